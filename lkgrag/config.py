@@ -1,0 +1,221 @@
+"""Typed configuration: one dataclass a room, no globals, nothing parsed at import.
+
+This module imports neither torch nor OmegaConf at load time, so that ``--help`` is instant. A value
+comes from, in rising order of precedence: the defaults below, ``preset=NAME`` (a YAML file of
+``lkgrag/conf``), a ``config=FILE``, and ``section.key=value`` overrides.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+
+def opt(default: Any, help: str, choices: tuple[str, ...] = ()) -> Any:
+    """A dataclass field with its meaning (and allowed words) kept beside the default."""
+    meta = {"help": help, "choices": choices}
+    if isinstance(default, list | dict):
+        return field(default_factory=lambda: type(default)(default), metadata=meta)
+    return field(default=default, metadata=meta)
+
+
+@dataclass
+class DataConfig:
+    """Which interactions, and how they become sequences."""
+
+    name: str = opt("ml-100k", "data set: a built-in name or the file stem of a RecBole folder")
+    root: str | None = opt(None, "folder that holds the raw files (default: fetched to the cache)")
+    min_user: int = opt(5, "keep users with at least this many interactions (k-core)")
+    min_item: int = opt(5, "keep items with at least this many interactions (k-core)")
+    min_rating: float | None = opt(None, "drop interactions rated lower than this")
+    duplicates: str = opt(
+        "last",
+        "same user and item twice: keep which, or refuse",
+        ("error", "first", "last", "keep"),
+    )
+    ties: str = opt(
+        "hash",
+        "order of interactions of one user at one time: a seeded hash of the ids (no artificial "
+        "pattern), the order in the file, or the item id",
+        ("hash", "file", "id"),
+    )
+    tie_seed: int = opt(0, "seed of the tie order `hash`")
+    split: str = opt(
+        "leave_one_out",
+        "last item tests and the one before validates, or the last `data.rolling` of each",
+        ("leave_one_out", "rolling"),
+    )
+    rolling: int = opt(5, "events a user for validation, and again for test, with split=rolling")
+
+
+@dataclass
+class KGConfig:
+    """The heterogeneous knowledge graph."""
+
+    relations: list[str] | None = opt(None, "keep only these relations (default: all)")
+    exclude: list[str] = opt([], "drop these relations")
+    users: bool = opt(True, "user nodes, their attributes and `rated` edges (training only)")
+    behaviour: bool = opt(True, "`followed_by` and `co_rated` relations counted on training data")
+    follow_window: int = opt(
+        3, "`followed_by` joins an item with the next so many of the same user"
+    )
+    co_rated_top: int = opt(100, "`co_rated` keeps each item's so many strongest partners")
+    behaviour_min: int = opt(2, "behaviour edges need at least this many users")
+    temporal: bool = opt(False, "only edges known strictly before the prediction's time")
+
+
+@dataclass
+class RetrievalConfig:
+    """Stage one: LRURec, counts, the graph, and their fusion."""
+
+    k: int = opt(20, "candidates a prompt")
+    mask_seen: bool = opt(True, "never propose an item of the visible history")
+    systems: list[str] = opt(
+        ["lrurec", "popularity", "itemitem", "graph_itemitem"], "what is fused"
+    )
+    hidden: int = opt(64, "LRURec: width")
+    blocks: int = opt(2, "LRURec: number of blocks")
+    dropout: float = opt(0.4, "LRURec: dropout")
+    max_len: int = opt(100, "LRURec: longest window of a history, in items")
+    lr: float = opt(2e-3, "LRURec: learning rate")
+    weight_decay: float = opt(0.01, "LRURec: weight decay (not on the recurrence)")
+    batch_size: int = opt(64, "LRURec: sequences a batch")
+    epochs: int = opt(60, "LRURec: most epochs")
+    patience: int = opt(5, "LRURec: epochs without a better validation NDCG@10 before it stops")
+    decay: float = opt(0.8, "counts: weight of a history item is decay ** (its age in items)")
+    crossfit_window: int = opt(
+        10,
+        "stage two learns on the last so many training interactions of a user, held back from "
+        "the stage one that proposes its candidates",
+    )
+    crossfit_users: float = opt(1.0, "share of the users with such a window")
+
+
+@dataclass
+class PathsConfig:
+    """Which paths join the history and a candidate."""
+
+    history: int = opt(20, "latest history items that paths start from")
+    max_length: int = opt(2, "longest meta-path, in edges")
+    max_per_pair: int = opt(8, "most path instances a (history item, candidate) pair")
+    through_items: bool = opt(False, "allow items as inner nodes of a path")
+
+
+@dataclass
+class ScorerConfig:
+    """The module that learns which paths matter."""
+
+    name: str = opt(
+        "metapath_attention", "registered name, `package.module:Class`, or entry point's name"
+    )
+    kwargs: dict[str, Any] = opt({}, "further keyword arguments of the scorer's constructor")
+    pretrain_epochs: int = opt(30, "most epochs of training alone before the ranker (0: none)")
+    pretrain_lr: float = opt(5e-3, "learning rate of training alone")
+
+
+@dataclass
+class PromptConfig:
+    """What the language model reads."""
+
+    verbaliser: str = opt("compact", "wording of paths", ("compact", "reference", "none"))
+    history: int = opt(12, "latest history titles in the prompt")
+    max_title: int = opt(10, "tokens a title, then cut")
+    max_tokens: int = opt(768, "token budget of a prompt: paths go first, then the oldest history")
+    paths: int = opt(2, "most worded paths a candidate")
+    order: str = opt(
+        "random", "order of the candidates, in training and evaluation", ("random", "retriever")
+    )
+
+
+@dataclass
+class LLMConfig:
+    """The language model and its adapter."""
+
+    name: str = opt("smollm2-135m", "built-in name, local folder or hub name of a causal LM")
+    dtype: str = opt(
+        "auto",
+        "computation type; auto: bfloat16 where fast",
+        ("auto", "float32", "bfloat16", "float16"),
+    )
+    quantization: str = opt("none", "base weights", ("none", "nf4"))
+    readout: str = opt("candidates", "how scores are read off the LM", ("candidates", "letters"))
+    attention: str = opt("auto", "attention implementation", ("auto", "eager", "sdpa"))
+    lora_r: int = opt(16, "LoRA rank")
+    lora_alpha: int = opt(32, "LoRA alpha")
+    lora_dropout: float = opt(0.0, "LoRA dropout")
+    lora_targets: str = opt(
+        "all-linear", "`all-linear` or comma-separated module names, as `q_proj,v_proj`"
+    )
+    lora_layers: int = opt(-1, "adapt only the upper so many layers (-1: all)")
+    gate: str = opt(
+        "layer",
+        "where a worded path's hidden states meet its salience",
+        ("layer", "embeddings", "off"),
+    )
+    gradient_checkpointing: bool = opt(False, "trade time for memory")
+
+
+@dataclass
+class TrainingConfig:
+    """Stage two's optimisation."""
+
+    max_examples: int = opt(
+        -1, "prompts trained on in all (-1: the default budget: 1200 on a CPU, every one on a GPU)"
+    )
+    epochs: int = opt(2, "passes over the examples, unless max_examples ends first")
+    batch_size: int = opt(8, "prompts an optimiser step, over all processes")
+    micro_batch: int = opt(4, "prompts a forward pass of one process")
+    lr: float = opt(1e-3, "learning rate of LoRA")
+    head_lr: float = opt(3e-3, "learning rate of the readout's head and of the fusion")
+    scorer_lr: float = opt(1e-3, "learning rate of the scorer within the ranker")
+    weight_decay: float = opt(0.01, "weight decay")
+    warmup: float = opt(0.06, "share of the steps in which the rate rises")
+    clip: float = opt(1.0, "largest gradient norm")
+    aux_lm: float = opt(1.0, "weight of the loss on the LM's scores alone")
+    aux_scorer: float = opt(0.5, "weight of the loss on the scorer's scores alone")
+    checkpoint_every: int = opt(25, "optimiser steps between checkpoints")
+    tracker: str = opt(
+        "tensorboard", "Accelerate tracker for learning curves", ("tensorboard", "none")
+    )
+
+
+@dataclass
+class EvaluationConfig:
+    """How a run is judged."""
+
+    ks: list[int] = opt(
+        [5, 10, 20], "cut-offs of NDCG and Recall (Recall@1 and MRR are always there)"
+    )
+    batch_size: int = opt(8, "prompts a forward pass")
+    max_events: int = opt(-1, "prompts that the LM ranks a split (-1: every retrieved one)")
+    bootstrap: int = opt(10000, "resamples of the paired bootstrap over users")
+    explain: int = opt(3, "users explained in the terminal")
+
+
+@dataclass
+class CacheConfig:
+    """Where stages are kept."""
+
+    root: str = opt("outputs/cache", "folder of cached stages, shared by all runs")
+    enabled: bool = opt(True, "reuse finished stages")
+
+
+@dataclass
+class Config:
+    """Everything that a run depends on."""
+
+    seed: int = opt(0, "seed of every random draw")
+    preset: str | None = opt(None, "a YAML of lkgrag/conf that changes defaults, as `reference`")
+    out: str | None = opt(None, "the run's folder (default: outputs/<data>-<llm>-<hash>)")
+    threads: int = opt(-1, "CPU threads a process (-1: cores / local processes)")
+    overwrite: bool = opt(False, "begin anew in a folder that holds a run")
+    data: DataConfig = field(default_factory=DataConfig)
+    kg: KGConfig = field(default_factory=KGConfig)
+    retrieval: RetrievalConfig = field(default_factory=RetrievalConfig)
+    paths: PathsConfig = field(default_factory=PathsConfig)
+    scorer: ScorerConfig = field(default_factory=ScorerConfig)
+    prompt: PromptConfig = field(default_factory=PromptConfig)
+    llm: LLMConfig = field(default_factory=LLMConfig)
+    training: TrainingConfig = field(default_factory=TrainingConfig)
+    evaluation: EvaluationConfig = field(default_factory=EvaluationConfig)
+    cache: CacheConfig = field(default_factory=CacheConfig)

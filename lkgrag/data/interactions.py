@@ -1,0 +1,287 @@
+"""Interactions: per user the items in time order, with what is known of items and users."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from hashlib import blake2b
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from lkgrag.errors import DataError
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from lkgrag.config import DataConfig
+
+
+@dataclass
+class Tables:
+    """What a reader returns, before any filter.
+
+    Attributes:
+        interactions: columns ``user item`` (str), ``rating`` and ``time`` (float, NaN where unknown),
+            in the order of the file.
+        items: column ``item``, optional ``title``, and any attribute columns; a value is a string or
+            a list of strings.
+        users: column ``user`` and any attribute columns, likewise.
+        triples: columns ``head relation tail`` (str), entities of a knowledge graph.
+        links: columns ``item entity`` (str): which entity an item is. None: entities are item ids.
+        source: a file or a word for error messages.
+    """
+
+    interactions: pd.DataFrame
+    items: pd.DataFrame | None = None
+    users: pd.DataFrame | None = None
+    triples: pd.DataFrame | None = None
+    links: pd.DataFrame | None = None
+    source: str = "data in memory"
+
+
+@dataclass(frozen=True)
+class Interactions:
+    """Sequences of item indices, one a user, in time order.
+
+    Attributes:
+        user_ids: original id of each user index.
+        item_ids: original id of each item index.
+        indptr: int64 ``[num_users + 1]``; user ``u`` owns ``indptr[u]:indptr[u + 1]`` of the arrays.
+        item: int64 ``[N]``.
+        rating: float32 ``[N]``, NaN where unknown.
+        time: float64 ``[N]``, in the unit of the file, NaN where unknown.
+        items: one row an item, column ``title`` and attribute columns of lists of strings.
+        users: one row a user, attribute columns of lists of strings.
+        triples: knowledge-graph triples ``head relation tail``.
+        links: ``item`` (index) and ``entity`` (str).
+        stats: counts of what was read, dropped and tied.
+    """
+
+    user_ids: list[str]
+    item_ids: list[str]
+    indptr: NDArray[np.int64]
+    item: NDArray[np.int64]
+    rating: NDArray[np.float32]
+    time: NDArray[np.float64]
+    items: pd.DataFrame
+    users: pd.DataFrame
+    triples: pd.DataFrame
+    links: pd.DataFrame
+    stats: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def num_users(self) -> int:
+        """Number of users."""
+        return len(self.user_ids)
+
+    @property
+    def num_items(self) -> int:
+        """Number of items."""
+        return len(self.item_ids)
+
+    @property
+    def user(self) -> NDArray[np.int64]:
+        """The user index of each interaction, int64 ``[N]``."""
+        return np.repeat(np.arange(self.num_users), np.diff(self.indptr))
+
+    @property
+    def position(self) -> NDArray[np.int64]:
+        """The place of each interaction within its user's sequence, int64 ``[N]``."""
+        return np.arange(len(self.item)) - np.repeat(self.indptr[:-1], np.diff(self.indptr))
+
+    def __len__(self) -> int:
+        """Number of interactions."""
+        return len(self.item)
+
+    def sequence(self, user: int) -> NDArray[np.int64]:
+        """The items of one user in time order."""
+        return self.item[self.indptr[user] : self.indptr[user + 1]]
+
+    @property
+    def titles(self) -> list[str]:
+        """A title of each item; the id where the title is unknown."""
+        return [
+            t if isinstance(t, str) and t.strip() else i
+            for t, i in zip(self.items["title"], self.item_ids, strict=True)
+        ]
+
+    @classmethod
+    def from_frames(
+        cls,
+        interactions: Any,
+        items: Any = None,
+        triples: Any = None,
+        users: Any = None,
+        config: DataConfig | None = None,
+    ) -> Interactions:
+        """Build from tables in memory (pandas, or anything ``pandas.DataFrame`` takes).
+
+        Args:
+            interactions: columns ``user item``, optional ``rating time``.
+            items: column ``item``, optional ``title`` and attributes (a string or a list each).
+            triples: columns ``head relation tail``; heads and tails that are item ids join the items.
+            users: column ``user`` and attributes.
+            config: filters and tie order; the defaults of :class:`~lkgrag.config.DataConfig`.
+
+        Raises:
+            DataError: a column is missing, a value does not fit, or nothing is left.
+        """
+
+        def frame(table: Any) -> pd.DataFrame | None:
+            return None if table is None else pd.DataFrame(table)
+
+        events = frame(interactions)
+        assert events is not None
+        return cls.from_tables(
+            Tables(events, frame(items), frame(users), frame(triples)), config=config
+        )
+
+    @classmethod
+    def from_tables(cls, tables: Tables, config: DataConfig | None = None) -> Interactions:
+        """Filter, order and index the tables of a reader.
+
+        The order within a user is by time; interactions without a time keep the order of the file.
+        Ties follow ``data.ties``.
+
+        Raises:
+            DataError: a column is missing, a value does not fit, or nothing is left.
+        """
+        from lkgrag.config import DataConfig
+        from lkgrag.data.filters import clean_events, k_core
+
+        config = config or DataConfig()
+        raw = clean_events(tables, config)
+        core = k_core(raw, config.min_user, config.min_item, tables.source)
+        tie = _tie_key(core, config)
+        core = core.assign(_tie=tie)
+        # Missing times sort as equal, so that the tie order (then: the file) decides.
+        key = core["time"].fillna(-np.inf)
+        user_ids = natural_order(core["user"].unique())
+        item_ids = natural_order(core["item"].unique())
+        user_index = pd.Index(user_ids)
+        item_index = pd.Index(item_ids)
+        user = user_index.get_indexer(pd.Index(core["user"]))
+        item = item_index.get_indexer(pd.Index(core["item"]))
+        has_time = bool(core["time"].notna().any())
+        second = core["_tie"].to_numpy() if has_time else np.arange(len(core))
+        order = np.lexsort((second, key.to_numpy(), user))
+        time = core["time"].to_numpy(np.float64)[order]
+        user = user[order]
+        indptr = np.zeros(len(user_ids) + 1, np.int64)
+        np.cumsum(np.bincount(user, minlength=len(user_ids)), out=indptr[1:])
+        links = _links(tables, item_index)
+        stats = {
+            "raw_interactions": len(tables.interactions),
+            "interactions": len(core),
+            "users": len(user_ids),
+            "items": len(item_ids),
+            **tie_report(indptr, time),
+        }
+        return cls(
+            user_ids=user_ids,
+            item_ids=item_ids,
+            indptr=indptr,
+            item=item[order].astype(np.int64),
+            rating=core["rating"].to_numpy(np.float32)[order],
+            time=time,
+            items=_attributes(tables.items, "item", item_index, with_title=True),
+            users=_attributes(tables.users, "user", user_index),
+            triples=_triples(tables),
+            links=links,
+            stats=stats,
+        )
+
+
+def natural_order(ids: Any) -> list[str]:
+    """Sort ids as a person would: whole numbers by value, then everything else by letters."""
+    return sorted(
+        (str(i) for i in ids), key=lambda s: (0, int(s), s) if s.isdecimal() else (1, 0, s)
+    )
+
+
+def tie_report(indptr: NDArray[np.int64], time: NDArray[np.float64]) -> dict[str, Any]:
+    """Count how far the order of interactions depends on the tie rule.
+
+    ``tied_last_two`` is the share of users whose last two interactions share a time, so that the tie
+    rule picks the test item; ``tied_interactions`` the share of interactions that share a time with
+    the one before.
+    """
+    if len(time) == 0 or np.isnan(time).all():
+        return {"tied_interactions": None, "tied_last_two": None}
+    same = np.zeros(len(time), bool)
+    same[1:] = time[1:] == time[:-1]
+    same[indptr[:-1]] = False
+    last = indptr[1:] - 1
+    return {"tied_interactions": float(same.mean()), "tied_last_two": float(same[last].mean())}
+
+
+def _tie_key(core: pd.DataFrame, config: DataConfig) -> NDArray[np.int64]:
+    if config.ties == "file":
+        return np.arange(len(core))
+    if config.ties == "id":
+        order = {i: n for n, i in enumerate(natural_order(core["item"].unique()))}
+        return core["item"].map(order).to_numpy(np.int64)
+    # A keyed hash of the ids: the same on every machine and in every file order, without pattern.
+    key = f"lkgrag-{config.tie_seed}".encode()
+    digests = [
+        int.from_bytes(blake2b(f"{u}\t{i}".encode(), digest_size=7, key=key).digest(), "big")
+        for u, i in zip(core["user"], core["item"], strict=True)
+    ]
+    return np.asarray(digests, np.int64)
+
+
+def _values(value: Any) -> list[str]:
+    """One attribute cell as a list of clean, distinct strings."""
+    if isinstance(value, list | tuple | set | np.ndarray):
+        out = [str(v).strip() for v in value]
+    elif value is None or (isinstance(value, float) and np.isnan(value)):
+        return []
+    else:
+        out = [str(value).strip()]
+    return list(dict.fromkeys(v for v in out if v))
+
+
+def _attributes(
+    table: pd.DataFrame | None, key: str, index: pd.Index, with_title: bool = False
+) -> pd.DataFrame:
+    """Align an attribute table with the index; absent rows have empty lists (title: None)."""
+    out = pd.DataFrame(index=range(len(index)))
+    if with_title:
+        out["title"] = None
+    if table is None:
+        return out
+    if key not in table.columns:
+        raise DataError(f"the table of {key}s has no column '{key}': add it or rename yours")
+    rows = table.assign(**{key: table[key].astype(str)}).drop_duplicates(key).set_index(key)
+    rows = rows.reindex(index)
+    for column in rows.columns:
+        values = rows[column].tolist()
+        if column == "title" and with_title:
+            out["title"] = pd.Series(
+                [None if v is None or v != v else str(v) for v in values], dtype=object
+            )
+        else:
+            out[str(column)] = pd.Series([_values(v) for v in values], dtype=object)
+    return out
+
+
+def _triples(tables: Tables) -> pd.DataFrame:
+    if tables.triples is None:
+        return pd.DataFrame({"head": [], "relation": [], "tail": []}, dtype=str)
+    missing = [c for c in ("head", "relation", "tail") if c not in tables.triples.columns]
+    if missing:
+        raise DataError(
+            f"{tables.source}: the triples have no column '{missing[0]}'; "
+            "they need head, relation and tail"
+        )
+    return tables.triples[["head", "relation", "tail"]].astype(str).reset_index(drop=True)
+
+
+def _links(tables: Tables, item_index: pd.Index) -> pd.DataFrame:
+    if tables.links is None:
+        return pd.DataFrame({"item": np.arange(len(item_index)), "entity": list(item_index)})
+    item = item_index.get_indexer(pd.Index(tables.links["item"].astype(str)))
+    entity = tables.links["entity"].astype(str)
+    known = item >= 0
+    return pd.DataFrame({"item": item[known], "entity": entity[known]}).reset_index(drop=True)

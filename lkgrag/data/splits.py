@@ -1,0 +1,128 @@
+"""Splits: which interactions train, and which are predicted from what precedes them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from lkgrag.errors import DataError
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from lkgrag.config import DataConfig
+    from lkgrag.data.interactions import Interactions
+
+
+@dataclass(frozen=True)
+class Events:
+    """Predictions to make: item at ``position`` of ``user`` from the items before it.
+
+    Attributes:
+        user: int64 ``[E]``.
+        position: int64 ``[E]``, within the user's sequence; the history is everything before.
+        target: int64 ``[E]``, the item at that position.
+    """
+
+    user: NDArray[np.int64]
+    position: NDArray[np.int64]
+    target: NDArray[np.int64]
+
+    def __len__(self) -> int:
+        """Number of events."""
+        return len(self.user)
+
+    def __getitem__(self, index: NDArray[np.int64] | NDArray[np.bool_] | slice) -> Events:
+        """A part of the events."""
+        return Events(self.user[index], self.position[index], self.target[index])
+
+    @classmethod
+    def at(
+        cls, interactions: Interactions, user: NDArray[np.int64], position: NDArray[np.int64]
+    ) -> Events:
+        """Events at the given places."""
+        return cls(user, position, interactions.item[interactions.indptr[user] + position])
+
+
+@dataclass(frozen=True)
+class Split:
+    """Training is everything before ``train_end``; ``val`` and ``test`` follow.
+
+    Attributes:
+        train_end: int64 ``[num_users]``, number of training interactions of each user.
+        val: events of the validation part.
+        test: events of the test part; their histories hold the validation items.
+    """
+
+    train_end: NDArray[np.int64]
+    val: Events
+    test: Events
+
+    def train_mask(self, interactions: Interactions) -> NDArray[np.bool_]:
+        """Which interactions train, bool ``[N]``."""
+        return interactions.position < self.train_end[interactions.user]
+
+    def holdback(
+        self, interactions: Interactions, window: int, users: float, seed: int
+    ) -> tuple[NDArray[np.int64], Events]:
+        """Hold the last training interactions of some users back, for cross-fitting.
+
+        At least half of a user's training interactions (and one) stay.
+
+        Args:
+            interactions: the sequences.
+            window: most interactions held back a user.
+            users: share of the users, drawn with ``seed``.
+            seed: of the draw.
+
+        Returns:
+            The reduced ``train_end`` and the held-back events.
+        """
+        held = np.minimum(window, self.train_end // 2)
+        if users < 1.0:
+            rng = np.random.default_rng([seed, 0x5EED])
+            held = np.where(rng.random(len(held)) < users, held, 0)
+        fit_end = self.train_end - held
+        user = np.repeat(np.arange(len(held)), held)
+        first = np.repeat(np.cumsum(held) - held, held)
+        position = fit_end[user] + np.arange(len(user)) - first
+        return fit_end, Events.at(interactions, user, position)
+
+
+def make_split(interactions: Interactions, config: DataConfig) -> Split:
+    """Split by ``data.split``.
+
+    ``leave_one_out``: the last item of each user is test, the one before validation. ``rolling``:
+    the last ``n = data.rolling`` are test events, each predicted from all before it, and the ``n``
+    before those are validation; nothing is trained on them. Users too short keep at least two
+    training interactions and have fewer events.
+
+    Raises:
+        DataError: no user has the three interactions that a split needs.
+    """
+    count = np.diff(interactions.indptr)
+    n = config.rolling if config.split == "rolling" else 1
+    if n < 1:
+        raise DataError(f"data.rolling must be at least 1, got {n}")
+    floor = np.where(count >= 4, 2, 1)
+    room = np.maximum(count - floor, 0)
+    test_n = np.where(room >= 2, np.minimum(n, room // 2), 0)
+    val_n = np.where(room >= 2, np.minimum(n, room - test_n), 0)
+    if not test_n.any():
+        raise DataError(
+            "no user has three interactions, which a split needs; lower data.min_user or add data"
+        )
+    train_end = count - test_n - val_n
+    return Split(
+        train_end=train_end,
+        val=_span(interactions, train_end, val_n),
+        test=_span(interactions, train_end + val_n, test_n),
+    )
+
+
+def _span(interactions: Interactions, start: NDArray[np.int64], n: NDArray[np.int64]) -> Events:
+    user = np.repeat(np.arange(len(n)), n)
+    offset = np.arange(len(user)) - np.repeat(np.cumsum(n) - n, n)
+    return Events.at(interactions, user, start[user] + offset)

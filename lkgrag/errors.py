@@ -1,0 +1,44 @@
+"""Errors that a user can act on.
+
+Every error of this package that is caused by input, options, files or the machine derives from
+:class:`LkgragError` and carries one line that names the file, line, field or option and says what
+to do. The command line prints that line and exits with status 2; ``--debug`` shows the traceback.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class LkgragError(Exception):
+    """Base class of all errors that the user can act on."""
+
+
+class ConfigError(LkgragError):
+    """An option is unknown, has a wrong type, or contradicts another one."""
+
+
+class DataError(LkgragError):
+    """An input file or table is missing, broken or does not fit."""
+
+
+class AssetError(LkgragError):
+    """A data set or a model could not be fetched, or differs from what was expected."""
+
+
+class ModelError(LkgragError):
+    """A language model, tokenizer or saved ranker cannot be used as asked."""
+
+
+class RunError(LkgragError):
+    """A run's folder is locked, unfinished, of another version, or not a run at all."""
+
+
+def nearest(word: str, known: Iterable[str], n: int = 3) -> str:
+    """Return ``" Did you mean 'a' or 'b'?"`` for the known words nearest to ``word``, or ``""``."""
+    close = difflib.get_close_matches(word, list(known), n=n, cutoff=0.6)
+    if not close:
+        return ""
+    quoted = [f"'{c}'" for c in close]
+    return f" Did you mean {' or '.join(quoted)}?"

@@ -1,0 +1,90 @@
+"""Files: written under a temporary name and renamed, so that none is ever half there."""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from lkgrag.errors import LkgragError
+
+
+@contextmanager
+def atomic(path: str | os.PathLike[str]) -> Iterator[Path]:
+    """Give a temporary path beside ``path``; rename it to ``path`` if the block succeeds.
+
+    Raises:
+        LkgragError: the folder cannot be written or the disk is full; ``path`` is as it was.
+    """
+    path = Path(path)
+    tmp: Path | None = None
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
+        os.close(handle)
+        tmp = Path(name)
+        yield tmp
+        with open(tmp, "rb") as file:
+            os.fsync(file.fileno())
+        os.chmod(tmp, 0o644)
+        os.replace(tmp, path)
+    except OSError as error:
+        raise LkgragError(
+            f"cannot write {path}: {error.strerror or error}; free space or choose another out="
+        ) from error
+    finally:
+        if tmp is not None:
+            tmp.unlink(missing_ok=True)
+
+
+def write_json(path: str | os.PathLike[str], value: Any) -> None:
+    """Write JSON, keys in the order given, atomically."""
+    with atomic(path) as tmp:
+        tmp.write_text(json.dumps(value, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def read_json(path: str | os.PathLike[str]) -> Any:
+    """Read JSON.
+
+    Raises:
+        LkgragError: the file is missing or broken.
+    """
+    try:
+        return json.loads(Path(path).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise LkgragError(f"{path}: no such file") from None
+    except (OSError, ValueError) as error:
+        raise LkgragError(f"{path}: not readable as JSON ({error})") from error
+
+
+def write_safetensors(
+    path: str | os.PathLike[str], tensors: dict[str, Any], metadata: dict[str, str] | None = None
+) -> None:
+    """Write torch tensors as safetensors, atomically."""
+    from safetensors.torch import save_file
+
+    with atomic(path) as tmp:
+        save_file({k: v.detach().cpu().contiguous() for k, v in tensors.items()}, tmp, metadata)
+
+
+def read_safetensors(path: str | os.PathLike[str]) -> dict[str, Any]:
+    """Read torch tensors.
+
+    Raises:
+        LkgragError: the file is missing or broken.
+    """
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    try:
+        return load_file(str(path))
+    except FileNotFoundError:
+        raise LkgragError(f"{path}: no such file") from None
+    except (SafetensorError, OSError, ValueError) as error:
+        raise LkgragError(
+            f"{path}: broken safetensors file ({error}); delete it and run again"
+        ) from error
