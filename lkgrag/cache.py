@@ -1,0 +1,118 @@
+"""Cached stages: one folder a stage and hash of what it depends on, complete or absent."""
+
+from __future__ import annotations
+
+import fcntl
+import logging
+import os
+import shutil
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar
+
+from lkgrag.errors import LkgragError, RunError
+from lkgrag.io import read_json, write_json
+from lkgrag.options import digest
+
+T = TypeVar("T")
+log = logging.getLogger(__name__)
+
+#: Raised with every change of a stage's meaning or files, so that an old cache is not read.
+STAGE_VERSION = 1
+DONE = "done.json"
+
+
+@dataclass
+class StageCache:
+    """Folders ``root/<stage>/<hash>``, shared by all runs.
+
+    A stage counts as there only when its ``done.json`` is, which is written last. What an
+    interrupted build left (checkpoints) stays in the folder, and the next build goes on from it.
+
+    Attributes:
+        root: the folder.
+        enabled: False builds every stage anew, in place.
+        seconds: seconds that each stage took when it was built, for the run's record.
+    """
+
+    root: Path
+    enabled: bool = True
+    seconds: dict[str, float] = field(default_factory=dict)
+
+    def stage(
+        self,
+        name: str,
+        depends: dict[str, Any],
+        build: Callable[[Path], None],
+        load: Callable[[Path], T],
+    ) -> T:
+        """Load a stage, building it first where it is not there.
+
+        Args:
+            name: of the stage.
+            depends: plain values that the result depends on.
+            build: writes the result into the folder given; may find its own checkpoints there.
+            load: reads it.
+
+        Raises:
+            LkgragError: the folder cannot be written.
+        """
+        folder = self.root / name / digest({"version": STAGE_VERSION, "stage": name, **depends})
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise LkgragError(
+                f"cannot write the cache {folder}: {error.strerror}; set cache.root=<folder>"
+            ) from error
+        with locked(folder / ".lock", wait=True):
+            if not self.enabled:
+                clear(folder)
+            if not (folder / DONE).exists():
+                start = time.perf_counter()
+                build(folder)
+                took = time.perf_counter() - start
+                write_json(folder / DONE, {"stage": name, "depends": depends, "seconds": took})
+                log.debug("built stage %s in %.1f s", name, took)
+        self.seconds[name] = float(read_json(folder / DONE)["seconds"])
+        return load(folder)
+
+
+def clear(folder: Path) -> None:
+    """Delete what is in a folder, but its lock."""
+    for entry in folder.iterdir():
+        if entry.name == ".lock":
+            continue
+        shutil.rmtree(entry) if entry.is_dir() else entry.unlink()
+
+
+@contextmanager
+def locked(path: Path, wait: bool, what: str = "it") -> Iterator[None]:
+    """Hold an exclusive lock that the system drops when the process dies, however it dies.
+
+    Raises:
+        RunError: another living process holds it and ``wait`` is False.
+    """
+    try:
+        handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+    except OSError as error:
+        raise LkgragError(
+            f"cannot write {path}: {error.strerror}; choose another out= or cache.root="
+        ) from error
+    try:
+        flags = fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB
+        try:
+            fcntl.flock(handle, flags)
+        except BlockingIOError:
+            holder = os.pread(handle, 32, 0).decode(errors="replace").strip()
+            raise RunError(
+                f"{what} is in use by a living process{f' ({holder})' if holder else ''}: "
+                "wait for it, stop it, or choose another out="
+            ) from None
+        os.ftruncate(handle, 0)
+        os.pwrite(handle, f"pid {os.getpid()}".encode(), 0)
+        yield
+    finally:
+        os.close(handle)

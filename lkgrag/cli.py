@@ -1,0 +1,182 @@
+"""What the entry points share: options, ``--help``, errors in one line, exit status 2.
+
+Nothing heavy is imported here: ``--help`` and an unknown key must answer at once.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+import os
+import shutil
+import sys
+import textwrap
+import traceback
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from lkgrag import __version__
+from lkgrag.config import Config
+from lkgrag.errors import ConfigError, LkgragError
+
+FLAGS = {
+    "-h, --help": "show this page",
+    "--version": "show the version",
+    "--quiet": "only results and errors",
+    "--verbose": "more detail",
+    "--debug": "show the traceback of an error",
+}
+
+
+@dataclass(frozen=True)
+class Command:
+    """One entry point: its name, what it does, and options beyond the configuration.
+
+    Attributes:
+        name: module name, as ``lkgrag.train``.
+        summary: one sentence.
+        options: name -> (default in words, meaning) of options that are no part of the configuration.
+        examples: command lines.
+        configurable: whether the configuration's keys are options of this command.
+    """
+
+    name: str
+    summary: str
+    options: dict[str, tuple[str, str]]
+    examples: list[str]
+    configurable: bool = True
+
+
+def config_fields(cls: type = Config, prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Yield ``(dotted key, dataclass field)`` of every option, top level first."""
+    sections = []
+    for f in dataclasses.fields(cls):
+        factory = f.default_factory
+        if dataclasses.is_dataclass(factory):
+            sections.append((f.name, factory))
+        else:
+            yield prefix + f.name, f
+    for name, section in sections:
+        yield from config_fields(section, f"{prefix}{name}.")  # type: ignore[arg-type]
+
+
+def default_of(f: dataclasses.Field[Any]) -> Any:
+    """The default value of a dataclass field."""
+    if f.default is not dataclasses.MISSING:
+        return f.default
+    assert f.default_factory is not dataclasses.MISSING
+    return f.default_factory()
+
+
+def show(value: Any) -> str:
+    """A value as it is typed on the command line."""
+    if value is None:
+        return "null"
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, list):
+        return "[" + ",".join(map(str, value)) + "]"
+    return str(value) if value != {} else "{}"
+
+
+def help_text(command: Command) -> str:
+    """The page of ``--help``."""
+    width = max(60, min(shutil.get_terminal_size((80, 24)).columns, 100))
+    lines = [f"usage: python -m {command.name} [key=value ...] [flags]", "", command.summary, ""]
+
+    def entry(head: str, text: str) -> None:
+        lines.append(f"  {head}")
+        lines.extend(textwrap.wrap(text, width, initial_indent=" " * 6, subsequent_indent=" " * 6))
+
+    for key, (default, meaning) in command.options.items():
+        entry(f"{key}={default}", meaning)
+    section = None
+    if command.configurable:
+        for key, f in config_fields():
+            room = key.split(".")[0] if "." in key else "run"
+            if room != section:
+                section = room
+                lines += ["", f"{section}:"]
+            text = f.metadata["help"]
+            if f.metadata["choices"]:
+                text += f" [{' | '.join(f.metadata['choices'])}]"
+            entry(f"{key}={show(default_of(f))}", text)
+        entry("config=FILE", "a YAML with any of these keys, as a run's config.yaml")
+    lines += ["", "flags:"]
+    lines += [f"  {flag:<14}{meaning}" for flag, meaning in FLAGS.items()]
+    lines += ["", "examples:"] + [f"  {example}" for example in command.examples]
+    return "\n".join(lines)
+
+
+def parse(argv: list[str]) -> tuple[dict[str, str], set[str]]:
+    """Split a command line into ``key=value`` pairs and flags.
+
+    Raises:
+        ConfigError: an argument is neither.
+    """
+    known = {"-h", "--help", "--version", "--quiet", "--verbose", "--debug"}
+    pairs: dict[str, str] = {}
+    flags: set[str] = set()
+    for arg in argv:
+        if arg in known:
+            flags.add("--help" if arg == "-h" else arg)
+        elif "=" in arg.lstrip("-") and not arg.startswith("="):
+            key, value = arg.split("=", 1)
+            if key in pairs and pairs[key] != value:
+                raise ConfigError(f"option '{key}' is given twice: {pairs[key]!r} and {value!r}")
+            pairs[key.lstrip("-")] = value
+        else:
+            raise ConfigError(f"argument {arg!r} is not of the form key=value; see --help")
+    return pairs, flags
+
+
+def quiet_libraries() -> None:
+    """Keep the libraries' own notes off the terminal of a default run."""
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
+    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+    logging.getLogger("bitsandbytes").setLevel(logging.ERROR)
+    logging.getLogger("torch.distributed").setLevel(logging.ERROR)
+
+
+def run(command: Command, body: Callable[[dict[str, str], set[str]], None]) -> int:
+    """Run an entry point; return its exit status.
+
+    0 is success, 2 an error that the user can act on (one line on stderr), 130 an interruption.
+    """
+    from rich.markup import escape
+
+    debug = "--debug" in sys.argv[1:]
+    try:
+        pairs, flags = parse(sys.argv[1:])
+        if "--help" in flags:
+            print(help_text(command))
+            return 0
+        if "--version" in flags:
+            print(f"lkgrag {__version__}")
+            return 0
+        quiet_libraries()
+        level = logging.DEBUG if "--verbose" in flags else logging.INFO
+        logging.getLogger("lkgrag").setLevel(logging.WARNING if "--quiet" in flags else level)
+        body(pairs, flags)
+        return 0
+    except LkgragError as error:
+        if debug:
+            traceback.print_exc()
+        from lkgrag.progress import err_console
+
+        err_console.print(f"[bold red]error:[/] {escape(str(error))}", soft_wrap=True)
+        return 2
+    except KeyboardInterrupt:
+        from lkgrag.progress import err_console
+
+        err_console.print(
+            "\ninterrupted; finished stages and the last checkpoint are kept: "
+            "the same command goes on from there"
+        )
+        return 130
+    except BrokenPipeError:
+        # The reader of our output went away (as `| head` does): nothing is wrong.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0

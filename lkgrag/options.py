@@ -1,0 +1,209 @@
+"""From presets, files and ``key=value`` to a checked :class:`~lkgrag.config.Config`."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from lkgrag.cli import config_fields
+from lkgrag.config import Config
+from lkgrag.errors import ConfigError, nearest
+
+#: Keys that say where results go or how a run is carried out, not what is computed.
+NOT_HASHED = ("out", "overwrite", "threads", "cache")
+SECTIONS = frozenset(key.split(".")[0] for key, _ in config_fields() if "." in key)
+
+
+def presets() -> list[str]:
+    """Names of the shipped presets."""
+    folder = resources.files("lkgrag") / "conf"
+    return sorted(f.name[:-5] for f in folder.iterdir() if f.name.endswith(".yaml"))
+
+
+def load_config(overrides: dict[str, str], extra: dict[str, Any] | None = None) -> Config:
+    """Merge defaults, preset, file and overrides, in rising precedence, and check every value.
+
+    Args:
+        overrides: ``key -> text`` as typed; ``preset`` and ``config`` name files.
+        extra: further typed values, ``dotted key -> value``, of the highest precedence.
+
+    Raises:
+        ConfigError: an unknown key (with the nearest one), a wrong type, a word that is not allowed.
+    """
+    base = OmegaConf.structured(Config)
+    layers: list[DictConfig] = []
+    overrides = dict(overrides)
+    preset = overrides.pop("preset", None)
+    file = overrides.pop("config", None)
+    loaded = _read(Path(file), file) if file is not None else None
+    if preset is None and loaded is not None:
+        # A run's config.yaml is complete: its preset is a label and must not be applied again.
+        preset_layer = None
+    else:
+        preset_layer = preset
+    if preset_layer is not None and preset_layer != "null":
+        path = resources.files("lkgrag") / "conf" / f"{preset_layer}.yaml"
+        if not path.is_file():
+            raise ConfigError(
+                f"preset={preset_layer}: no such preset.{nearest(preset_layer, presets())} "
+                f"There are: {', '.join(presets())}"
+            )
+        layers.append(_read(Path(str(path)), f"preset {preset_layer}"))
+        layers.append(OmegaConf.create({"preset": preset_layer}))
+    if loaded is not None:
+        layers.append(loaded)
+    layers.append(_typed(overrides))
+    if extra:
+        layers.append(_nested(extra))
+    known = [key for key, _ in config_fields()]
+    for layer in layers:
+        _check_keys(layer, known)
+        try:
+            base = OmegaConf.merge(base, layer)
+        except OmegaConfBaseException as error:
+            raise ConfigError(_explain(error)) from error
+    try:
+        config = OmegaConf.to_object(base)
+    except OmegaConfBaseException as error:
+        raise ConfigError(_explain(error)) from error
+    assert isinstance(config, Config)
+    check(config)
+    return config
+
+
+def _read(path: Path, name: str | None) -> DictConfig:
+    try:
+        layer = OmegaConf.load(path)
+    except FileNotFoundError:
+        raise ConfigError(f"config={path}: no such file") from None
+    except Exception as error:  # YAML has many errors; all mean that the file is not readable
+        first = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise ConfigError(f"{name or path}: not readable as YAML ({first})") from error
+    if not isinstance(layer, DictConfig):
+        raise ConfigError(f"{name or path}: a configuration must be a mapping of keys to values")
+    return layer
+
+
+def _typed(overrides: dict[str, str]) -> DictConfig:
+    """Turn ``a.b -> text`` into a nested configuration; texts are YAML scalars, lists or mappings."""
+    layer = OmegaConf.create({})
+    for key, text in overrides.items():
+        if key in SECTIONS:
+            raise _section_error(key, text)
+        try:
+            value = OmegaConf.from_dotlist([f"{key}={text}"])
+        except Exception as error:
+            raise ConfigError(f"option '{key}': {text!r} is not readable as a value") from error
+        try:
+            layer = OmegaConf.merge(layer, value)
+        except OmegaConfBaseException as error:
+            raise ConfigError(f"option '{key}' contradicts another option") from error
+    assert isinstance(layer, DictConfig)
+    return layer
+
+
+def _nested(values: dict[str, Any]) -> DictConfig:
+    layer = OmegaConf.create({})
+    for key, value in values.items():
+        OmegaConf.update(layer, key, value)
+    return layer
+
+
+def _section_error(key: str, value: Any) -> ConfigError:
+    hint = f", as {key}.name={value}" if key in ("data", "llm", "scorer") else ""
+    return ConfigError(f"'{key}' is a section, not an option: write {key}.<option>=...{hint}")
+
+
+def _check_keys(layer: DictConfig, known: list[str], prefix: str = "") -> None:
+    for name in layer:
+        key = f"{prefix}{name}"
+        if key in known:
+            continue
+        if not prefix and key in SECTIONS:
+            child = layer[name]
+            if not isinstance(child, DictConfig):
+                raise _section_error(key, child)
+            _check_keys(child, known, f"{key}.")
+            continue
+        raise ConfigError(f"unknown option '{key}'.{nearest(key, known)} See --help")
+
+
+def _explain(error: OmegaConfBaseException) -> str:
+    key = getattr(error, "full_key", None) or "?"
+    return f"option '{key}': {str(error).splitlines()[0]}"
+
+
+def check(config: Config) -> None:
+    """Check words and ranges that a type cannot.
+
+    Raises:
+        ConfigError: naming the option and what it takes.
+    """
+    plain = OmegaConf.structured(config)
+    for key, f in config_fields():
+        value = OmegaConf.select(plain, key)
+        choices = f.metadata["choices"]
+        if choices and value not in choices:
+            raise ConfigError(
+                f"option '{key}': {value!r} is none of {', '.join(choices)}."
+                f"{nearest(str(value), choices)}"
+            )
+    positive = {
+        "data.min_user": config.data.min_user,
+        "data.min_item": config.data.min_item,
+        "retrieval.k": config.retrieval.k,
+        "paths.history": config.paths.history,
+        "paths.max_length": config.paths.max_length,
+        "paths.max_per_pair": config.paths.max_per_pair,
+        "prompt.max_title": config.prompt.max_title,
+        "prompt.max_tokens": config.prompt.max_tokens,
+        "training.batch_size": config.training.batch_size,
+        "training.micro_batch": config.training.micro_batch,
+        "training.checkpoint_every": config.training.checkpoint_every,
+        "evaluation.batch_size": config.evaluation.batch_size,
+        "llm.lora_r": config.llm.lora_r,
+    }
+    for key, value in positive.items():
+        if value < 1:
+            raise ConfigError(f"option '{key}' must be at least 1, got {value}")
+    if config.prompt.history > config.paths.history:
+        raise ConfigError(
+            f"prompt.history={config.prompt.history} is more than paths.history="
+            f"{config.paths.history}: a prompt shows the history that paths start from; raise the latter"
+        )
+    if config.paths.max_length > 4:
+        raise ConfigError("option 'paths.max_length' goes up to 4")
+    if not config.evaluation.ks or min(config.evaluation.ks) < 1:
+        raise ConfigError("option 'evaluation.ks' needs cut-offs of at least 1, as [5,10,20]")
+
+
+def to_yaml(config: Config) -> str:
+    """The complete configuration as YAML; ``config=FILE`` reads it back."""
+    return OmegaConf.to_yaml(OmegaConf.structured(config))
+
+
+def to_dict(config: Any) -> dict[str, Any]:
+    """A configuration (or a section) as plain values."""
+    out = OmegaConf.to_container(OmegaConf.structured(config))
+    assert isinstance(out, dict)
+    return {str(k): v for k, v in out.items()}
+
+
+def digest(value: Any) -> str:
+    """Eight-byte hash of plain values, the same everywhere."""
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"), default=str)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def run_name(config: Config) -> str:
+    """``<data>-<llm>-<8 hex of the configuration>``: the same configuration, the same folder."""
+    values = {k: v for k, v in to_dict(config).items() if k not in NOT_HASHED}
+    words = [Path(name).name.lower() for name in (config.data.name, config.llm.name)]
+    safe = ["".join(c if c.isalnum() or c in "-._" else "-" for c in w) for w in words]
+    return f"{safe[0]}-{safe[1]}-{digest(values)[:8]}"
