@@ -43,19 +43,17 @@ def load_config(overrides: dict[str, str], extra: dict[str, Any] | None = None) 
     file = overrides.pop("config", None)
     loaded = _read(Path(file), file) if file is not None else None
     if preset is None and loaded is not None:
-        # A run's config.yaml is complete: its preset is a label and must not be applied again.
-        preset_layer = None
-    else:
-        preset_layer = preset
-    if preset_layer is not None and preset_layer != "null":
-        path = resources.files("lkgrag") / "conf" / f"{preset_layer}.yaml"
+        # A file may name a preset as the command line does; what else it holds comes on top.
+        preset = loaded.get("preset")
+    if preset is not None and preset != "null":
+        path = resources.files("lkgrag") / "conf" / f"{preset}.yaml"
         if not path.is_file():
             raise ConfigError(
-                f"preset={preset_layer}: no such preset.{nearest(preset_layer, presets())} "
+                f"preset={preset}: no such preset.{nearest(preset, presets())} "
                 f"There are: {', '.join(presets())}"
             )
-        layers.append(_read(Path(str(path)), f"preset {preset_layer}"))
-        layers.append(OmegaConf.create({"preset": preset_layer}))
+        layers.append(_read(Path(str(path)), f"preset {preset}"))
+        layers.append(OmegaConf.create({"preset": preset}))
     if loaded is not None:
         layers.append(loaded)
     layers.append(_typed(overrides))

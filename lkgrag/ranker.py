@@ -1,0 +1,117 @@
+"""The ranker: a language model, a path scorer and the retriever's prior, fused.
+
+One prompt a user, one forward pass, no token generated: the ranking is read off the logits, and the
+paths that the scorer found most salient for this user stand in the prompt as words.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from lkgrag.fusion import Fusion, centre
+from lkgrag.scorer.base import PathScorer, as_path_scores
+
+if TYPE_CHECKING:
+    from torch_geometric.data import HeteroData
+
+    from lkgrag.llm import LMScorer
+    from lkgrag.paths import PathBatch
+    from lkgrag.prompt import Prompter, TokenBatch
+
+
+@dataclass
+class RankerBatch:
+    """What the ranker sees of ``B`` prompts.
+
+    Attributes:
+        data: the graph that the paths are of.
+        paths: path instances.
+        order: int64 ``[B, C]``, the candidate slot that stands at each place of the prompt.
+        generator: where given, the worded paths are sampled instead of the most salient ones.
+    """
+
+    data: HeteroData
+    paths: PathBatch
+    order: Tensor
+    generator: torch.Generator | None = None
+
+
+class RankerOutput(NamedTuple):
+    """The fused scores and their parts, each ``[B, C]`` float32.
+
+    Attributes:
+        scores: fused; ``-inf`` in padding. Higher is better.
+        lm: centred per prompt; 0 in padding.
+        scorer: centred per prompt; 0 in padding.
+        prior: log-softmax of the retriever's scores; 0 in padding.
+        salience: ``[P]``, of each path.
+    """
+
+    scores: Tensor
+    lm: Tensor
+    scorer: Tensor
+    prior: Tensor
+    salience: Tensor
+
+
+class Ranker(nn.Module):
+    """LM + scorer + prior.
+
+    Args:
+        lm: reads candidate scores off a prompt; None ranks without a language model.
+        scorer: says which paths matter.
+        prompter: puts prompts in words and tokens; None with ``lm=None``.
+        fusion: the weights of the terms.
+    """
+
+    def __init__(
+        self,
+        lm: LMScorer | None,
+        scorer: PathScorer,
+        prompter: Prompter | None,
+        fusion: Fusion | None = None,
+    ) -> None:
+        super().__init__()
+        if (lm is None) != (prompter is None):
+            raise ValueError("lm and prompter go together: give both or neither")
+        self.lm = lm
+        self.scorer = scorer
+        self.prompter = prompter
+        self.fusion = fusion or Fusion()
+
+    def forward(self, batch: RankerBatch) -> RankerOutput:
+        """Score the candidates of ``B`` prompts.
+
+        Everything trainable is called in here, so that wrappers which watch a module's forward pass
+        (DistributedDataParallel) see every parameter used.
+        """
+        paths = batch.paths
+        mask = paths.candidate_mask
+        salience, candidate = as_path_scores(self.scorer(batch.data, paths), paths)
+        salience, candidate = salience.float(), candidate.float()
+        if self.lm is None or self.prompter is None:
+            lm = torch.zeros_like(candidate)
+        else:
+            tokens = self.words(batch, salience)
+            lm = self.lm(tokens, tokens.bundle_salience(salience)).float()
+        prior = paths.prior.float()
+        return RankerOutput(
+            scores=self.fusion(lm, candidate, prior, mask),
+            lm=centre(lm, mask),
+            scorer=centre(candidate, mask),
+            prior=prior.masked_fill(~mask, 0.0),
+            salience=salience,
+        )
+
+    def words(self, batch: RankerBatch, salience: Tensor) -> TokenBatch:
+        """The prompts of a batch as tokens; which paths are worded follows the salience."""
+        assert self.prompter is not None
+        device = batch.paths.sample.device
+        tokens = self.prompter(
+            batch.paths.to("cpu"), salience.detach().cpu(), batch.order.cpu(), batch.generator
+        )
+        return tokens.to(device)

@@ -1,0 +1,87 @@
+"""Checkpoints: everything that goes on from a step, in one safetensors file.
+
+One file is written under a temporary name and renamed, so that a checkpoint is whole or absent. It
+holds the trainable parameters, AdamW's moments and, in its header, the step and the curve as JSON.
+Random numbers need no state: all derive from (seed, epoch, example).
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from torch import nn
+
+from lkgrag.errors import RunError
+from lkgrag.io import write_safetensors
+
+FILE = "checkpoint.safetensors"
+FORMAT = 1
+
+
+def trainable(module: nn.Module) -> dict[str, nn.Parameter]:
+    """The parameters that training changes, by name."""
+    return {name: p for name, p in module.named_parameters() if p.requires_grad}
+
+
+def save_checkpoint(
+    folder: Path, module: nn.Module, optimizer: torch.optim.Optimizer, state: dict[str, Any]
+) -> None:
+    """Write the checkpoint of a step, replacing the one before.
+
+    Args:
+        folder: of the checkpoint.
+        module: the unwrapped model.
+        optimizer: AdamW over its trainable parameters.
+        state: plain values to come back (step, curve, what the run depends on).
+    """
+    tensors: dict[str, torch.Tensor] = {}
+    for name, parameter in trainable(module).items():
+        tensors[f"model.{name}"] = parameter
+        for key, value in optimizer.state.get(parameter, {}).items():
+            tensors[f"optimizer.{key}.{name}"] = torch.as_tensor(value)
+    header = {"state": json.dumps({"format": FORMAT, **state})}
+    write_safetensors(folder / FILE, tensors, header)
+
+
+def load_checkpoint(
+    folder: Path, module: nn.Module, optimizer: torch.optim.Optimizer
+) -> dict[str, Any] | None:
+    """Restore a checkpoint in place.
+
+    Returns:
+        The state given to :func:`save_checkpoint`, or None if there is no checkpoint.
+
+    Raises:
+        RunError: the file is broken, of another format, or of another model.
+    """
+    path = folder / FILE
+    if not path.exists():
+        return None
+    advice = "delete it, or start with overwrite=true"
+    try:
+        with safe_open(str(path), framework="pt") as file:
+            state = json.loads((file.metadata() or {}).get("state", "{}"))
+            if state.get("format") != FORMAT:
+                raise RunError(f"{path}: a checkpoint of another format; {advice}")
+            names = set(file.keys())
+            parameters = trainable(module)
+            if {n for n in names if n.startswith("model.")} != {f"model.{n}" for n in parameters}:
+                raise RunError(f"{path}: a checkpoint of another model; {advice}")
+            with torch.no_grad():
+                for name, parameter in parameters.items():
+                    parameter.copy_(file.get_tensor(f"model.{name}"))
+                    moments = {}
+                    for key in ("step", "exp_avg", "exp_avg_sq"):
+                        full = f"optimizer.{key}.{name}"
+                        if full in names:
+                            value = file.get_tensor(full)
+                            moments[key] = value if key == "step" else value.to(parameter.device)
+                    if moments:
+                        optimizer.state[parameter] = moments
+    except (SafetensorError, OSError, ValueError) as error:
+        raise RunError(f"{path}: broken checkpoint ({error}); {advice}") from error
+    return state

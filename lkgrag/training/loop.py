@@ -1,0 +1,187 @@
+"""The Accelerate loop of stage two: the same batches on one process or many, resumable at any step."""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Callable
+from contextlib import nullcontext
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from lkgrag.data.queries import Queries
+from lkgrag.ranker import Ranker, RankerBatch
+from lkgrag.training.batches import candidate_order, compose, share
+from lkgrag.training.checkpoint import load_checkpoint, save_checkpoint
+from lkgrag.training.objective import build_optimizer, losses, rate, total
+
+if TYPE_CHECKING:
+    from accelerate import Accelerator
+    from numpy.typing import NDArray
+    from torch_geometric.data import HeteroData
+
+    from lkgrag.config import PromptConfig, TrainingConfig
+    from lkgrag.paths import PathFinder
+
+log = logging.getLogger(__name__)
+
+Curve = list[dict[str, float]]
+
+
+class Trainer:
+    """Trains a ranker on lists whose target is among the candidates.
+
+    Args:
+        ranker: not yet prepared.
+        data: the graph of the examples (cross-fitted: without what they predict).
+        finder: paths of that graph.
+        queries: the examples, every ``target`` a candidate slot.
+        config: of the training.
+        prompt: for the candidates' order.
+        accelerator: places and synchronises.
+        folder: of the checkpoint; None keeps none.
+        depends: a hash of all that the training depends on; a checkpoint of another is not read.
+        seed: of batches, orders and dropout.
+        limit: prompts in all; None for every one.
+    """
+
+    def __init__(
+        self,
+        ranker: Ranker,
+        data: HeteroData,
+        finder: PathFinder,
+        queries: Queries,
+        config: TrainingConfig,
+        prompt: PromptConfig,
+        accelerator: Accelerator,
+        folder: Path | None,
+        depends: str,
+        seed: int,
+        limit: int | None,
+    ) -> None:
+        if len(queries) and int(queries.target.min()) < 0:
+            raise ValueError("every training list must hold its target")
+        self.ranker, self.finder, self.queries = ranker, finder, queries
+        self.data = data.to(accelerator.device)
+        self.config, self.prompt, self.accelerator = config, prompt, accelerator
+        self.folder, self.depends, self.seed = folder, depends, seed
+        self.batches = compose(len(queries), config.batch_size, config.epochs, seed, limit)
+        self.per_epoch = max(1, math.ceil(len(queries) / config.batch_size))
+
+    def fit(self, progress: Callable[[int, int], None] | None = None) -> Curve:
+        """Train; return the learning curve, one row a step.
+
+        Args:
+            progress: called with (steps done, steps in all).
+        """
+        accelerator = self.accelerator
+        optimizer = build_optimizer(self.ranker, self.config)
+        done, curve = self._resume(optimizer)
+        model, optimizer = accelerator.prepare(self.ranker, optimizer)
+        model.train()
+        steps = len(self.batches)
+        for step in range(done, steps):
+            if progress is not None:
+                progress(step, steps)
+            factor = rate(step, steps, self.config.warmup)
+            for group in optimizer.param_groups:
+                group["lr"] = group["peak"] * factor
+            row = self._step(model, optimizer, step)
+            curve.append({"step": step + 1, "lr": factor, **row})
+            if accelerator.trackers:
+                accelerator.log({f"train/{k}": v for k, v in curve[-1].items()}, step=step + 1)
+            last = step + 1 == steps
+            if last or (step + 1) % self.config.checkpoint_every == 0:
+                self._save(optimizer, step + 1, curve)
+        if progress is not None:
+            progress(steps, steps)
+        model.eval()
+        return curve
+
+    def _step(self, model: torch.nn.Module, optimizer: Any, step: int) -> dict[str, float]:
+        """One optimiser step over a batch, in micro-batches."""
+        accelerator = self.accelerator
+        batch = self.batches[step]
+        epoch = step // self.per_epoch
+        parts = share(
+            batch, accelerator.process_index, accelerator.num_processes, self.config.micro_batch
+        )
+        sums = torch.zeros(3, device=accelerator.device)
+        # Dropout and sampling depend on the step and the process, not on what ran before.
+        torch.manual_seed((self.seed * 1_000_003 + step) * 64 + accelerator.process_index)
+        for number, index in enumerate(parts):
+            final = number == len(parts) - 1
+            # Gradients are exchanged once a step, with the last micro-batch.
+            context = nullcontext if final else accelerator.no_sync
+            with context(model):
+                loss, values = self._forward(model, index, batch, epoch)
+                accelerator.backward(loss)
+                sums += values
+        sums = accelerator.reduce(sums, "sum")
+        norm = accelerator.clip_grad_norm_(model.parameters(), self.config.clip)
+        optimizer.step()
+        optimizer.zero_grad()
+        fused, lm, scorer = (sums / len(batch)).tolist()
+        fusion = accelerator.unwrap_model(model).fusion
+        return {
+            "loss": fused,
+            "loss_lm": lm,
+            "loss_scorer": scorer,
+            "gradient_norm": float(norm) if norm is not None else math.nan,
+            "a": float(fusion.a.detach()),
+            "b": float(fusion.b.detach()),
+        }
+
+    def _forward(
+        self, model: torch.nn.Module, index: NDArray[np.int64], batch: NDArray[np.int64], epoch: int
+    ) -> tuple[Tensor, Tensor]:
+        """Loss of one micro-batch, scaled so that the batch's gradient is the mean over prompts."""
+        device = self.accelerator.device
+        weight = 1.0
+        if len(index) == 0:
+            # A process without a prompt still takes part in the exchange of gradients.
+            index, weight = batch[:1], 0.0
+        queries = self.queries[index]
+        paths = self.finder(queries).to(device)
+        order = candidate_order(index, paths.num_candidates, self.prompt.order, self.seed, epoch)
+        out = model(RankerBatch(self.data, paths, torch.as_tensor(order, device=device)))
+        target = torch.as_tensor(queries.target, device=device)
+        parts = losses(
+            out.scores,
+            out.lm,
+            out.scorer,
+            target,
+            paths.candidate_mask,
+            torch.full((len(index),), weight, device=device),
+        )
+        # DistributedDataParallel averages over processes: undo it, so that the sum is over prompts.
+        scale = self.accelerator.num_processes / len(batch)
+        values = torch.stack([parts["fused"], parts["lm"], parts["scorer"]]).detach()
+        return total(parts, self.config) * scale, values
+
+    def _resume(self, optimizer: torch.optim.Optimizer) -> tuple[int, Curve]:
+        if self.folder is None:
+            return 0, []
+        state = load_checkpoint(self.folder, self.ranker, optimizer)
+        if state is None:
+            return 0, []
+        if state["depends"] != self.depends:
+            from lkgrag.errors import RunError
+
+            raise RunError(
+                f"{self.folder}: the checkpoint belongs to other data or options; "
+                "start with overwrite=true or another out="
+            )
+        log.info("resuming the training at step %d of %d", state["step"], len(self.batches))
+        return int(state["step"]), list(state["curve"])
+
+    def _save(self, optimizer: Any, step: int, curve: Curve) -> None:
+        if self.folder is None or not self.accelerator.is_main_process:
+            return
+        inner = getattr(optimizer, "optimizer", optimizer)
+        state = {"step": step, "depends": self.depends, "curve": curve}
+        save_checkpoint(self.folder, self.ranker, inner, state)

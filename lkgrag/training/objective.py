@@ -1,0 +1,80 @@
+"""Stage two's loss, and which parameter learns from what.
+
+Cross-entropy over the candidates on the fused score, plus one on the LM's scores alone and one on the
+scorer's alone, so that neither can hide behind the prior. The scorer learns on two routes: through
+``a * scorer(c)`` (fusion route) and through the gates of its worded paths (LM route).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from lkgrag.fusion import list_cross_entropy
+
+if TYPE_CHECKING:
+    from lkgrag.config import TrainingConfig
+    from lkgrag.ranker import Ranker
+
+
+def losses(
+    scores: Tensor, lm: Tensor, scorer: Tensor, target: Tensor, mask: Tensor, weight: Tensor
+) -> dict[str, Tensor]:
+    """Weighted sums of the cross-entropies, in nats.
+
+    Args:
+        scores: fused, ``[B, C]``.
+        lm: the LM's scores, ``[B, C]``.
+        scorer: the scorer's, ``[B, C]``.
+        target: int64 ``[B]``.
+        mask: bool ``[B, C]``, filled slots.
+        weight: ``[B]``; 0 leaves a prompt out.
+
+    Returns:
+        ``fused``, ``lm`` and ``scorer``, each a scalar.
+    """
+    terms = {"fused": scores, "lm": lm, "scorer": scorer}
+    return {
+        name: (list_cross_entropy(value.float(), target, mask) * weight).sum()
+        for name, value in terms.items()
+    }
+
+
+def total(parts: dict[str, Tensor], config: TrainingConfig) -> Tensor:
+    """The loss that is minimised."""
+    return parts["fused"] + config.aux_lm * parts["lm"] + config.aux_scorer * parts["scorer"]
+
+
+def build_optimizer(ranker: Ranker, config: TrainingConfig) -> torch.optim.AdamW:
+    """AdamW with a learning rate a part: LoRA, head and fusion, scorer."""
+    groups: dict[str, list[torch.nn.Parameter]] = {"lora": [], "head": [], "scorer": []}
+    for name, parameter in ranker.named_parameters():
+        if not parameter.requires_grad:
+            continue
+        if name.startswith("scorer."):
+            groups["scorer"].append(parameter)
+        elif "lora_" in name:
+            groups["lora"].append(parameter)
+        else:
+            groups["head"].append(parameter)
+    rates = {"lora": config.lr, "head": config.head_lr, "scorer": config.scorer_lr}
+    # The fusion's two scalars and a bias must not be pulled towards 0.
+    decay = {"lora": config.weight_decay, "head": 0.0, "scorer": config.weight_decay}
+    return torch.optim.AdamW(
+        [
+            {"params": p, "lr": rates[g], "peak": rates[g], "weight_decay": decay[g], "name": g}
+            for g, p in groups.items()
+            if p
+        ],
+        betas=(0.9, 0.99),
+    )
+
+
+def rate(step: int, steps: int, warmup: float) -> float:
+    """Share of the peak learning rate at a step: linear rise, then linear fall to a tenth."""
+    rise = max(1, round(warmup * steps))
+    if step < rise:
+        return (step + 1) / rise
+    return 1.0 - 0.9 * (step - rise) / max(1, steps - rise)
