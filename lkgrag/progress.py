@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from typing import TypeVar
 
 from rich.console import Console
@@ -17,16 +18,35 @@ console = Console(highlight=False)
 err_console = Console(stderr=True, highlight=False)
 
 
-def track(items: Iterable[T], description: str, total: int | None = None) -> Iterator[T]:
-    """Iterate with a progress bar and a remaining time; no bar if stderr is no terminal."""
-    if not sys.stderr.isatty():
-        yield from items
-        return
+def _bar() -> Progress:
     columns = (
         TextColumn("  {task.description}"),
         BarColumn(),
         MofNCompleteColumn(),
         TimeRemainingColumn(),
     )
-    with Progress(*columns, console=err_console, transient=True) as progress:
+    return Progress(*columns, console=err_console, transient=True)
+
+
+def track(items: Iterable[T], description: str, total: int | None = None) -> Iterator[T]:
+    """Iterate with a progress bar and a remaining time; no bar if stderr is no terminal."""
+    if not sys.stderr.isatty() or err_console.quiet:
+        yield from items
+        return
+    with _bar() as progress:
         yield from progress.track(items, description=description, total=total)
+
+
+@contextmanager
+def bar(description: str, show: bool = True) -> Iterator[Callable[[int, int], None]]:
+    """Give a function that is told ``(done, total)``; no bar if stderr is no terminal."""
+    if not show or not sys.stderr.isatty() or err_console.quiet:
+        yield lambda done, total: None
+        return
+    with _bar() as progress:
+        task = progress.add_task(description, total=None)
+
+        def update(done: int, total: int) -> None:
+            progress.update(task, completed=done, total=total)
+
+        yield update

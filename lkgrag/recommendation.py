@@ -1,0 +1,115 @@
+"""What a recommendation is: ranked items, their three score parts, and the paths that explain them."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from rich.markup import escape
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+#: Version of :meth:`Recommendation.to_dict`.
+FORMAT = 1
+
+
+@dataclass(frozen=True)
+class PathExplanation:
+    """One path that the model was shown.
+
+    Attributes:
+        words: the path in words.
+        salience: how much the scorer thinks that it matters, higher is more.
+        nodes: ``[type, name]`` of each node from the history item to the candidate.
+        relations: the relation of each step.
+    """
+
+    words: str
+    salience: float
+    nodes: list[list[str]]
+    relations: list[str]
+
+
+@dataclass(frozen=True)
+class RankedItem:
+    """One item of a ranking.
+
+    Attributes:
+        rank: 1 is best.
+        item: its id.
+        title: its title.
+        score: fused; ``score = lm + a * scorer + b * prior``.
+        lm: the language model's part.
+        scorer: the path scorer's part, weighted by ``a``.
+        prior: the retriever's part, weighted by ``b``.
+        paths: the paths worded for it, most salient first; empty without explanation.
+    """
+
+    rank: int
+    item: str
+    title: str
+    score: float
+    lm: float
+    scorer: float
+    prior: float
+    paths: list[PathExplanation] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Recommendation:
+    """A ranking for one user.
+
+    Attributes:
+        items: best first.
+        history: ``(id, title)`` of the history items that the ranker saw, oldest first.
+        user: the user's id, None for a raw history.
+        target: the id of the item that was chosen in truth, where that is known.
+    """
+
+    items: list[RankedItem]
+    history: list[tuple[str, str]]
+    user: str | None = None
+    target: str | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values with stable keys, as ``format=json`` prints them."""
+        return {
+            "format": FORMAT,
+            "user": self.user,
+            "target": self.target,
+            "history": [{"item": i, "title": t} for i, t in self.history],
+            "items": [asdict(item) for item in self.items],
+        }
+
+    def show(self, console: Console, explained: int = 3) -> None:
+        """Print for a terminal of 80 columns.
+
+        Args:
+            console: where to.
+            explained: items whose paths are listed.
+        """
+        who = f"user {self.user}" if self.user is not None else "a history"
+        console.print(f"\n[bold]{escape(who)}[/]")
+        latest = " > ".join(t for _, t in self.history[-5:])
+        console.print(f"  history ({len(self.history)}): ... {escape(latest)}", soft_wrap=False)
+        console.print(
+            f"  {'':>4}{'title':<38}{'score':>8}{'lm':>8}{'scorer':>8}{'prior':>8}", style="dim"
+        )
+        for item in self.items:
+            mark = "*" if item.item == self.target else " "
+            title = item.title if len(item.title) <= 36 else item.title[:35] + "…"
+            console.print(
+                f"  {item.rank:>2}{mark} {escape(title):<38}{item.score:>8.2f}{item.lm:>8.2f}"
+                f"{item.scorer:>8.2f}{item.prior:>8.2f}",
+                style="bold" if mark == "*" else None,
+            )
+            if item.rank <= explained or mark == "*":
+                for path in item.paths:
+                    console.print(
+                        f"       {path.salience:+.2f}  {escape(path.words)}", style="cyan"
+                    )
+        if self.target is not None:
+            there = any(i.item == self.target for i in self.items)
+            note = "* chosen in truth" if there else "the item chosen in truth is not in this list"
+            console.print(f"  {note}", style="dim")

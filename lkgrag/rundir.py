@@ -1,0 +1,134 @@
+"""A run's folder: its lock, its record, its log."""
+
+from __future__ import annotations
+
+import datetime
+import importlib.metadata
+import logging
+import os
+import platform
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from lkgrag import __version__
+from lkgrag.cache import clear, locked
+from lkgrag.config import Config
+from lkgrag.errors import ConfigError, RunError
+from lkgrag.io import atomic, read_json
+from lkgrag.options import NOT_HASHED, load_config, run_name, to_dict, to_yaml
+
+FORMAT = 1
+METRICS, CONFIG, RANKER, LOG = "metrics.json", "config.yaml", "ranker", "run.log"
+PACKAGES = ("torch", "torch-geometric", "transformers", "peft", "accelerate", "numpy", "pandas")
+
+
+@contextmanager
+def open_run(config: Config) -> Iterator[Path]:
+    """Lock the run's folder, write its complete configuration, and log into it.
+
+    Raises:
+        RunError: a living process uses it, or it holds a run with another configuration.
+    """
+    folder = Path(config.out) if config.out else Path("outputs") / run_name(config)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise RunError(
+            f"cannot write the folder {folder}: {error.strerror}; choose another out="
+        ) from error
+    with locked(folder / ".lock", wait=False, what=f"the run {folder}"):
+        if config.overwrite:
+            clear(folder)
+        path = folder / CONFIG
+        if path.exists():
+            _same(path, config)
+        else:
+            with atomic(path) as tmp:
+                tmp.write_text(to_yaml(config), encoding="utf-8")
+        handler = logging.FileHandler(folder / LOG, encoding="utf-8")
+        handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+        logger = logging.getLogger("lkgrag")
+        logger.addHandler(handler)
+        logger.info("lkgrag %s: %s", __version__, " ".join(sys.argv))
+        try:
+            yield folder
+        finally:
+            logger.removeHandler(handler)
+            handler.close()
+
+
+def _same(path: Path, config: Config) -> None:
+    """Refuse a folder whose run differs in anything that is computed."""
+    stored = to_dict(load_config({"config": str(path)}))
+    asked = to_dict(config)
+    for key, value in asked.items():
+        if key in NOT_HASHED or stored.get(key) == value:
+            continue
+        if isinstance(value, dict):
+            name = next(k for k in value if value[k] != stored[key].get(k))
+            key, old, new = f"{key}.{name}", stored[key].get(name), value[name]
+        else:
+            old, new = stored.get(key), value
+        raise RunError(
+            f"{path.parent} holds a run with {key}={old}, not {new}: "
+            "choose another out=, or begin anew with overwrite=true"
+        )
+
+
+def load_run(run: str) -> tuple[Path, Config]:
+    """The folder and the configuration of a saved run.
+
+    Raises:
+        RunError: not a run, or not finished.
+    """
+    folder = Path(run)
+    if not folder.is_dir():
+        raise RunError(f"run={run}: no such folder")
+    if not (folder / CONFIG).is_file():
+        there = sorted(p.parent.name for p in folder.glob(f"*/{CONFIG}"))
+        hint = f" It holds the runs {', '.join(there[:3])}." if there else ""
+        raise RunError(f"run={run}: not a saved run (it has no {CONFIG}).{hint}")
+    if not (folder / RANKER).is_dir():
+        raise RunError(
+            f"run={run}: the run is not finished; go on with "
+            f"python -m lkgrag.train config={folder / CONFIG} out={folder}"
+        )
+    try:
+        return folder, load_config({"config": str(folder / CONFIG)})
+    except ConfigError as error:
+        raise RunError(f"run={run}: made by another version of lkgrag ({error})") from error
+
+
+def environment() -> dict[str, Any]:
+    """Versions and hardware, for the record of a result."""
+    versions = {"lkgrag": __version__, "python": platform.python_version()}
+    for name in PACKAGES:
+        versions[name] = importlib.metadata.version(name)
+    return versions
+
+
+def today() -> str:
+    """The date, ISO 8601."""
+    return datetime.date.today().isoformat()
+
+
+def finished(folder: Path) -> dict[str, Any] | None:
+    """The metrics of a finished run, or None."""
+    path = folder / METRICS
+    if not path.exists():
+        return None
+    metrics = read_json(path)
+    if metrics.get("format") != FORMAT:
+        raise RunError(
+            f"{path}: written by a version of lkgrag with another format "
+            f"({metrics.get('format')}, this one reads {FORMAT}); use that version, or overwrite=true"
+        )
+    return dict(metrics)
+
+
+def cores() -> int:
+    """CPU cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
