@@ -129,7 +129,16 @@ def _check_keys(layer: DictConfig, known: list[str], prefix: str = "") -> None:
                 raise _section_error(key, child)
             _check_keys(child, known, f"{key}.")
             continue
-        raise ConfigError(f"unknown option '{key}'.{nearest(key, known)} See --help")
+        full = ".".join([key, *_first_leaf(layer[name])])
+        raise ConfigError(f"unknown option '{full}'.{nearest(full, known)} See --help")
+
+
+def _first_leaf(value: Any) -> list[str]:
+    """The keys down to the first value of a nested configuration."""
+    if not isinstance(value, DictConfig) or not value:
+        return []
+    name = next(iter(value))
+    return [str(name), *_first_leaf(value[name])]
 
 
 def _explain(error: OmegaConfBaseException) -> str:

@@ -125,6 +125,7 @@ def log_softmax(scores: NDArray[np.float32], mask: NDArray[np.bool_]) -> NDArray
     x = np.where(mask, scores.astype(np.float64), -np.inf)
     peak = x.max(1, keepdims=True, initial=-np.inf)
     peak = np.where(np.isfinite(peak), peak, 0.0)
-    with np.errstate(divide="ignore"):
-        out = x - peak - np.log(np.exp(x - peak).sum(1, keepdims=True))
+    total = np.exp(x - peak).sum(1, keepdims=True)
+    # A row without any entry has a total of 0 and stays minus infinity.
+    out = x - peak - np.log(np.where(total > 0, total, 1.0))
     return out.astype(np.float32)

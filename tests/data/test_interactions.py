@@ -1,0 +1,137 @@
+import numpy as np
+import pandas as pd
+import pytest
+
+from lkgrag.config import DataConfig
+from lkgrag.data import Interactions, make_split, natural_order
+from lkgrag.errors import DataError
+
+LOOSE = {"min_user": 1, "min_item": 1}
+
+
+def events(rows):
+    return pd.DataFrame(rows, columns=["user", "item", "rating", "time"])
+
+
+def test_sequences_are_in_time_order_and_ids_in_natural_order():
+    x = Interactions.from_frames(
+        events([("u10", "b", 1, 3), ("u2", "a", 2, 9), ("u10", "a", 3, 1), ("u10", "c", 4, 2)]),
+        config=DataConfig(**LOOSE),
+    )
+    assert x.user_ids == ["u10", "u2"]
+    assert [x.item_ids[i] for i in x.sequence(0)] == ["a", "c", "b"]
+    assert x.rating[:3].tolist() == [3, 4, 1]
+    assert natural_order(["10", "9", "a", "1"]) == ["1", "9", "10", "a"]
+
+
+def test_ties_do_not_depend_on_the_order_of_the_file_but_on_the_seed():
+    rows = [("u", str(i), 1, 5) for i in range(50)]
+    one = Interactions.from_frames(events(rows), config=DataConfig(**LOOSE))
+    two = Interactions.from_frames(events(rows[::-1]), config=DataConfig(**LOOSE))
+    other = Interactions.from_frames(events(rows), config=DataConfig(**LOOSE, tie_seed=1))
+    assert np.array_equal(one.item, two.item)
+    assert not np.array_equal(one.item, other.item)
+    assert not np.array_equal(one.item, np.sort(one.item))
+    by_id = Interactions.from_frames(events(rows[::-1]), config=DataConfig(**LOOSE, ties="id"))
+    assert by_id.item.tolist() == list(range(50))
+    by_file = Interactions.from_frames(events(rows[::-1]), config=DataConfig(**LOOSE, ties="file"))
+    assert by_file.item.tolist() == list(range(50))[::-1]
+    assert one.stats["tied_last_two"] == 1.0
+
+
+def test_without_times_the_file_decides():
+    x = Interactions.from_frames(
+        {"user": ["u"] * 3, "item": ["c", "a", "b"]}, config=DataConfig(**LOOSE)
+    )
+    assert [x.item_ids[i] for i in x.item] == ["c", "a", "b"]
+    assert np.isnan(x.rating).all()
+    assert x.stats["tied_last_two"] is None
+
+
+def test_core_is_taken_until_nothing_changes():
+    # Item z has one event; without it user w has one event, then item y has one, and so on.
+    rows = [("u", "x", 1, 1), ("v", "x", 1, 1), ("u", "y", 1, 2), ("v", "y", 1, 2)]
+    rows += [("w", "z", 1, 1), ("w", "y", 1, 2)]
+    x = Interactions.from_frames(events(rows), config=DataConfig(min_user=2, min_item=2))
+    assert x.user_ids == ["u", "v"]
+    with pytest.raises(DataError, match="no user is left of 3"):
+        Interactions.from_frames(events(rows), config=DataConfig(min_user=9))
+
+
+@pytest.mark.parametrize(
+    ("rule", "kept"), [("first", [1.0]), ("last", [2.0]), ("keep", [1.0, 2.0])]
+)
+def test_duplicates(rule, kept):
+    rows = [("u", "x", 2, 9), ("u", "x", 1, 3)]
+    x = Interactions.from_frames(events(rows), config=DataConfig(**LOOSE, duplicates=rule))
+    assert x.rating.tolist() == kept
+
+
+def test_duplicates_can_be_refused_and_low_ratings_dropped():
+    rows = [("u", "x", 2, 9), ("u", "x", 1, 3)]
+    with pytest.raises(DataError, match=r"'u'.*'x' twice"):
+        Interactions.from_frames(events(rows), config=DataConfig(**LOOSE, duplicates="error"))
+    x = Interactions.from_frames(
+        events([("u", "x", 2, 9), ("u", "y", 1, 3), ("u", "z", None, 4)]),
+        config=DataConfig(**LOOSE, min_rating=2),
+    )
+    assert sorted(x.item_ids) == ["x", "z"]
+
+
+def test_a_bad_value_is_named():
+    with pytest.raises(DataError, match=r"row 2, field 'rating': 'five'"):
+        Interactions.from_frames(events([("u", "x", "1", 1), ("u", "y", "five", 2)]))
+    with pytest.raises(DataError, match="no column 'item'"):
+        Interactions.from_frames({"user": ["u"], "itm": ["x"]})
+
+
+def test_attributes_and_titles_follow_the_items():
+    x = Interactions.from_frames(
+        events([("u", "b", 1, 1), ("u", "a", 1, 2)]),
+        items={
+            "item": ["a", "q", "b"],
+            "title": ["A!", "Q", None],
+            "genre": [["g", "h"], "g", "g"],
+        },
+        config=DataConfig(**LOOSE),
+    )
+    assert x.item_ids == ["a", "b"]
+    assert x.titles == ["A!", "b"]
+    assert x.items["genre"].tolist() == [["g", "h"], ["g"]]
+
+
+def sequences(*lengths):
+    rows = [(f"u{u}", f"i{n}", 1, n) for u, length in enumerate(lengths) for n in range(length)]
+    return Interactions.from_frames(events(rows), config=DataConfig(**LOOSE))
+
+
+def test_leave_one_out():
+    x = sequences(5, 2, 3)
+    split = make_split(x, DataConfig())
+    assert split.train_end.tolist() == [3, 2, 1]
+    assert split.val.position.tolist() == [3, 1]
+    assert split.test.position.tolist() == [4, 2]
+    assert split.test.user.tolist() == [0, 2]
+    assert [x.item_ids[i] for i in split.test.target] == ["i4", "i2"]
+    assert (
+        split.train_mask(x).tolist() == [True] * 3 + [False] * 2 + [True] * 2 + [True] + [False] * 2
+    )
+
+
+def test_rolling_predicts_each_of_the_last_items_and_trains_on_none():
+    split = make_split(sequences(9, 4), DataConfig(split="rolling", rolling=2))
+    assert split.test.position.tolist() == [7, 8, 3]
+    assert split.val.position.tolist() == [5, 6, 2]
+    assert split.train_end.tolist() == [5, 2]
+
+
+def test_held_back_events_are_the_last_training_ones():
+    x = sequences(12, 4)
+    split = make_split(x, DataConfig())
+    end, held = split.holdback(x, window=3, users=1.0, seed=0)
+    assert split.train_end.tolist() == [10, 2]
+    assert end.tolist() == [7, 1]
+    assert held.position.tolist() == [7, 8, 9, 1]
+    none, nothing = split.holdback(x, window=3, users=0.0, seed=0)
+    assert none.tolist() == [10, 2]
+    assert len(nothing) == 0

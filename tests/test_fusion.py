@@ -1,0 +1,73 @@
+import math
+
+import numpy as np
+import pytest
+import torch
+
+from lkgrag.fusion import Fusion, centre, cross_fit_weights, fit_weights, list_cross_entropy
+
+
+def test_weights_are_set_exactly_and_may_be_zero():
+    fusion = Fusion(a=0.0, b=2.5)
+    assert fusion.a.item() == 0.0
+    assert fusion.b.item() == pytest.approx(2.5)
+
+
+def test_centre_ignores_padding():
+    scores = torch.tensor([[1.0, 3.0, 100.0]])
+    mask = torch.tensor([[True, True, False]])
+    assert centre(scores, mask).tolist() == [[-1.0, 1.0, 0.0]]
+
+
+def test_fused_score_by_hand():
+    fusion = Fusion(a=2.0, b=0.5)
+    mask = torch.tensor([[True, True, False]])
+    out = fusion(
+        torch.tensor([[1.0, 3.0, 9.0]]),
+        torch.tensor([[0.0, 1.0, 9.0]]),
+        torch.tensor([[-1.0, -2.0, -math.inf]]),
+        mask,
+    )
+    assert out[0, :2].tolist() == pytest.approx([-1 - 1 - 0.5, 1 + 1 - 1.0])
+    assert out[0, 2] == -math.inf
+
+
+def test_cross_entropy_is_over_filled_slots_only():
+    loss = list_cross_entropy(
+        torch.zeros(1, 4), torch.tensor([0]), torch.tensor([[True, True, False, False]])
+    )
+    assert loss.item() == pytest.approx(math.log(2))
+
+
+def lists(num=2000, seed=0, weights=(1.0, 0.5, 2.0)):
+    rng = np.random.default_rng(seed)
+    terms = rng.normal(size=(3, num, 5))
+    utility = np.einsum("t,tec->ec", np.asarray(weights), terms) + rng.gumbel(size=(num, 5))
+    return terms, np.ones((num, 5), bool), utility.argmax(1)
+
+
+def test_fit_recovers_the_weights_that_made_the_data():
+    terms, mask, target = lists(8000)
+    a, b = fit_weights(terms, mask, target)
+    assert a == pytest.approx(0.5, abs=0.1)
+    assert b == pytest.approx(2.0, abs=0.2)
+
+
+def test_fit_without_data_keeps_the_start():
+    assert fit_weights(
+        np.zeros((3, 0, 5)), np.ones((0, 5), bool), np.zeros(0, int), (0.3, 0.7)
+    ) == (
+        0.3,
+        0.7,
+    )
+
+
+def test_cross_fitted_weights_never_see_the_lists_of_their_user():
+    terms, mask, target = lists(300)
+    user = np.arange(300) // 3
+    before = cross_fit_weights(terms, mask, target, user, (1.0, 1.0))
+    changed = target.copy()
+    changed[user == 7] = (changed[user == 7] + 1) % 5
+    after = cross_fit_weights(terms, mask, changed, user, (1.0, 1.0))
+    assert np.array_equal(before[user == 7], after[user == 7])
+    assert not np.array_equal(before, after)

@@ -1,0 +1,98 @@
+import subprocess
+import sys
+
+import pytest
+
+from lkgrag.cli import config_fields
+from lkgrag.config import Config
+from lkgrag.errors import ConfigError
+from lkgrag.options import check, load_config, run_name, to_yaml
+
+
+def test_overrides_are_typed():
+    config = load_config({"retrieval.k": "10", "kg.relations": "[a,b]", "data.root": "x"})
+    assert config.retrieval.k == 10
+    assert config.kg.relations == ["a", "b"]
+    assert config.data.root == "x"
+
+
+def test_yaml_round_trip(tmp_path):
+    config = load_config({"seed": "3", "scorer.kwargs.hidden": "8", "llm.readout": "letters"})
+    (tmp_path / "config.yaml").write_text(to_yaml(config))
+    assert load_config({"config": str(tmp_path / "config.yaml")}) == config
+
+
+@pytest.mark.parametrize(
+    ("overrides", "words"),
+    [
+        ({"traning.lr": "1"}, ["traning.lr", "training.lr"]),
+        ({"training.learning_rate": "1"}, ["training.learning_rate"]),
+        ({"training.lr": "abc"}, ["training.lr", "abc"]),
+        ({"llm.readout": "leters"}, ["llm.readout", "letters"]),
+        ({"data": "x"}, ["data.name=x"]),
+        ({"data": "x", "data.root": "y"}, ["section"]),
+        ({"preset": "nope"}, ["nope"]),
+        ({"config": "/nope.yaml"}, ["/nope.yaml"]),
+        ({"retrieval.k": "0"}, ["retrieval.k"]),
+        ({"retrieval.k": "1.5"}, ["retrieval.k"]),
+        ({"prompt.history": "50"}, ["prompt.history", "paths.history"]),
+        ({"paths.max_length": "5"}, ["paths.max_length"]),
+        ({"evaluation.ks": "[]"}, ["evaluation.ks"]),
+    ],
+)
+def test_a_bad_option_is_named_in_one_line(overrides, words):
+    with pytest.raises(ConfigError) as error:
+        load_config(overrides)
+    text = str(error.value)
+    assert "\n" not in text
+    assert all(word in text for word in words)
+
+
+def test_every_option_has_a_meaning():
+    for key, f in config_fields():
+        assert f.metadata["help"], key
+    check(Config())
+
+
+def test_a_broken_file_is_an_error(tmp_path):
+    path = tmp_path / "c.yaml"
+    path.write_text("a: [")
+    with pytest.raises(ConfigError, match="not readable as YAML"):
+        load_config({"config": str(path)})
+
+
+def test_the_name_of_a_run_ignores_where_and_how():
+    base = load_config({})
+    assert run_name(base) == run_name(load_config({"threads": "1", "cache.root": "x"}))
+    assert run_name(base) != run_name(load_config({"seed": "1"}))
+
+
+@pytest.mark.parametrize("command", ["train", "evaluate", "recommend"])
+def test_help_lists_every_option_without_torch(command):
+    code = (
+        "import sys, runpy\n"
+        f"sys.argv = ['lkgrag.{command}', '--help']\n"
+        "try:\n"
+        f"    runpy.run_module('lkgrag.{command}', run_name='__main__')\n"
+        "except SystemExit as stop:\n"
+        "    assert not stop.code, stop.code\n"
+        "assert 'torch' not in sys.modules\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    if command == "train":
+        for key, _ in config_fields():
+            assert f"  {key}=" in done.stdout
+
+
+def test_an_unknown_option_ends_with_status_2_and_no_traceback():
+    done = subprocess.run(
+        [sys.executable, "-m", "lkgrag.train", "traning.lr=1"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 2
+    assert "training.lr" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1
