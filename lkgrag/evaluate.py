@@ -1,0 +1,42 @@
+"""Evaluate a saved run again, or under other settings: ``python -m lkgrag.evaluate run=...``."""
+
+from __future__ import annotations
+
+import sys
+
+from lkgrag.cli import Command, run
+from lkgrag.recommend import check_options
+
+COMMAND = Command(
+    name="lkgrag.evaluate",
+    summary="Rank the validation and test events of a saved run again and print the table of systems.",
+    options={
+        "run": ("FOLDER", "a finished run of lkgrag.train"),
+        "users": ("all", "users of the data, by id, or `all`"),
+        "out": ("FILE", "write the metrics as JSON there too"),
+    },
+    examples=["python -m lkgrag.evaluate run=outputs/ml-100k-smollm2-135m-1a2b3c4d"],
+    configurable=False,
+)
+
+
+def body(pairs: dict[str, str], flags: set[str]) -> None:
+    """Check the options, load the run, evaluate."""
+    check_options(pairs, COMMAND)
+    from lkgrag.recommend import parse_list
+    from lkgrag.rundir import load_run
+
+    folder, config = load_run(pairs["run"])
+    users = pairs.get("users", "all").strip()
+    from lkgrag.pipeline import evaluate_run
+
+    evaluate_run(folder, config, None if users == "all" else parse_list(users), pairs.get("out"))
+
+
+def main() -> int:
+    """Entry point; returns the exit status."""
+    return run(COMMAND, body)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

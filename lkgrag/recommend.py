@@ -1,0 +1,133 @@
+"""Rank items for users of a saved run, or for anyone's history: ``python -m lkgrag.recommend``."""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import Any
+
+from lkgrag.cli import Command, run
+from lkgrag.errors import ConfigError, nearest
+
+COMMAND = Command(
+    name="lkgrag.recommend",
+    summary="Rank items for users of a saved run, or for a history of someone unknown, and explain it.",
+    options={
+        "run": ("FOLDER", "a finished run of lkgrag.train"),
+        "users": ("ID,ID,...", "users of the data, by id; or `all`"),
+        "history": ("[ID,ID,...]", "items of someone unknown, oldest first, by id or exact title"),
+        "candidates": ("[ID,ID,...]", "rank these (default: what the retriever proposes)"),
+        "k": ("10", "items to show"),
+        "explain": ("true", "show the paths in words"),
+        "format": ("text", "text (80 columns) or json [text | json]"),
+        "out": ("FILE", "write there instead of the terminal"),
+    },
+    examples=[
+        "python -m lkgrag.recommend run=outputs/ml-100k-smollm2-135m-1a2b3c4d users=1,2",
+        'python -m lkgrag.recommend run=... "history=[Toy Story,Fargo,50]" k=5 format=json',
+    ],
+    configurable=False,
+)
+
+
+def parse_list(text: str) -> list[str]:
+    """``[a,b]`` or ``a,b``; double quotes protect a comma.
+
+    Raises:
+        ConfigError: quotes that do not close.
+    """
+    import csv
+
+    inner = text.strip()
+    if inner.startswith("[") and inner.endswith("]"):
+        inner = inner[1:-1]
+    if not inner.strip():
+        return []
+    if inner.count('"') % 2:
+        raise ConfigError(f"a quote does not close in {text[:60]!r}")
+    return [item.strip() for item in next(csv.reader([inner], skipinitialspace=True))]
+
+
+def check_options(pairs: dict[str, str], command: Command) -> None:
+    """Refuse options that the command does not have, and ask for ``run``.
+
+    Raises:
+        ConfigError: naming the option.
+    """
+    for key in pairs:
+        if key not in command.options:
+            raise ConfigError(f"unknown option '{key}'.{nearest(key, command.options)} See --help")
+    if "run" not in pairs:
+        raise ConfigError("option 'run' is missing: run=<folder of a finished run>")
+
+
+def _number(pairs: dict[str, str], key: str, default: int) -> int:
+    text = pairs.get(key, str(default))
+    if not text.isdecimal() or int(text) < 1:
+        raise ConfigError(f"option '{key}': {text!r} is no whole number of at least 1")
+    return int(text)
+
+
+def _flag(pairs: dict[str, str], key: str) -> bool:
+    text = pairs.get(key, "true").lower()
+    if text not in ("true", "false"):
+        raise ConfigError(f"option '{key}': {text!r} is neither true nor false")
+    return text == "true"
+
+
+def body(pairs: dict[str, str], flags: set[str]) -> None:
+    """Check the options, load the ranker, rank."""
+    check_options(pairs, COMMAND)
+    form = pairs.get("format", "text")
+    if form not in ("text", "json"):
+        raise ConfigError(f"option 'format': {form!r} is none of text, json")
+    if ("users" in pairs) == ("history" in pairs):
+        raise ConfigError("give either users=<ids> or history=[<items>]")
+    k, explain = _number(pairs, "k", 10), _flag(pairs, "explain")
+    from lkgrag.rundir import RANKER, load_run
+
+    folder, config = load_run(pairs["run"])
+    from lkgrag.ranker import Ranker
+    from lkgrag.setup import prepare_process
+
+    prepare_process(config)
+    ranker = Ranker.from_pretrained(folder / RANKER)
+    candidates = parse_list(pairs["candidates"]) if "candidates" in pairs else None
+    if "history" in pairs:
+        results = [ranker.recommend(parse_list(pairs["history"]), candidates, k, explain)]
+    else:
+        users = ranker.users() if pairs["users"].strip() == "all" else parse_list(pairs["users"])
+        results = ranker.recommend_users(users, candidates, k, explain)
+    _write(results, form, pairs.get("out"))
+
+
+def _write(results: list[Any], form: str, out: str | None) -> None:
+    from pathlib import Path
+
+    from rich.console import Console
+
+    from lkgrag.io import atomic
+    from lkgrag.progress import console
+
+    def put(to: Console) -> None:
+        if form == "json":
+            values = [r.to_dict() for r in results]
+            to.print(json.dumps(values, indent=2, ensure_ascii=False), markup=False, soft_wrap=True)
+        else:
+            for result in results:
+                result.show(to)
+
+    if out is None:
+        put(console)
+        return
+    with atomic(Path(out)) as tmp, open(tmp, "w", encoding="utf-8") as file:
+        put(Console(file=file, width=80, highlight=False))
+
+
+def main() -> int:
+    """Entry point; returns the exit status."""
+    return run(COMMAND, body)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,37 @@
+"""Train, evaluate and explain a recommender: ``accelerate launch -m lkgrag.train [key=value ...]``."""
+
+from __future__ import annotations
+
+import sys
+
+from lkgrag.cli import Command, run
+
+COMMAND = Command(
+    name="lkgrag.train",
+    summary="Train, evaluate and explain a recommender. The same command goes on where it stopped.",
+    options={},
+    examples=[
+        "accelerate launch -m lkgrag.train",
+        "python -m lkgrag.train data.name=shop data.root=/data/shop",
+        "python -m lkgrag.train llm.name=meta-llama/Llama-2-7b-hf llm.quantization=nf4",
+    ],
+)
+
+
+def body(pairs: dict[str, str], flags: set[str]) -> None:
+    """Check the options, then run the stages."""
+    from lkgrag.options import load_config
+
+    config = load_config(pairs)
+    from lkgrag.pipeline import train
+
+    train(config)
+
+
+def main() -> int:
+    """Entry point; returns the exit status."""
+    return run(COMMAND, body)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
