@@ -1,0 +1,36 @@
+"""The knowledge graph: relations and their words, and tables to ``HeteroData``."""
+
+from lkgrag.kg.builder import build_kg
+from lkgrag.kg.names import Names
+from lkgrag.kg.schema import (
+    REVERSE,
+    base_name,
+    inverse,
+    phrase,
+    phrase_metapath,
+    short,
+    short_metapath,
+)
+from lkgrag.kg.storage import load_kg, save_kg
+from lkgrag.kg.table import KGRow, kg_table
+from lkgrag.kg.temporal import as_of
+from lkgrag.kg.vocabulary import SYMMETRIC, Relation
+
+__all__ = [
+    "REVERSE",
+    "SYMMETRIC",
+    "KGRow",
+    "Names",
+    "Relation",
+    "as_of",
+    "base_name",
+    "build_kg",
+    "inverse",
+    "kg_table",
+    "load_kg",
+    "phrase",
+    "phrase_metapath",
+    "save_kg",
+    "short",
+    "short_metapath",
+]

@@ -1,0 +1,72 @@
+"""A group of edges on their way into the graph, before nodes have indices."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+
+from lkgrag.kg.schema import column_relation
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from lkgrag.kg.vocabulary import Relation
+
+
+@dataclass(frozen=True)
+class Links:
+    """Edges of one relation from items or users to values, or from items to items.
+
+    Attributes:
+        owner: ``item`` or ``user``, the source's node type.
+        relation: name and words.
+        source: int64 ``[E]``, index of the item or user.
+        target: names of the values (str ``[E]``), or int64 item indices for relations between items.
+        origin: the relation's or column's name in the file.
+        named: whether the values are names that people can read, not identifiers.
+    """
+
+    owner: str
+    relation: Relation
+    source: NDArray[np.int64]
+    target: NDArray
+    origin: str
+    named: bool = True
+
+    @property
+    def between_items(self) -> bool:
+        """Whether both ends are items."""
+        return self.target.dtype != object
+
+
+def column_links(
+    table: pd.DataFrame, owner: str, item_ids: list[str]
+) -> tuple[list[Links], dict[str, int]]:
+    """The links of all attribute columns of a table, one row an item or user.
+
+    Columns that name other items (``also_bought`` and the like) join items.
+
+    Returns:
+        The links, and how many values of such columns are no items of the data.
+    """
+    out, outside = [], {}
+    for column in table.columns:
+        if column == "title" and owner == "item":
+            continue
+        lengths = table[column].map(len).to_numpy(np.int64)
+        source = np.repeat(np.arange(len(table)), lengths)
+        values = np.array([v for row in table[column] for v in row], dtype=object)
+        relation = column_relation(str(column), owner)
+        if relation.node != "item":
+            out.append(Links(owner, relation, source, values, str(column)))
+            continue
+        target = pd.Index(item_ids).get_indexer(pd.Index(values)) if len(values) else values
+        target = np.asarray(target, np.int64)
+        known = (target >= 0) & (target != source)
+        if (target < 0).any():
+            outside[str(column)] = int((target < 0).sum())
+        out.append(Links(owner, relation, source[known], target[known], str(column)))
+    return out, outside

@@ -1,0 +1,149 @@
+"""Relations: their names, their node types, and the words for them.
+
+An edge type is ``(source, relation, target)``. A relation that is read off the data points away from
+the item (or user) that owns the value; its inverse has the prefix ``rev_``. Well-known columns and
+relations have entries in :mod:`lkgrag.kg.vocabulary`; everything else follows the general rules of
+:func:`column_relation` and :func:`triple_relation`.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from lkgrag.kg.vocabulary import COLUMNS, SYMMETRIC, TRIPLES, USER_COLUMNS, Relation, by_name
+
+if TYPE_CHECKING:
+    from torch_geometric.typing import EdgeType
+
+#: Prefix of the relation that points the other way.
+REVERSE = "rev_"
+#: Node types that attributes may not take.
+RESERVED = ("item", "user")
+
+_PLURALS = {"people": "person", "children": "child", "series": "series", "species": "species"}
+
+
+def inverse(edge_type: EdgeType) -> EdgeType:
+    """The edge type that points the other way; a symmetric relation is its own inverse."""
+    source, relation, target = edge_type
+    if relation in SYMMETRIC:
+        return (target, relation, source)
+    if relation.startswith(REVERSE):
+        return (target, relation.removeprefix(REVERSE), source)
+    return (target, REVERSE + relation, source)
+
+
+def base_name(relation: str) -> str:
+    """The relation's name without ``rev_``."""
+    return relation.removeprefix(REVERSE)
+
+
+def singular(word: str) -> str:
+    """The singular of the last English word of a snake-case name, by rule of thumb."""
+    head, _, last = word.rpartition("_")
+    if last in _PLURALS:
+        last = _PLURALS[last]
+    elif last.endswith("ies") and len(last) > 4:
+        last = last[:-3] + "y"
+    elif re.search(r"(ss|sh|ch|x|z)es$", last):
+        last = last[:-2]
+    elif last.endswith("s") and not last.endswith(("ss", "us", "is")) and len(last) > 3:
+        last = last[:-1]
+    return f"{head}_{last}" if head else last
+
+
+def snake(word: str) -> str:
+    """A name in snake case: ``releaseYear`` and ``Release Year`` give ``release_year``."""
+    word = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", word.strip())
+    return re.sub(r"[^0-9a-zA-Z]+", "_", word).strip("_").lower() or "value"
+
+
+def column_relation(column: str, owner: str = "item") -> Relation:
+    """The relation of an attribute column.
+
+    Well-known columns have their own names; ``foo`` becomes ``(owner, has_foo, foo)``.
+    """
+    name = snake(column)
+    known = (COLUMNS if owner == "item" else USER_COLUMNS).get(name)
+    return known or _has(_free(singular(name.removeprefix("has_"))))
+
+
+def triple_relation(relation: str, item_is_tail: bool) -> Relation:
+    """The relation of the triples ``(head, relation, tail)``, from the item to the other end.
+
+    Well-known relations have their own names. Otherwise the last part of a dotted name counts:
+    ``music.recording.producers`` becomes ``(item, has_producer, producer)``. Where the item is the
+    tail, the part before names the other end: ``music.producer.recordings`` becomes
+    ``(item, has_producer, producer)`` too, and ``acted_in`` becomes ``(item, acted_in_by, acted_in_by)``.
+    """
+    if relation in TRIPLES:
+        return TRIPLES[relation]
+    parts = [snake(p) for p in re.split(r"[./#:]+", relation) if p.strip()] or ["relation"]
+    last = parts[-1]
+    if not item_is_tail:
+        if last in COLUMNS:
+            return COLUMNS[last]
+        if re.search(r"_(by|in|of|from|to|at|on|for|with)$", last) or last.startswith("is_"):
+            return Relation(last, _free(last), last.replace("_", " "))
+        return _has(_free(singular(last.removeprefix("has_"))))
+    if len(parts) > 1:
+        return COLUMNS.get(parts[-2]) or _has(_free(singular(parts[-2])))
+    return Relation(f"{last}_by", _free(f"{last}_by"), f"{last.replace('_', ' ')} by")
+
+
+def qualified(relation: str) -> Relation:
+    """A longer name for a relation whose short one is taken: ``film.film.genre`` is ``film_genre``."""
+    parts = [snake(p) for p in re.split(r"[./#:]+", relation) if p.strip()]
+    if len(parts) == 1:
+        parts = ["kg", *parts]
+    return _has(singular("_".join(parts[-2:])))
+
+
+def _has(node: str) -> Relation:
+    return Relation(f"has_{node}", node, f"has the {node.replace('_', ' ')}")
+
+
+def _free(node: str) -> str:
+    return f"{node}_value" if node in RESERVED else node
+
+
+def relation_of(edge_type: EdgeType) -> Relation:
+    """The entry of an edge type's relation (of the forward direction), known or by rule."""
+    source, relation, target = edge_type
+    backward = relation.startswith(REVERSE)
+    name, node = base_name(relation), source if backward else target
+    known = by_name(name)
+    if known is not None:
+        return known
+    words = name.replace("_", " ")
+    if name.startswith("has_"):
+        return Relation(name, node, f"has the {words.removeprefix('has ')}")
+    return Relation(name, node, words)
+
+
+def phrase(edge_type: EdgeType) -> str:
+    """A verb phrase: ``(item, directed_by, director)`` is "directed by", its inverse "director of"."""
+    relation = relation_of(edge_type)
+    return relation.inverse if edge_type[1].startswith(REVERSE) else relation.phrase
+
+
+def short(edge_type: EdgeType) -> str:
+    """One or two words for compact prompts: next, before, fans, genre, director."""
+    relation = relation_of(edge_type)
+    return relation.short_inverse if edge_type[1].startswith(REVERSE) else relation.short
+
+
+def phrase_metapath(metapath: tuple[EdgeType, ...]) -> str:
+    """A whole meta-path as a verb phrase: "directed by the director of"."""
+    if len(metapath) == 2 and inverse(metapath[0]) == metapath[1]:
+        relation = relation_of(metapath[0])
+        return f"has the same {relation.noun} as"
+    return ", ".join(phrase(e) for e in metapath)
+
+
+def short_metapath(metapath: tuple[EdgeType, ...]) -> str:
+    """A whole meta-path in a few words: "next", "director"; longer ones joined by " of "."""
+    if len(metapath) == 2 and inverse(metapath[0]) == metapath[1]:
+        return short(metapath[0])
+    return " of ".join(dict.fromkeys(short(e) for e in metapath))

@@ -1,0 +1,129 @@
+"""Graphs on disk: one parquet file of edges, one of nodes, and a schema in JSON."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+import torch
+from torch_geometric.data import HeteroData
+
+from lkgrag.errors import LkgragError
+from lkgrag.io import atomic, read_json, write_json
+from lkgrag.kg.names import Names
+
+if TYPE_CHECKING:
+    import os
+
+VERSION = 1
+SCHEMA, NODES, EDGES = "schema.json", "nodes.parquet", "edges.parquet"
+#: Edge attributes and their types; absent ones are empty columns.
+ATTRIBUTES = {
+    "weight": np.float32,
+    "count": np.float32,
+    "rating": np.float32,
+    "time": np.float64,
+}
+
+
+def save_kg(data: HeteroData, folder: str | os.PathLike[str]) -> None:
+    """Write a graph as ``nodes.parquet``, ``edges.parquet`` and ``schema.json``.
+
+    ``nodes`` has the columns ``type index name``; ``edges`` has ``type source target`` and the
+    attributes ``weight count rating time``. ``type`` of an edge is its place in the schema's list.
+
+    Raises:
+        LkgragError: the folder cannot be written.
+    """
+    folder = Path(folder)
+    nodes = [
+        pd.DataFrame(
+            {"type": t, "index": np.arange(len(data[t].name)), "name": data[t].name.tolist()}
+        )
+        for t in data.node_types
+    ]
+    edges = []
+    for number, edge_type in enumerate(data.edge_types):
+        store = data[edge_type]
+        frame = {
+            "type": np.full(store.num_edges, number, np.int32),
+            "source": store.edge_index[0].numpy(),
+            "target": store.edge_index[1].numpy(),
+        }
+        for name, kind in ATTRIBUTES.items():
+            there = name in store
+            frame[name] = store[name].numpy() if there else np.full(store.num_edges, np.nan, kind)
+        edges.append(pd.DataFrame(frame))
+    _write(folder / NODES, pd.concat(nodes, ignore_index=True))
+    _write(folder / EDGES, pd.concat(edges, ignore_index=True) if edges else pd.DataFrame())
+    schema = {
+        "version": VERSION,
+        "nodes": [
+            {"type": t, "count": data[t].num_nodes, "named": bool(data[t].get("named", True))}
+            for t in data.node_types
+        ],
+        "edges": [
+            {
+                "type": list(t),
+                "count": data[t].num_edges,
+                "attributes": [name for name in ATTRIBUTES if name in data[t]],
+            }
+            for t in data.edge_types
+        ],
+        "merged": list(data.merged),
+        "left_out": dict(data.left_out),
+        "temporal": bool(data.temporal),
+    }
+    # Last, so that a folder with a schema is whole.
+    write_json(folder / SCHEMA, schema)
+
+
+def load_kg(folder: str | os.PathLike[str]) -> HeteroData:
+    """Read a graph that :func:`save_kg` wrote.
+
+    Raises:
+        LkgragError: a file is missing, broken, or of another version.
+    """
+    folder = Path(folder)
+    schema = read_json(folder / SCHEMA)
+    if not isinstance(schema, dict) or schema.get("version") != VERSION:
+        raise LkgragError(f"{folder / SCHEMA}: not a graph of version {VERSION}; build it again")
+    nodes, edges = _read(folder / NODES), _read(folder / EDGES)
+    data = HeteroData()
+    names = {t: rows["name"].tolist() for t, rows in nodes.groupby("type", sort=False)}
+    for node in schema["nodes"]:
+        store = data[node["type"]]
+        store.name = Names(names.get(node["type"], []))
+        store.num_nodes = node["count"]
+        if node["type"] not in ("item", "user"):
+            store.named = node["named"]
+    groups = edges.groupby("type").indices if len(edges) else {}
+    for number, edge in enumerate(schema["edges"]):
+        rows = edges.iloc[groups.get(number, [])]
+        if len(rows) != edge["count"]:
+            raise LkgragError(f"{folder / EDGES}: edges are missing; delete the folder")
+        store = data[tuple(edge["type"])]
+        pair = rows[["source", "target"]].to_numpy(np.int64).T
+        store.edge_index = torch.from_numpy(np.ascontiguousarray(pair))
+        for name in edge["attributes"]:
+            store[name] = torch.from_numpy(rows[name].to_numpy(ATTRIBUTES[name], copy=True))
+    data.merged = list(schema["merged"])
+    data.left_out = dict(schema["left_out"])
+    data.temporal = bool(schema["temporal"])
+    return data
+
+
+def _write(path: Path, table: pd.DataFrame) -> None:
+    with atomic(path) as tmp:
+        table.to_parquet(tmp, index=False)
+
+
+def _read(path: Path) -> pd.DataFrame:
+    try:
+        return pd.read_parquet(path)
+    except FileNotFoundError:
+        raise LkgragError(f"{path}: no such file; build the graph again") from None
+    except (OSError, ValueError) as error:
+        raise LkgragError(f"{path}: broken parquet file ({error}); delete the folder") from error

@@ -1,0 +1,162 @@
+"""Triples of a knowledge graph, joined to the items."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+
+from lkgrag.kg.links import Links
+from lkgrag.kg.schema import triple_relation
+from lkgrag.kg.vocabulary import Relation
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+#: A relation is one between items if it is known as one, or if at least this share of its triples
+#: joins two of them; its other triples then lead to items outside the data and are left out. Of an
+#: unknown relation with a smaller share both kinds of edges are kept.
+BETWEEN_ITEMS = 0.1
+
+_IDENTIFIER = re.compile(r"(/?[mg][./][0-9a-z_]{2,}|[QP]\d+|https?://.*|<.*>|\d{5,}|\d{1,3})\Z")
+
+
+@dataclass
+class TripleReport:
+    """What became of the triples.
+
+    Attributes:
+        merged: one sentence for each relation that is another one in the other direction.
+        unlinked: number of triples that touch no item.
+        outside: by relation, triples left out because they lead to items outside the data, or run
+            against the direction of their relation.
+    """
+
+    merged: list[str] = field(default_factory=list)
+    unlinked: int = 0
+    outside: dict[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class _Raw:
+    """The distinct triples of one relation, as entity codes, sorted."""
+
+    name: str
+    head: NDArray[np.int64]
+    tail: NDArray[np.int64]
+
+
+def looks_like_id(name: str) -> bool:
+    """Whether a name is an identifier (Freebase, Wikidata, a URI, a number that is no year)."""
+    return bool(_IDENTIFIER.match(name))
+
+
+def triple_links(triples: pd.DataFrame, links: pd.DataFrame) -> tuple[list[Links], TripleReport]:
+    """Turn triples into links from items.
+
+    Args:
+        triples: columns ``head relation tail`` (str).
+        links: columns ``item`` (index) and ``entity`` (str).
+
+    Returns:
+        The links, and what became of the triples.
+    """
+    report = TripleReport()
+    if not len(triples):
+        return [], report
+    both = pd.concat([triples["head"], triples["tail"]], ignore_index=True)
+    codes, entities = pd.factorize(both, sort=True)
+    head, tail = codes[: len(triples)].astype(np.int64), codes[len(triples) :].astype(np.int64)
+    links = links.drop_duplicates("entity")
+    item_of = np.full(len(entities), -1, np.int64)
+    place = pd.Index(entities).get_indexer(pd.Index(links["entity"]))
+    item_of[place[place >= 0]] = links["item"].to_numpy(np.int64)[place >= 0]
+    raw = []
+    for name, rows in triples.groupby("relation", sort=True).indices.items():
+        pairs = np.unique(np.stack([head[rows], tail[rows]], 1), axis=0)
+        joined = (item_of[pairs] >= 0).any(1)
+        report.unlinked += int((~joined).sum())
+        if joined.any():
+            raw.append(_Raw(str(name), pairs[joined, 0], pairs[joined, 1]))
+    names = np.asarray(entities, dtype=object)
+    out = []
+    for relation in _merge(raw, item_of, report):
+        out.extend(_links(relation, item_of, names, report))
+    return out, report
+
+
+def _forward_share(raw: _Raw, item_of: NDArray[np.int64]) -> float:
+    """Share of the triples with one item that have it as head."""
+    head, tail = item_of[raw.head] >= 0, item_of[raw.tail] >= 0
+    one = head != tail
+    return float(head[one].mean()) if one.any() else 1.0
+
+
+def _merge(raw: list[_Raw], item_of: NDArray[np.int64], report: TripleReport) -> list[_Raw]:
+    """Keep one of each group of relations with the same pairs, in either direction.
+
+    The one that leads away from the items stays; among equals the first by name.
+    """
+    ordered = sorted(raw, key=lambda r: (-round(_forward_share(r, item_of), 6), r.name))
+    # A relation's fingerprint is the sorted bytes of its pairs; the transpose's likewise.
+    kept: list[_Raw] = []
+    seen: dict[bytes, tuple[str, str]] = {}
+    for relation in ordered:
+        mine = _bytes(relation.head, relation.tail)
+        if mine in seen:
+            name, how = seen[mine]
+            report.merged.append(f"{relation.name} is {how} {name}")
+            continue
+        kept.append(relation)
+        # The transpose first: for a symmetric relation both are the same bytes.
+        seen[_bytes(relation.tail, relation.head)] = (relation.name, "the inverse of")
+        seen[mine] = (relation.name, "the same as")
+    return sorted(kept, key=lambda r: r.name)
+
+
+def _bytes(head: NDArray[np.int64], tail: NDArray[np.int64]) -> bytes:
+    order = np.lexsort((tail, head))
+    return np.stack([head[order], tail[order]]).tobytes()
+
+
+def _links(
+    raw: _Raw, item_of: NDArray[np.int64], names: NDArray, report: TripleReport
+) -> list[Links]:
+    head, tail = item_of[raw.head], item_of[raw.tail]
+    both = (head >= 0) & (tail >= 0)
+    one = (head >= 0) != (tail >= 0)
+    out = []
+    relation = triple_relation(raw.name, item_is_tail=False)
+    if both.any() or relation.node == "item":
+        other = both & (head != tail)
+        out.append(Links("item", as_item_relation(relation), head[other], tail[other], raw.name))
+        if relation.node == "item" or both.mean() >= BETWEEN_ITEMS:
+            _count(report, raw.name, int(one.sum()))
+            return out
+    if one.any():
+        item_is_tail = _forward_share(raw, item_of) < 0.5
+        end, value = (tail, raw.head) if item_is_tail else (head, raw.tail)
+        keep = one & (end >= 0)
+        _count(report, raw.name, int((one & ~keep).sum()))
+        relation = triple_relation(raw.name, item_is_tail)
+        ids = [looks_like_id(n) for n in names[np.unique(value[keep])]]
+        named = sum(ids) <= len(ids) / 2
+        value = value[keep]
+        out.append(Links("item", relation, end[keep], names[value], raw.name, named))
+    return out
+
+
+def as_item_relation(relation: Relation) -> Relation:
+    """The same relation with an item at the other end."""
+    if relation.node == "item":
+        return relation
+    name = relation.node if relation.name.startswith("has_") else relation.name
+    return Relation(name, "item", name.replace("_", " "))
+
+
+def _count(report: TripleReport, name: str, number: int) -> None:
+    if number:
+        report.outside[name] = report.outside.get(name, 0) + number
