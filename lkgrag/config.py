@@ -25,6 +25,9 @@ class DataConfig:
 
     name: str = opt("ml-100k", "data set: a built-in name or the file stem of a RecBole folder")
     root: str | None = opt(None, "folder that holds the raw files (default: fetched to the cache)")
+    reader: str = opt("auto", "layout of the files: auto, recbole, movielens, amazon, or your own")
+    separator: str = opt("\t", "between the columns of RecBole files")
+    untitled: str = opt("keep", "items without a title", ("keep", "drop"))
     min_user: int = opt(5, "keep users with at least this many interactions (k-core)")
     min_item: int = opt(5, "keep items with at least this many interactions (k-core)")
     min_rating: float | None = opt(None, "drop interactions rated lower than this")

@@ -42,9 +42,20 @@ def clean_events(tables: Tables, config: DataConfig) -> pd.DataFrame:
     if config.min_rating is not None:
         # An unknown rating is not a low one.
         out = out[~(out["rating"] < config.min_rating)]
+    if config.untitled == "drop":
+        out = out[out["item"].isin(_titled(tables))]
     if config.duplicates != "keep":
         out = _one_each(out, config.duplicates, tables.source)
     return out.reset_index(drop=True)
+
+
+def _titled(tables: Tables) -> set[str]:
+    """Ids of the items that have a title."""
+    if tables.items is None or "title" not in tables.items.columns:
+        return set()
+    titles = tables.items["title"]
+    known = titles.notna() & (titles.astype("string").str.strip() != "")
+    return set(tables.items["item"].astype(str)[known])
 
 
 def number(table: pd.DataFrame, column: str, source: str) -> pd.Series:

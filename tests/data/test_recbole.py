@@ -2,7 +2,7 @@ import pytest
 
 from lkgrag.config import DataConfig
 from lkgrag.data import Interactions
-from lkgrag.data.readers import raw_files, read_recbole, read_tables
+from lkgrag.data.readers import find_reader, read_recbole, read_tables
 from lkgrag.errors import DataError
 
 
@@ -66,5 +66,5 @@ def test_bytes_that_are_not_utf8(folder):
 
 
 def test_a_wrong_name_tells_what_is_there(folder):
-    with pytest.raises(DataError, match=r"toy\.inter"):
-        raw_files(folder, DataConfig(name="tyo"))
+    with pytest.raises(DataError, match="there is toy"):
+        find_reader(folder, DataConfig(name="tyo"))

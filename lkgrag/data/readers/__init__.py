@@ -6,14 +6,15 @@ import hashlib
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lkgrag.data.readers.recbole import read_recbole
-from lkgrag.errors import DataError
+from lkgrag.data.readers.amazon import Amazon2014
+from lkgrag.data.readers.base import Reader, readers, register_reader
+from lkgrag.data.readers.movielens import MovieLens100K, MovieLensCSV, MovieLensDat
+from lkgrag.data.readers.recbole import RecBole, read_recbole
+from lkgrag.errors import ConfigError, DataError, nearest
 
 if TYPE_CHECKING:
     from lkgrag.config import DataConfig
     from lkgrag.data.interactions import Tables
-
-ATOMIC = (".inter", ".item", ".user", ".kg", ".link")
 
 
 def data_folder(config: DataConfig) -> Path:
@@ -33,35 +34,68 @@ def data_folder(config: DataConfig) -> Path:
     return fetch_dataset(config.name)
 
 
-def raw_files(folder: Path, config: DataConfig) -> list[Path]:
-    """The files that a data set is read from, in a fixed order.
+def find_reader(folder: Path, config: DataConfig) -> Reader:
+    """The reader named by ``data.reader``, or the one whose layout the folder holds.
 
     Raises:
-        DataError: the interactions are not there; the message tells what is.
+        ConfigError: no reader of that name.
+        DataError: no reader knows the folder's layout; the message tells what is there.
     """
-    files = [folder / f"{config.name}{suffix}" for suffix in ATOMIC]
-    if not files[0].is_file():
-        there = sorted(p.name for p in folder.glob("*.inter"))
-        hint = f"; there is {', '.join(there)}: set data.name to its stem" if there else ""
-        raise DataError(f"{files[0]}: no such file{hint}")
-    return [f for f in files if f.is_file()]
+    known = readers()
+    if config.reader != "auto":
+        if config.reader not in known:
+            raise ConfigError(
+                f"data.reader={config.reader}: no such reader.{nearest(config.reader, known)} "
+                f"There are: auto, {', '.join(known)}"
+            )
+        return known[config.reader]
+    for reader in reversed(known.values()):
+        if reader.matches(folder, config):
+            return reader
+    stems = sorted(p.stem for p in folder.glob("*.inter"))
+    if stems:
+        raise DataError(
+            f"{folder / config.name}.inter: no such file; there is {', '.join(stems[:5])}: "
+            "set data.name to one of these"
+        )
+    there = sorted(p.name for p in folder.iterdir())[:8]
+    raise DataError(
+        f"data.root={folder}: no known data set there. It holds: {', '.join(there) or 'nothing'}. "
+        f"Expected: {config.name}.inter (RecBole), ratings.csv and movies.csv, u.data, ratings.dat "
+        "(MovieLens), or ratings_*.csv and meta_*.json (Amazon)"
+    )
 
 
 def read_tables(config: DataConfig) -> tuple[Tables, str]:
     """Read a data set.
 
     Returns:
-        The tables, and a SHA-256 over the raw files.
+        The tables, and a SHA-256 over the names and bytes of the files that were read.
 
     Raises:
         DataError: a file is missing or broken.
     """
     folder = data_folder(config)
-    files = raw_files(folder, config)
-    sha = hashlib.sha256()
-    for file in files:
-        sha.update(file.name.encode() + b"\0" + hashlib.sha256(file.read_bytes()).digest())
-    return read_recbole(folder, config.name), sha.hexdigest()
+    reader = find_reader(folder, config)
+    sha = hashlib.sha256(reader.name.encode())
+    tables = reader.read(folder, config)
+    for file in reader.files(folder, config):
+        if file.is_file():
+            with open(file, "rb") as handle:
+                content = hashlib.file_digest(handle, "sha256").digest()
+            sha.update(file.name.encode() + b"\0" + content)
+    return tables, sha.hexdigest()
 
 
-__all__ = ["data_folder", "raw_files", "read_recbole", "read_tables"]
+for _reader in (Amazon2014(), MovieLensDat(), MovieLens100K(), MovieLensCSV(), RecBole()):
+    register_reader(_reader)
+
+__all__ = [
+    "Reader",
+    "data_folder",
+    "find_reader",
+    "read_recbole",
+    "read_tables",
+    "readers",
+    "register_reader",
+]

@@ -9,12 +9,18 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pandas as pd
 
 from lkgrag.data.interactions import Tables
+from lkgrag.data.readers.base import Reader, floats, read_lines
 from lkgrag.errors import DataError, nearest
 
+if TYPE_CHECKING:
+    from lkgrag.config import DataConfig
+
+SUFFIXES = (".inter", ".item", ".user", ".kg", ".link")
 TYPES = ("token", "token_seq", "float", "float_seq")
 USER, ITEM, RATING, TIME = "user_id", "item_id", "rating", "timestamp"
 ENTITY, HEAD, RELATION, TAIL = "entity_id", "head_id", "relation_id", "tail_id"
@@ -51,22 +57,7 @@ def read_atomic(path: Path, separator: str = "\t") -> AtomicFile:
         DataError: no such file, not UTF-8, an empty file, a header without types, or a row with
             another number of fields; the message names the line.
     """
-    try:
-        text = path.read_bytes().decode("utf-8-sig")
-    except FileNotFoundError:
-        raise DataError(f"{path}: no such file") from None
-    except OSError as error:
-        raise DataError(f"{path}: cannot be read ({error.strerror})") from error
-    except UnicodeDecodeError as error:
-        line = error.object[: error.start].count(b"\n") + 1
-        raise DataError(
-            f"{path}: line {line}: not UTF-8 text (byte 0x{error.object[error.start]:02x}); "
-            "save the file as UTF-8"
-        ) from None
-    if "\0" in text:
-        line = text[: text.index("\0")].count("\n") + 1
-        raise DataError(f"{path}: line {line}: a NUL byte; this is no text file")
-    lines = text.splitlines() if "\r" in text else text.split("\n")
+    lines = list(read_lines(path))
     while lines and not lines[-1].strip():
         lines.pop()
     if not lines:
@@ -93,12 +84,27 @@ def read_atomic(path: Path, separator: str = "\t") -> AtomicFile:
     return AtomicFile(pd.DataFrame(rows, columns=list(types), dtype=object), types, path)
 
 
-def read_recbole(folder: Path, name: str) -> Tables:
+class RecBole(Reader):
+    """A folder of ``<data.name>.inter`` and its companions."""
+
+    name = "recbole"
+
+    def files(self, folder: Path, config: DataConfig) -> list[Path]:
+        """The five files of the stem ``data.name``."""
+        return [folder / f"{config.name}{suffix}" for suffix in SUFFIXES]
+
+    def read(self, folder: Path, config: DataConfig) -> Tables:
+        """Read the folder."""
+        return read_recbole(folder, config.name, config.separator)
+
+
+def read_recbole(folder: Path, name: str, separator: str = "\t") -> Tables:
     """Read a folder of atomic files.
 
     Args:
         folder: holds ``<name>.inter`` and optionally ``<name>.item``, ``.user``, ``.kg``, ``.link``.
         name: the files' stem.
+        separator: between columns.
 
     Raises:
         DataError: a file is missing or broken, or a column is missing.
@@ -106,14 +112,14 @@ def read_recbole(folder: Path, name: str) -> Tables:
 
     def optional(suffix: str) -> AtomicFile | None:
         path = folder / f"{name}{suffix}"
-        return read_atomic(path) if path.is_file() else None
+        return read_atomic(path, separator) if path.is_file() else None
 
-    inter = read_atomic(folder / f"{name}.inter")
+    inter = read_atomic(folder / f"{name}.inter", separator)
     inter.need(USER, ITEM)
     events = pd.DataFrame({"user": inter.table[USER], "item": inter.table[ITEM]})
     for column, source in (("rating", RATING), ("time", TIME)):
         if source in inter.types:
-            events[column] = _floats(inter, source)
+            events[column] = floats(inter.table, source, inter.path)
     item, user = optional(".item"), optional(".user")
     kg, link = optional(".kg"), optional(".link")
     triples = links = None
@@ -131,19 +137,6 @@ def read_recbole(folder: Path, name: str) -> Tables:
         links=links,
         source=str(folder / f"{name}.inter"),
     )
-
-
-def _floats(file: AtomicFile, column: str) -> pd.Series:
-    """A column of numbers; empty fields are NaN."""
-    text = file.table[column].str.strip()
-    values = pd.to_numeric(text.where(text != "", None), errors="coerce").astype(float)
-    bad = values.isna() & (text != "")
-    if bad.any():
-        row = int(bad.to_numpy().argmax())
-        raise DataError(
-            f"{file.path}: line {row + 2}, field '{column}': {text.iloc[row][:40]!r} is not a number"
-        )
-    return values
 
 
 def _metadata(file: AtomicFile, key: str, name: str, titles: bool) -> pd.DataFrame:

@@ -1,0 +1,135 @@
+"""Amazon 2014: ``ratings_X.csv[.gz]`` and ``meta_X.json.gz``.
+
+A line of the metadata is strict JSON or, as in the official files, a Python literal; it is parsed as
+data, never executed (https://jmcauley.ucsd.edu/data/amazon/).
+"""
+
+from __future__ import annotations
+
+import ast
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+
+from lkgrag.data.interactions import Tables
+from lkgrag.data.readers.base import Reader, floats, read_lines, read_separated
+from lkgrag.errors import DataError
+
+if TYPE_CHECKING:
+    from lkgrag.config import DataConfig
+
+#: Related-product links that become relations between items.
+RELATED = ("also_bought", "also_viewed", "bought_together", "buy_after_viewing")
+
+
+class Amazon2014(Reader):
+    """Ratings without a header, metadata with one object a line."""
+
+    name = "amazon"
+
+    def files(self, folder: Path, config: DataConfig) -> list[Path]:
+        """The ratings and the metadata, gzipped or not."""
+        return [
+            self._one(folder, "ratings_*.csv", config.name, "ratings.csv"),
+            self._one(folder, "meta_*.json", config.name, "meta.json"),
+        ]
+
+    @staticmethod
+    def _one(folder: Path, pattern: str, name: str, default: str) -> Path:
+        found = sorted([*folder.glob(pattern), *folder.glob(pattern + ".gz")])
+        if len(found) > 1:
+            # `amazon-beauty` picks ratings_Beauty.csv among several.
+            word = name.lower().removeprefix("amazon-").replace("-", "_")
+            named = [p for p in found if word in p.name.lower()]
+            if len(named) != 1:
+                raise DataError(
+                    f"{folder}: several files match {pattern} "
+                    f"({', '.join(p.name for p in found[:4])}): leave one, or name it by data.name"
+                )
+            return named[0]
+        return found[0] if found else folder / default
+
+    def read(self, folder: Path, config: DataConfig) -> Tables:
+        """Read the set; the metadata is streamed, only items with a rating are kept."""
+        ratings, meta = self.files(folder, config)
+        names = ("user", "item", "rating", "time")
+        table = read_separated(ratings, ",", names)
+        events = pd.DataFrame(
+            {"user": table["user"].str.strip(), "item": table["item"].str.strip()}
+        )
+        events["rating"] = floats(table, "rating", ratings, first_line=1)
+        events["time"] = floats(table, "time", ratings, first_line=1)
+        if not meta.is_file():
+            return Tables(interactions=events, source=str(ratings))
+        items, triples = self._metadata(meta, set(events["item"]))
+        return Tables(interactions=events, items=items, triples=triples, source=str(ratings))
+
+    @staticmethod
+    def _metadata(path: Path, known: set[str]) -> tuple[pd.DataFrame, pd.DataFrame]:
+        rows: list[dict[str, Any]] = []
+        triples: list[tuple[str, str, str]] = []
+        for number, line in enumerate(read_lines(path), start=1):
+            if not line.strip():
+                continue
+            value = parse_line(line, path, number)
+            item = value.get("asin")
+            if not isinstance(item, str):
+                raise DataError(f"{path}: line {number}: no 'asin', or not a string")
+            if item not in known:
+                continue
+            rows.append(
+                {
+                    "item": item,
+                    "title": _text(value.get("title")),
+                    "brand": [b] if (b := _text(value.get("brand"))) else [],
+                    "category": _categories(value.get("categories")),
+                }
+            )
+            related = value.get("related")
+            for relation in RELATED if isinstance(related, dict) else ():
+                targets = related.get(relation)
+                for target in targets if isinstance(targets, list) else ():
+                    if isinstance(target, str) and target in known:
+                        triples.append((item, relation, target))
+        if not rows:
+            raise DataError(
+                f"{path}: describes no item of the ratings: do the two files belong together?"
+            )
+        columns = ["head", "relation", "tail"]
+        return pd.DataFrame(rows), pd.DataFrame(triples, columns=columns, dtype=object)
+
+
+def parse_line(line: str, path: Path, number: int) -> dict[str, Any]:
+    """One metadata object, JSON or a Python literal.
+
+    Raises:
+        DataError: it is neither, or no object.
+    """
+    try:
+        value = json.loads(line)
+    except (ValueError, RecursionError):
+        try:
+            value = ast.literal_eval(line)
+        except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
+            raise DataError(
+                f"{path}: line {number}: neither JSON nor a Python literal: {line[:40]!r}"
+            ) from None
+    if not isinstance(value, dict):
+        raise DataError(f"{path}: line {number}: not an object: {line[:40]!r}")
+    return value
+
+
+def _text(value: Any) -> str | None:
+    return value.strip() or None if isinstance(value, str) else None
+
+
+def _categories(value: Any) -> list[str]:
+    """Every category of every path once, but the first, which all items of a set share."""
+    out: dict[str, None] = {}
+    for path in value if isinstance(value, list) else []:
+        for name in path[1:] if isinstance(path, list) else []:
+            if isinstance(name, str) and name.strip():
+                out.setdefault(name.strip())
+    return list(out)

@@ -1,0 +1,193 @@
+"""MovieLens: ``ratings.csv`` sets, ML-100K's ``u.data``, and the ``::`` files of ML-1M and ML-10M.
+
+Layouts as in the data sets' own README files (https://grouplens.org/datasets/movielens/).
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pandas as pd
+
+from lkgrag.data.interactions import Tables
+from lkgrag.data.readers.base import Reader, floats, read_separated, split_values
+
+if TYPE_CHECKING:
+    from lkgrag.config import DataConfig
+
+YEAR = re.compile(r"^(?P<title>.*?)\s*\((?P<year>\d{4})(?:[-\u2013]\d{0,4})?\)\s*$")
+NO_GENRE = "(no genres listed)"
+#: A tag is an attribute only if so many users gave it to the movie, or it would be a private note.
+MIN_TAGGERS = 2
+#: ML-100K's and ML-1M's genres, in the order of u.item's columns.
+GENRES_100K = [
+    "unknown",
+    "Action",
+    "Adventure",
+    "Animation",
+    "Children's",
+    "Comedy",
+    "Crime",
+    "Documentary",
+    "Drama",
+    "Fantasy",
+    "Film-Noir",
+    "Horror",
+    "Musical",
+    "Mystery",
+    "Romance",
+    "Sci-Fi",
+    "Thriller",
+    "War",
+    "Western",
+]
+AGES_1M = {
+    "1": "under 18", "18": "18-24", "25": "25-34", "35": "35-44", "45": "45-49", "50": "50-55",
+    "56": "56 or older",
+}  # fmt: skip
+
+
+def split_year(titles: pd.Series) -> tuple[list[str], list[list[str]]]:
+    """``Heat (1995)`` as the title ``Heat`` and the year ``1995``; other titles stay as they are."""
+    names, years = [], []
+    for text in titles:
+        match = YEAR.match(text)
+        names.append(match["title"] if match else text.strip())
+        years.append([match["year"]] if match else [])
+    return names, years
+
+
+def _events(table: pd.DataFrame, path: Path, names: list[str], first_line: int) -> pd.DataFrame:
+    user, item, rating, time = names
+    return pd.DataFrame(
+        {
+            "user": table[user].str.strip(),
+            "item": table[item].str.strip(),
+            "rating": floats(table, rating, path, first_line),
+            "time": floats(table, time, path, first_line),
+        }
+    )
+
+
+class MovieLensCSV(Reader):
+    """``ratings.csv``, ``movies.csv``, optional ``movies_metadata.csv`` and ``tags.csv``."""
+
+    name = "movielens"
+
+    def files(self, folder: Path, config: DataConfig) -> list[Path]:
+        """The four files."""
+        names = ("ratings.csv", "movies.csv", "movies_metadata.csv", "tags.csv")
+        return [folder / name for name in names]
+
+    def matches(self, folder: Path, config: DataConfig) -> bool:
+        """Ratings and movies must be there."""
+        return all(path.is_file() for path in self.files(folder, config)[:2])
+
+    def read(self, folder: Path, config: DataConfig) -> Tables:
+        """Read the set."""
+        ratings, movies, metadata, tags = self.files(folder, config)
+        names = ["userId", "movieId", "rating", "timestamp"]
+        table = read_separated(ratings, need=tuple(names))
+        events = _events(table, ratings, names, first_line=2)
+        films = read_separated(movies, need=("movieId", "title", "genres"))
+        title, year = split_year(films["title"])
+        genres = split_values(films["genres"], "|")
+        items = pd.DataFrame({"item": films["movieId"].str.strip(), "title": title})
+        items["genre"] = [[g for g in row if g != NO_GENRE] for row in genres]
+        items["year"] = year
+        if metadata.is_file():
+            items = self._credits(items, metadata)
+        if tags.is_file():
+            items = self._tags(items, tags)
+        return Tables(interactions=events, items=items, source=str(ratings))
+
+    @staticmethod
+    def _credits(items: pd.DataFrame, path: Path) -> pd.DataFrame:
+        table = read_separated(path, need=("movieId", "directors", "actors"))
+        people = pd.DataFrame(
+            {
+                "item": table["movieId"].str.strip(),
+                "director": split_values(table["directors"], "|"),
+                "actor": split_values(table["actors"], "|"),
+            }
+        ).drop_duplicates("item")
+        return items.merge(people, on="item", how="left")
+
+    @staticmethod
+    def _tags(items: pd.DataFrame, path: Path) -> pd.DataFrame:
+        table = read_separated(path, need=("userId", "movieId", "tag"))
+        table = table.assign(tag=table["tag"].str.strip().str.lower(), item=table["movieId"])
+        users = table.groupby(["item", "tag"])["userId"].nunique()
+        kept = users[users >= MIN_TAGGERS].reset_index()
+        lists = kept.groupby("item")["tag"].agg(list)
+        return items.assign(tag=items["item"].map(lists))
+
+
+class MovieLens100K(Reader):
+    """``u.data``, optional ``u.item`` and ``u.user``."""
+
+    name = "movielens-100k"
+
+    def files(self, folder: Path, config: DataConfig) -> list[Path]:
+        """The three files."""
+        return [folder / name for name in ("u.data", "u.item", "u.user")]
+
+    def read(self, folder: Path, config: DataConfig) -> Tables:
+        """Read the set; its texts are Latin-1."""
+        data, item, user = self.files(folder, config)
+        names = ("user", "item", "rating", "time")
+        events = _events(read_separated(data, "\t", names), data, list(names), first_line=1)
+        items = users = None
+        if item.is_file():
+            columns = ("item", "title", "date", "video", "url", *GENRES_100K)
+            table = read_separated(item, "|", columns, encoding="latin-1")
+            title, year = split_year(table["title"])
+            flags = table[GENRES_100K].to_numpy()
+            genres = [[g for g, f in zip(GENRES_100K[1:], row[1:]) if f == "1"] for row in flags]
+            items = pd.DataFrame(
+                {"item": table["item"], "title": title, "genre": genres, "year": year}
+            )
+        if user.is_file():
+            columns = ("user", "age", "gender", "occupation", "zip")
+            table = read_separated(user, "|", columns, encoding="latin-1")
+            users = table[["user", "gender", "occupation"]].assign(age=_decades(table["age"]))
+        return Tables(interactions=events, items=items, users=users, source=str(data))
+
+
+def _decades(ages: pd.Series) -> list[list[str]]:
+    """Ages as decades: a node a year would join too few users."""
+    return [[f"{int(a) // 10 * 10}s"] if a.strip().isdecimal() else [] for a in ages]
+
+
+class MovieLensDat(Reader):
+    """``ratings.dat``, ``movies.dat``, optional ``users.dat``, fields separated by ``::``."""
+
+    name = "movielens-dat"
+
+    def files(self, folder: Path, config: DataConfig) -> list[Path]:
+        """The three files."""
+        return [folder / name for name in ("ratings.dat", "movies.dat", "users.dat")]
+
+    def read(self, folder: Path, config: DataConfig) -> Tables:
+        """Read the set; its texts are Latin-1."""
+        ratings, movies, users_file = self.files(folder, config)
+        names = ("user", "item", "rating", "time")
+        table = read_separated(ratings, "::", names, encoding="latin-1")
+        events = _events(table, ratings, list(names), first_line=1)
+        items = users = None
+        if movies.is_file():
+            films = read_separated(movies, "::", ("item", "title", "genres"), encoding="latin-1")
+            title, year = split_year(films["title"])
+            genres = split_values(films["genres"], "|")
+            genres = [[g for g in row if g != NO_GENRE] for row in genres]
+            items = pd.DataFrame(
+                {"item": films["item"], "title": title, "genre": genres, "year": year}
+            )
+        if users_file.is_file():
+            columns = ("user", "gender", "age", "occupation", "zip")
+            people = read_separated(users_file, "::", columns, encoding="latin-1")
+            ages = [[AGES_1M.get(a, a)] for a in people["age"]]
+            users = people[["user", "gender", "occupation"]].assign(age=ages)
+        return Tables(interactions=events, items=items, users=users, source=str(ratings))

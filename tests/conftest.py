@@ -1,0 +1,26 @@
+"""Shared fixtures; real data is found by the variable LKGRAG_DATA."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+DATA = os.environ.get("LKGRAG_DATA")
+_SKIPPED = []
+
+
+@pytest.fixture
+def shared_data():
+    """Folder of the data sets that may not be redistributed; skips where it is absent."""
+    if not DATA or not Path(DATA).is_dir():
+        pytest.skip("needs the data sets: set LKGRAG_DATA to their folder")
+    return Path(DATA)
+
+
+def pytest_runtest_logreport(report):
+    if report.skipped and "LKGRAG_DATA" in str(report.longrepr):
+        _SKIPPED.append(report.nodeid)
+
+
+def pytest_terminal_summary(terminalreporter):
+    terminalreporter.write_line(f"skipped for want of LKGRAG_DATA: {len(_SKIPPED)}")

@@ -1,0 +1,168 @@
+"""MovieLens and Amazon layouts: small files of each kind, and the counts of the real ones."""
+
+import gzip
+
+import pandas as pd
+import pytest
+
+from lkgrag.config import DataConfig
+from lkgrag.data import Interactions
+from lkgrag.data.readers import find_reader, read_tables
+from lkgrag.data.readers.movielens import split_year
+from lkgrag.errors import ConfigError, DataError
+
+LOOSE = {"min_user": 1, "min_item": 1}
+
+
+def read(folder, **options):
+    config = DataConfig(root=str(folder), **{**LOOSE, **options})
+    return Interactions.from_tables(read_tables(config)[0], config)
+
+
+@pytest.fixture
+def movielens(tmp_path):
+    (tmp_path / "ratings.csv").write_text(
+        "userId,movieId,rating,timestamp\n1,1,4.0,10\n1,2,3.5,11\n2,1,5.0,12\n"
+    )
+    (tmp_path / "movies.csv").write_text(
+        'movieId,title,genres\n1,"Heat, The (1995)",Action|Crime\n2,Up,(no genres listed)\n'
+    )
+    return tmp_path
+
+
+def test_movielens_csv(movielens):
+    (movielens / "movies_metadata.csv").write_text(",movieId,directors,actors\n0,1,A B,C|D\n")
+    (movielens / "tags.csv").write_text(
+        "userId,movieId,tag,timestamp\n1,1,Slow,1\n2,1,slow,1\n2,1,mine,1\n"
+    )
+    x = read(movielens)
+    assert x.titles == ["Heat, The", "Up"]
+    row = x.items.iloc[0]
+    assert row["genre"] == ["Action", "Crime"]
+    assert row["year"] == ["1995"]
+    assert row["director"] == ["A B"]
+    assert row["actor"] == ["C", "D"]
+    assert row["tag"] == ["slow"]
+    assert x.items.iloc[1][["genre", "year", "director", "tag"]].tolist() == [[], [], [], []]
+    assert split_year(pd.Series(["S (1999-2003)"])) == (
+        ["S"],
+        [["1999"]],
+    )
+
+
+def test_movielens_100k(tmp_path):
+    (tmp_path / "u.data").write_text("1\t1\t5\t10\n1\t2\t3\t11\n")
+    flags = "|".join("1" if n in (1, 18) else "0" for n in range(19))
+    (tmp_path / "u.item").write_bytes(f"1|Caf\xe9 (1995)|d||u|{flags}\n".encode("latin-1"))
+    (tmp_path / "u.user").write_text("1|24|M|technician|85711\n")
+    x = read(tmp_path)
+    assert x.titles == ["Café", "2"]
+    assert x.items["genre"].tolist() == [["Action", "Western"], []]
+    assert x.users.iloc[0].to_dict() == {
+        "gender": ["M"],
+        "occupation": ["technician"],
+        "age": ["20s"],
+    }
+
+
+def test_movielens_dat(tmp_path):
+    (tmp_path / "ratings.dat").write_text("1::1::5::10\n1::2::3::11\n")
+    (tmp_path / "movies.dat").write_bytes("1::Caf\xe9: A (1995)::Drama\n".encode("latin-1"))
+    (tmp_path / "users.dat").write_text("1::F::56::16::70072\n")
+    x = read(tmp_path)
+    assert x.titles == ["Café: A", "2"]
+    assert x.users.iloc[0]["age"] == ["56 or older"]
+
+
+META = (
+    '{"asin": "A", "title": "One", "brand": "X", "categories": [["Beauty", "P", "Q"]], '
+    '"related": {"also_bought": ["B", "Z"], "bought_together": ["B"]}}\n'
+    "{'asin': 'B', 'title': \"It's\", 'categories': [['Beauty', 'P']]}\n"
+    "{'asin': 'Z', 'title': 'unknown to the ratings'}\n"
+)
+
+
+@pytest.fixture
+def amazon(tmp_path):
+    (tmp_path / "ratings_Toy.csv").write_text("u,A,5.0,1\nu,B,,2\nv,A,3.0,3\n")
+    with gzip.open(tmp_path / "meta_Toy.json.gz", "wt") as file:
+        file.write(META)
+    return tmp_path
+
+
+def test_amazon_reads_json_and_python_literals(amazon):
+    x = read(amazon)
+    assert x.titles == ["One", "It's"]
+    assert x.items["category"].tolist() == [["P", "Q"], ["P"]]
+    assert x.items["brand"].tolist() == [["X"], []]
+    assert sorted(map(tuple, x.triples.values)) == [
+        ("A", "also_bought", "B"),
+        ("A", "bought_together", "B"),
+    ]
+    assert x.rating[1] != x.rating[1]
+
+
+def test_amazon_metadata_is_data_and_never_run(amazon, tmp_path):
+    flag = tmp_path / "ran"
+    with gzip.open(tmp_path / "meta_Toy.json.gz", "wt") as file:
+        file.write(f"__import__('pathlib').Path({str(flag)!r}).touch()\n")
+    with pytest.raises(DataError, match="line 1: neither JSON nor a Python literal"):
+        read(amazon)
+    assert not flag.exists()
+
+
+def test_a_truncated_gzip_is_named(amazon, tmp_path):
+    path = tmp_path / "meta_Toy.json.gz"
+    path.write_bytes(path.read_bytes()[:-20])
+    with pytest.raises(DataError, match=r"meta_Toy.*gzip"):
+        read(amazon)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "words"),
+    [
+        ("ratings.csv", b"", ["empty"]),
+        ("ratings.csv", b"userId,movieId,rating\n1,1,1\n", ["line 1", "timestamp"]),
+        ("ratings.csv", b"userId,movieId,rating,timestamp\n1,1,x,1\n", ["line 2", "rating"]),
+        ("ratings.csv", b"userId,movieId,rating,timestamp\n1,1,1,inf\n", ["line 2", "timestamp"]),
+        ("ratings.csv", b"userId,movieId,rating,timestamp\n1,1,1\n", ["line 2", "3 fields"]),
+        ("ratings.csv", b"userId,movieId,rating,timestamp\n1,\xff,1,1\n", ["line 2", "UTF-8"]),
+        ("ratings.csv", b"\x89PNG\r\n\x1a\n\0\0", ["ratings.csv"]),
+        ("movies.csv", b'movieId,title,genres\n1,"open,x\n', ["movies.csv", "CSV"]),
+        ("movies.csv", b"movieId,name,genres\n1,a,b\n", ["title"]),
+    ],
+)
+def test_broken_movielens_files(movielens, name, content, words):
+    (movielens / name).write_bytes(content)
+    with pytest.raises(DataError) as error:
+        read(movielens)
+    assert all(word in str(error.value) for word in [name, *words]), str(error.value)
+
+
+def test_an_unknown_layout_tells_what_is_there(tmp_path):
+    (tmp_path / "notes.txt").write_text("x")
+    with pytest.raises(DataError, match=r"notes\.txt"):
+        find_reader(tmp_path, DataConfig())
+    with pytest.raises(ConfigError, match="movielens"):
+        find_reader(tmp_path, DataConfig(reader="movilens"))
+
+
+def test_counts_of_ml_latest_small(shared_data):
+    x = read(shared_data / "ml-latest-small", name="ml-latest-small", min_user=5, min_item=5)
+    assert (x.num_users, x.num_items, len(x)) == (610, 3650, 90274)
+    counts = {k: sum(map(len, x.items[k])) for k in ("year", "director", "actor")}
+    assert counts == {"year": 3650, "director": 3344, "actor": 9220}
+
+
+def test_counts_of_amazon_beauty(shared_data):
+    x = read(
+        shared_data / "amazon-beauty", name="amazon-beauty", min_user=5, min_item=5, untitled="drop"
+    )
+    assert (x.num_users, x.num_items, len(x)) == (22332, 12086, 198215)
+    assert sum(map(len, x.items["brand"])) == 9995
+    inside = x.triples["head"].isin(x.item_ids) & x.triples["tail"].isin(x.item_ids)
+    assert x.triples[inside]["relation"].value_counts().to_dict() == {
+        "also_bought": 239078,
+        "also_viewed": 155103,
+        "bought_together": 9009,
+    }
