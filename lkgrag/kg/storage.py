@@ -106,7 +106,7 @@ def load_kg(folder: str | os.PathLike[str]) -> HeteroData:
             raise LkgragError(f"{folder / EDGES}: edges are missing; delete the folder")
         store = data[tuple(edge["type"])]
         pair = rows[["source", "target"]].to_numpy(np.int64).T
-        store.edge_index = torch.from_numpy(np.ascontiguousarray(pair))
+        store.edge_index = torch.from_numpy(pair.copy())
         for name in edge["attributes"]:
             store[name] = torch.from_numpy(rows[name].to_numpy(ATTRIBUTES[name], copy=True))
     data.merged = list(schema["merged"])
