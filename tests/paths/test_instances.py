@@ -1,0 +1,239 @@
+"""The finder against a slow, obvious oracle on random graphs."""
+
+from __future__ import annotations
+
+import itertools
+import math
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch_geometric.data import HeteroData
+
+from lkgrag.config import PathsConfig
+from lkgrag.data import Queries
+from lkgrag.errors import ConfigError
+from lkgrag.paths import PathFinder, instances
+from lkgrag.paths import long as long_paths
+from lkgrag.testing.graph import TOY_ITEMS, toy_kg
+
+
+def queries(history, candidates, time=None):
+    history, candidates = np.asarray(history, np.int64), np.asarray(candidates, np.int64)
+    b, h = history.shape
+    return Queries(
+        user=np.full(b, -1),
+        history_items=history,
+        history_rating=np.full((b, h), np.nan, np.float32),
+        history_time=np.full((b, h), np.nan),
+        history_age=np.where(history >= 0, (history >= 0).sum(1, keepdims=True) - 1, -1),
+        time=np.full(b, np.nan) if time is None else np.asarray(time, float),
+        candidate_items=candidates,
+        prior=np.zeros(candidates.shape, np.float32),
+        target=np.full(b, -1),
+    )
+
+
+def oracle(data, config, metapaths, history, candidates, times):
+    """Walk every meta-path from every history item, edge by edge, in dictionaries."""
+    out_edges, degree = {}, {}
+    for edge_type in data.edge_types:
+        store = data[edge_type]
+        seen = {}
+        for k, (s, t) in enumerate(store.edge_index.T.tolist()):
+            weight = float(store.weight[k]) if "weight" in store else 1.0
+            when = float(store.time[k]) if "time" in store else math.nan
+            if edge_type[0] == edge_type[2] and s == t:
+                continue
+            seen[s, t] = (weight, when)
+        out_edges[edge_type] = {}
+        for (s, t), known in seen.items():
+            out_edges[edge_type].setdefault(s, []).append((t, *known))
+            degree[edge_type, t] = degree.get((edge_type, t), 0) + 1
+    result = set()
+    for b, (row, cands) in enumerate(zip(history, candidates, strict=True)):
+        for h, c in itertools.product(range(len(row)), range(len(cands))):
+            start, end = row[h], cands[c]
+            if start < 0 or end < 0 or start == end:
+                continue
+            found = []
+            for m, metapath in enumerate(metapaths):
+                walks = [((start,), 1.0, 0)]
+                for step, edge_type in enumerate(metapath):
+                    grown = []
+                    for nodes, weight, rare in walks:
+                        for t, w, when in out_edges[edge_type].get(nodes[-1], []):
+                            types = [metapath[0][0], *(e[2] for e in metapath[: step + 1])]
+                            if (types[-1], t) in list(zip(types[:-1], nodes, strict=True)):
+                                continue
+                            if data.get("temporal", False) and when >= times[b]:
+                                continue
+                            factor, inner = w, rare
+                            if step < len(metapath) - 1:
+                                d = degree[edge_type, t]
+                                inner = max(rare, d)
+                                if edge_type[2] != "item":
+                                    factor *= 1 / math.log2(1 + d)
+                            grown.append(((*nodes, t), weight * factor, inner))
+                    walks = grown
+                for nodes, weight, rare in walks:
+                    if nodes[-1] == end:
+                        found.append((len(metapath), rare, m, nodes, weight))
+            found.sort()
+            for _, _, m, nodes, weight in found[: config.max_per_pair]:
+                result.add((b, h, c, m, nodes, round(weight, 5)))
+    return result
+
+
+def as_set(batch):
+    rows = zip(
+        batch.sample.tolist(),
+        batch.history.tolist(),
+        batch.candidate.tolist(),
+        batch.metapath.tolist(),
+        batch.nodes.tolist(),
+        batch.weight.tolist(),
+        strict=True,
+    )
+    return {(b, h, c, m, tuple(n for n in ns if n >= 0), round(w, 5)) for b, h, c, m, ns, w in rows}
+
+
+@st.composite
+def graphs(draw):
+    rng = np.random.default_rng(draw(st.integers(0, 10**6)))
+    sizes = {"item": 6, "a": 3, "b": 4, "user": 2}
+    pairs = [
+        ("item", "next", "item"),
+        ("item", "rev_next", "item"),
+        ("item", "co_rated", "item"),
+        ("item", "has_a", "a"),
+        ("a", "rev_has_a", "item"),
+        ("item", "has_b", "b"),
+        ("b", "rev_has_b", "item"),
+        ("item", "odd_b", "b"),
+        ("a", "part_of", "b"),
+        ("user", "rated", "item"),
+        ("item", "rev_rated", "user"),
+    ]
+    chosen = draw(st.sets(st.sampled_from(pairs), min_size=1))
+    data = HeteroData()
+    data.temporal = draw(st.booleans())
+    for name, size in sizes.items():
+        data[name].num_nodes = size
+    for edge_type in pairs:
+        if edge_type not in chosen:
+            continue
+        n = int(rng.integers(0, 12))
+        key = rng.choice(sizes[edge_type[0]] * sizes[edge_type[2]], min(n, 6), replace=False)
+        index = np.stack([key // sizes[edge_type[2]], key % sizes[edge_type[2]]])
+        data[edge_type].edge_index = torch.from_numpy(index)
+        if edge_type[0] == edge_type[2]:
+            weight = rng.uniform(0.1, 1, len(key)).astype(np.float32)
+            data[edge_type].weight = torch.from_numpy(weight)
+            time = rng.choice([1.0, 2.0, 3.0, np.nan], len(key))
+            data[edge_type].time = torch.from_numpy(time)
+    return data
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    graphs(),
+    st.integers(1, 4),
+    st.integers(1, 4),
+    st.booleans(),
+    st.integers(0, 10**6),
+    st.booleans(),
+)
+def test_equals_the_oracle(data, length, most, through_items, seed, tiny_budget):
+    rng = np.random.default_rng(seed)
+    history = rng.integers(-1, 6, (5, 3))
+    candidates = rng.integers(-1, 6, (5, 4))
+    times = rng.choice([0.5, 1.0, 2.0, 2.5, np.nan], 5)
+    config = PathsConfig(max_length=length, max_per_pair=most, through_items=through_items)
+    with pytest.MonkeyPatch.context() as patch:
+        if tiny_budget:
+            patch.setattr(long_paths, "BUDGET", 3)
+            patch.setattr(instances, "BLOCK", 2)
+            patch.setattr(instances, "LONG_BLOCK", 2)
+        finder = PathFinder(data, config)
+        batch = finder(queries(history, candidates, times))
+    expected = oracle(data, config, finder.metapaths, history.tolist(), candidates.tolist(), times)
+    assert as_set(batch) == expected
+    assert len(batch) == len(expected)
+    order = [
+        (b, c, h, m, tuple(n))
+        for b, c, h, m, n in zip(
+            batch.sample.tolist(),
+            batch.candidate.tolist(),
+            batch.history.tolist(),
+            batch.metapath.tolist(),
+            batch.nodes.tolist(),
+            strict=True,
+        )
+    ]
+    assert order == sorted(order)
+    if len(batch):
+        assert float(batch.weight.min()) > 0
+        assert float(batch.weight.max()) <= 1
+
+
+def test_toy_paths_by_hand():
+    data = toy_kg()
+    finder = PathFinder(data, PathsConfig())
+    alien, blade_runner, fargo = 0, 2, 9
+    assert TOY_ITEMS[alien][0].startswith("Alien ")
+    batch = finder(queries([[alien, fargo]], [[blade_runner, alien]]))
+    names = {
+        (int(h), int(c), "/".join(e[1] for e in finder.metapaths[m]))
+        for h, c, m in zip(batch.history, batch.candidate, batch.metapath, strict=True)
+    }
+    same = {n for n in names if n[0] == 0}
+    assert (0, 0, "directed_by/rev_directed_by") in names
+    assert (0, 0, "has_genre/rev_has_genre") in names
+    assert {c for _, c, _ in same} == {0}, "an item has no path to itself"
+
+
+def test_empty_batches_and_padding():
+    finder = PathFinder(toy_kg(), PathsConfig())
+    nothing = finder(queries(np.full((2, 3), -1), np.full((2, 4), -1)))
+    assert len(nothing) == 0
+    assert nothing.nodes.shape == (0, 3)
+    assert nothing.num_prompts == 2
+    none = finder(queries(np.zeros((0, 3)), np.zeros((0, 4))))
+    assert none.num_prompts == 0
+
+
+def test_no_edges_at_all():
+    data = HeteroData()
+    data["item"].num_nodes = 3
+    data["item", "next", "item"].edge_index = torch.zeros((2, 0), dtype=torch.int64)
+    batch = PathFinder(data, PathsConfig())(queries([[0, 1]], [[2]]))
+    assert len(batch) == 0
+
+
+def test_repeated_edges_and_loops_count_once():
+    data = HeteroData()
+    data["item"].num_nodes = 2
+    data["item", "next", "item"].edge_index = torch.tensor([[0, 0, 0], [0, 1, 1]])
+    data["item", "next", "item"].weight = torch.tensor([1.0, 0.25, 0.5])
+    batch = PathFinder(data, PathsConfig())(queries([[0]], [[1]]))
+    assert batch.nodes.tolist() == [[0, 1]]
+    assert batch.weight.tolist() == [0.5]
+
+
+def test_same_item_twice_in_the_history_has_paths_from_both_slots():
+    batch = PathFinder(toy_kg(), PathsConfig())(queries([[0, 0]], [[2]]))
+    left = batch.select(batch.history == 0)
+    right = batch.select(batch.history == 1)
+    assert len(left) == len(right) > 0
+    assert torch.equal(left.nodes, right.nodes)
+
+
+def test_wrong_use_is_refused():
+    data = toy_kg()
+    with pytest.raises(ConfigError, match=r"paths\.max_per_pair"):
+        PathFinder(data, PathsConfig(max_per_pair=0))
+    with pytest.raises(ValueError, match="candidate_items"):
+        PathFinder(data, PathsConfig())(queries([[0]], [[10]]))

@@ -1,0 +1,51 @@
+import pytest
+from torch_geometric import transforms
+
+from lkgrag.config import PathsConfig
+from lkgrag.errors import ConfigError
+from lkgrag.paths import metapaths
+from lkgrag.testing.graph import toy_kg
+
+NEXT, BACK = ("item", "followed_by", "item"), ("item", "rev_followed_by", "item")
+CO = ("item", "co_rated", "item")
+GENRE, OF_GENRE = ("item", "has_genre", "genre"), ("genre", "rev_has_genre", "item")
+RATED, RATED_BY = ("user", "rated", "item"), ("item", "rev_rated", "user")
+
+
+def test_shorter_first_and_no_users_inside():
+    edges = [GENRE, OF_GENRE, RATED, RATED_BY, NEXT, BACK, CO]
+    assert metapaths(edges, PathsConfig()) == [(NEXT,), (BACK,), (CO,), (GENRE, OF_GENRE)]
+    assert metapaths(edges, PathsConfig(max_length=1)) == [(NEXT,), (BACK,), (CO,)]
+
+
+def test_items_inside_only_on_demand():
+    edges = [GENRE, OF_GENRE, NEXT]
+    assert metapaths(edges, PathsConfig(max_length=3)) == [(NEXT,), (GENRE, OF_GENRE)]
+    found = metapaths(edges, PathsConfig(max_length=3, through_items=True))
+    assert (NEXT, NEXT, NEXT) in found
+    assert (NEXT, GENRE, OF_GENRE) in found
+    assert len(found) == len(set(found))
+    assert [len(m) for m in found] == sorted(len(m) for m in found)
+
+
+def test_one_meaning_occurs_once():
+    doubled = [
+        CO,
+        ("item", "rev_co_rated", "item"),
+        ("item", "rev_rev_has_genre", "genre"),
+        GENRE,
+        OF_GENRE,
+    ]
+    assert metapaths(doubled, PathsConfig()) == [(CO,), (GENRE, OF_GENRE)]
+
+
+def test_undirected_graph_has_the_same_metapaths():
+    data = toy_kg()
+    expected = metapaths(data.edge_types, PathsConfig())
+    assert metapaths(transforms.ToUndirected()(data).edge_types, PathsConfig()) == expected
+
+
+def test_length_is_checked():
+    for length in (0, 5):
+        with pytest.raises(ConfigError, match=r"paths\.max_length"):
+            metapaths([NEXT], PathsConfig(max_length=length))
