@@ -62,7 +62,7 @@ class KGConfig:
     follow_window: int = opt(
         3, "`followed_by` joins an item with the next so many of the same user"
     )
-    co_rated_top: int = opt(100, "`co_rated` keeps each item's so many strongest partners")
+    co_rated_top: int = opt(20, "`co_rated` keeps each item's so many strongest partners")
     behaviour_min: int = opt(2, "behaviour edges need at least this many users")
     temporal: bool = opt(False, "only edges known strictly before the prediction's time")
 

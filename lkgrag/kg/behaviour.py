@@ -14,9 +14,11 @@ if TYPE_CHECKING:
     from lkgrag.config import KGConfig
     from lkgrag.data.interactions import Interactions
 
-#: A weight is shrunken as if so many more users had interacted with each item, so that two users
-#: who agree by chance do not outweigh two hundred who do.
-SHRINKAGE = 10.0
+#: Weights are shrunken as if so many more users, in multiples of the mean item's, had met each item,
+#: so that two who agree by chance do not outweigh two hundred who do. Of 0, 1/4, 1/2, 1, 2 and 4 the
+#: best or near it for ranking all items on the validation parts of ml-100k, ml-latest-small and
+#: Amazon Beauty: order is sparse and needs more of it than company.
+FOLLOW_SHRINKAGE, CO_RATED_SHRINKAGE = 1.0, 0.25
 
 
 @dataclass(frozen=True)
@@ -113,7 +115,7 @@ def _edges(columns: list[NDArray], training: Training, num_items: int, config: K
     enough = count >= need
     pairs, start, count = pairs[enough], start[enough], count[enough]
     index = np.stack([pairs // num_items, pairs % num_items])
-    weight = normalised(count, item_degree(training, num_items), index)
+    weight = normalised(count, item_degree(training, num_items), index, FOLLOW_SHRINKAGE)
     return Edges(index, count.astype(np.int64), weight, time[start + need - 1])
 
 
@@ -124,10 +126,21 @@ def item_degree(training: Training, num_items: int) -> NDArray[np.int64]:
 
 
 def normalised(
-    count: NDArray[np.int64], degree: NDArray[np.int64], index: NDArray[np.int64]
+    count: NDArray[np.int64],
+    degree: NDArray[np.int64],
+    index: NDArray[np.int64],
+    shrinkage: float,
 ) -> NDArray[np.float32]:
-    r"""Shrunken cosine :math:`n_{ij} / \sqrt{(n_i + \lambda)(n_j + \lambda)}`, in (0, 1]."""
-    root = np.sqrt(degree + SHRINKAGE)
+    r"""Shrunken cosine :math:`n_{ij} / \sqrt{(n_i + \lambda)(n_j + \lambda)}`, in (0, 1].
+
+    Args:
+        count: int64 ``[E]``, users behind each pair.
+        degree: int64 ``[num_items]``, users of each item.
+        index: int64 ``[2, E]``, the pairs.
+        shrinkage: :math:`\lambda` as a multiple of the mean degree of the items that have users.
+    """
+    met = degree[degree > 0]
+    root = np.sqrt(degree + shrinkage * (met.mean() if len(met) else 0.0))
     return (count / (root[index[0]] * root[index[1]])).astype(np.float32)
 
 
@@ -143,7 +156,7 @@ def co_rated(training: Training, num_items: int, config: KGConfig) -> Edges:
     low, high = product.row[keep].astype(np.int64), product.col[keep].astype(np.int64)
     count = product.data[keep].astype(np.int64)
     degree = item_degree(training, num_items)
-    weight = normalised(count, degree, np.stack([low, high]))
+    weight = normalised(count, degree, np.stack([low, high]), CO_RATED_SHRINKAGE)
     chosen = _strongest(low, high, weight, num_items, config.co_rated_top)
     low, high, count, weight = low[chosen], high[chosen], count[chosen], weight[chosen]
     time = np.full(len(low), np.nan)

@@ -52,7 +52,7 @@ def build_kg(
         ``weight`` (float32 in (0, 1]); behaviour has ``count``; ``rated`` has ``rating`` and
         ``time``; with ``kg.temporal`` behaviour has ``time`` (see :func:`lkgrag.kg.as_of`).
         ``data.merged`` lists relations that are others' inverses, ``data.left_out`` counts what
-        could not be joined, ``data.temporal`` is the setting.
+        could not be joined, ``data.temporal`` and ``data.follow_window`` are the settings.
 
     Raises:
         ConfigError: a name in ``kg.relations`` or ``kg.exclude`` is no relation of the data.
@@ -83,6 +83,7 @@ def build_kg(
     data.merged = merged
     data.left_out = left_out
     data.temporal = config.temporal
+    data.follow_window = config.follow_window
     return data
 
 

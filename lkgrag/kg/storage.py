@@ -75,6 +75,7 @@ def save_kg(data: HeteroData, folder: str | os.PathLike[str]) -> None:
         "merged": list(data.merged),
         "left_out": dict(data.left_out),
         "temporal": bool(data.temporal),
+        "follow_window": int(data.follow_window),
     }
     # Last, so that a folder with a schema is whole.
     write_json(folder / SCHEMA, schema)
@@ -112,6 +113,7 @@ def load_kg(folder: str | os.PathLike[str]) -> HeteroData:
     data.merged = list(schema["merged"])
     data.left_out = dict(schema["left_out"])
     data.temporal = bool(schema["temporal"])
+    data.follow_window = int(schema["follow_window"])
     return data
 
 

@@ -60,13 +60,20 @@ _CATEGORY = Relation("has_category", "category", "in the category")
 _LANGUAGE = Relation("in_language", "language", "in the language")
 _COUNTRY = Relation("made_in", "country", "made in")
 _ALSO_BOUGHT = Relation(
-    "also_bought", "item", "bought by buyers who also bought", short="also bought"
+    "also_bought", "item", "has buyers who also bought", "also bought by buyers of"
 )
 _ALSO_VIEWED = Relation(
-    "also_viewed", "item", "viewed by shoppers who also viewed", short="also viewed"
+    "also_viewed", "item", "has viewers who also viewed", "also viewed by viewers of"
 )
 _TOGETHER = Relation(
-    "bought_together", "item", "often bought together with", short="bought together"
+    "bought_together", "item", "often bought together with", "often bought together with"
+)
+_AFTER_VIEWING = Relation(
+    "buy_after_viewing",
+    "item",
+    "has viewers who then bought",
+    "bought by viewers of",
+    short="bought after",
 )
 _SEQUEL = Relation(
     "sequel", "item", "has the sequel", "sequel of", short="sequel", short_inverse="prequel"
@@ -107,6 +114,7 @@ COLUMNS: dict[str, Relation] = {
     "also_viewed": _ALSO_VIEWED,
     "also_view": _ALSO_VIEWED,
     "bought_together": _TOGETHER,
+    "buy_after_viewing": _AFTER_VIEWING,
     "sequel": _SEQUEL,
 }
 
@@ -151,12 +159,14 @@ TRIPLES: dict[str, Relation] = {
     ),
     "film.film.award_won": Relation("won_award", "award", "winner of"),
     "film.film.sequel": _SEQUEL,
+    "sequel": _SEQUEL,
     "film.film.prequel": Relation(
         "prequel", "item", "has the prequel", "prequel of", short="prequel", short_inverse="sequel"
     ),
     "also_bought": _ALSO_BOUGHT,
     "also_viewed": _ALSO_VIEWED,
     "bought_together": _TOGETHER,
+    "buy_after_viewing": _AFTER_VIEWING,
 }
 
 

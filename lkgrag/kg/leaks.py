@@ -1,0 +1,95 @@
+"""A check that a graph knows nothing beyond its training interactions.
+
+It counts again, from the sequences and by other means than the builder.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from lkgrag.errors import DataError
+from lkgrag.kg.vocabulary import CO_RATED, FOLLOWED_BY, RATED
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+    from torch_geometric.data import HeteroData
+
+    from lkgrag.data.interactions import Interactions
+
+
+def find_leaks(
+    data: HeteroData, interactions: Interactions, train_end: NDArray[np.int64]
+) -> list[str]:
+    """What a graph holds that the training interactions cannot give.
+
+    Args:
+        data: a graph of :func:`~lkgrag.kg.build_kg`.
+        interactions: the sequences it was built from.
+        train_end: int64 ``[num_users]``, number of training interactions of each user.
+
+    Returns:
+        One line for each edge type with such edges; empty if there are none.
+    """
+    sequences = [interactions.sequence(u)[:end].tolist() for u, end in enumerate(train_end)]
+    window = int(data.get("follow_window", 0)) or None
+    leaks = []
+    for edge_type in data.edge_types:
+        base = edge_type[1].removeprefix("rev_")
+        if base not in (RATED.name, FOLLOWED_BY.name, CO_RATED.name):
+            continue
+        store = data[edge_type]
+        pairs = store.edge_index.T.tolist()
+        if edge_type[1] != base:
+            pairs = [[b, a] for a, b in pairs]
+        allowed = _allowed(base, sequences, window)
+        held = np.ones(len(pairs)) if base == RATED.name else store["count"].numpy()
+        if base == RATED.name:
+            # An interaction that occurs once may be an edge once.
+            seen = Counter((a, b) for a, b in pairs)
+            pairs, held = [list(p) for p in seen], np.array(list(seen.values()))
+        over = [k for k, (a, b) in enumerate(pairs) if held[k] > allowed.get((a, b), 0)]
+        if over:
+            a, b = pairs[over[0]]
+            leaks.append(
+                f"{' '.join(edge_type)}: {len(over)} edges hold more than training has, "
+                f"the first ({a}, {b}) with {int(held[over[0]])} for {allowed.get((a, b), 0)}"
+            )
+    return leaks
+
+
+def check_no_leak(
+    data: HeteroData, interactions: Interactions, train_end: NDArray[np.int64]
+) -> None:
+    """Refuse a graph that holds more than the training interactions give.
+
+    Raises:
+        DataError: naming the first edge type and edge.
+    """
+    leaks = find_leaks(data, interactions, train_end)
+    if leaks:
+        raise DataError(f"the graph knows more than its training part: {leaks[0]}; build it again")
+
+
+def _allowed(
+    relation: str, sequences: list[list[int]], window: int | None
+) -> Counter[tuple[int, int]]:
+    """How often training gives each pair: interactions of (user, item), or users of (item, item)."""
+    out: Counter[tuple[int, int]] = Counter()
+    for user, sequence in enumerate(sequences):
+        if relation == RATED.name:
+            out.update((user, item) for item in sequence)
+        elif relation == FOLLOWED_BY.name:
+            last = None if window is None else window + 1
+            pairs = {
+                (a, b)
+                for place, a in enumerate(sequence)
+                for b in sequence[place + 1 : None if last is None else place + last]
+            }
+            out.update(pairs)
+        else:
+            items = set(sequence)
+            out.update((a, b) for a in items for b in items)
+    return out

@@ -1,0 +1,153 @@
+"""Whole paths in plain English, as reasons for a candidate."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from lkgrag.kg.schema import inverse, phrase, relation_of
+from lkgrag.kg.vocabulary import CO_RATED, FOLLOWED_BY
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from torch_geometric.data import HeteroData
+    from torch_geometric.typing import EdgeType
+
+    from lkgrag.paths.batch import MetaPath, PathBatch
+
+
+@dataclass(frozen=True)
+class Audience:
+    """What people who interact are called, and what they do: "12 viewers", "seen"."""
+
+    one: str
+    many: str
+    did: str
+
+    def count(self, number: int) -> str:
+        """A number of them: "1 viewer", "12 viewers"."""
+        return f"{number} {self.one if number == 1 else self.many}"
+
+
+USERS = Audience("user", "users", "chosen")
+#: Relations that give the kind of item away.
+AUDIENCES = {
+    Audience("viewer", "viewers", "seen"): {"directed_by", "starring", "shot_by"},
+    Audience("buyer", "buyers", "bought"): {"has_brand", "also_bought", "bought_together"},
+    Audience("listener", "listeners", "heard"): {"has_artist", "has_album", "has_singer"},
+    Audience("reader", "readers", "read"): {"has_author", "has_publisher", "written_by"},
+}
+
+
+def audience_of(edge_types: Sequence[EdgeType]) -> Audience:
+    """Who interacts with the items, as far as the relations tell; "users" otherwise."""
+    relations = {relation for _, relation, _ in edge_types}
+    for audience, telling in AUDIENCES.items():
+        if relations & telling:
+            return audience
+    return USERS
+
+
+class PathWords:
+    """Words the paths of a graph.
+
+    A sentence speaks of the candidate, whose name it leaves out: "seen next by 12 viewers of Star
+    Wars (1977)", "shares director Ridley Scott with Alien (1979)". A value whose name is a mere
+    identifier is not shown: "has the same director as Alien (1979)".
+
+    Args:
+        data: the graph; ``count`` of its behaviour edges is read.
+        audience: what users are called; by the graph's relations if not given.
+    """
+
+    def __init__(self, data: HeteroData, audience: Audience | None = None) -> None:
+        self.audience = audience or audience_of(data.edge_types)
+        self._data = data
+        self._counts: dict[EdgeType, tuple[np.ndarray, np.ndarray]] = {}
+
+    def batch(self, paths: PathBatch, index: Sequence[int] | None = None) -> list[str]:
+        """Word the paths of a batch, or those at ``index``."""
+        rows = range(len(paths)) if index is None else index
+        nodes, metapath = paths.nodes.tolist(), paths.metapath.tolist()
+        return [self.sentence(paths.metapaths[metapath[i]], nodes[i]) for i in rows]
+
+    def sentence(self, metapath: MetaPath, nodes: Sequence[int]) -> str:
+        """Word one instance.
+
+        Args:
+            metapath: its edge types, from the history item to the candidate.
+            nodes: its nodes, one more than edges; padding may follow.
+        """
+        parts = []
+        end = len(metapath)
+        while end:
+            # Two edges that meet in a value are one reason; everything else is worded edge by edge.
+            if end >= 2 and self._shares(metapath[end - 2 : end]):
+                parts.append(self._shared(metapath[end - 2], nodes[end - 2], nodes[end - 1]))
+                end -= 2
+            else:
+                parts.append(self._step(metapath[end - 1], nodes[end - 1], nodes[end]))
+                end -= 1
+        return ", which ".join([parts[0], *(_finite(part) for part in parts[1:])])
+
+    @staticmethod
+    def _shares(pair: Sequence[EdgeType]) -> bool:
+        first, second = pair
+        return first[2] != "item" and inverse(first) == second
+
+    def _shared(self, edge_type: EdgeType, item: int, value: int) -> str:
+        noun = relation_of(edge_type).noun
+        name = self.name(edge_type[2], value)
+        other = self.name("item", item)
+        if name is None:
+            return f"has the same {noun} as {other}"
+        return f"shares {noun} {name} with {other}"
+
+    def _step(self, edge_type: EdgeType, source: int, target: int) -> str:
+        """One edge, spoken of its target."""
+        other = self.name(edge_type[0], source)
+        who, count = self.audience, self._count(edge_type, source, target)
+        if count is not None:
+            number = who.count(count)
+            words = {
+                FOLLOWED_BY.name: f"{who.did} next by {number} of {other}",
+                f"rev_{FOLLOWED_BY.name}": f"{who.did} shortly before {other} by {number}",
+                CO_RATED.name: f"also {who.did} by {number} of {other}",
+            }
+            if edge_type[1] in words:
+                return words[edge_type[1]]
+        if other is None:
+            other = f"a {edge_type[0].replace('_', ' ')}"
+        return f"{phrase(inverse(edge_type))} {other}"
+
+    def name(self, node_type: str, node: int) -> str | None:
+        """A node's name, None where there is none that says anything to a reader."""
+        store = self._data[node_type]
+        if "name" not in store or not store.get("named", True):
+            return None if node_type != "item" else f"item {node}"
+        return store.name[node]
+
+    def _count(self, edge_type: EdgeType, source: int, target: int) -> int | None:
+        """Users behind an edge, None for edges without a count."""
+        store = self._data[edge_type]
+        if "count" not in store:
+            return None
+        if edge_type not in self._counts:
+            index = store.edge_index.cpu().numpy()
+            key = index[0] * self._data[edge_type[2]].num_nodes + index[1]
+            order = np.argsort(key)
+            self._counts[edge_type] = key[order], store["count"].cpu().numpy()[order]
+        keys, counts = self._counts[edge_type]
+        wanted = source * self._data[edge_type[2]].num_nodes + target
+        place = int(np.searchsorted(keys, wanted))
+        if place == len(keys) or keys[place] != wanted:
+            raise ValueError(f"the graph has no edge {edge_type} from {source} to {target}")
+        return int(counts[place])
+
+
+def _finite(part: str) -> str:
+    """A reason as the continuation of "which"."""
+    return part if part.startswith(("has ", "shares ")) else f"was {part}"
