@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING
 from lkgrag.kg.vocabulary import COLUMNS, SYMMETRIC, TRIPLES, USER_COLUMNS, Relation, by_name
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from torch_geometric.typing import EdgeType
 
 #: Prefix of the relation that points the other way.
@@ -84,7 +86,7 @@ def triple_relation(relation: str, item_is_tail: bool) -> Relation:
     if not item_is_tail:
         if last in COLUMNS:
             return COLUMNS[last]
-        if re.search(r"_(by|in|of|from|to|at|on|for|with)$", last) or last.startswith("is_"):
+        if is_verb(last):
             return Relation(last, _free(last), last.replace("_", " "))
         return _has(_free(singular(last.removeprefix("has_"))))
     if len(parts) > 1:
@@ -119,7 +121,16 @@ def relation_of(edge_type: EdgeType) -> Relation:
     words = name.replace("_", " ")
     if name.startswith("has_"):
         return Relation(name, node, f"has the {words.removeprefix('has ')}")
+    if source == target == "item":
+        if is_verb(name):
+            return Relation(name, node, words, f"reached by '{words}' from")
+        return Relation(name, node, f"has the {words}")
     return Relation(name, node, words)
+
+
+def is_verb(name: str) -> bool:
+    """Whether a relation's name reads as a verb phrase, as ``composed_by`` and ``similar_to``."""
+    return bool(re.search(r"_(by|in|of|from|to|at|on|for|with)$", name)) or name.startswith("is_")
 
 
 def phrase(edge_type: EdgeType) -> str:
@@ -134,16 +145,31 @@ def short(edge_type: EdgeType) -> str:
     return relation.short_inverse if edge_type[1].startswith(REVERSE) else relation.short
 
 
+def shares_value(metapath: Sequence[EdgeType]) -> bool:
+    """Whether the ends of a meta-path have one value in common: one relation, there and back."""
+    if len(metapath) != 2 or metapath[0][2] == "item":
+        return False
+    return inverse(metapath[0]) == metapath[1]
+
+
+def same_value(edge_type: EdgeType, name: str | None = None) -> str:
+    """Words for a shared value: "shares director X with", or without a name, "has the same ... as"."""
+    relation = relation_of(edge_type)
+    if is_verb(relation.node):
+        # No noun is known: "composed by X, like", "composed by the same as".
+        return f"{relation.phrase} {name}, like" if name else f"{relation.phrase} the same as"
+    return f"shares {relation.noun} {name} with" if name else f"has the same {relation.noun} as"
+
+
 def phrase_metapath(metapath: tuple[EdgeType, ...]) -> str:
-    """A whole meta-path as a verb phrase: "directed by the director of"."""
-    if len(metapath) == 2 and inverse(metapath[0]) == metapath[1]:
-        relation = relation_of(metapath[0])
-        return f"has the same {relation.noun} as"
+    """A whole meta-path as a verb phrase: "has the same director as", "followed by"."""
+    if shares_value(metapath):
+        return same_value(metapath[0])
     return ", ".join(phrase(e) for e in metapath)
 
 
 def short_metapath(metapath: tuple[EdgeType, ...]) -> str:
     """A whole meta-path in a few words: "next", "director"; longer ones joined by " of "."""
-    if len(metapath) == 2 and inverse(metapath[0]) == metapath[1]:
+    if shares_value(metapath):
         return short(metapath[0])
     return " of ".join(dict.fromkeys(short(e) for e in metapath))

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from lkgrag.kg.schema import inverse, phrase, relation_of
+from lkgrag.kg.schema import inverse, phrase, same_value, shares_value
 from lkgrag.kg.vocabulary import CO_RATED, FOLLOWED_BY
 
 if TYPE_CHECKING:
@@ -85,26 +85,16 @@ class PathWords:
         end = len(metapath)
         while end:
             # Two edges that meet in a value are one reason; everything else is worded edge by edge.
-            if end >= 2 and self._shares(metapath[end - 2 : end]):
-                parts.append(self._shared(metapath[end - 2], nodes[end - 2], nodes[end - 1]))
+            pair = metapath[end - 2 : end] if end >= 2 else ()
+            if shares_value(pair):
+                value = self.name(pair[0][2], nodes[end - 1])
+                other = self.name("item", nodes[end - 2])
+                parts.append(f"{same_value(pair[0], value)} {other}")
                 end -= 2
             else:
                 parts.append(self._step(metapath[end - 1], nodes[end - 1], nodes[end]))
                 end -= 1
         return ", which ".join([parts[0], *(_finite(part) for part in parts[1:])])
-
-    @staticmethod
-    def _shares(pair: Sequence[EdgeType]) -> bool:
-        first, second = pair
-        return first[2] != "item" and inverse(first) == second
-
-    def _shared(self, edge_type: EdgeType, item: int, value: int) -> str:
-        noun = relation_of(edge_type).noun
-        name = self.name(edge_type[2], value)
-        other = self.name("item", item)
-        if name is None:
-            return f"has the same {noun} as {other}"
-        return f"shares {noun} {name} with {other}"
 
     def _step(self, edge_type: EdgeType, source: int, target: int) -> str:
         """One edge, spoken of its target."""

@@ -15,7 +15,7 @@ from torch_geometric.data import HeteroData
 from lkgrag.config import PathsConfig
 from lkgrag.data import Queries
 from lkgrag.errors import ConfigError
-from lkgrag.paths import PathFinder, instances
+from lkgrag.paths import PathFinder, in_graph, instances
 from lkgrag.paths import long as long_paths
 from lkgrag.testing.graph import TOY_ITEMS, toy_kg
 
@@ -237,3 +237,13 @@ def test_wrong_use_is_refused():
         PathFinder(data, PathsConfig(max_per_pair=0))
     with pytest.raises(ValueError, match="candidate_items"):
         PathFinder(data, PathsConfig())(queries([[0]], [[10]]))
+
+
+def test_every_path_exists_in_the_graph_and_a_wrong_one_does_not():
+    data = toy_kg()
+    batch = PathFinder(data, PathsConfig())(queries([[0, 3, 5]], [[1, 2, 4, 8]]))
+    assert in_graph(data, batch).all()
+    middle = torch.tensor([len(batch.metapaths[m]) == 2 for m in batch.metapath])
+    batch.nodes[middle, 1] = (batch.nodes[middle, 1] + 1) % 5
+    assert not in_graph(data, batch)[middle].all()
+    assert in_graph(data, batch)[~middle].all()

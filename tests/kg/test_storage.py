@@ -1,0 +1,54 @@
+import pytest
+import torch
+
+from lkgrag.config import KGConfig
+from lkgrag.errors import LkgragError
+from lkgrag.kg import load_kg, save_kg
+from lkgrag.testing.graph import toy_kg
+
+
+def assert_equal(a, b):
+    assert a.node_types == b.node_types
+    assert a.edge_types == b.edge_types
+    for node in a.node_types:
+        assert a[node].name == b[node].name
+        assert a[node].num_nodes == b[node].num_nodes
+        assert a[node].get("named") == b[node].get("named")
+    for edge in a.edge_types:
+        assert sorted(a[edge].keys()) == sorted(b[edge].keys())
+        for name, value in a[edge].items():
+            assert value.dtype == b[edge][name].dtype
+            assert torch.equal(value.nan_to_num(-7), b[edge][name].nan_to_num(-7))
+    for name in ("merged", "left_out", "temporal", "follow_window"):
+        assert a[name] == b[name]
+
+
+@pytest.mark.parametrize("temporal", [False, True])
+def test_round_trip(tmp_path, temporal):
+    data = toy_kg(KGConfig(behaviour_min=1, temporal=temporal))
+    save_kg(data, tmp_path / "kg")
+    assert_equal(load_kg(tmp_path / "kg"), data)
+    assert sorted(p.name for p in (tmp_path / "kg").iterdir()) == [
+        "edges.parquet",
+        "nodes.parquet",
+        "schema.json",
+    ]
+
+
+def test_empty_relation_round_trip(tmp_path):
+    data = toy_kg(KGConfig(behaviour_min=99))
+    assert data["item", "co_rated", "item"].num_edges == 0
+    save_kg(data, tmp_path)
+    assert_equal(load_kg(tmp_path), data)
+
+
+def test_broken_files_are_named(tmp_path):
+    with pytest.raises(LkgragError, match=r"schema\.json"):
+        load_kg(tmp_path)
+    save_kg(toy_kg(), tmp_path)
+    (tmp_path / "edges.parquet").write_bytes(b"PAR1 no")
+    with pytest.raises(LkgragError, match=r"edges\.parquet"):
+        load_kg(tmp_path)
+    (tmp_path / "schema.json").write_text('{"version": 0}')
+    with pytest.raises(LkgragError, match="version"):
+        load_kg(tmp_path)
