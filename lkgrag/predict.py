@@ -102,8 +102,8 @@ def predict(
         place = torch.as_tensor(index, device=device)
         for term, value in enumerate((result.lm, result.scorer, result.prior)):
             out[term, place] = value.double()
-        if ranker.lm is not None:
-            tokens[place] = ranker.lm.last_lengths.to(device)
+        if result.words is not None:
+            tokens[place] = (result.words.block >= 0).sum(1)
     if progress is not None:
         progress(len(mine), len(mine))
     if accelerator is not None and world > 1:

@@ -49,6 +49,7 @@ class RankerOutput(NamedTuple):
         scorer: centred per prompt; 0 in padding.
         prior: log-softmax of the retriever's scores; 0 in padding.
         salience: ``[P]``, of each path.
+        words: the prompts as tokens, and which paths are in them; None without a language model.
     """
 
     scores: Tensor
@@ -56,6 +57,7 @@ class RankerOutput(NamedTuple):
     scorer: Tensor
     prior: Tensor
     salience: Tensor
+    words: TokenBatch | None = None
 
 
 class Ranker(nn.Module):
@@ -93,6 +95,7 @@ class Ranker(nn.Module):
         mask = paths.candidate_mask
         salience, candidate = as_path_scores(self.scorer(batch.data, paths), paths)
         salience, candidate = salience.float(), candidate.float()
+        tokens = None
         if self.lm is None or self.prompter is None:
             lm = torch.zeros_like(candidate)
         else:
@@ -105,6 +108,7 @@ class Ranker(nn.Module):
             scorer=centre(candidate, mask),
             prior=prior.masked_fill(~mask, 0.0),
             salience=salience,
+            words=tokens,
         )
 
     def words(self, batch: RankerBatch, salience: Tensor) -> TokenBatch:

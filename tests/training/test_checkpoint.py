@@ -1,0 +1,50 @@
+import pytest
+import torch
+from torch import nn
+
+from lkgrag.errors import RunError
+from lkgrag.training.checkpoint import FILE, load_checkpoint, save_checkpoint
+
+
+def build(seed=0):
+    torch.manual_seed(seed)
+    model = nn.Sequential(nn.Linear(4, 3), nn.Linear(3, 1))
+    model[0].bias.requires_grad_(False)
+    return model, torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], lr=0.1)
+
+
+def steps(model, optimizer, count, start=0):
+    for n in range(start, start + count):
+        x = torch.randn(5, 4, generator=torch.Generator().manual_seed(n))
+        (model(x) ** 2).sum().backward()
+        optimizer.step()
+        optimizer.zero_grad()
+
+
+def test_going_on_from_a_checkpoint_is_bit_equal(tmp_path):
+    whole, optimizer = build()
+    steps(whole, optimizer, 6)
+    first, optimizer = build()
+    steps(first, optimizer, 3)
+    save_checkpoint(tmp_path, first, optimizer, {"step": 3, "curve": [{"loss": 0.5}]})
+    second, optimizer = build(seed=9)
+    with torch.no_grad():
+        second[0].bias.copy_(first[0].bias)
+    state = load_checkpoint(tmp_path, second, optimizer)
+    assert state["step"] == 3
+    assert state["curve"] == [{"loss": 0.5}]
+    steps(second, optimizer, 3, start=3)
+    for a, b in zip(whole.parameters(), second.parameters(), strict=True):
+        assert torch.equal(a, b)
+
+
+def test_no_checkpoint_is_no_error_and_a_broken_one_is(tmp_path):
+    model, optimizer = build()
+    assert load_checkpoint(tmp_path, model, optimizer) is None
+    (tmp_path / FILE).write_bytes(b"\0" * 100)
+    with pytest.raises(RunError, match="broken checkpoint"):
+        load_checkpoint(tmp_path, model, optimizer)
+    save_checkpoint(tmp_path, model, optimizer, {"step": 1})
+    other = nn.Sequential(nn.Linear(4, 3), nn.Linear(3, 1), nn.Linear(1, 1))
+    with pytest.raises(RunError, match="another model"):
+        load_checkpoint(tmp_path, other, optimizer)
