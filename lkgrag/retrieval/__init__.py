@@ -1,0 +1,42 @@
+"""Stage one: retrievers, their fusion, candidate lists and cross-fitting."""
+
+from lkgrag.retrieval.base import Retriever
+from lkgrag.retrieval.candidates import CandidateLists, candidate_lists
+from lkgrag.retrieval.crossfit import (
+    StageOne,
+    Weights,
+    crossfitted_lists,
+    fit_fusion,
+    fit_stage_one,
+    fit_systems,
+    summary,
+)
+from lkgrag.retrieval.fusion import SYSTEMS, FusedRetriever
+from lkgrag.retrieval.graph import GraphRetriever
+from lkgrag.retrieval.itemitem import ItemItemRetriever
+from lkgrag.retrieval.lru import LRURec
+from lkgrag.retrieval.lru_training import Progress, fit_lrurec
+from lkgrag.retrieval.lrurec import LRURecRetriever
+from lkgrag.retrieval.popularity import PopularityRetriever
+
+__all__ = [
+    "SYSTEMS",
+    "CandidateLists",
+    "FusedRetriever",
+    "GraphRetriever",
+    "ItemItemRetriever",
+    "LRURec",
+    "LRURecRetriever",
+    "PopularityRetriever",
+    "Progress",
+    "Retriever",
+    "StageOne",
+    "Weights",
+    "candidate_lists",
+    "crossfitted_lists",
+    "fit_fusion",
+    "fit_lrurec",
+    "fit_stage_one",
+    "fit_systems",
+    "summary",
+]

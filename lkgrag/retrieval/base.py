@@ -1,0 +1,118 @@
+"""The contract of a retriever: scores of all items for anyone's history."""
+
+from __future__ import annotations
+
+import os
+from abc import ABC, abstractmethod
+from typing import TYPE_CHECKING, ClassVar
+
+import numpy as np
+import torch
+from scipy import sparse
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from lkgrag.data.interactions import Interactions
+
+#: Cells of a block of scores ``[histories, items]``; bounds the memory of any number of users.
+BLOCK = 8_000_000
+#: Share of the probability that counts leave to items they say nothing of.
+UNIFORM = 0.05
+
+
+class Retriever(ABC):
+    """Scores every item for a history; learned from training interactions alone.
+
+    Attributes:
+        name: the word for ``retrieval.systems`` and for tables.
+        num_items: ``I``.
+    """
+
+    name: ClassVar[str]
+    num_items: int
+
+    @abstractmethod
+    def score(self, histories: list[NDArray[np.int64]]) -> NDArray[np.float32]:
+        """Score all items.
+
+        Args:
+            histories: ``B`` arrays of item indices, oldest first; any may be empty or of someone
+                unknown.
+
+        Returns:
+            float32 ``[B, I]``, finite, higher is better. Seen items are not masked here.
+        """
+
+    def evidence(self, histories: list[NDArray[np.int64]]) -> NDArray[np.float32]:
+        """Log-probabilities of all items, the form in which systems are fused: float32 ``[B, I]``.
+
+        By default the scores are counts: their shares, mixed with a small uniform share so that the
+        logarithm is finite.
+        """
+        return log_shares(self.score(histories))
+
+    @abstractmethod
+    def save(self, folder: str | os.PathLike[str]) -> None:
+        """Write safetensors and JSON into a folder."""
+
+    @classmethod
+    @abstractmethod
+    def load(cls, folder: str | os.PathLike[str]) -> Retriever:
+        """Read what :meth:`save` wrote; scores are bit-equal.
+
+        Raises:
+            LkgragError: a file is missing or broken.
+        """
+
+
+def log_shares(counts: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Log of each row's shares, of which :data:`UNIFORM` is spread over all items."""
+    total = counts.sum(1, keepdims=True, dtype=np.float64)
+    known = np.where(total > 0, 1.0 - UNIFORM, 0.0)
+    share = counts * (known / np.where(total > 0, total, 1.0)).astype(np.float32)
+    share += ((1.0 - known) / counts.shape[1]).astype(np.float32)
+    return np.log(share)
+
+
+def training_sequences(
+    interactions: Interactions, train_end: NDArray[np.int64]
+) -> list[NDArray[np.int64]]:
+    """The first ``train_end[user]`` items of each user."""
+    start = interactions.indptr[:-1]
+    return [interactions.item[s : s + n] for s, n in zip(start, train_end, strict=True)]
+
+
+def rows_per_block(num_items: int, systems: int = 1) -> int:
+    """How many histories to score at once."""
+    return max(1, BLOCK // (num_items * systems))
+
+
+def recency(histories: list[NDArray[np.int64]], decay: float, num_items: int) -> sparse.csr_matrix:
+    """Weights of the history items, ``decay ** age`` with age 0 for the latest.
+
+    Returns:
+        float32 ``[B, I]``, sparse; an item met twice has the sum of both weights.
+    """
+    lengths = [len(h) for h in histories]
+    row = np.repeat(np.arange(len(histories)), lengths)
+    age = np.concatenate([np.arange(n)[::-1] for n in [0, *lengths]])
+    item = np.concatenate([np.zeros(0, np.int64), *histories])
+    weight = np.power(decay, age).astype(np.float32)
+    return sparse.csr_matrix((weight, (row, item)), shape=(len(histories), num_items))
+
+
+def sparse_tensors(matrix: sparse.csr_matrix) -> dict[str, torch.Tensor]:
+    """A sparse matrix as tensors for a file."""
+    return {
+        "indptr": torch.from_numpy(matrix.indptr.astype(np.int64)),
+        "indices": torch.from_numpy(matrix.indices.astype(np.int64)),
+        "data": torch.from_numpy(matrix.data.astype(np.float32)),
+        "shape": torch.tensor(matrix.shape),
+    }
+
+
+def sparse_matrix(tensors: dict[str, torch.Tensor]) -> sparse.csr_matrix:
+    """The inverse of :func:`sparse_tensors`."""
+    parts = tuple(tensors[k].numpy() for k in ("data", "indices", "indptr"))
+    return sparse.csr_matrix(parts, shape=tuple(tensors["shape"].tolist()))

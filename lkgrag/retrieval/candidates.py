@@ -1,0 +1,154 @@
+"""Candidate lists: what stage one proposes for the events of a split, and where the targets rank."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+
+from lkgrag.data.splits import Events
+from lkgrag.errors import LkgragError
+from lkgrag.io import atomic
+from lkgrag.progress import bar
+from lkgrag.retrieval.base import rows_per_block
+from lkgrag.retrieval.ranking import Seen, histories_of, pessimistic_ranks, top_k
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from lkgrag.data.interactions import Interactions
+    from lkgrag.retrieval.fusion import FusedRetriever
+
+#: Prefix of the columns that hold ranks.
+RANK = "rank_"
+
+
+@dataclass(frozen=True)
+class CandidateLists:
+    """What was proposed for ``E`` events.
+
+    Attributes:
+        events: the predictions to make.
+        items: int64 ``[E, k]``, best first, -1 padding at the end.
+        scores: float32 ``[E, k]``, fused scores, -inf in padding.
+        ranks: by system, int64 ``[E]``: the target's rank among all items not masked, 1 the best;
+            equal scores count against it; ``ranking.MISSED`` where the target itself is masked.
+    """
+
+    events: Events
+    items: NDArray[np.int64]
+    scores: NDArray[np.float32]
+    ranks: dict[str, NDArray[np.int64]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        """Check the shapes."""
+        if self.items.ndim != 2 or self.items.shape != self.scores.shape:
+            raise ValueError(
+                f"items and scores must have one shape [E, k], got {list(self.items.shape)} "
+                f"and {list(self.scores.shape)}"
+            )
+        for name, value in {"items": self.items, **self.ranks}.items():
+            if len(value) != len(self.events):
+                raise ValueError(f"{name} must have {len(self.events)} rows, got {len(value)}")
+
+    def __len__(self) -> int:
+        """Number of events."""
+        return len(self.events)
+
+    def __getitem__(self, index: NDArray[np.int64] | NDArray[np.bool_] | slice) -> CandidateLists:
+        """A part of the events."""
+        ranks = {name: rank[index] for name, rank in self.ranks.items()}
+        return CandidateLists(self.events[index], self.items[index], self.scores[index], ranks)
+
+    @property
+    def retrieved(self) -> NDArray[np.bool_]:
+        """Whose target is among the candidates, bool ``[E]``."""
+        return (self.items == self.events.target[:, None]).any(1)
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write one Parquet file, a row an event."""
+        columns = {
+            "user": self.events.user,
+            "position": self.events.position,
+            "target": self.events.target,
+            "items": list(self.items),
+            "scores": list(self.scores),
+        }
+        columns |= {RANK + name: rank for name, rank in self.ranks.items()}
+        with atomic(path) as tmp:
+            pd.DataFrame(columns).to_parquet(tmp, index=False)
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> CandidateLists:
+        """Read a file.
+
+        Raises:
+            LkgragError: it is missing or broken.
+        """
+        try:
+            table = pd.read_parquet(path)
+            events = Events(*(table[c].to_numpy(np.int64) for c in ("user", "position", "target")))
+            ranks = {
+                str(c).removeprefix(RANK): table[c].to_numpy(np.int64)
+                for c in table.columns
+                if str(c).startswith(RANK)
+            }
+            items = np.stack([*table["items"]]) if len(table) else np.zeros((0, 0), np.int64)
+            scores = np.stack([*table["scores"]]) if len(table) else np.zeros((0, 0), np.float32)
+        except FileNotFoundError:
+            raise LkgragError(f"{Path(path)}: no such file") from None
+        except (OSError, ValueError, KeyError) as error:
+            raise LkgragError(
+                f"{Path(path)}: broken candidate lists ({error}); delete it and run again"
+            ) from error
+        return cls(events, items, scores, ranks)
+
+    @classmethod
+    def concat(cls, parts: list[CandidateLists]) -> CandidateLists:
+        """All parts in one, in the order of (user, position)."""
+        user, position, target = (
+            np.concatenate([getattr(p.events, n) for p in parts])
+            for n in ("user", "position", "target")
+        )
+        whole = cls(
+            Events(user, position, target),
+            np.concatenate([p.items for p in parts]),
+            np.concatenate([p.scores for p in parts]),
+            {name: np.concatenate([p.ranks[name] for p in parts]) for name in parts[0].ranks},
+        )
+        return whole[np.lexsort((position, user))]
+
+
+def candidate_lists(
+    retriever: FusedRetriever, interactions: Interactions, events: Events, k: int
+) -> CandidateLists:
+    """Propose for events, each from all items before it, and rank the targets by every system.
+
+    Scores are computed in blocks, so that memory does not grow with the events.
+
+    Args:
+        retriever: the fused systems; all are ranked, fused or not.
+        interactions: the sequences; only what precedes an event is looked at.
+        events: predictions to make.
+        k: candidates an event.
+    """
+    histories = histories_of(interactions, events)
+    items = np.full((len(events), k), -1, np.int64)
+    scores = np.full((len(events), k), -np.inf, np.float32)
+    ranks = {n: np.zeros(len(events), np.int64) for n in [*retriever.systems, retriever.name]}
+    step = rows_per_block(retriever.num_items, len(retriever.systems))
+    with bar("candidates") as update:
+        for start in range(0, len(events), step):
+            part = slice(start, start + step)
+            seen = Seen.of(histories[part], retriever.mask_seen)
+            features = {n: s.evidence(histories[part]) for n, s in retriever.systems.items()}
+            fused = retriever.fuse(features, histories[part])
+            items[part], scores[part] = top_k(fused, k, seen, retriever.popularity)
+            for name, value in {**features, retriever.name: fused}.items():
+                ranks[name][part] = pessimistic_ranks(value, events.target[part], seen)
+            update(min(start + step, len(events)), len(events))
+    return CandidateLists(events, items, scores, ranks)

@@ -1,0 +1,236 @@
+"""Stage one, twice: for serving and testing, and without the windows that stage two learns on.
+
+A stage two that learns on lists of a retriever that has already seen the answers learns to trust it
+too much. So the examples' candidates come from a stage one that was fitted without them, and even its
+fusion weights come from other users' windows.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from lkgrag.data.splits import Events
+from lkgrag.retrieval.base import BLOCK, Retriever
+from lkgrag.retrieval.candidates import CandidateLists, candidate_lists
+from lkgrag.retrieval.fusion import POOL, FusedRetriever, fit_weights, pooled_features
+from lkgrag.retrieval.graph import GraphRetriever, fit_mixture
+from lkgrag.retrieval.itemitem import ItemItemRetriever
+from lkgrag.retrieval.lru_training import fit_lrurec
+from lkgrag.retrieval.lrurec import LRURecRetriever
+from lkgrag.retrieval.popularity import PopularityRetriever
+from lkgrag.retrieval.ranking import histories_of, ndcg, recall
+
+if TYPE_CHECKING:
+    import torch
+    from numpy.typing import NDArray
+    from torch_geometric.data import HeteroData
+
+    from lkgrag.config import RetrievalConfig
+    from lkgrag.data.interactions import Interactions
+    from lkgrag.data.splits import Split
+
+log = logging.getLogger(__name__)
+#: The weights of the lists of one fold of users are fitted on the others'.
+FOLDS = 2
+
+
+@dataclass(frozen=True)
+class StageOne:
+    """What the rest of the program takes from stage one.
+
+    Attributes:
+        retriever: fitted on all training interactions; proposes for anyone.
+        examples: lists for the held-back windows, from a stage one that has not seen them.
+        val: lists for the validation events, by ``retriever``.
+        test: lists for the test events, by ``retriever``.
+        fit_end: int64 ``[num_users]``, training interactions behind ``examples``.
+        report: weights and figures.
+    """
+
+    retriever: FusedRetriever
+    examples: CandidateLists
+    val: CandidateLists
+    test: CandidateLists
+    fit_end: NDArray[np.int64]
+    report: dict[str, Any]
+
+
+def fit_stage_one(
+    interactions: Interactions,
+    split: Split,
+    kg_for: Callable[[NDArray[np.int64]], HeteroData],
+    config: RetrievalConfig,
+    seed: int,
+    folder: str | os.PathLike[str] | None = None,
+    device: torch.device | str = "cpu",
+) -> StageOne:
+    """Fit stage one in full and cross-fitted, and propose for all events.
+
+    Nothing of the test is in any fit. Validation decides when the full LRURec stops, and nothing
+    else. The cross-fitted LRURec runs as many epochs as the full one needed, so that neither its
+    weights nor its length depends on the held-back items, and the weights of fusion are fitted on
+    held-back events: for serving on all, for ``examples`` on those of other users.
+
+    Args:
+        interactions: the sequences.
+        split: what trains, validates and tests.
+        kg_for: gives the graph for a ``train_end``.
+        config: options of retrieval.
+        seed: of LRURec, of the users held back and of the folds.
+        folder: for LRURec's checkpoints (``lrurec-full`` and ``lrurec-crossfit``); none by default.
+        device: that LRURec is trained on.
+    """
+    root = None if folder is None else Path(folder)
+    lrurec, full = fit_lrurec(
+        interactions,
+        split.train_end,
+        config,
+        seed,
+        val=split.val,
+        checkpoint=None if root is None else root / "lrurec-full.safetensors",
+        device=device,
+    )
+    fit_end, held = split.holdback(
+        interactions, config.crossfit_window, config.crossfit_users, seed
+    )
+    crossed, _ = fit_lrurec(
+        interactions,
+        fit_end,
+        config,
+        seed,
+        epochs=full.best_epoch,
+        checkpoint=None if root is None else root / "lrurec-crossfit.safetensors",
+        device=device,
+    )
+    base = fit_systems(interactions, split.train_end, kg_for(split.train_end), lrurec, config)
+    other = fit_systems(interactions, fit_end, kg_for(fit_end), crossed, config)
+    weights = fit_fusion(other, interactions, held, seed)
+    retriever = weights.apply(base)
+    examples = crossfitted_lists(other, interactions, held, config.k, seed)
+    val = candidate_lists(retriever, interactions, split.val, config.k)
+    test = candidate_lists(retriever, interactions, split.test, config.k)
+    report = {
+        "lrurec_epochs": full.best_epoch,
+        "lrurec_curve": full.curve,
+        "fusion": weights.fusion,
+        "graph": weights.graph,
+        "examples": summary(examples),
+        "val": summary(val),
+        "test": summary(test),
+    }
+    return StageOne(retriever, examples, val, test, fit_end, report)
+
+
+def fit_systems(
+    interactions: Interactions,
+    train_end: NDArray[np.int64],
+    data: HeteroData,
+    lrurec: LRURecRetriever,
+    config: RetrievalConfig,
+) -> FusedRetriever:
+    """Count everything on the first ``train_end[user]`` items; weights are even until fitted.
+
+    Args:
+        interactions: the sequences.
+        train_end: int64 ``[num_users]``.
+        data: the graph for the same ``train_end``.
+        lrurec: trained on the same interactions.
+        config: ``systems`` are fused; all four are always there, to be reported.
+    """
+    popularity = PopularityRetriever.fit(interactions, train_end)
+    itemitem = ItemItemRetriever.fit(interactions, train_end, config.decay)
+    graph = GraphRetriever.fit(data, itemitem, popularity, config.decay)
+    systems: dict[str, Retriever] = {s.name: s for s in (lrurec, popularity, itemitem, graph)}
+    even = {name: 1.0 / len(config.systems) for name in config.systems}
+    return FusedRetriever(systems, even, config.mask_seen)
+
+
+@dataclass(frozen=True)
+class Weights:
+    """The few weights of fusion, apart from the systems that they are applied to.
+
+    Attributes:
+        fusion: of the systems' log-probabilities.
+        graph: of the graph's components.
+    """
+
+    fusion: dict[str, float]
+    graph: dict[str, float]
+
+    def apply(self, base: FusedRetriever) -> FusedRetriever:
+        """The same systems with these weights."""
+        return FusedRetriever(_with_graph(base, self.graph), self.fusion, base.mask_seen)
+
+
+def _with_graph(base: FusedRetriever, weights: dict[str, float]) -> dict[str, Retriever]:
+    graph = base.systems[GraphRetriever.name]
+    assert isinstance(graph, GraphRetriever)
+    return {**base.systems, graph.name: graph.reweighted(weights)}
+
+
+def fit_fusion(
+    base: FusedRetriever, interactions: Interactions, events: Events, seed: int
+) -> Weights:
+    """Fit the weights on events that the systems have not seen.
+
+    Args:
+        base: the systems.
+        interactions: the sequences.
+        events: held-back events; of more than memory holds, some are drawn with ``seed``.
+        seed: of the draw.
+    """
+    graph = base.systems[GraphRetriever.name]
+    assert isinstance(graph, GraphRetriever)
+    if not len(events):
+        return Weights(dict(base.weights), dict(graph.weights))
+    events = _drawn(events, 4 * BLOCK // (POOL * len(base.weights) ** 2), seed)
+    histories = histories_of(interactions, events)
+    shares = graph.target_shares(histories, events.target)
+    mixture = dict(zip(graph.components, fit_mixture(shares).tolist(), strict=True))
+    fused = FusedRetriever(_with_graph(base, mixture), base.weights, base.mask_seen)
+    features, place = pooled_features(fused, histories, events.target)
+    found = fit_weights(features, place)
+    return Weights(dict(zip(base.weights, found.tolist(), strict=True)), mixture)
+
+
+def _drawn(events: Events, limit: int, seed: int) -> Events:
+    if len(events) <= limit:
+        return events
+    chosen = np.random.default_rng([seed, 0xF0]).choice(len(events), limit, replace=False)
+    return events[np.sort(chosen)]
+
+
+def crossfitted_lists(
+    base: FusedRetriever, interactions: Interactions, events: Events, k: int, seed: int
+) -> CandidateLists:
+    """Lists for held-back events, with weights fitted on the events of other users only.
+
+    Args:
+        base: systems fitted without the events.
+        interactions: the sequences.
+        events: held-back events.
+        k: candidates an event.
+        seed: of the folds of users.
+    """
+    fold = np.random.default_rng([seed, 0xF1]).integers(0, FOLDS, interactions.num_users)
+    parts = []
+    for number in range(FOLDS):
+        inside = fold[events.user] == number
+        weights = fit_fusion(base, interactions, events[~inside], seed)
+        parts.append(candidate_lists(weights.apply(base), interactions, events[inside], k))
+    return CandidateLists.concat(parts)
+
+
+def summary(lists: CandidateLists) -> dict[str, dict[str, float]]:
+    """NDCG@10 and Recall@10 and @20 of every system over all events."""
+    return {
+        name: {"ndcg@10": ndcg(r, 10), "recall@10": recall(r, 10), "recall@20": recall(r, 20)}
+        for name, r in lists.ranks.items()
+    }

@@ -1,0 +1,204 @@
+r"""The fused retriever: few weights over the systems' log-probabilities.
+
+:math:`score(j) = \sum_s w_s \log p_s(j)` with :math:`w_s \ge 0`, the weights of a multinomial logistic
+regression over the items that any system ranks high, fitted on events that none of the systems has
+seen in training.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from scipy.optimize import minimize
+from scipy.special import logsumexp
+
+from lkgrag.io import read_json, write_json
+from lkgrag.retrieval.base import Retriever, rows_per_block
+from lkgrag.retrieval.graph import GraphRetriever
+from lkgrag.retrieval.itemitem import ItemItemRetriever
+from lkgrag.retrieval.lrurec import LRURecRetriever
+from lkgrag.retrieval.popularity import PopularityRetriever
+from lkgrag.retrieval.ranking import Seen, top_k
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+#: Systems that can be fused.
+SYSTEMS: dict[str, type[Retriever]] = {
+    cls.name: cls
+    for cls in (LRURecRetriever, PopularityRetriever, ItemItemRetriever, GraphRetriever)
+}
+#: Items a system brings into the pool that the weights are fitted on.
+POOL = 100
+#: Pull of the weights towards even ones, in units of events.
+RIDGE = 10.0
+
+
+class FusedRetriever(Retriever):
+    """The systems of stage one and their fusion.
+
+    Args:
+        systems: by name; ``popularity`` must be among them, for ties and empty histories.
+        weights: of the systems' log-probabilities; even by default.
+        mask_seen: never propose an item of the history.
+    """
+
+    name = "retriever"
+
+    def __init__(
+        self,
+        systems: dict[str, Retriever],
+        weights: dict[str, float] | None = None,
+        mask_seen: bool = True,
+    ) -> None:
+        self.systems = systems
+        self.popularity: NDArray[np.int64] = systems["popularity"].count  # type: ignore[attr-defined]
+        self.num_items = len(self.popularity)
+        self.weights = weights or dict.fromkeys(systems, 1.0 / len(systems))
+        self.mask_seen = mask_seen
+
+    def features(self, histories: list[NDArray[np.int64]]) -> dict[str, NDArray[np.float32]]:
+        """Each fused system's log-probabilities, float32 ``[B, I]``."""
+        return {name: self.systems[name].evidence(histories) for name in self.weights}
+
+    def fuse(
+        self,
+        features: dict[str, NDArray[np.float32]],
+        histories: list[NDArray[np.int64]],
+    ) -> NDArray[np.float32]:
+        """Weigh the features; an empty history gets popularity's log-probabilities."""
+        total = np.zeros((len(histories), self.num_items), np.float32)
+        for name, weight in self.weights.items():
+            total += np.float32(weight) * features[name]
+        empty = np.array([len(h) == 0 for h in histories], bool)
+        if empty.any():
+            total[empty] = self.systems["popularity"].evidence([np.zeros(0, np.int64)])
+        return total
+
+    def score(self, histories: list[NDArray[np.int64]]) -> NDArray[np.float32]:
+        """The fused scores of all items; seen items are not masked."""
+        return self.fuse(self.features(histories), histories)
+
+    def propose(
+        self, histories: list[NDArray[np.int64]], k: int
+    ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+        """The best ``k`` items for anyone, in blocks, so that memory does not grow with the users.
+
+        Args:
+            histories: item indices, oldest first; an empty one gets the most popular items.
+            k: length of the lists.
+
+        Returns:
+            Items int64 ``[B, k]``, best first, -1 where there are fewer; scores float32 ``[B, k]``,
+            -inf there. Ties go to the more popular item, then to the smaller index.
+        """
+        items = np.full((len(histories), k), -1, np.int64)
+        scores = np.full((len(histories), k), -np.inf, np.float32)
+        step = rows_per_block(self.num_items, len(self.systems))
+        for start in range(0, len(histories), step):
+            part = slice(start, start + step)
+            seen = Seen.of(histories[part], self.mask_seen)
+            block = self.score(histories[part])
+            items[part], scores[part] = top_k(block, k, seen, self.popularity)
+        return items, scores
+
+    def save(self, folder: str | os.PathLike[str]) -> None:
+        """Write ``retriever.json`` and each system into a folder of its name."""
+        for name, system in self.systems.items():
+            system.save(Path(folder) / name)
+        meta = {
+            "systems": list(self.systems),
+            "weights": self.weights,
+            "mask_seen": self.mask_seen,
+        }
+        write_json(Path(folder) / "retriever.json", meta)
+
+    @classmethod
+    def load(cls, folder: str | os.PathLike[str]) -> FusedRetriever:
+        """Read all systems.
+
+        Raises:
+            LkgragError: a file is missing or broken.
+        """
+        meta = read_json(Path(folder) / "retriever.json")
+        systems = {name: SYSTEMS[name].load(Path(folder) / name) for name in meta["systems"]}
+        return cls(systems, meta["weights"], meta["mask_seen"])
+
+
+def pooled_features(
+    retriever: FusedRetriever,
+    histories: list[NDArray[np.int64]],
+    target: NDArray[np.int64],
+) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+    """Log-probabilities of the items that any system ranks high, for fitting weights.
+
+    Args:
+        retriever: the systems; its weights are not used.
+        histories: of ``E`` events.
+        target: int64 ``[E]``.
+
+    Returns:
+        Features float32 ``[E', P, S]`` of the events whose target is in the pool (-inf padding), and
+        the target's place int64 ``[E']``.
+    """
+    names = list(retriever.weights)
+    blocks, places = [], []
+    width = POOL * len(names)
+    step = rows_per_block(retriever.num_items, len(names))
+    for start in range(0, len(histories), step):
+        part = slice(start, start + step)
+        features = retriever.features(histories[part])
+        seen = Seen.of(histories[part], retriever.mask_seen)
+        tops = [top_k(features[n], POOL, seen, retriever.popularity)[0] for n in names]
+        stacked = np.stack([features[n] for n in names], 2)
+        pools = np.concatenate(tops, 1)
+        for row, pool in enumerate(pools):
+            members = np.unique(pool[pool >= 0])
+            place = np.flatnonzero(members == target[start + row])
+            if not len(place):
+                continue
+            block = np.full((width, len(names)), -np.inf, np.float32)
+            block[: len(members)] = stacked[row, members]
+            blocks.append(block)
+            places.append(int(place[0]))
+    if not blocks:
+        return np.zeros((0, width, len(names)), np.float32), np.zeros(0, np.int64)
+    return np.stack(blocks), np.asarray(places, np.int64)
+
+
+def fit_weights(
+    features: NDArray[np.float32],
+    place: NDArray[np.int64],
+    start: NDArray[np.float64] | None = None,
+    ridge: float = RIDGE,
+) -> NDArray[np.float64]:
+    """Non-negative weights by multinomial logistic regression.
+
+    Args:
+        features: ``[E, P, S]``, -inf padding.
+        place: the target's place in each pool, ``[E]``.
+        start: weights that the ridge pulls to; even ones by default.
+        ridge: strength of the pull, in events.
+
+    Returns:
+        float64 ``[S]``.
+    """
+    systems = features.shape[2]
+    centre = np.full(systems, 1.0 / systems) if start is None else start
+    valid = np.isfinite(features[:, :, 0])
+    x = np.where(valid[:, :, None], features, 0.0).astype(np.float64)
+    mine = x[np.arange(len(x)), place]
+
+    def loss(weights: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
+        score = np.where(valid, x @ weights, -np.inf)
+        total = logsumexp(score, 1) if len(x) else np.zeros(0)
+        chance = np.exp(score - total[:, None])
+        value = (total - mine @ weights).sum() + ridge * ((weights - centre) ** 2).sum()
+        slope = np.einsum("ep,eps->s", chance, x) - mine.sum(0) + 2 * ridge * (weights - centre)
+        return float(value), slope
+
+    found = minimize(loss, centre, jac=True, method="L-BFGS-B", bounds=[(0.0, None)] * systems)
+    return np.asarray(found.x)

@@ -1,0 +1,279 @@
+"""Training of LRURec: all labels of all histories, early stopping, resumable at every epoch."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, field
+from itertools import pairwise
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from torch.nn import functional as F
+
+from lkgrag.errors import RunError
+from lkgrag.io import read_safetensors, write_safetensors
+from lkgrag.progress import bar
+from lkgrag.retrieval.base import rows_per_block, training_sequences
+from lkgrag.retrieval.lru import LRURec
+from lkgrag.retrieval.lrurec import LRURecRetriever, pad
+from lkgrag.retrieval.ranking import Seen, histories_of, ndcg, pessimistic_ranks
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+    from torch import Tensor
+
+    from lkgrag.config import RetrievalConfig
+    from lkgrag.data.interactions import Interactions
+    from lkgrag.data.splits import Events
+
+log = logging.getLogger(__name__)
+#: Cut-off of the NDCG that stops training; the one that is tested.
+CUTOFF = 10
+#: Largest gradient norm.
+CLIP = 5.0
+#: Windows are sorted by length within so many batches, so that little is padded.
+POOL = 8
+#: Labels whose logits over all items are held at once.
+LABEL_CELLS = 40_000_000
+
+
+@dataclass
+class Progress:
+    """Where training stands; with the tensors, all that a resumed run needs.
+
+    Attributes:
+        epoch: finished epochs.
+        best: the best validation NDCG@10 so far; -1 without validation.
+        best_epoch: number of epochs after which it was reached.
+        curve: validation NDCG@10 after each epoch.
+        loss: mean training loss of each epoch, in nats a label.
+    """
+
+    epoch: int = 0
+    best: float = -1.0
+    best_epoch: int = 0
+    curve: list[float] = field(default_factory=list)
+    loss: list[float] = field(default_factory=list)
+
+
+def fit_lrurec(
+    interactions: Interactions,
+    train_end: NDArray[np.int64],
+    config: RetrievalConfig,
+    seed: int,
+    val: Events | None = None,
+    epochs: int | None = None,
+    checkpoint: str | os.PathLike[str] | None = None,
+    device: torch.device | str = "cpu",
+) -> tuple[LRURecRetriever, Progress]:
+    """Train on the first ``train_end[user]`` items of each user.
+
+    With ``val``, training stops after ``retrieval.patience`` epochs without a better NDCG@10 (masked
+    as in the test) and the best weights are kept; validation items are looked at for nothing else.
+    Without, it runs ``epochs`` epochs and sees nothing beyond ``train_end``.
+
+    Args:
+        interactions: the sequences.
+        train_end: int64 ``[num_users]``.
+        config: the options of LRURec.
+        seed: of weights, batches and dropout.
+        val: events to stop on.
+        epochs: number of epochs (default: ``retrieval.epochs``).
+        checkpoint: file to which the state is written after every epoch; where it exists, training
+            goes on from it and ends with the same weights as an undisturbed run.
+        device: to train on.
+
+    Raises:
+        RunError: the checkpoint belongs to other options or data.
+    """
+    sequences = training_sequences(interactions, train_end)
+    run = _Run(sequences, interactions.num_items, config, seed, torch.device(device))
+    limit = config.epochs if epochs is None else epochs
+    path = None if checkpoint is None else Path(checkpoint)
+    if path is not None and path.exists():
+        run.restore(path)
+    with bar("LRURec") as update:
+        while run.progress.epoch < limit and not run.stale(config.patience if val else limit):
+            run.train_epoch()
+            run.judge(interactions, val, config.mask_seen)
+            if path is not None:
+                run.store(path)
+            update(run.progress.epoch, limit)
+    return LRURecRetriever(run.finished(), config.max_len), run.progress
+
+
+class _Run:
+    """Model, optimiser and progress of one training."""
+
+    def __init__(
+        self,
+        sequences: list[NDArray[np.int64]],
+        num_items: int,
+        config: RetrievalConfig,
+        seed: int,
+        device: torch.device,
+    ) -> None:
+        self.sequences, self.config, self.seed, self.device = sequences, config, seed, device
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(_mixed(seed, 0))
+            self.model = LRURec(num_items, config.hidden, config.blocks, config.dropout).to(device)
+        groups = self.model.parameter_groups(config.weight_decay)
+        self.optimizer = torch.optim.AdamW(groups, lr=config.lr)
+        self.best = _copy(self.model)
+        self.progress = Progress()
+
+    def train_epoch(self) -> None:
+        """One pass over every label; order, windows and dropout follow from (seed, epoch)."""
+        self.model.train()
+        epoch = self.progress.epoch + 1
+        rng = np.random.default_rng([self.seed, epoch, 0x14])
+        total = labels = 0.0
+        cuda = [self.device] if self.device.type == "cuda" else []
+        with torch.random.fork_rng(devices=cuda):
+            torch.manual_seed(_mixed(self.seed, epoch))
+            for batch in batches(self.sequences, self.config, rng):
+                loss, count = self._step(batch)
+                total += loss * count
+                labels += count
+        self.progress.epoch = epoch
+        self.progress.loss.append(total / max(labels, 1))
+
+    def _step(self, windows: list[NDArray[np.int64]]) -> tuple[float, int]:
+        padding = self.model.num_items
+        inputs = pad([w[:-1] for w in windows], padding).to(self.device)
+        labels = pad([w[1:] for w in windows], padding).to(self.device)
+        valid = labels != padding
+        self.optimizer.zero_grad(set_to_none=True)
+        loss = self._loss(self.model.encode(inputs)[valid], labels[valid])
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(self.model.parameters(), CLIP)
+        self.optimizer.step()
+        return float(loss.detach()), int(valid.sum())
+
+    def _loss(self, states: Tensor, labels: Tensor) -> Tensor:
+        """Full-softmax cross-entropy, in nats a label."""
+        return F.cross_entropy(self.model.logits(states), labels)
+
+    def judge(self, interactions: Interactions, val: Events | None, mask: bool) -> None:
+        """Note the validation NDCG and keep the weights if they are the best."""
+        progress = self.progress
+        if val is None or not len(val):
+            progress.best_epoch = progress.epoch
+            self.best = _copy(self.model)
+            return
+        retriever = LRURecRetriever(self.model, self.config.max_len)
+        histories = histories_of(interactions, val)
+        step = rows_per_block(self.model.num_items)
+        ranks = []
+        for start in range(0, len(val), step):
+            part = histories[start : start + step]
+            scores = retriever.score(part)
+            target = val.target[start : start + step]
+            ranks.append(pessimistic_ranks(scores, target, Seen.of(part, mask)))
+        value = ndcg(np.concatenate(ranks), CUTOFF)
+        progress.curve.append(value)
+        log.debug("LRURec epoch %d: NDCG@10 %.4f", progress.epoch, value)
+        if value > progress.best:
+            progress.best, progress.best_epoch = value, progress.epoch
+            self.best = _copy(self.model)
+
+    def stale(self, patience: int) -> bool:
+        """Whether the best is ``patience`` epochs old."""
+        return self.progress.epoch - self.progress.best_epoch >= max(patience, 1)
+
+    def finished(self) -> LRURec:
+        """The model with the best weights."""
+        self.model.load_state_dict(self.best)
+        return self.model.eval()
+
+    def _identity(self) -> str:
+        """What a checkpoint must agree with."""
+        names = ("hidden", "blocks", "dropout", "max_len", "lr", "weight_decay", "batch_size")
+        options = {n: getattr(self.config, n) for n in names}
+        size = [len(self.sequences), sum(map(len, self.sequences)), self.model.num_items]
+        return json.dumps({"seed": self.seed, "size": size, **options}, sort_keys=True)
+
+    def store(self, path: Path) -> None:
+        """Write everything into one file, atomically."""
+        tensors = {f"model.{k}": v for k, v in self.model.state_dict().items()}
+        tensors |= {f"best.{k}": v for k, v in self.best.items()}
+        for index, state in self.optimizer.state_dict()["state"].items():
+            tensors |= {f"optimizer.{index}.{k}": torch.as_tensor(v) for k, v in state.items()}
+        meta = {"progress": json.dumps(asdict(self.progress)), "identity": self._identity()}
+        write_safetensors(path, tensors, meta)
+
+    def restore(self, path: Path) -> None:
+        """Take the state up from a file.
+
+        Raises:
+            RunError: it belongs to other options or data.
+        """
+        tensors = read_safetensors(path)
+        meta = _metadata(path)
+        if meta.get("identity") != self._identity():
+            raise RunError(
+                f"{path}: this checkpoint was made with other options or data; delete it to start anew"
+            )
+        parts: dict[str, dict[str, Tensor]] = {"model": {}, "best": {}, "optimizer": {}}
+        for name, tensor in tensors.items():
+            part, key = name.split(".", 1)
+            parts[part][key] = tensor
+        self.model.load_state_dict(parts["model"])
+        self.best = {k: v.to(self.device) for k, v in parts["best"].items()}
+        state: dict[int, dict[str, Tensor]] = {}
+        for key, tensor in parts["optimizer"].items():
+            index, name = key.split(".", 1)
+            state.setdefault(int(index), {})[name] = tensor
+        whole = self.optimizer.state_dict()
+        self.optimizer.load_state_dict({**whole, "state": state})
+        self.progress = Progress(**json.loads(meta["progress"]))
+
+
+def _metadata(path: Path) -> dict[str, str]:
+    from safetensors import safe_open
+
+    with safe_open(path, framework="pt") as file:
+        return file.metadata() or {}
+
+
+def _copy(model: LRURec) -> dict[str, Tensor]:
+    return {k: v.detach().clone() for k, v in model.state_dict().items()}
+
+
+def _mixed(seed: int, epoch: int) -> int:
+    """A seed for torch from (seed, epoch)."""
+    return int(np.random.default_rng([seed, epoch, 0x7C]).integers(2**62))
+
+
+def batches(
+    sequences: list[NDArray[np.int64]], config: RetrievalConfig, rng: np.random.Generator
+) -> Iterator[list[NDArray[np.int64]]]:
+    """Cut the histories into windows and the windows into batches.
+
+    Every label (every item but a user's first) is in exactly one window; where a long history is
+    cut changes from epoch to epoch.
+
+    Yields:
+        Windows of 2 to ``max_len + 1`` items: inputs are all but the last, labels all but the first.
+    """
+    windows = []
+    for sequence in sequences:
+        labels = len(sequence) - 1
+        if labels < 1:
+            continue
+        first = labels if labels <= config.max_len else int(rng.integers(1, config.max_len + 1))
+        cuts = [0, *range(first, labels, config.max_len), labels]
+        windows += [sequence[a : b + 1] for a, b in pairwise(cuts)]
+    order = rng.permutation(len(windows))
+    pool = POOL * config.batch_size
+    groups = []
+    for start in range(0, len(order), pool):
+        part = sorted(order[start : start + pool], key=lambda i: len(windows[i]))
+        groups += [part[s : s + config.batch_size] for s in range(0, len(part), config.batch_size)]
+    for index in rng.permutation(len(groups)):
+        yield [windows[i] for i in groups[index]]

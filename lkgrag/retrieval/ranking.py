@@ -1,0 +1,104 @@
+"""Masking, ranks and the top of the list, the same for every system."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from lkgrag.data.interactions import Interactions
+    from lkgrag.data.splits import Events
+
+#: Rank of a target that is masked: behind any list.
+MISSED = np.iinfo(np.int64).max
+
+
+@dataclass(frozen=True)
+class Seen:
+    """Cells ``(row, item)`` of a block of scores that may not be proposed."""
+
+    row: NDArray[np.int64]
+    item: NDArray[np.int64]
+
+    @classmethod
+    def of(cls, histories: list[NDArray[np.int64]], mask: bool = True) -> Seen:
+        """The whole visible history of each row; nothing with ``mask=False``."""
+        if not mask or not histories:
+            return cls(np.zeros(0, np.int64), np.zeros(0, np.int64))
+        row = np.repeat(np.arange(len(histories)), [len(h) for h in histories])
+        return cls(row, np.concatenate(histories).astype(np.int64))
+
+
+def histories_of(interactions: Interactions, events: Events) -> list[NDArray[np.int64]]:
+    """All items before each event, oldest first."""
+    start = interactions.indptr[events.user]
+    return [interactions.item[s : s + n] for s, n in zip(start, events.position, strict=True)]
+
+
+def pessimistic_ranks(
+    scores: NDArray[np.float32], target: NDArray[np.int64], seen: Seen
+) -> NDArray[np.int64]:
+    """Rank of each target among the items not masked, 1 the best; equals count against it.
+
+    Args:
+        scores: float ``[B, I]``.
+        target: int64 ``[B]``.
+        seen: masked cells.
+
+    Returns:
+        int64 ``[B]``; :data:`MISSED` where the target itself is masked.
+    """
+    rows = np.arange(len(target))
+    mine = scores[rows, target][:, None]
+    ahead = scores >= mine
+    ahead[seen.row, seen.item] = False
+    hidden = ~ahead[rows, target]
+    return np.where(hidden, MISSED, ahead.sum(1)).astype(np.int64)
+
+
+def top_k(
+    scores: NDArray[np.float32], k: int, seen: Seen, popularity: NDArray[np.int64]
+) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+    """The best ``k`` items not masked; ties go to the more popular, then to the smaller index.
+
+    Args:
+        scores: float32 ``[B, I]``.
+        k: length of the lists.
+        seen: masked cells.
+        popularity: int64 ``[I]``, training interactions of each item.
+
+    Returns:
+        Items int64 ``[B, k]`` (-1 where there are fewer) and scores float32 ``[B, k]`` (-inf there).
+    """
+    num_items = scores.shape[1]
+    # Items in the order of the tie rule: a stable sort by score then keeps that order in ties.
+    tie_order = np.lexsort((np.arange(num_items), -popularity))
+    masked = scores.astype(np.float32, copy=True)
+    masked[seen.row, seen.item] = -np.inf
+    masked = masked[:, tie_order]
+    width = min(k, num_items)
+    # Only what reaches the k-th best score can be in the list; sort those alone.
+    floor = np.partition(masked, num_items - width, axis=1)[:, num_items - width]
+    items = np.full((len(scores), k), -1, np.int64)
+    values = np.full((len(scores), k), -np.inf, np.float32)
+    for row in range(len(scores)):
+        reach = np.flatnonzero((masked[row] >= floor[row]) & (masked[row] > -np.inf))
+        best = reach[np.argsort(-masked[row, reach], kind="stable")[:width]]
+        items[row, : len(best)] = tie_order[best]
+        values[row, : len(best)] = masked[row, best]
+    return items, values
+
+
+def ndcg(ranks: NDArray[np.int64], k: int) -> float:
+    """Mean over events of ``1 / log2(1 + rank)`` where the rank is at most ``k``, else 0."""
+    hit = ranks <= k
+    return float(np.where(hit, 1.0 / np.log2(1.0 + np.minimum(ranks, k)), 0.0).mean())
+
+
+def recall(ranks: NDArray[np.int64], k: int) -> float:
+    """Share of events whose target is among the first ``k``."""
+    return float((ranks <= k).mean())
