@@ -1,0 +1,37 @@
+"""Evaluation: metrics, who is counted, how sure a difference is, tables, faithfulness."""
+
+from lkgrag.evaluation.beyond import beyond_accuracy, categories, top_lists
+from lkgrag.evaluation.faithfulness import Deletion, deletion_test, exist, share_existing
+from lkgrag.evaluation.metrics import expected_gains, gains, metric_names, pessimistic_rank
+from lkgrag.evaluation.protocol import SplitResult, nest, sample_events
+from lkgrag.evaluation.report import difference_line, show, systems_table
+from lkgrag.evaluation.significance import (
+    Difference,
+    paired_bootstrap,
+    smallest_detectable,
+    standard_error,
+)
+
+__all__ = [
+    "Deletion",
+    "Difference",
+    "SplitResult",
+    "beyond_accuracy",
+    "categories",
+    "deletion_test",
+    "difference_line",
+    "exist",
+    "expected_gains",
+    "gains",
+    "metric_names",
+    "nest",
+    "paired_bootstrap",
+    "pessimistic_rank",
+    "sample_events",
+    "share_existing",
+    "show",
+    "smallest_detectable",
+    "standard_error",
+    "systems_table",
+    "top_lists",
+]

@@ -1,0 +1,204 @@
+"""Who is counted: from the rank of each event to the figures of each system.
+
+Two populations. ``all``: every event; a target that a system misses counts 0. ``retrieved``: the
+events whose target is among the candidates. Systems that only reorder candidates (``lm``, ``scorer``,
+``ranker``, ``random``) miss every target that is no candidate. Every ranking ends after ``depth``
+items, the number of candidates: a target that a retriever places deeper is missed there too, so that
+MRR compares like with like.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+
+from lkgrag.evaluation.metrics import expected_gains, gains, metric_names
+from lkgrag.evaluation.significance import Difference, paired_bootstrap
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+Metrics = dict[str, dict[str, dict[str, dict[str, float]]]]
+
+#: The system whose figures are expectations, not ranks.
+RANDOM = "random"
+POPULATIONS = ("all", "retrieved")
+#: Rank that a retriever gives a target which it may not propose.
+NEVER = np.iinfo(np.int64).max
+#: Order of the systems in tables; others follow.
+SYSTEMS = (
+    RANDOM,
+    "popularity",
+    "itemitem",
+    "graph_itemitem",
+    "lrurec",
+    "retriever",
+    "lm",
+    "scorer",
+    "ranker",
+)
+#: Systems that can only reorder the candidates.
+REORDERING = {"lm", "scorer", "ranker"}
+
+
+@dataclass(frozen=True)
+class SplitResult:
+    """The ranks of every system on the events of one split.
+
+    Attributes:
+        split: ``val`` or ``test``.
+        user: int64 ``[E]``.
+        position: int64 ``[E]``, within the user's sequence.
+        target: int64 ``[E]``, item index.
+        num_candidates: int64 ``[E]``, length of the list that was ranked.
+        retrieved: bool ``[E]``, whether the target is in it.
+        ranks: int64 ``[E]`` a system, 1 the best, 0 missed; a number past the catalogue, as of
+            a retriever that may not propose the target, is missed too.
+        depth: where every ranking ends.
+
+    Raises:
+        ValueError: a shape differs, or a target that was not retrieved has a rank from a system
+            named in :data:`REORDERING`.
+    """
+
+    split: str
+    user: NDArray[np.int64]
+    position: NDArray[np.int64]
+    target: NDArray[np.int64]
+    num_candidates: NDArray[np.int64]
+    retrieved: NDArray[np.bool_]
+    depth: int
+    ranks: dict[str, NDArray[np.int64]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        """Check shapes, and that nobody ranks what was not there."""
+        size = len(self.user)
+        columns = {n: getattr(self, n) for n in ("position", "target", "num_candidates")}
+        for name, value in {**columns, "retrieved": self.retrieved, **self.ranks}.items():
+            if value.shape != (size,):
+                raise ValueError(f"{name} must have shape [{size}], got {list(value.shape)}")
+        for name in REORDERING & set(self.ranks):
+            if (self.ranks[name][~self.retrieved] != 0).any():
+                raise ValueError(f"{name} ranks a target that is no candidate")
+
+    def __len__(self) -> int:
+        """Number of events."""
+        return len(self.user)
+
+    @property
+    def systems(self) -> list[str]:
+        """``random`` and every system with ranks, in the order of tables."""
+        known = [s for s in SYSTEMS if s in self.ranks or s == RANDOM]
+        return known + [s for s in self.ranks if s not in known]
+
+    def with_ranks(self, ranks: dict[str, NDArray[np.int64]]) -> SplitResult:
+        """The same events with more systems."""
+        fields = {**vars(self), "ranks": {**self.ranks, **ranks}}
+        return SplitResult(**fields)
+
+    def mask(self, population: str) -> NDArray[np.bool_]:
+        """Which events a population has, bool ``[E]``."""
+        if population not in POPULATIONS:
+            raise ValueError(f"population must be one of {POPULATIONS}, got '{population}'")
+        return self.retrieved if population == "retrieved" else np.ones(len(self), bool)
+
+    def gains(self, system: str, metric: str) -> NDArray[np.float64]:
+        """The metric of a system on each event, float ``[E]``; for ``random`` the expectation."""
+        if system == RANDOM:
+            return expected_gains(np.where(self.retrieved, self.num_candidates, 0), metric)
+        ranks = self.ranks[system]
+        return gains(np.where(ranks <= self.depth, ranks, 0), metric)
+
+    def figures(self, ks: list[int]) -> dict[str, dict[str, dict[str, float]]]:
+        """``{system: {population: {metric: mean}}}``; NaN for a population without an event."""
+        out: dict[str, dict[str, dict[str, float]]] = {}
+        for system in self.systems:
+            values = {name: self.gains(system, name) for name in metric_names(ks)}
+            out[system] = {
+                population: {
+                    name: float(v[self.mask(population)].mean())
+                    if self.mask(population).any()
+                    else float("nan")
+                    for name, v in values.items()
+                }
+                for population in POPULATIONS
+            }
+        return out
+
+    def compare(
+        self,
+        system: str,
+        other: str,
+        metric: str = "ndcg@10",
+        population: str = "all",
+        resamples: int = 10_000,
+        seed: int = 0,
+    ) -> Difference:
+        """``system`` minus ``other`` with its interval (paired bootstrap over users)."""
+        keep = self.mask(population)
+        difference = self.gains(system, metric) - self.gains(other, metric)
+        return paired_bootstrap(difference[keep], self.user[keep], resamples, seed)
+
+    def frame(
+        self, user_ids: list[str] | None = None, item_ids: list[str] | None = None
+    ) -> pd.DataFrame:
+        """One row an event, for Parquet: who, what, and the rank by each system (0 missed).
+
+        Args:
+            user_ids: original ids to put in place of indices.
+            item_ids: likewise.
+        """
+        columns: dict[str, object] = {
+            "user": self.user if user_ids is None else [user_ids[u] for u in self.user],
+            "split": [self.split] * len(self),
+            "position": self.position,
+            "target": self.target if item_ids is None else [item_ids[i] for i in self.target],
+            "candidates": self.num_candidates,
+            "retrieved": self.retrieved,
+        }
+        for system in (s for s in self.systems if s in self.ranks):
+            ranks = self.ranks[system]
+            columns[f"rank_{system}"] = np.where(ranks < NEVER, ranks, 0)
+        return pd.DataFrame(columns)
+
+
+def nest(results: list[SplitResult], ks: list[int]) -> Metrics:
+    """``{system: {split: {population: {metric: mean}}}}``, as in ``metrics.json``."""
+    out: Metrics = {}
+    for result in results:
+        for system, populations in result.figures(ks).items():
+            out.setdefault(system, {})[result.split] = populations
+    return {s: out[s] for s in sorted(out, key=_place)}
+
+
+def sample_events(
+    user: NDArray[np.int64], retrieved: NDArray[np.bool_], most: int, seed: int
+) -> NDArray[np.int64]:
+    """Events to judge where the language model may only rank so many: those of random users.
+
+    Users are drawn until their retrieved events reach ``most``; all events of a drawn user count, so
+    that the share of missed targets stays what it is and every figure is unbiased.
+
+    Args:
+        user: int64 ``[E]``.
+        retrieved: bool ``[E]``.
+        most: retrieved events; -1 takes every event.
+        seed: of the draw.
+
+    Returns:
+        Indices of events in rising order; at least those of one user.
+    """
+    if most < 0 or int(retrieved.sum()) <= most:
+        return np.arange(len(user))
+    users, place = np.unique(user, return_inverse=True)
+    order = np.random.default_rng([seed, 0xE7E7]).permutation(len(users))
+    cost = np.bincount(place, retrieved, minlength=len(users))[order]
+    last = max(1, int(np.searchsorted(np.cumsum(cost), most, side="right")))
+    return np.flatnonzero(np.isin(place, order[:last]))
+
+
+def _place(system: str) -> tuple[int, str]:
+    return (SYSTEMS.index(system) if system in SYSTEMS else len(SYSTEMS), system)
