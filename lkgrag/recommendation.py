@@ -82,6 +82,16 @@ class Recommendation:
             "items": [asdict(item) for item in self.items],
         }
 
+    @classmethod
+    def from_dict(cls, value: dict[str, Any]) -> Recommendation:
+        """What :meth:`to_dict` gave."""
+        items = [
+            RankedItem(**{**item, "paths": [PathExplanation(**p) for p in item["paths"]]})
+            for item in value["items"]
+        ]
+        history = [(h["item"], h["title"]) for h in value["history"]]
+        return cls(items, history, value["user"], value["target"])
+
     def show(self, console: Console, explained: int = 3) -> None:
         """Print for a terminal of 80 columns.
 

@@ -26,13 +26,20 @@ PACKAGES = ("torch", "torch-geometric", "transformers", "peft", "accelerate", "n
 
 
 @contextmanager
-def open_run(config: Config) -> Iterator[Path]:
+def open_run(config: Config, main: bool = True) -> Iterator[Path]:
     """Lock the run's folder, write its complete configuration, and log into it.
+
+    Args:
+        config: of the run.
+        main: whether this is the first of the run's processes; the others only take the folder.
 
     Raises:
         RunError: a living process uses it, or it holds a run with another configuration.
     """
     folder = Path(config.out) if config.out else Path("outputs") / run_name(config)
+    if not main:
+        yield folder
+        return
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:

@@ -1,0 +1,150 @@
+"""What a run prints: a table a stage, the table of systems, explained users."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from rich.table import Table
+
+from lkgrag.evaluation import Difference, difference_line, show
+from lkgrag.progress import console
+from lkgrag.recommendation import Recommendation
+
+if TYPE_CHECKING:
+    from torch_geometric.data import HeteroData
+
+    from lkgrag.data import Queries
+    from lkgrag.paths import PathFinder
+    from lkgrag.retrieval import StageOne
+    from lkgrag.stages import Loaded
+
+log = logging.getLogger(__name__)
+
+
+class Stages:
+    """Tells what each stage gave; silent on all processes but the first."""
+
+    def __init__(self, active: bool) -> None:
+        self.active = active
+        self.number = 0
+
+    def start(self, title: str) -> None:
+        """Announce a stage."""
+        self.number += 1
+        log.info("stage %d: %s", self.number, title)
+        if self.active:
+            console.print(f"[bold]{self.number}. {title}[/]")
+
+    def say(self, text: str) -> None:
+        """One line below a stage's title."""
+        log.info("%s", text)
+        if self.active:
+            console.print(f"   {text}", soft_wrap=True)
+
+    def interactions(self, loaded: Loaded) -> None:
+        """Counts and ties."""
+        s, split = loaded.interactions.stats, loaded.split
+        self.say(
+            f"{s['users']:,} users, {s['items']:,} items, {s['interactions']:,} interactions "
+            f"(of {s['raw_interactions']:,} read)"
+        )
+        self.say(
+            f"train {int(split.train_end.sum()):,}, validation {len(split.val):,}, "
+            f"test {len(split.test):,}"
+        )
+        if s["tied_last_two"] is None:
+            self.say("no times: the order is the file's")
+        else:
+            self.say(
+                f"ties in time: {s['tied_interactions']:.1%} of the interactions; the tie rule "
+                f"picks the test item of {s['tied_last_two']:.1%} of the users"
+            )
+
+    def graph(self, data: HeteroData) -> None:
+        """Node and edge types with counts."""
+        from lkgrag.kg import kg_table
+
+        table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
+        for head, justify in (("node or edge type", "left"), ("count", "right"), ("", "left")):
+            table.add_column(head, justify=justify)  # type: ignore[arg-type]
+        rows = [row for row in kg_table(data) if row.kind in ("node", "edge")]
+        for row in rows:
+            table.add_row(row.name, f"{row.count:,}", row.words)
+            log.info("%s %s: %d", row.kind, row.name, row.count)
+        if self.active:
+            from rich.padding import Padding
+
+            console.print(Padding(table, (0, 0, 0, 3)))
+        for row in kg_table(data):
+            if row.kind not in ("node", "edge"):
+                log.info("%s: %s %d", row.kind, row.name, row.count)
+
+    def retrieval(self, one: StageOne, loaded: Loaded, k: int) -> None:
+        """Recall of the candidates and the weights of the fusion."""
+        for name, lists in (("validation", one.val), ("test", one.test)):
+            share = float(lists.retrieved.mean()) if len(lists) else 0.0
+            self.say(f"{name}: {share:.1%} of the targets are among the {k} candidates")
+        weights = ", ".join(f"{n} {w:.2f}" for n, w in one.report["fusion"].items())
+        self.say(f"fusion: {weights}")
+        self.say(
+            f"cross-fitted lists for stage two: {int(one.examples.retrieved.sum()):,} of "
+            f"{len(one.examples):,} hold their target"
+        )
+
+    def scorer(self, finder: PathFinder, examples: Queries, history: dict[str, Any]) -> None:
+        """Paths a prompt and the scorer's training alone."""
+        self.say(f"{len(finder.metapaths)} meta-paths")
+        if len(examples):
+            sample = finder(examples[np.arange(min(64, len(examples)))])
+            self.say(f"{len(sample) / sample.num_prompts:.0f} path instances a prompt")
+        if history.get("summary"):
+            self.say(str(history["summary"]))
+
+    def training(self, curve: list[dict[str, float]], examples: int, prompts: int) -> None:
+        """First and last losses."""
+        if not curve:
+            return
+        tail = curve[-max(1, len(curve) // 10) :]
+        mean = {k: float(np.mean([r[k] for r in tail])) for k in ("loss", "loss_lm", "loss_scorer")}
+        self.say(f"{prompts:,} prompts of {examples:,} lists in {len(curve)} steps")
+        self.say(
+            f"cross-entropy: fused {mean['loss']:.3f}, LM alone {mean['loss_lm']:.3f}, "
+            f"scorer alone {mean['loss_scorer']:.3f} (last tenth; chance {np.log(20):.3f})"
+        )
+
+
+def table(
+    metrics: dict[str, Any], differences: list[tuple[str, str, str, str, str, Difference]]
+) -> None:
+    """The tables of both splits with the differences below."""
+    systems = {k: v for k, v in metrics.items() if isinstance(v, dict) and "test" in v}
+    for split in ("val", "test"):
+        lines = [
+            difference_line(system, other, metric, population, found)
+            for s, system, other, metric, population, found in differences
+            if s == split
+        ]
+        show(console, systems, split, lines)
+
+
+def results(metrics: dict[str, Any], explained: list[dict[str, Any]], folder: Path) -> None:
+    """The end of a run, also of one that was finished before."""
+    names = ("split", "system", "other", "metric", "population")
+    differences = [
+        (
+            *(str(d[n]) for n in names),
+            Difference(**{k: v for k, v in d.items() if k not in names}),
+        )
+        for d in metrics["differences"]
+    ]
+    table(metrics, differences)  # type: ignore[arg-type]
+    for value in explained:
+        Recommendation.from_dict(value).show(console)
+    console.print(
+        f"\n{metrics['tokens_per_prompt']:.0f} tokens a prompt, "
+        f"{metrics['seconds']['total']:.0f} seconds, seed {metrics['seed']}"
+    )
+    console.print(f"everything is in {folder}", soft_wrap=True)

@@ -1,0 +1,203 @@
+"""From scores to figures: the ranks of all systems, the refitted weights, ``metrics.json``."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from lkgrag.data import Queries
+from lkgrag.evaluation import SplitResult, nest, pessimistic_rank, sample_events
+from lkgrag.fusion import cross_fit_weights, fit_weights
+from lkgrag.predict import Predictions, predict
+from lkgrag.retrieval.ranking import MISSED
+
+if TYPE_CHECKING:
+    from accelerate import Accelerator
+    from numpy.typing import NDArray
+    from torch_geometric.data import HeteroData
+
+    from lkgrag.config import Config
+    from lkgrag.evaluation import Difference
+    from lkgrag.paths import PathFinder
+    from lkgrag.ranker import Ranker
+    from lkgrag.retrieval import CandidateLists
+    from lkgrag.stages import Loaded
+
+LM, SCORER = 0, 1
+
+
+@dataclass(frozen=True)
+class Judged:
+    """What the evaluation found.
+
+    Attributes:
+        val: ranks on validation; the ranker's with weights fitted on other users.
+        test: ranks on test; the ranker's with the weights fitted on all of validation.
+        weights: the refitted ``(a, b)``.
+        tokens: mean tokens of a prompt.
+        prompts: prompts that the language model read.
+        seconds: that the forward passes took, all processes together side by side.
+    """
+
+    val: SplitResult
+    test: SplitResult
+    weights: tuple[float, float]
+    tokens: float
+    prompts: int
+    seconds: float
+
+    def metrics(self, ks: list[int]) -> dict[str, Any]:
+        """``{system: {split: {population: {metric: mean}}}}``."""
+        return nest([self.val, self.test], ks)
+
+    def differences(
+        self, resamples: int, seed: int
+    ) -> list[tuple[str, str, str, str, str, Difference]]:
+        """``(split, system, other, metric, population, difference)`` of the comparisons that matter."""
+        wanted = [
+            ("test", "ranker", "retriever", "ndcg@10", "all"),
+            ("test", "ranker", "retriever", "ndcg@10", "retrieved"),
+            ("val", "ranker", "retriever", "ndcg@10", "all"),
+            ("val", "scorer", "random", "ndcg@10", "retrieved"),
+            ("val", "lm", "random", "ndcg@10", "retrieved"),
+            ("test", "scorer", "random", "ndcg@10", "retrieved"),
+            ("test", "lm", "random", "ndcg@10", "retrieved"),
+        ]
+        out = []
+        for split, system, other, metric, population in wanted:
+            result: SplitResult = getattr(self, split)
+            if system not in result.ranks or not result.mask(population).any():
+                continue
+            found = result.compare(system, other, metric, population, resamples, seed)
+            out.append((split, system, other, metric, population, found))
+        return out
+
+
+def judged_lists(
+    config: Config, lists: CandidateLists, users: NDArray[np.int64] | None = None
+) -> CandidateLists:
+    """The events that are judged: all, or those of random users within ``evaluation.max_events``."""
+    if users is not None:
+        lists = lists[np.isin(lists.events.user, users)]
+    keep = sample_events(
+        lists.events.user, lists.retrieved, config.evaluation.max_events, config.seed
+    )
+    return lists[keep]
+
+
+def split_result(split: str, lists: CandidateLists) -> SplitResult:
+    """The ranks that stage one already knows."""
+    ranks = {name: np.where(r >= MISSED, 0, r) for name, r in lists.ranks.items()}
+    return SplitResult(
+        split=split,
+        user=lists.events.user,
+        position=lists.events.position,
+        target=lists.events.target,
+        num_candidates=(lists.items >= 0).sum(1),
+        retrieved=lists.retrieved,
+        depth=lists.items.shape[1],
+        ranks=ranks,
+    )
+
+
+def judge(
+    config: Config,
+    loaded: Loaded,
+    ranker: Ranker,
+    data: HeteroData,
+    finder: PathFinder,
+    val: CandidateLists,
+    test: CandidateLists,
+    accelerator: Accelerator | None,
+    users: NDArray[np.int64] | None = None,
+    refit: bool = True,
+    progress: Any = None,
+) -> Judged:
+    """Rank the events of both splits with the language model, the scorer and the ranker.
+
+    Only events whose target is a candidate need the language model: for all others every system that
+    reorders the candidates misses.
+
+    Args:
+        config: of the run.
+        loaded: its data.
+        ranker: trained; its fusion gets the refitted weights.
+        data: the graph of all training interactions.
+        finder: its paths.
+        val: candidate lists of the validation events.
+        test: of the test events.
+        accelerator: shares the work.
+        users: judge only these.
+        refit: fit the fusion's weights on validation; False takes them as they are.
+        progress: a callable like :func:`lkgrag.progress.bar`.
+    """
+    from lkgrag.progress import bar
+    from lkgrag.stages import queries_for
+
+    start = time.perf_counter()
+    lists = {"val": judged_lists(config, val, users), "test": judged_lists(config, test, users)}
+    queries: dict[str, Queries] = {}
+    scored: dict[str, Predictions] = {}
+    for split, chosen in lists.items():
+        queries[split] = queries_for(config, loaded, chosen[chosen.retrieved])
+        with (progress or bar)(f"rank {split}") as update:
+            scored[split] = predict(
+                ranker,
+                data,
+                finder,
+                queries[split],
+                config.prompt.order,
+                config.seed,
+                config.evaluation.batch_size,
+                accelerator,
+                update,
+            )
+    seconds = time.perf_counter() - start
+    learned = (ranker.fusion.a.item(), ranker.fusion.b.item())
+    q, p = queries["val"], scored["val"]
+    per_list = np.tile(learned, (len(q), 1))
+    if refit:
+        per_list = cross_fit_weights(p.terms, p.mask, q.target, q.user, learned, seed=config.seed)
+        ranker.fusion.set(*fit_weights(p.terms, p.mask, q.target, learned))
+    weights = (ranker.fusion.a.item(), ranker.fusion.b.item())
+    fused = {
+        "val": p.fused(per_list[:, 0], per_list[:, 1]),
+        "test": scored["test"].fused(*weights),
+    }
+    results = {
+        split: _with_reorderings(
+            split_result(split, lists[split]), scored[split], queries[split], fused[split], ranker
+        )
+        for split in lists
+    }
+    tokens = np.concatenate([s.tokens for s in scored.values()])
+    return Judged(
+        val=results["val"],
+        test=results["test"],
+        weights=weights,
+        tokens=float(tokens.mean()) if len(tokens) else 0.0,
+        prompts=len(tokens),
+        seconds=seconds,
+    )
+
+
+def _with_reorderings(
+    result: SplitResult,
+    scored: Predictions,
+    queries: Queries,
+    fused: NDArray[np.float64],
+    ranker: Ranker,
+) -> SplitResult:
+    """Add the ranks of the language model, the scorer and the ranker."""
+    terms = {"scorer": scored.term(SCORER), "ranker": fused}
+    if ranker.lm is not None:
+        terms["lm"] = scored.term(LM)
+    ranks = {}
+    for name, scores in terms.items():
+        rank = np.zeros(len(result), np.int64)
+        rank[result.retrieved] = pessimistic_rank(scores, queries.target, scored.mask)
+        ranks[name] = rank
+    return result.with_ranks(ranks)

@@ -1,0 +1,235 @@
+"""Recommendations from a ranker: for users of the data, and for anyone's history."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+
+from lkgrag.data.queries import Queries
+from lkgrag.errors import ConfigError, DataError, nearest
+from lkgrag.kg.words import PathWords
+from lkgrag.ranker import Ranker, RankerBatch, RankerOutput
+from lkgrag.recommendation import PathExplanation, RankedItem, Recommendation
+from lkgrag.training.batches import candidate_order
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from numpy.typing import NDArray
+    from torch import Tensor
+    from torch_geometric.data import HeteroData
+
+    from lkgrag.catalogue import Catalogue
+    from lkgrag.config import Config
+    from lkgrag.paths import PathBatch, PathFinder
+    from lkgrag.retrieval import FusedRetriever
+
+#: Prompts a forward pass when many users are ranked.
+BATCH = 8
+
+
+@dataclass
+class Context:
+    """What a ranker needs beside its weights to serve anyone.
+
+    Attributes:
+        data: the graph.
+        finder: paths of the graph.
+        retriever: proposes candidates.
+        catalogue: ids and titles.
+        config: of the run.
+        users: histories of the data's users, by id: item indices and ratings, oldest first.
+    """
+
+    data: HeteroData
+    finder: PathFinder
+    retriever: FusedRetriever
+    catalogue: Catalogue
+    config: Config
+    users: dict[str, tuple[NDArray[np.int64], NDArray[np.float32]]]
+
+    def history_of(self, user: str) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+        """History and ratings of a user of the data.
+
+        Raises:
+            DataError: the user is unknown; the message names the nearest ones.
+        """
+        found = self.users.get(user)
+        if found is None:
+            raise DataError(
+                f"users={user}: no such user among the {len(self.users)} of this run."
+                f"{nearest(user, self.users)} For someone unknown give history=[...]"
+            )
+        return found
+
+
+@dataclass(frozen=True)
+class Request:
+    """One ranking to make.
+
+    Attributes:
+        history: item indices, oldest first; may be empty.
+        rating: of each, NaN where unknown.
+        candidates: rank these; what the retriever proposes if None.
+        user: who it is for, to be shown.
+        target: the item that was chosen in truth, where known, to be marked.
+    """
+
+    history: NDArray[np.int64]
+    rating: NDArray[np.float32]
+    candidates: NDArray[np.int64] | None = None
+    user: str | None = None
+    target: int | None = None
+
+
+def rank(ranker: Ranker, requests: list[Request], k: int, explain: bool) -> list[Recommendation]:
+    """Rank for any number of requests, in batches.
+
+    Args:
+        ranker: with a context.
+        requests: the rankings to make.
+        k: items a ranking.
+        explain: word the paths.
+
+    Raises:
+        ConfigError: ``k`` is larger than the catalogue.
+    """
+    return [r for part in iterate(ranker, requests, k, explain) for r in part]
+
+
+def iterate(
+    ranker: Ranker, requests: list[Request], k: int, explain: bool
+) -> Iterator[list[Recommendation]]:
+    """:func:`rank`, a batch at a time."""
+    context = context_of(ranker)
+    if not 1 <= k <= len(context.catalogue):
+        raise ConfigError(f"k={k}: there are {len(context.catalogue)} items; choose 1 to that")
+    for start in range(0, len(requests), BATCH):
+        yield _Batch(ranker, context, requests[start : start + BATCH], k).recommend(explain)
+
+
+def context_of(ranker: Ranker) -> Context:
+    """The ranker's context.
+
+    Raises:
+        ValueError: it has none.
+    """
+    if ranker.context is None:
+        raise ValueError("this ranker has no context: load it with Ranker.from_pretrained")
+    return ranker.context
+
+
+class _Batch:
+    """One forward pass over a few requests, and what is told of it."""
+
+    def __init__(self, ranker: Ranker, context: Context, requests: list[Request], k: int) -> None:
+        self.ranker, self.context, self.requests, self.k = ranker, context, requests, k
+        self.queries = self._queries()
+        self.paths: PathBatch = context.finder(self.queries)
+        self.output = self._forward()
+
+    def _queries(self) -> Queries:
+        """Candidates and prior; given candidates get the retriever's opinion of them."""
+        context = self.context
+        histories = [r.history for r in self.requests]
+        wanted = max(self.k, context.config.retrieval.k)
+        proposed, proposed_score = context.retriever.propose(histories, wanted)
+        lists = list(zip(proposed, proposed_score, strict=True))
+        for row, request in enumerate(self.requests):
+            if request.candidates is not None:
+                score = context.retriever.score([request.history])[0]
+                lists[row] = (request.candidates, score[request.candidates])
+        width = max(len(items) for items, _ in lists)
+        items = np.full((len(lists), width), -1, np.int64)
+        value = np.full((len(lists), width), -np.inf, np.float32)
+        for row, (candidates, score) in enumerate(lists):
+            items[row, : len(candidates)] = candidates
+            value[row, : len(candidates)] = score
+        return Queries.from_histories(
+            histories,
+            items,
+            value,
+            context.config.paths.history,
+            [r.rating for r in self.requests],
+        )
+
+    @torch.no_grad()
+    def _forward(self) -> RankerOutput:
+        self.ranker.eval()
+        device = next(iter(self.ranker.parameters())).device
+        config = self.context.config
+        num, width = self.queries.candidate_items.shape
+        order = candidate_order(np.arange(num), width, config.prompt.order, config.seed, epoch=-1)
+        data = self.context.data.to(device)
+        order_ = torch.as_tensor(order, device=device)
+        return self.ranker(RankerBatch(data, self.paths.to(device), order_))
+
+    def recommend(self, explain: bool) -> list[Recommendation]:
+        """The rankings, best first."""
+        shown = self._worded() if explain else {}
+        score = self.output.scores.cpu().numpy()
+        a, b = self.ranker.fusion.a.item(), self.ranker.fusion.b.item()
+        parts = torch.stack([self.output.lm, a * self.output.scorer, b * self.output.prior])
+        words = PathWords(self.context.data)
+        catalogue, out = self.context.catalogue, []
+        for row, request in enumerate(self.requests):
+            candidates = self.queries.candidate_items[row]
+            # Equal scores keep the retriever's order.
+            best = [c for c in np.argsort(-score[row], kind="stable") if candidates[c] >= 0]
+            items = [
+                RankedItem(
+                    place,
+                    catalogue.ids[candidates[slot]],
+                    catalogue.titles[candidates[slot]],
+                    float(score[row, slot]),
+                    *(float(p) for p in parts[:, row, slot]),
+                    paths=[self._path(words, i) for i in shown.get((row, int(slot)), [])],
+                )
+                for place, slot in enumerate(best[: self.k], start=1)
+            ]
+            history = [
+                (catalogue.ids[i], catalogue.titles[i])
+                for i in self.queries.history_items[row]
+                if i >= 0
+            ]
+            target = None if request.target is None else catalogue.ids[request.target]
+            out.append(Recommendation(items, history, request.user, target))
+        return out
+
+    def _worded(self) -> dict[tuple[int, int], list[int]]:
+        """By (row, slot): the most salient path of each bundle that the model was shown.
+
+        Without a language model nothing is worded, and the most salient paths explain alone.
+        """
+        salience: Tensor = self.output.salience.float().cpu()
+        paths = self.paths
+        keep = self.output.words.worded_paths() if self.output.words is not None else None
+        rows, slots = paths.sample.tolist(), paths.candidate.tolist()
+        bundles: dict[tuple[int, int, int], int] = {}
+        for index in range(len(paths)) if keep is None else keep.tolist():
+            key = (rows[index], slots[index], int(paths.metapath[index]))
+            if key not in bundles or salience[index] > salience[bundles[key]]:
+                bundles[key] = index
+        out: dict[tuple[int, int], list[int]] = {}
+        for (row, slot, _), index in bundles.items():
+            out.setdefault((row, slot), []).append(index)
+        most = self.context.config.prompt.paths
+        return {
+            key: sorted(found, key=lambda i: -float(salience[i]))[:most]
+            for key, found in out.items()
+        }
+
+    def _path(self, words: PathWords, index: int) -> PathExplanation:
+        """One path instance in words."""
+        metapath = self.paths.metapaths[int(self.paths.metapath[index])]
+        nodes = self.paths.nodes[index, : len(metapath) + 1].tolist()
+        types = [metapath[0][0], *(edge[2] for edge in metapath)]
+        return PathExplanation(
+            words=words.sentence(metapath, nodes),
+            salience=float(self.output.salience[index]),
+            nodes=[[t, words.name(t, n) or ""] for t, n in zip(types, nodes, strict=True)],
+            relations=[edge[1] for edge in metapath],
+        )

@@ -1,0 +1,126 @@
+"""The stages of a run up to the candidates: data, graph, stage one. Each is cached by what it depends on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+
+from lkgrag.cache import StageCache
+from lkgrag.data import Interactions, Queries, make_split
+from lkgrag.data.readers import read_tables
+from lkgrag.kg import build_kg, load_kg, save_kg
+from lkgrag.options import to_dict
+from lkgrag.retrieval import CandidateLists, FusedRetriever, StageOne, fit_stage_one
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+    from torch_geometric.data import HeteroData
+
+    from lkgrag.config import Config
+    from lkgrag.data import Split
+
+
+@dataclass
+class Loaded:
+    """The data of a run.
+
+    Attributes:
+        interactions: the sequences.
+        split: what trains, validates and tests.
+        key: what every later stage depends on: the options of the data and a hash of the files.
+    """
+
+    interactions: Interactions
+    split: Split
+    key: dict[str, Any]
+
+
+def load_data(config: Config) -> Loaded:
+    """Read, filter, order and split the interactions.
+
+    Raises:
+        DataError: a file is missing or broken, or too little is left.
+        AssetError: the data set could not be fetched.
+    """
+    tables, sha = read_tables(config.data)
+    interactions = Interactions.from_tables(tables, config.data)
+    options = {k: v for k, v in to_dict(config.data).items() if k != "root"}
+    return Loaded(
+        interactions, make_split(interactions, config.data), {"data": options, "files": sha}
+    )
+
+
+def stage_kg(
+    cache: StageCache, config: Config, loaded: Loaded, train_end: NDArray[np.int64]
+) -> HeteroData:
+    """The graph that the first ``train_end[user]`` interactions of each user give."""
+    import hashlib
+
+    ends = hashlib.sha256(np.ascontiguousarray(train_end)).hexdigest()
+    depends = {**loaded.key, "kg": to_dict(config.kg), "train_end": ends}
+    return cache.stage(
+        "kg",
+        depends,
+        lambda folder: save_kg(build_kg(loaded.interactions, train_end, config.kg), folder / "kg"),
+        lambda folder: load_kg(folder / "kg"),
+    )
+
+
+def retrieval_key(config: Config, loaded: Loaded) -> dict[str, Any]:
+    """What stage one depends on."""
+    return {
+        **loaded.key,
+        "kg": to_dict(config.kg),
+        "retrieval": to_dict(config.retrieval),
+        "seed": config.seed,
+    }
+
+
+def stage_retrieval(
+    cache: StageCache, config: Config, loaded: Loaded, device: torch.device
+) -> StageOne:
+    """Stage one in full and cross-fitted, and the candidates of all events."""
+
+    def build(folder: Path) -> None:
+        from lkgrag.io import write_json, write_safetensors
+
+        one = fit_stage_one(
+            loaded.interactions,
+            loaded.split,
+            lambda end: stage_kg(cache, config, loaded, end),
+            config.retrieval,
+            config.seed,
+            folder=folder,
+            device=device,
+        )
+        one.retriever.save(folder / "retriever")
+        for name in ("examples", "val", "test"):
+            getattr(one, name).save(folder / f"{name}.parquet")
+        write_safetensors(folder / "fit.safetensors", {"fit_end": torch.as_tensor(one.fit_end)})
+        write_json(folder / "report.json", one.report)
+
+    def load(folder: Path) -> StageOne:
+        from lkgrag.io import read_json, read_safetensors
+
+        lists = {
+            n: CandidateLists.load(folder / f"{n}.parquet") for n in ("examples", "val", "test")
+        }
+        return StageOne(
+            retriever=FusedRetriever.load(folder / "retriever"),
+            fit_end=read_safetensors(folder / "fit.safetensors")["fit_end"].numpy(),
+            report=read_json(folder / "report.json"),
+            **lists,
+        )
+
+    return cache.stage("retrieval", retrieval_key(config, loaded), build, load)
+
+
+def queries_for(config: Config, loaded: Loaded, lists: CandidateLists) -> Queries:
+    """The rankings to make for candidate lists."""
+    return Queries.from_events(
+        loaded.interactions, lists.events, lists.items, lists.scores, config.paths.history
+    )
