@@ -161,3 +161,24 @@ class PathBatch:
         """
         per_path = ("sample", "history", "candidate", "metapath", "nodes", "weight")
         return replace(self, **{name: getattr(self, name)[keep] for name in per_path})
+
+    def prompts(self, index: Tensor) -> PathBatch:
+        """The batch of some of its prompts, in the order given.
+
+        Args:
+            index: int64 ``[N]``, prompts; one may come more than once.
+        """
+        count = torch.bincount(self.sample, minlength=self.num_prompts)
+        start, chosen = count.cumsum(0) - count, count[index]
+        sample = torch.repeat_interleave(chosen)
+        first = chosen.cumsum(0) - chosen
+        offset = torch.arange(len(sample), device=sample.device) - first[sample]
+        keep = start[index][sample] + offset
+        per_path = ("history", "candidate", "metapath", "nodes", "weight")
+        parts = {name: getattr(self, name)[keep] for name in per_path}
+        parts |= {
+            f.name: getattr(self, f.name)[index]
+            for f in fields(self)
+            if f.name not in (*per_path, "metapaths", "sample")
+        }
+        return replace(self, sample=sample, **parts)
