@@ -120,11 +120,15 @@ class ScorerConfig:
 class PromptConfig:
     """What the language model reads."""
 
-    verbaliser: str = opt("compact", "wording of paths", ("compact", "reference", "none"))
+    verbaliser: str = opt("compact", "wording of paths", ("compact", "none"))
     history: int = opt(12, "latest history titles in the prompt")
     max_title: int = opt(10, "tokens a title, then cut")
     max_tokens: int = opt(768, "token budget of a prompt: paths go first, then the oldest history")
     paths: int = opt(2, "most worded paths a candidate")
+    decay: float = opt(
+        0.8, "a path counts decay ** (age of its history item in items) in a bundle's grade"
+    )
+    ratings: bool = opt(False, "the ratings of history titles, where known")
     order: str = opt(
         "random", "order of the candidates, in training and evaluation", ("random", "retriever")
     )
@@ -142,7 +146,11 @@ class LLMConfig:
     )
     quantization: str = opt("none", "base weights", ("none", "nf4"))
     readout: str = opt("candidates", "how scores are read off the LM", ("candidates", "letters"))
-    attention: str = opt("auto", "attention implementation", ("auto", "eager", "sdpa"))
+    attention: str = opt(
+        "auto",
+        "attention implementation; blocks computes only what the candidates readout allows",
+        ("auto", "blocks", "eager", "sdpa"),
+    )
     lora_r: int = opt(16, "LoRA rank")
     lora_alpha: int = opt(32, "LoRA alpha")
     lora_dropout: float = opt(0.0, "LoRA dropout")
