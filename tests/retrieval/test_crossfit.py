@@ -1,0 +1,211 @@
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from lkgrag.config import DataConfig, KGConfig, RetrievalConfig
+from lkgrag.data import make_split
+from lkgrag.errors import LkgragError
+from lkgrag.kg import build_kg
+from lkgrag.retrieval import (
+    CandidateLists,
+    FusedRetriever,
+    crossfitted_lists,
+    fit_lrurec,
+    fit_stage_one,
+    fit_systems,
+)
+from lkgrag.retrieval.ranking import MISSED, Seen, histories_of, pessimistic_ranks
+from lkgrag.testing import planted
+
+CONFIG = RetrievalConfig(
+    hidden=8, blocks=1, max_len=8, batch_size=32, epochs=3, lr=0.01, k=5, crossfit_window=2
+)
+SYSTEMS = ["lrurec", "popularity", "itemitem", "graph_itemitem"]
+
+
+@pytest.fixture(scope="module")
+def data():
+    x = planted(70, 24)
+    return x, make_split(x, DataConfig())
+
+
+def graph_of(x):
+    return lambda end: build_kg(x, end, KGConfig(behaviour_min=1))
+
+
+@pytest.fixture(scope="module")
+def stage(data, tmp_path_factory):
+    x, split = data
+    return fit_stage_one(x, split, graph_of(x), CONFIG, 0, folder=tmp_path_factory.mktemp("ck"))
+
+
+def tensors_of(retriever, folder):
+    retriever.save(folder)
+    return {p.relative_to(folder): p.read_bytes() for p in folder.rglob("*") if p.is_file()}
+
+
+def crossed(x, split):
+    """The fit behind the examples, without its weights."""
+    fit_end, held = split.holdback(x, CONFIG.crossfit_window, CONFIG.crossfit_users, 0)
+    lrurec, _ = fit_lrurec(x, fit_end, CONFIG, 0, epochs=2)
+    return fit_systems(x, fit_end, graph_of(x)(fit_end), lrurec, CONFIG), fit_end, held
+
+
+def changed(x, start, end):
+    """The interactions with other items at positions ``start`` to ``end`` of each user."""
+    item = x.item.copy()
+    inside = (x.position >= start[x.user]) & (x.position < end[x.user])
+    item[inside] = (item[inside] + 7) % x.num_items
+    return replace(x, item=item)
+
+
+def test_nothing_held_back_reaches_the_crossfitted_fit(data, tmp_path):
+    x, split = data
+    one, fit_end, _ = crossed(x, split)
+    other = changed(x, fit_end, np.diff(x.indptr))
+    assert (other.item != x.item).any()
+    two, _, _ = crossed(other, make_split(other, DataConfig()))
+    before, after = tensors_of(one, tmp_path / "a"), tensors_of(two, tmp_path / "b")
+    assert before == after
+    # The test can fail: one training item changes the files.
+    three, _, _ = crossed(changed(x, fit_end - 1, fit_end), split)
+    assert tensors_of(three, tmp_path / "c") != before
+
+
+def test_nothing_of_the_test_reaches_any_fit(data, stage, tmp_path):
+    x, _ = data
+    other = changed(x, np.diff(x.indptr) - 1, np.diff(x.indptr))
+    again = fit_stage_one(other, make_split(other, DataConfig()), graph_of(other), CONFIG, 0)
+    assert tensors_of(again.retriever, tmp_path / "a") == (
+        tensors_of(stage.retriever, tmp_path / "b")
+    )
+    np.testing.assert_array_equal(again.examples.items, stage.examples.items)
+    np.testing.assert_array_equal(again.examples.scores, stage.examples.scores)
+    np.testing.assert_array_equal(again.val.items, stage.val.items)
+
+
+def test_validation_decides_nothing_but_when_to_stop(data, tmp_path):
+    x, split = data
+    last = np.diff(x.indptr)
+    other = changed(x, split.train_end, last - 1)
+    # One epoch: there is nothing to decide.
+    config = replace(CONFIG, epochs=1)
+    one = fit_stage_one(x, split, graph_of(x), config, 0)
+    two = fit_stage_one(other, make_split(other, DataConfig()), graph_of(other), config, 0)
+    assert tensors_of(one.retriever, tmp_path / "a") == tensors_of(two.retriever, tmp_path / "b")
+
+
+def test_a_users_own_window_does_not_weigh_the_systems_of_its_lists(data):
+    x, split = data
+    base, _, held = crossed(x, split)
+    lists = crossfitted_lists(base, x, held, 5, 0)
+    fold = np.random.default_rng([0, 0xF1]).integers(0, 2, x.num_users)
+    target = held.target.copy()
+    target[fold[held.user] == 0] = 0
+    moved = crossfitted_lists(base, x, replace(held, target=target), 5, 0)
+    mine = fold[held.user] == 0
+    np.testing.assert_array_equal(moved.scores[mine], lists.scores[mine])
+    assert (moved.scores[~mine] != lists.scores[~mine]).any()
+
+
+def test_the_events_are_the_windows_in_order(data, stage):
+    x, split = data
+    fit_end, held = split.holdback(x, 2, 1.0, 0)
+    np.testing.assert_array_equal(stage.fit_end, fit_end)
+    for name in ("user", "position", "target"):
+        np.testing.assert_array_equal(getattr(stage.examples.events, name), getattr(held, name))
+    assert len(stage.val) == len(split.val)
+    assert len(stage.test) == len(split.test)
+
+
+def test_lists_and_ranks_agree(data, stage):
+    x, _ = data
+    for lists in (stage.examples, stage.val, stage.test):
+        assert set(lists.ranks) == {*SYSTEMS, "retriever"}
+        assert all((rank >= 1).all() for rank in lists.ranks.values())
+        inside = lists.ranks["retriever"] <= 5
+        np.testing.assert_array_equal(lists.retrieved, inside)
+        for row, history in enumerate(histories_of(x, lists.events)):
+            assert not set(history.tolist()) & set(lists.items[row].tolist())
+    histories = histories_of(x, stage.test.events)
+    scores = stage.retriever.score(histories)
+    seen = Seen.of(histories)
+    np.testing.assert_array_equal(
+        stage.test.ranks["retriever"], pessimistic_ranks(scores, stage.test.events.target, seen)
+    )
+    items, values = stage.retriever.propose(histories, 5)
+    np.testing.assert_array_equal(items, stage.test.items)
+    np.testing.assert_array_equal(values, stage.test.scores)
+
+
+def test_a_repeated_target_is_missed(data, stage):
+    x, _ = data
+    events = stage.test.events
+    repeated = replace(events, target=np.array([x.sequence(u)[0] for u in events.user]))
+    from lkgrag.retrieval import candidate_lists
+
+    lists = candidate_lists(stage.retriever, x, repeated, 5)
+    assert all((rank == MISSED).all() for rank in lists.ranks.values())
+    assert not lists.retrieved.any()
+
+
+def test_saved_retriever_scores_equally(data, stage, tmp_path):
+    x, _ = data
+    stage.retriever.save(tmp_path)
+    loaded = FusedRetriever.load(tmp_path)
+    past = [*histories_of(x, stage.test.events)[:9], np.zeros(0, np.int64), np.array([2])]
+    np.testing.assert_array_equal(loaded.score(past), stage.retriever.score(past))
+    one, two = loaded.propose(past, 6), stage.retriever.propose(past, 6)
+    np.testing.assert_array_equal(one[0], two[0])
+
+
+def test_lists_survive_a_file(stage, tmp_path):
+    path = tmp_path / "lists.parquet"
+    stage.test.save(path)
+    loaded = CandidateLists.load(path)
+    np.testing.assert_array_equal(loaded.items, stage.test.items)
+    np.testing.assert_array_equal(loaded.scores, stage.test.scores)
+    assert loaded.items.dtype == np.int64
+    assert loaded.scores.dtype == np.float32
+    assert loaded.ranks.keys() == stage.test.ranks.keys()
+    for name, rank in loaded.ranks.items():
+        np.testing.assert_array_equal(rank, stage.test.ranks[name])
+    np.testing.assert_array_equal(loaded.events.target, stage.test.events.target)
+    with pytest.raises(LkgragError, match="no such file"):
+        CandidateLists.load(tmp_path / "none.parquet")
+    path.write_bytes(b"broken")
+    with pytest.raises(LkgragError, match="broken candidate lists"):
+        CandidateLists.load(path)
+
+
+def test_lists_check_their_shapes(stage):
+    lists = stage.test
+    with pytest.raises(ValueError, match="one shape"):
+        CandidateLists(lists.events, lists.items, lists.scores[:, :3])
+    with pytest.raises(ValueError, match="rows"):
+        CandidateLists(lists.events, lists.items[:3], lists.scores[:3])
+    part = lists[lists.retrieved]
+    assert part.retrieved.all()
+    assert len(part.ranks["lrurec"]) == len(part)
+
+
+def test_the_report_is_plain(stage):
+    import json
+
+    report = json.loads(json.dumps(stage.report))
+    assert set(report["fusion"]) == set(SYSTEMS)
+    assert all(weight >= 0 for weight in report["fusion"].values())
+    assert sum(report["graph"].values()) == pytest.approx(1)
+    assert 0 <= report["val"]["retriever"]["ndcg@10"] <= 1
+
+
+def test_a_checkpointed_stage_one_equals_one_without(data, stage):
+    x, split = data
+    plain = fit_stage_one(x, split, graph_of(x), CONFIG, 0)
+    np.testing.assert_array_equal(plain.test.scores, stage.test.scores)
+    np.testing.assert_array_equal(plain.examples.scores, stage.examples.scores)
+    assert torch.equal(
+        plain.retriever.systems["lrurec"].model.bias, stage.retriever.systems["lrurec"].model.bias
+    )

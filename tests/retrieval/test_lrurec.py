@@ -1,0 +1,161 @@
+import numpy as np
+import pytest
+import torch
+
+from lkgrag.config import DataConfig, RetrievalConfig
+from lkgrag.data import make_split
+from lkgrag.errors import LkgragError, RunError
+from lkgrag.retrieval import LRURec, LRURecRetriever, fit_lrurec, lru_training
+from lkgrag.retrieval.lru_training import batches
+from lkgrag.testing import planted
+
+
+def options(**changes):
+    small = {"hidden": 8, "blocks": 1, "max_len": 5, "batch_size": 16, "epochs": 4}
+    return RetrievalConfig(**{**small, "lr": 0.01, "dropout": 0.2, **changes})
+
+
+@pytest.fixture(scope="module")
+def data():
+    x = planted(60, 24)
+    return x, make_split(x, DataConfig())
+
+
+def equal(one, two):
+    a, b = one.model.state_dict(), two.model.state_dict()
+    return a.keys() == b.keys() and all(torch.equal(a[k], b[k]) for k in a)
+
+
+def test_every_label_is_learned_once_an_epoch():
+    sequences = [np.arange(23) + 100 * u for u in range(7)] + [np.array([900]), np.array([], int)]
+    for epoch in range(20):
+        rng = np.random.default_rng(epoch)
+        windows = [w for b in batches(sequences, options(batch_size=4), rng) for w in b]
+        labels = np.sort(np.concatenate([w[1:] for w in windows]))
+        expected = np.sort(np.concatenate([s[1:] for s in sequences]))
+        np.testing.assert_array_equal(labels, expected)
+        assert all(2 <= len(w) <= 6 for w in windows)
+        assert all((np.diff(w) == 1).all() for w in windows)
+
+
+def test_the_windows_of_long_histories_move():
+    def starts(epoch):
+        rng = np.random.default_rng(epoch)
+        return {int(w[0]) for b in batches([np.arange(40)], options(), rng) for w in b}
+
+    assert len(set().union(*(starts(e) for e in range(30)))) > 20
+
+
+def test_training_learns_the_planted_order(data):
+    x, split = data
+    fitted, progress = fit_lrurec(x, split.train_end, options(epochs=8), 0, val=split.val)
+    assert progress.loss[-1] < progress.loss[0] - 0.2
+    assert progress.best == max(progress.curve) == progress.curve[progress.best_epoch - 1]
+    assert not fitted.model.training
+
+
+def test_a_seed_decides_everything(data):
+    x, split = data
+    torch.manual_seed(1)
+    one, _ = fit_lrurec(x, split.train_end, options(), 3, epochs=2)
+    torch.manual_seed(2)
+    before = torch.random.get_rng_state()
+    two, _ = fit_lrurec(x, split.train_end, options(), 3, epochs=2)
+    assert torch.equal(torch.random.get_rng_state(), before)
+    other, _ = fit_lrurec(x, split.train_end, options(), 4, epochs=2)
+    assert equal(one, two)
+    assert not equal(one, other)
+
+
+def test_patience_stops_and_keeps_the_best(data, monkeypatch):
+    x, split = data
+    values = iter([0.1, 0.3, 0.2, 0.25, 0.1, 0.9])
+    monkeypatch.setattr(lru_training, "ndcg", lambda ranks, k: next(values))
+    config = options(patience=3, epochs=40)
+    stopped, progress = fit_lrurec(x, split.train_end, config, 0, val=split.val)
+    assert (progress.epoch, progress.best_epoch, progress.best) == (5, 2, 0.3)
+    two, _ = fit_lrurec(x, split.train_end, config, 0, epochs=2)
+    assert equal(stopped, two)
+
+
+class KilledError(Exception):
+    pass
+
+
+@pytest.mark.parametrize("after", [1, 3])
+def test_a_killed_run_resumes_to_the_same_weights(data, tmp_path, monkeypatch, after):
+    x, split = data
+    whole, progress = fit_lrurec(x, split.train_end, options(), 0, val=split.val)
+    path = tmp_path / "state.safetensors"
+    store, calls = lru_training._Run.store, []
+
+    def dying(run, target):
+        store(run, target)
+        calls.append(run.progress.epoch)
+        if len(calls) == after:
+            raise KilledError
+
+    monkeypatch.setattr(lru_training._Run, "store", dying)
+    with pytest.raises(KilledError):
+        fit_lrurec(x, split.train_end, options(), 0, val=split.val, checkpoint=path)
+    monkeypatch.setattr(lru_training._Run, "store", store)
+    resumed, again = fit_lrurec(x, split.train_end, options(), 0, val=split.val, checkpoint=path)
+    assert equal(whole, resumed)
+    assert again == progress
+    # A finished run only reads its end.
+    monkeypatch.setattr(lru_training._Run, "train_epoch", pytest.fail)
+    read, _ = fit_lrurec(x, split.train_end, options(), 0, val=split.val, checkpoint=path)
+    assert equal(whole, read)
+
+
+def test_a_checkpoint_of_other_options_or_data_is_refused(data, tmp_path):
+    x, split = data
+    path = tmp_path / "state.safetensors"
+    fit_lrurec(x, split.train_end, options(), 0, epochs=1, checkpoint=path)
+    with pytest.raises(RunError, match="other options or data"):
+        fit_lrurec(x, split.train_end, options(lr=0.5), 0, epochs=2, checkpoint=path)
+    with pytest.raises(RunError, match="other options or data"):
+        fit_lrurec(x, split.train_end - 1, options(), 0, epochs=2, checkpoint=path)
+    path.write_bytes(b"broken")
+    with pytest.raises(LkgragError, match="delete it"):
+        fit_lrurec(x, split.train_end, options(), 0, epochs=2, checkpoint=path)
+
+
+def untrained(max_len=5):
+    torch.manual_seed(0)
+    model = LRURec(num_items=9, width=8, blocks=2, dropout=0.3)
+    torch.nn.init.normal_(model.bias)
+    return LRURecRetriever(model, max_len)
+
+
+def test_scores_do_not_depend_on_the_batch():
+    retriever = untrained()
+    past = [np.array(h, np.int64) for h in ([1], [], [2, 3, 4], [5, 6, 7, 8, 0, 1, 2])]
+    together = retriever.score(past)
+    assert together.shape == (4, 9)
+    assert together.dtype == np.float32
+    for row, history in enumerate(past):
+        np.testing.assert_allclose(together[row], retriever.score([history])[0], atol=1e-5)
+    np.testing.assert_array_equal(together[1], retriever.model.bias.detach().numpy())
+    assert retriever.score([]).shape == (0, 9)
+    assert retriever.score([np.zeros(0, np.int64)]).shape == (1, 9)
+
+
+def test_only_the_latest_items_are_read():
+    retriever = untrained(max_len=3)
+    long, short = np.array([8, 7, 1, 2, 3]), np.array([1, 2, 3])
+    np.testing.assert_array_equal(retriever.score([long]), retriever.score([short]))
+
+
+def test_evidence_is_a_log_probability():
+    evidence = untrained().evidence([np.array([1, 2])])
+    np.testing.assert_allclose(np.exp(evidence).sum(1), 1, rtol=1e-5)
+
+
+def test_save_and_load_give_equal_scores(tmp_path):
+    retriever = untrained()
+    retriever.save(tmp_path)
+    loaded = LRURecRetriever.load(tmp_path)
+    past = [np.array([1, 2, 3]), np.array([4])]
+    np.testing.assert_array_equal(loaded.score(past), retriever.score(past))
+    assert equal(loaded, retriever)

@@ -1,0 +1,60 @@
+import numpy as np
+import pytest
+
+from lkgrag.retrieval.ranking import MISSED, Seen, ndcg, pessimistic_ranks, recall, top_k
+
+
+def histories(*rows):
+    return [np.array(r, np.int64) for r in rows]
+
+
+def test_ties_count_against_the_target():
+    scores = np.array([[3, 1, 2, 2, 2]], np.float32)
+    nothing = Seen.of(histories([]))
+    for target, rank in ((0, 1), (2, 4), (3, 4), (4, 4), (1, 5)):
+        assert pessimistic_ranks(scores, np.array([target]), nothing).tolist() == [rank]
+
+
+def test_masked_items_are_not_ahead_and_a_masked_target_is_missed():
+    scores = np.array([[5, 4, 3, 2], [5, 4, 3, 2]], np.float32)
+    seen = Seen.of(histories([0, 1], [2]))
+    assert pessimistic_ranks(scores, np.array([2, 2]), seen).tolist() == [1, MISSED]
+    free = Seen.of(histories([0, 1], [2]), mask=False)
+    assert pessimistic_ranks(scores, np.array([2, 2]), free).tolist() == [3, 3]
+
+
+def test_ties_of_the_list_go_to_the_popular_then_to_the_smaller_index():
+    scores = np.array([[1, 1, 1, 1, 9]], np.float32)
+    popularity = np.array([2, 7, 7, 1, 0])
+    items, values = top_k(scores, 4, Seen.of(histories([])), popularity)
+    assert items.tolist() == [[4, 1, 2, 0]]
+    assert values.tolist() == [[9, 1, 1, 1]]
+
+
+def test_lists_hold_no_seen_item_and_are_padded():
+    scores = np.array([[1, 2, 3], [1, 2, 3]], np.float32)
+    items, values = top_k(scores, 5, Seen.of(histories([2], [0, 1, 2])), np.array([1, 1, 1]))
+    assert items.tolist() == [[1, 0, -1, -1, -1], [-1] * 5]
+    assert values[0, :2].tolist() == [2, 1]
+    assert np.isneginf(values[0, 2:]).all()
+    assert np.isneginf(values[1]).all()
+
+
+def test_top_k_agrees_with_a_full_sort():
+    rng = np.random.default_rng(0)
+    scores = rng.integers(0, 6, (30, 40)).astype(np.float32)
+    popularity = rng.integers(0, 4, 40)
+    past = [rng.choice(40, rng.integers(0, 35), replace=False) for _ in range(30)]
+    items, _ = top_k(scores, 10, Seen.of(past), popularity)
+    for row in range(30):
+        left = sorted(
+            set(range(40)) - set(past[row].tolist()),
+            key=lambda i: (-scores[row, i], -popularity[i], i),
+        )
+        assert items[row][items[row] >= 0].tolist() == left[:10]
+
+
+def test_metrics_by_hand():
+    ranks = np.array([1, 3, 10, 11, MISSED])
+    assert ndcg(ranks, 10) == pytest.approx((1 + 0.5 + 1 / np.log2(11)) / 5)
+    assert recall(ranks, 10) == pytest.approx(3 / 5)
