@@ -94,7 +94,7 @@ def block_attention(
     scaling: float | None = None,
     dropout: float = 0.0,
     layout: BlockLayout | None = None,
-    **_: Any,
+    **other: Any,
 ) -> tuple[Tensor, None]:
     """Attention under a :class:`BlockLayout`, in the signature of transformers' attention functions.
 
@@ -107,6 +107,7 @@ def block_attention(
         scaling: of the scores, ``1 / sqrt(D)`` by default.
         dropout: must be 0.
         layout: of the batch.
+        **other: what other layers or attentions need (unused).
 
     Returns:
         ``[B, T, H, D]`` and None.

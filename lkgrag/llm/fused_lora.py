@@ -55,7 +55,7 @@ def fuse_lora(model: nn.Module) -> int:
     count = 0
     for module in model.modules():
         if type(module) is Linear and _plain(module):
-            module.forward = types.MethodType(_forward, module)
+            module.forward = types.MethodType(_forward, module)  # type: ignore[method-assign]
             count += 1
     return count
 

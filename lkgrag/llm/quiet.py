@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import logging
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Keep transformers' progress bars and notes, and bitsandbytes' line, off the terminal."""
+    """Keep transformers' bars, notes and notices of renamings, and bitsandbytes' line, off the terminal."""
     from transformers.utils import logging as hf
 
     bits = logging.getLogger("bitsandbytes")
@@ -18,7 +19,9 @@ def quiet() -> Iterator[None]:
     hf.disable_progress_bar()
     bits.setLevel(logging.ERROR)
     try:
-        yield
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", FutureWarning)
+            yield
     finally:
         hf.set_verbosity(level)
         if shown:

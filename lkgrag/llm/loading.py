@@ -1,0 +1,195 @@
+"""Loading a causal language model and its tokenizer: where from, in which type, on which device."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from lkgrag.errors import AssetError, ModelError, nearest
+from lkgrag.llm.quiet import quiet
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+    from lkgrag.config import LLMConfig
+
+#: Files of which a tokenizer folder has at least one.
+TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "vocab.json", "vocab.txt")
+SENTENCEPIECE = "tokenizer.model"
+
+
+def load_llm(
+    config: LLMConfig, device: torch.device | str = "cpu"
+) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
+    """Load what ``llm.name`` names: a built-in model, a local folder, or a model of the hub.
+
+    The model is frozen and in evaluation mode. bitsandbytes is imported for ``nf4`` only.
+
+    Args:
+        config: name, type, quantisation.
+        device: where the model goes.
+
+    Raises:
+        ModelError: the model is unknown, incomplete, or cannot be loaded as asked.
+        AssetError: a built-in model could not be fetched.
+    """
+    device = torch.device(device)
+    where = locate(config.name)
+    tokenizer = load_tokenizer(where)
+    model = _load_model(where, config, device)
+    model.requires_grad_(False)
+    model.eval()
+    return model, tokenizer
+
+
+def locate(name: str) -> str:
+    """The folder or hub name that ``llm.name`` stands for.
+
+    Raises:
+        ModelError: it looks like a built-in model or a folder, but there is none.
+        AssetError: a built-in model could not be fetched.
+    """
+    from lkgrag.data.assets import MODELS, fetch_model
+
+    if name in MODELS:
+        return str(fetch_model(name))
+    folder = Path(name).expanduser()
+    if folder.is_dir():
+        if not (folder / "config.json").is_file():
+            raise ModelError(f"llm.name={name}: the folder holds no config.json, so no model")
+        return str(folder)
+    if name.startswith((".", "/", "~")) or name.count("/") != 1:
+        raise ModelError(
+            f"llm.name={name}: no such folder and no built-in model.{nearest(name, MODELS)} There "
+            f"are: {', '.join(MODELS)}; or a hub name, as meta-llama/Llama-2-7b-hf"
+        )
+    return name
+
+
+def load_tokenizer(where: str) -> PreTrainedTokenizerBase:
+    """The tokenizer of a folder or a hub name.
+
+    A folder that holds only SentencePiece's ``tokenizer.model``, as Llama 2's does, is read as a
+    ``LlamaTokenizer`` that puts its start token before every text; ``AutoTokenizer`` would cut text
+    otherwise.
+
+    Raises:
+        ModelError: there is none, or it cannot be read.
+    """
+    from transformers import AutoTokenizer, LlamaTokenizer
+
+    folder = Path(where)
+    bare = False
+    if folder.is_dir():
+        has_files = any((folder / name).is_file() for name in TOKENIZER_FILES)
+        bare = (folder / SENTENCEPIECE).is_file() and not (folder / "tokenizer.json").is_file()
+        if not has_files and not bare:
+            raise ModelError(
+                f"llm.name={where}: the folder holds no tokenizer; copy tokenizer.json or "
+                f"{SENTENCEPIECE} of the model into it"
+            )
+    try:
+        with quiet():
+            if bare and not _other_class(folder):
+                return LlamaTokenizer.from_pretrained(where, add_bos_token=True)
+            return AutoTokenizer.from_pretrained(where)
+    except Exception as error:  # the hub's client and the tokenizers raise many kinds
+        raise _load_error(where, "tokenizer", error) from error
+
+
+def _other_class(folder: Path) -> bool:
+    """Whether a tokenizer's configuration names another class than Llama's."""
+    import json
+
+    try:
+        named = json.loads((folder / "tokenizer_config.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return False
+    return "Llama" not in str(named.get("tokenizer_class") or "Llama")
+
+
+def bf16_is_fast(device: torch.device) -> bool:
+    """Whether a device multiplies bfloat16 natively: recent GPUs, CPUs with AVX-512-BF16 or AMX."""
+    if device.type == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    if device.type == "cpu":
+        known = getattr(torch.cpu, "_is_avx512_bf16_supported", None)
+        return bool(known is not None and known())
+    return False
+
+
+def compute_dtype(config: LLMConfig, device: torch.device) -> torch.dtype:
+    """The type that the model computes in, ``llm.dtype`` or the device's fastest.
+
+    Raises:
+        ModelError: float16 on a CPU.
+    """
+    if config.dtype == "auto":
+        return torch.bfloat16 if bf16_is_fast(device) else torch.float32
+    if config.dtype == "float16" and device.type == "cpu":
+        raise ModelError("llm.dtype=float16 needs a GPU; use bfloat16, float32 or auto on a CPU")
+    return {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}[
+        config.dtype
+    ]
+
+
+def _load_model(where: str, config: LLMConfig, device: torch.device) -> PreTrainedModel:
+    from transformers import AutoModelForCausalLM
+
+    dtype = compute_dtype(config, device)
+    options: dict[str, Any] = {"dtype": dtype, "attn_implementation": "eager"}
+    if config.quantization == "nf4":
+        options |= _nf4(dtype)
+        options["device_map"] = {"": device}
+    try:
+        with quiet():
+            model = AutoModelForCausalLM.from_pretrained(where, **options)
+    except torch.OutOfMemoryError as error:
+        raise ModelError(
+            f"llm.name={where} does not fit on {device}; set llm.quantization=nf4 or a smaller model"
+        ) from error
+    except Exception as error:  # as above
+        raise _load_error(where, "model", error) from error
+    if config.quantization != "nf4":
+        model.to(device)  # type: ignore[arg-type]
+    return model
+
+
+def _nf4(dtype: torch.dtype) -> dict[str, Any]:
+    """Options of a 4-bit base: NormalFloat with double quantisation (QLoRA, arXiv 2305.14314)."""
+    import importlib.util
+
+    if importlib.util.find_spec("bitsandbytes") is None:
+        raise ModelError("llm.quantization=nf4 needs the package bitsandbytes: pip install it")
+    from transformers import BitsAndBytesConfig
+
+    return {
+        "quantization_config": BitsAndBytesConfig(
+            load_in_4bit=True,
+            bnb_4bit_quant_type="nf4",
+            bnb_4bit_use_double_quant=True,
+            bnb_4bit_compute_dtype=dtype,
+        )
+    }
+
+
+def _load_error(where: str, what: str, error: Exception) -> ModelError | AssetError:
+    """One line that says what is wrong and what to do."""
+    from lkgrag.data.assets import MODELS
+
+    text = " ".join(str(error).split())
+    lower = text.lower()
+    if not Path(where).is_dir():
+        if "gated" in lower or "401" in lower or "403" in lower:
+            advice = "it needs an accepted licence and `hf auth login`"
+        elif any(w in lower for w in ("connect", "offline", "resolve", "network", "timed out")):
+            advice = (
+                "the hub cannot be reached and the model is not in its cache: give a local folder, or "
+                f"a built-in model ({', '.join(MODELS)})"
+            )
+        else:
+            advice = f"no such model of the hub?{nearest(where, MODELS)} {text[:160]}"
+        return ModelError(f"llm.name={where}: {advice}")
+    return ModelError(f"llm.name={where}: the {what} cannot be loaded ({text[:200]})")

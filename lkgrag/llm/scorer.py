@@ -1,0 +1,185 @@
+"""LMScorer: a language model that scores the candidates of a prompt in one forward pass."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor, nn
+
+from lkgrag.errors import LkgragError, ModelError
+from lkgrag.io import read_safetensors, write_safetensors
+from lkgrag.llm import gates
+from lkgrag.llm.block_attention import NAME as BLOCKS
+from lkgrag.llm.block_attention import BlockLayout, register
+from lkgrag.llm.lora import (
+    add_lora,
+    backbone,
+    decoder_layers,
+    load_adapter,
+    lowest_adapted,
+    save_adapter,
+)
+from lkgrag.llm.readout import CandidateReadout, LetterReadout, refuse_sliding_windows
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
+    from lkgrag.config import LLMConfig
+    from lkgrag.prompt import TokenBatch
+
+HEAD_FILE = "readout.safetensors"
+
+
+class LMScorer(nn.Module):
+    """Scores candidates from the hidden states of a language model with LoRA.
+
+    Args:
+        model: a frozen causal language model, from :func:`~lkgrag.llm.loading.load_llm`.
+        config: readout, LoRA, gates, attention.
+        seed: of the head's and LoRA's initial weights.
+
+    Attributes:
+        attention: the implementation in use.
+        last_lengths: tokens of each prompt of the last forward pass, int64 ``[B]``.
+
+    Raises:
+        ModelError: the readout, the adapter's targets or the attention do not fit the model.
+    """
+
+    def __init__(self, model: PreTrainedModel, config: LLMConfig, seed: int = 0) -> None:
+        super().__init__()
+        if config.readout == "candidates":
+            refuse_sliding_windows(model.config.get_text_config())
+        self.config = config
+        self.attention = choose_attention(config, model)
+        model.set_attn_implementation(self.attention)
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            self.model = add_lora(model, config)
+        if config.gradient_checkpointing:
+            model.gradient_checkpointing_enable({"use_reentrant": False})
+        if config.gate != "off":
+            lowest = lowest_adapted(self.model) if config.gate == "layer" else 0
+            gates.install(decoder_layers(self.model)[lowest])
+        embedding: Any = model.get_input_embeddings().weight
+        self.dtype: torch.dtype = embedding.dtype
+        self.readout: nn.Module = LetterReadout(self.model)
+        if config.readout == "candidates":
+            scale = hidden_scale(backbone(self.model))
+            self.readout = CandidateReadout(embedding.shape[1], seed, scale).to(embedding.device)
+        self.last_lengths = torch.zeros(0, dtype=torch.int64)
+
+    def forward(self, tokens: TokenBatch, salience_of_bundle: Tensor | None = None) -> Tensor:
+        """Score the candidates of ``B`` prompts.
+
+        Args:
+            tokens: the prompts.
+            salience_of_bundle: ``[num_bundles]``, of the worded bundles; their gates give it a
+                gradient and change no score.
+
+        Returns:
+            ``[B, C]``, float32; 0 for an empty slot.
+        """
+        self.last_lengths = tokens.lengths
+        hidden = self.hidden(tokens, salience_of_bundle)
+        scores = self.readout(hidden, tokens.read, tokens.letter)
+        return scores.masked_fill(tokens.read < 0, 0.0)
+
+    def hidden(self, tokens: TokenBatch, salience_of_bundle: Tensor | None = None) -> Tensor:
+        """Last hidden states ``[B, T, D]``; the language model's own head is not called."""
+        extra: dict[str, Any] = {}
+        if self.attention == BLOCKS:
+            extra["layout"] = BlockLayout.of(tokens.block, self.dtype)
+        else:
+            extra["attention_mask"] = dense_mask(tokens.block, self.dtype)
+        salience = salience_of_bundle
+        if self.config.gate != "off" and salience is not None and salience.requires_grad:
+            extra[gates.ARGUMENT] = (salience, tokens.bundle)
+        out = backbone(self.model)(
+            input_ids=tokens.input_ids,
+            position_ids=tokens.position_ids,
+            use_cache=False,
+            **extra,
+        )
+        return out.last_hidden_state
+
+    def save(self, folder: Path) -> None:
+        """Write what was learned: the adapter in peft's format, and the readout's head."""
+        save_adapter(self.model, folder)
+        weights = self.readout.state_dict()
+        if weights:
+            write_safetensors(folder / HEAD_FILE, weights)
+
+    def load(self, folder: Path) -> None:
+        """Read what :meth:`save` wrote, bit for bit.
+
+        Raises:
+            ModelError: a file is missing, broken, or of another model or other options.
+        """
+        load_adapter(self.model, folder)
+        if not self.readout.state_dict():
+            return
+        try:
+            self.readout.load_state_dict(read_safetensors(folder / HEAD_FILE))
+        except RuntimeError as error:
+            raise ModelError(f"{folder / HEAD_FILE}: the head of another model") from error
+        except LkgragError as error:
+            raise ModelError(str(error)) from error
+
+
+def choose_attention(config: LLMConfig, model: PreTrainedModel) -> str:
+    """The attention implementation for ``llm.attention``.
+
+    ``blocks`` computes the allowed products only and is the fastest on CPUs and GPUs at the length of
+    these prompts; models that do not let attention be replaced get torch's.
+
+    Raises:
+        ModelError: ``blocks`` was asked for and the model cannot take it.
+    """
+    possible = bool(getattr(model, "_supports_attention_backend", False))
+    plain = not any(
+        getattr(model.config.get_text_config(), name, None)
+        for name in ("attn_logit_softcapping", "sliding_window")
+    )
+    if config.attention == "auto":
+        return register() if possible and plain else "sdpa"
+    if config.attention == "blocks":
+        if not (possible and plain):
+            raise ModelError(
+                f"llm.attention=blocks does not fit a {model.config.model_type} model; set auto"
+            )
+        return register()
+    return config.attention
+
+
+def hidden_scale(decoder: nn.Module) -> float:
+    """Root mean square of the last hidden states, as far as the last norm's weight tells."""
+    norm = getattr(decoder, "norm", None)
+    weight = getattr(norm, "weight", None)
+    if weight is None:
+        return 1.0
+    return max(float(weight.detach().float().pow(2).mean().sqrt()), 1e-3)
+
+
+def dense_mask(block: Tensor, dtype: torch.dtype) -> Tensor:
+    """The additive attention mask of the candidates readout.
+
+    A token attends to earlier tokens of the shared part and of its own candidate; a padded one to
+    itself, lest its row be empty.
+
+    Args:
+        block: int64 ``[B, T]``, see :class:`~lkgrag.prompt.TokenBatch`.
+        dtype: of the model.
+
+    Returns:
+        ``[B, 1, T, T]``: 0 where allowed, the type's lowest number elsewhere.
+    """
+    place = torch.arange(block.shape[1], device=block.device)
+    causal = place[:, None] >= place[None, :]
+    key, query = block[:, None, :], block[:, :, None]
+    allowed = causal & (key >= 0) & ((key == 0) | (key == query))
+    allowed = allowed | (place[:, None] == place[None, :])
+    mask = torch.zeros(allowed.shape, dtype=dtype, device=block.device)
+    return mask.masked_fill_(~allowed, torch.finfo(dtype).min)[:, None]

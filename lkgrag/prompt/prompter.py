@@ -1,0 +1,246 @@
+"""Prompter: from paths and saliences to prompts in tokens."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from lkgrag.errors import LkgragError
+from lkgrag.llm.letters import LETTERS, letter_ids
+from lkgrag.prompt.budget import Evidence, within_budget
+from lkgrag.prompt.bundles import Grades
+from lkgrag.prompt.collate import PAD, Prompt, TokenBatch, collate
+from lkgrag.prompt.template import ANSWER, Template
+from lkgrag.prompt.titles import encode_titles
+from lkgrag.prompt.verbaliser import build_verbaliser
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from numpy.typing import NDArray
+    from torch_geometric.data import HeteroData
+    from transformers import PreTrainedTokenizerBase
+
+    from lkgrag.config import PromptConfig
+    from lkgrag.paths import PathBatch
+
+#: A slot's worded bundles: tokens, and the bundle's number within the prompt.
+Worded = list[tuple[list[int], int]]
+
+
+class Prompter:
+    """Words and encodes the prompts of a batch; titles and words are encoded once.
+
+    Args:
+        tokenizer: of the language model.
+        data: the graph; its item names are the titles unless others are given.
+        config: of the prompts.
+        readout: ``candidates`` or ``letters``.
+        titles: of the items, by index.
+    """
+
+    def __init__(
+        self,
+        tokenizer: PreTrainedTokenizerBase,
+        data: HeteroData,
+        config: PromptConfig,
+        readout: str = "candidates",
+        titles: Sequence[str] | None = None,
+    ) -> None:
+        if readout not in ("candidates", "letters"):
+            raise ValueError(f"readout must be 'candidates' or 'letters', got {readout!r}")
+        self.config, self.readout = config, readout
+        self.tokenizer = tokenizer
+        self.verbaliser = build_verbaliser(tokenizer, data, config)
+        self.template = Template.of(tokenizer, readout, config.verbaliser != "none")
+        names = data["item"].name if titles is None else titles
+        self.titles = encode_titles(tokenizer, names, config.max_title)
+        # Behind an index letter a title follows a space.
+        self.choices = self.titles
+        if readout == "letters":
+            self.choices = encode_titles(tokenizer, names, config.max_title, inside=True)
+        self._letters: list[int] = []
+
+    def fit(self, batches: Iterable[PathBatch]) -> Prompter:
+        """Learn the grades' thresholds from the paths of training queries; return itself."""
+        self.verbaliser.fit(batches)
+        return self
+
+    def tables(self) -> dict[str, Tensor]:
+        """What :meth:`fit` learned, to be saved with a ranker."""
+        grades = self.verbaliser.grades
+        return {} if grades is None else {"grades": torch.from_numpy(grades.thresholds)}
+
+    def load_tables(self, tables: dict[str, Tensor]) -> None:
+        """Take over what :meth:`tables` gave."""
+        if "grades" in tables:
+            self.verbaliser.grades = Grades(tables["grades"].double().numpy())
+
+    def __call__(
+        self,
+        paths: PathBatch,
+        salience: Tensor | None,
+        order: Tensor,
+        generator: torch.Generator | None = None,
+    ) -> TokenBatch:
+        """Make the prompts of a batch.
+
+        Args:
+            paths: ``P`` paths of ``B`` prompts, on the CPU.
+            salience: ``[P]``, decides which bundles are worded; None: the highest grades.
+            order: int64 ``[B, C]``, the candidate slot that stands at each place. It moves blocks and
+                letters only; every result is by slot.
+            generator: where given, worded bundles are sampled by their salience.
+
+        Raises:
+            ConfigError: candidates do not fit into ``prompt.max_tokens``, or outnumber the letters.
+            ModelError: a letter is no single token.
+        """
+        bundles, choice, grade = self.verbaliser.choose(paths, salience, generator)
+        words = self.verbaliser.word(paths, bundles, choice.index, grade)
+        num, slots = paths.candidate_items.shape
+        sample, slot = np.divmod(bundles.slot[choice.index], slots)
+        ends = np.searchsorted(sample, np.arange(num + 1))
+        items, ratings = paths.history_items.tolist(), paths.history_rating.tolist()
+        candidates, orders = paths.candidate_items.tolist(), order.tolist()
+        prompts, kept = [], np.ones(len(sample), bool)
+        for row in range(num):
+            low, high = ends[row], ends[row + 1]
+            evidence = [
+                (words[i], Evidence(int(slot[i]), int(choice.rank[i]), float(choice.key[i]), 0))
+                for i in range(low, high)
+            ]
+            lines = self._history(items[row], ratings[row])
+            prompt, keep = self._prompt(lines, candidates[row], orders[row], evidence)
+            prompts.append(prompt)
+            kept[low:high] = keep
+        index = choice.index[kept]
+        worded = np.stack([sample[kept], slot[kept], bundles.metapath[index]], 1)
+        path, bundle = _members(bundles.of_path, index, len(bundles))
+        return collate(prompts, path, bundle, torch.from_numpy(worded))
+
+    def _prompt(
+        self,
+        history: list[list[int]],
+        candidates: list[int],
+        order: list[int],
+        words: list[tuple[list[int], Evidence]],
+    ) -> tuple[Prompt, list[bool]]:
+        """One prompt, and which of the evidence it holds."""
+        template = self.template
+        shown = [slot for slot in order if candidates[slot] >= 0]
+        titles = {slot: self.choices[candidates[slot]] for slot in shown}
+        if self.readout == "letters":
+            self._check_letters(len(shown))
+            titles = {s: template.openings[n] + titles[s] for n, s in enumerate(shown)}
+        ends = len(template.end)
+        fixed = len(template.start) + len(template.heading) + len(template.answer)
+        fixed += sum(len(title) + ends for title in titles.values())
+        separator = len(template.separator)
+        evidence = [
+            e._replace(tokens=len(ids) + (separator if e.rank == 0 else 0)) for ids, e in words
+        ]
+        first, keep = within_budget(
+            self.config.max_tokens, fixed, [len(line) for line in history], evidence
+        )
+        worded: dict[int, Worded] = {}
+        number = 0
+        for (ids, e), stays in zip(words, keep, strict=True):
+            if stays:
+                worded.setdefault(e.slot, []).append((ids, number))
+                number += 1
+        prefix = list(template.start)
+        for line in history[first:]:
+            prefix += line
+        prefix += template.heading
+        build = self._letter_prompt if self.readout == "letters" else self._candidate_prompt
+        return build(prefix, shown, titles, worded, len(candidates)), keep
+
+    def _history(self, items: list[int], ratings: list[float]) -> list[list[int]]:
+        """The latest titles, a line each, oldest first."""
+        template, lines = self.template, []
+        seen = [(i, r) for i, r in zip(items, ratings, strict=True) if i >= 0]
+        for item, rating in seen[max(0, len(seen) - self.config.history) :]:
+            line = list(self.titles[item])
+            if self.config.ratings and rating == rating and 0 <= rating <= 10:
+                line += template.stars[round(rating)]
+            lines.append(line + template.end)
+        return lines
+
+    def _candidate_prompt(
+        self,
+        prefix: list[int],
+        shown: list[int],
+        titles: dict[int, list[int]],
+        worded: dict[int, Worded],
+        num_slots: int,
+    ) -> Prompt:
+        start = len(prefix)
+        prompt = Prompt(
+            prefix, list(range(start)), [0] * start, [PAD] * start, [PAD] * num_slots, []
+        )
+        prompt.letter = [PAD] * num_slots
+        for slot in shown:
+            before = len(prompt.tokens)
+            self._line(prompt, titles[slot], worded.get(slot, []))
+            length = len(prompt.tokens) - before
+            prompt.positions += range(start, start + length)
+            prompt.block += [slot + 1] * length
+            prompt.read[slot] = len(prompt.tokens) - 1
+        return prompt
+
+    def _letter_prompt(
+        self,
+        prefix: list[int],
+        shown: list[int],
+        titles: dict[int, list[int]],
+        worded: dict[int, Worded],
+        num_slots: int,
+    ) -> Prompt:
+        prompt = Prompt(prefix, [], [], [PAD] * len(prefix), [PAD] * num_slots, [PAD] * num_slots)
+        for slot in shown:
+            self._line(prompt, titles[slot], worded.get(slot, []))
+        prompt.tokens += self.template.answer
+        prompt.bundle += [PAD] * len(self.template.answer)
+        prompt.positions = list(range(len(prompt.tokens)))
+        prompt.block = [0] * len(prompt.tokens)
+        for place, slot in enumerate(shown):
+            prompt.read[slot] = len(prompt.tokens) - 1
+            prompt.letter[slot] = self._letters[place]
+        return prompt
+
+    def _line(self, prompt: Prompt, title: list[int], worded: Worded) -> None:
+        """Append one candidate's line: title, separator, evidence."""
+        tokens, bundle = list(title), [PAD] * len(title)
+        if worded:
+            tokens += self.template.separator
+            bundle += [PAD] * len(self.template.separator)
+            for ids, number in worded:
+                tokens += ids
+                bundle += [number] * len(ids)
+        prompt.tokens += tokens + self.template.end
+        prompt.bundle += bundle + [PAD] * len(self.template.end)
+
+    def _check_letters(self, count: int) -> None:
+        """Make sure that so many letters are known."""
+        if count > len(self._letters):
+            # The usual number at once, so that a first short list does not decide.
+            usual = max(count, min(26, len(LETTERS)))
+            try:
+                self._letters = letter_ids(self.tokenizer, usual, ANSWER)
+            except LkgragError:
+                self._letters = letter_ids(self.tokenizer, count, ANSWER)
+
+
+def _members(
+    of_path: NDArray[np.int64], index: NDArray[np.int64], num_bundles: int
+) -> tuple[Tensor, Tensor]:
+    """Paths of the kept bundles, and the number of each one's bundle among them."""
+    number = np.full(num_bundles, PAD, np.int64)
+    number[index] = np.arange(len(index))
+    bundle = number[of_path]
+    path = np.flatnonzero(bundle >= 0)
+    return torch.from_numpy(path), torch.from_numpy(bundle[path])
