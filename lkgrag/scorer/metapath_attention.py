@@ -1,0 +1,215 @@
+r"""The default scorer: attention over path instances and over meta-paths, per user and candidate.
+
+Unlike HAN (Wang et al., 2019), whose meta-path weights are the same for everyone, both attentions
+depend on who asks and for what. With history item :math:`h`, candidate :math:`c`, meta-path :math:`m`
+and the user's encoding :math:`u` (a pooling of the history, so that anyone has one):
+
+.. math::
+    e_p &= b_m(u) + \theta_m \cdot x_p && \text{instance: strength, rarity, recency, rating} \\
+    z_{cm} &= \log(1 + \textstyle\sum_{p \in (c, m)} e^{e_p}) && \text{a soft count} \\
+    \alpha_{cm} &= M \cdot \mathrm{softmax}_m(k_m \cdot q(u, c)) && \text{attention over meta-paths} \\
+    \mathrm{candidate}(c) &= \textstyle\sum_m \alpha_{cm} \beta_m z_{cm} + g(v_c, u)
+        && v_c: \text{pooled instances} \\
+    \mathrm{salience}(p) &= e_p + \log \alpha_{cm} + \log \beta_m && \text{the instance's share}
+
+:math:`\theta_m, b_m, \beta_m` and :math:`k_m` are linear in :math:`r_m`, the sum of the embeddings of
+the meta-path's relations. It starts as a recency-weighted sum of path weights, which ranks already.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torch_geometric.utils import softmax
+
+from lkgrag.scorer.base import PathScorer, PathScores
+from lkgrag.scorer.features import PerGraph, log_degrees, pooled, rating_deviation
+
+if TYPE_CHECKING:
+    from torch_geometric.data import HeteroData
+    from torch_geometric.typing import EdgeType, NodeType
+
+    from lkgrag.paths import PathBatch
+
+#: Before training an instance counts half as much when the history item is so many items older.
+HALF_LIFE = 4.0
+#: Before training a path of weight 1 from the latest item adds about log(1 + 8) to its soft count.
+SCALE = 8.0
+#: What is known of an instance: log weight, degrees of either end, age, log age, rating, rated at all.
+FEATURES = 7
+
+
+class MetapathAttention(PathScorer):
+    """Attention over path instances and over meta-paths, per user and candidate.
+
+    There is no table of users and none of items: someone new with three interactions, or a new item
+    with a few edges, is scored like any other.
+
+    Args:
+        metadata: see :class:`PathScorer`.
+        num_nodes: see :class:`PathScorer`.
+        metapaths: see :class:`PathScorer`.
+        dim: width of the encodings.
+        dropout: of the encodings of users and candidates, in training.
+
+    Raises:
+        ValueError: an option is out of range.
+    """
+
+    def __init__(
+        self,
+        metadata: tuple[list[NodeType], list[EdgeType]],
+        num_nodes: dict[NodeType, int],
+        metapaths: list[tuple[EdgeType, ...]],
+        dim: int = 16,
+        dropout: float = 0.1,
+    ) -> None:
+        super().__init__(metadata, num_nodes, metapaths)
+        if dim < 1:
+            raise ValueError(f"dim must be at least 1, got {dim}")
+        if not 0 <= dropout < 1:
+            raise ValueError(f"dropout must lie in [0, 1), got {dropout}")
+        self.dim, self.dropout = dim, dropout
+        self._index_metapaths()
+        outgoing = [e for e in metadata[1] if e[0] == "item"]
+        self._graph = PerGraph(lambda data: _graph_features(data, outgoing, self.metapaths))
+        self.relation = nn.Parameter(0.3 * torch.randn(len(self.relations), dim))
+        self.item = nn.Linear(len(outgoing), dim)
+        self.recency = nn.Parameter(torch.tensor(math.log(2) / HALF_LIFE))
+        self.rating = nn.Parameter(0.1 * torch.randn(dim))
+        self.user = nn.Linear(dim, dim)
+        # Of each instance: weights of its features and a bias, both per meta-path.
+        self.base = nn.Parameter(torch.zeros(FEATURES + 1))
+        self.feature = nn.Linear(dim, FEATURES + 1, bias=False)
+        self.taste = nn.Linear(dim, dim, bias=False)
+        self.query = nn.Linear(2 * dim, dim)
+        self.key = nn.Linear(dim, dim, bias=False)
+        self.strength = nn.Linear(dim, 1)
+        self.value = nn.Linear(FEATURES, dim)
+        self.mix = nn.Linear(3 * dim, dim)
+        self.out = nn.Linear(dim, 1, bias=False)
+        self._start()
+
+    def _index_metapaths(self) -> None:
+        """Number the relations; which of them each meta-path has, ``[M, R]``."""
+        self.relations = list(dict.fromkeys(e for m in self.metapaths for e in m))
+        member = torch.zeros(len(self.metapaths), max(1, len(self.relations)))
+        for row, metapath in enumerate(self.metapaths):
+            for edge_type in metapath:
+                member[row, self.relations.index(edge_type)] += 1.0 / len(metapath)
+        self.relations = self.relations or [("item", "none", "item")]
+        self.member: Tensor
+        self.register_buffer("member", member, persistent=False)
+
+    def _start(self) -> None:
+        """Begin as a recency-weighted sum of path weights, everything else small but not 0."""
+        with torch.no_grad():
+            self.base[0] = 1.0
+            self.base[3] = -math.log(2) / HALF_LIFE
+            self.base[FEATURES] = math.log(SCALE)
+            # softplus gives 1.
+            self.strength.bias.fill_(math.log(math.e - 1))
+            small = (self.feature, self.taste, self.query, self.key, self.strength, self.out)
+            for layer in small:
+                layer.weight.mul_(0.1)
+
+    def forward(self, data: HeteroData, paths: PathBatch) -> PathScores:
+        """Score the paths of a batch of prompts; see :meth:`PathScorer.forward`."""
+        if not len(paths):
+            nothing = paths.prior.new_zeros(paths.prior.shape)
+            return PathScores(paths.weight.new_zeros(0), nothing)
+        profile, source_degree, target_degree = self._graph(data)
+        items = torch.tanh(self.item(profile))
+        deviation, known = rating_deviation(paths)
+        user = self._drop(self._encode_user(items, paths, deviation))
+        kind = self.member @ self.relation
+        x = torch.stack(
+            [
+                paths.weight.clamp(min=1e-9).log(),
+                source_degree[paths.metapath, paths.nodes[:, 0]],
+                target_degree[paths.metapath, paths.candidate_items[paths.sample, paths.candidate]],
+                *_recency(paths),
+                deviation[paths.sample, paths.history],
+                known[paths.sample, paths.history].to(deviation),
+            ],
+            dim=1,
+        )
+        theta = self.base + self.feature(kind)
+        bias = self.taste(user) @ kind.T
+        energy = (theta[paths.metapath, :FEATURES] * x).sum(1)
+        energy = energy + theta[paths.metapath, FEATURES] + bias[paths.sample, paths.metapath]
+        candidate = self._drop(items[paths.candidate_items.clamp(min=0)])
+        share = self._metapath_attention(user, candidate, kind)
+        slot = paths.slot
+        salience = energy + share.log().view(-1, len(self.metapaths))[slot, paths.metapath]
+        count = self._soft_count(energy, slot * len(self.metapaths) + paths.metapath, share)
+        score = (share * count).sum(2) + self._pooled(salience, x, kind, user, candidate, paths)
+        return PathScores(salience, score)
+
+    def _drop(self, encoding: Tensor) -> Tensor:
+        return F.dropout(encoding, self.dropout, self.training)
+
+    def _encode_user(self, items: Tensor, paths: PathBatch, deviation: Tensor) -> Tensor:
+        """A pooling of the history, recent items first, ``[B, dim]``; 0 for an empty history."""
+        filled = paths.history_items >= 0
+        age = paths.history_age.clamp(min=0)
+        weight = (-self.recency * age).exp() * filled
+        weight = weight / weight.sum(1, keepdim=True).clamp(min=1e-9)
+        seen = items[paths.history_items.clamp(min=0)] + deviation[..., None] * self.rating
+        return torch.tanh(self.user((weight[..., None] * seen).sum(1)))
+
+    def _metapath_attention(self, user: Tensor, candidate: Tensor, kind: Tensor) -> Tensor:
+        """Weight of each meta-path for a user and a candidate, ``[B, C, M]``, 1 on average."""
+        both = torch.cat([user[:, None].expand_as(candidate), candidate], 2)
+        logits = self.query(both) @ self.key(kind).T / math.sqrt(self.dim)
+        strength = F.softplus(self.strength(kind)).squeeze(1)
+        return len(self.metapaths) * logits.softmax(2) * strength.clamp(min=1e-9)
+
+    def _soft_count(self, energy: Tensor, cell: Tensor, share: Tensor) -> Tensor:
+        """``log(1 + sum exp)`` of the instances of each (prompt, candidate, meta-path)."""
+        total = pooled(energy.clamp(max=30.0).exp(), cell, share.numel())
+        return total.log1p().view_as(share)
+
+    def _pooled(
+        self,
+        salience: Tensor,
+        x: Tensor,
+        kind: Tensor,
+        user: Tensor,
+        candidate: Tensor,
+        paths: PathBatch,
+    ) -> Tensor:
+        """What the most salient instances of a candidate add, ``[B, C]``; 0 without an instance."""
+        slot, size = paths.slot, paths.candidate_items.numel()
+        attention = softmax(salience, slot, num_nodes=size)
+        value = self.value(x) + kind[paths.metapath]
+        evidence = pooled(attention[:, None] * value, slot, size).view_as(candidate)
+        any_path = pooled(torch.ones_like(salience), slot, size).view_as(candidate[..., 0]) > 0
+        context = torch.cat([evidence, user[:, None].expand_as(candidate), candidate], 2)
+        return self.out(torch.tanh(self.mix(context))).squeeze(2) * any_path
+
+
+def _recency(paths: PathBatch) -> tuple[Tensor, Tensor]:
+    age = paths.history_age[paths.sample, paths.history].clamp(min=0).to(paths.weight)
+    return age, age.log1p()
+
+
+def _graph_features(
+    data: HeteroData, outgoing: list[EdgeType], metapaths: list[tuple[EdgeType, ...]]
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Of items: the profile ``[I, E]`` and the degrees at either end of a meta-path ``[M, I]``."""
+    profile = _standard(log_degrees(data, outgoing, 0)).T
+    source = _standard(log_degrees(data, [m[0] for m in metapaths], 0))
+    target = _standard(log_degrees(data, [m[-1] for m in metapaths], 1))
+    return profile.contiguous(), source, target
+
+
+def _standard(rows: Tensor) -> Tensor:
+    """Mean 0 and deviation 1 over the items, a row an edge type."""
+    centred = rows - rows.mean(1, keepdim=True)
+    spread = centred.square().mean(1, keepdim=True).sqrt()
+    return centred / spread.clamp(min=1e-3)
