@@ -114,7 +114,8 @@ class GraphRetriever(Retriever):
             left = counts.copy()
             left[seen] = 0.0
             total = left.sum(1, keepdims=True)
-            yield name, counts / np.where(total > 0, total, np.float32(1))
+            scale = np.divide(1.0, total, out=np.zeros_like(total), where=total > 0)
+            yield name, counts * scale
 
     def score(self, histories: list[NDArray[np.int64]]) -> NDArray[np.float32]:
         """Log of the mixture; for an empty history that of popularity."""

@@ -20,8 +20,32 @@ from lkgrag.retrieval.scan import linear_scan
 RADIUS = (0.8, 0.99)
 #: Complex states a unit of width, and hidden units of the feed-forward network a unit of width.
 STATES, EXPANSION = 2, 4
+#: Standard deviation of random embeddings.
+NOISE = 0.02
 #: Names of the parameters of the recurrence; weight decay would change the memory's length.
 RECURRENCE = ("nu", "theta", "log_gamma")
+
+
+class Dropout(nn.Module):
+    """Dropout that draws one byte a value: torch's took a quarter of the training time on a CPU.
+
+    Args:
+        p: share that is set to 0, rounded to 1/256.
+    """
+
+    def __init__(self, p: float) -> None:
+        super().__init__()
+        self.p = p
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Drop in training, keeping the mean; the identity in evaluation."""
+        zeros = round(self.p * 256)
+        if not self.training or zeros == 0:
+            return x
+        draws = torch.empty(-(-x.numel() // 8), dtype=torch.int64, device=x.device)
+        draws.random_(-(2**63), None)
+        keep = (draws.view(torch.uint8)[: x.numel()] >= zeros).view(x.shape)
+        return x * keep * (256.0 / (256 - zeros))
 
 
 class LRULayer(nn.Module):
@@ -45,7 +69,7 @@ class LRULayer(nn.Module):
         self.into = nn.Linear(width, 2 * states)
         self.out = nn.Linear(2 * states, width)
         self.norm = nn.LayerNorm(width)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
 
     def decay(self) -> Tensor:
         """The recurrence's diagonal, complex ``[N]``, inside the unit circle."""
@@ -67,7 +91,7 @@ class FeedForward(nn.Module):
         self.up = nn.Linear(width, EXPANSION * width)
         self.down = nn.Linear(EXPANSION * width, width)
         self.norm = nn.LayerNorm(width)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
 
     def forward(self, x: Tensor) -> Tensor:
         """Map ``[..., width]`` to the same shape."""
@@ -91,12 +115,12 @@ class LRURec(nn.Module):
         self.embedding = nn.Embedding(num_items + 1, width, padding_idx=num_items)
         self.bias = nn.Parameter(torch.zeros(num_items))
         self.norm = nn.LayerNorm(width)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
         self.layers = nn.ModuleList(
             nn.Sequential(LRULayer(width, dropout), FeedForward(width, dropout))
             for _ in range(blocks)
         )
-        nn.init.trunc_normal_(self.embedding.weight, std=0.02, a=-0.04, b=0.04)
+        nn.init.trunc_normal_(self.embedding.weight, std=NOISE, a=-2 * NOISE, b=2 * NOISE)
         with torch.no_grad():
             self.embedding.weight[num_items] = 0.0
 

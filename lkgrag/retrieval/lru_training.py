@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 import os
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
@@ -22,6 +23,7 @@ from lkgrag.retrieval.base import rows_per_block, training_sequences
 from lkgrag.retrieval.lru import LRURec
 from lkgrag.retrieval.lrurec import LRURecRetriever, pad
 from lkgrag.retrieval.ranking import Seen, histories_of, ndcg, pessimistic_ranks
+from lkgrag.retrieval.spectral import spectral_embeddings
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -38,8 +40,8 @@ CUTOFF = 10
 CLIP = 5.0
 #: Windows are sorted by length within so many batches, so that little is padded.
 POOL = 8
-#: Labels whose logits over all items are held at once.
-LABEL_CELLS = 40_000_000
+#: Learning rate at the first step and at the end, as shares of the largest.
+START, FLOOR = 0.02, 0.05
 
 
 @dataclass
@@ -121,7 +123,11 @@ class _Run:
         self.sequences, self.config, self.seed, self.device = sequences, config, seed, device
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(_mixed(seed, 0))
-            self.model = LRURec(num_items, config.hidden, config.blocks, config.dropout).to(device)
+            self.model = LRURec(num_items, config.hidden, config.blocks, config.dropout)
+        start = spectral_embeddings(sequences, num_items, config.hidden)
+        with torch.no_grad():
+            self.model.embedding.weight[:num_items] += torch.from_numpy(start)
+        self.model.to(device)
         groups = self.model.parameter_groups(config.weight_decay)
         self.optimizer = torch.optim.AdamW(groups, lr=config.lr)
         self.best = _copy(self.model)
@@ -136,7 +142,11 @@ class _Run:
         cuda = [self.device] if self.device.type == "cuda" else []
         with torch.random.fork_rng(devices=cuda):
             torch.manual_seed(_mixed(self.seed, epoch))
-            for batch in batches(self.sequences, self.config, rng):
+            composed = list(batches(self.sequences, self.config, rng))
+            for number, batch in enumerate(composed):
+                done = epoch - 1 + number / len(composed)
+                for group in self.optimizer.param_groups:
+                    group["lr"] = learning_rate(self.config, done)
                 loss, count = self._step(batch)
                 total += loss * count
                 labels += count
@@ -193,7 +203,16 @@ class _Run:
 
     def _identity(self) -> str:
         """What a checkpoint must agree with."""
-        names = ("hidden", "blocks", "dropout", "max_len", "lr", "weight_decay", "batch_size")
+        names = (
+            "hidden",
+            "blocks",
+            "dropout",
+            "max_len",
+            "lr",
+            "weight_decay",
+            "batch_size",
+            "epochs",
+        )
         options = {n: getattr(self.config, n) for n in names}
         size = [len(self.sequences), sum(map(len, self.sequences)), self.model.num_items]
         return json.dumps({"seed": self.seed, "size": size, **options}, sort_keys=True)
@@ -248,6 +267,17 @@ def _copy(model: LRURec) -> dict[str, Tensor]:
 def _mixed(seed: int, epoch: int) -> int:
     """A seed for torch from (seed, epoch)."""
     return int(np.random.default_rng([seed, epoch, 0x7C]).integers(2**62))
+
+
+def learning_rate(config: RetrievalConfig, done: float) -> float:
+    """Linear warm-up over the first epoch, then a half cosine that ends with ``retrieval.epochs``.
+
+    Args:
+        config: ``lr`` and ``epochs``.
+        done: epochs done, with the finished share of the current one.
+    """
+    left = 0.5 * (1.0 + math.cos(math.pi * min(1.0, done / config.epochs)))
+    return config.lr * min(1.0, START + done) * (FLOOR + (1.0 - FLOOR) * left)
 
 
 def batches(
