@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from lkgrag.data import Queries
     from lkgrag.paths import PathFinder
     from lkgrag.retrieval import StageOne
+    from lkgrag.scorer import Pretraining
     from lkgrag.stages import Loaded
 
 log = logging.getLogger(__name__)
@@ -94,14 +95,19 @@ class Stages:
             f"{len(one.examples):,} hold their target"
         )
 
-    def scorer(self, finder: PathFinder, examples: Queries, history: dict[str, Any]) -> None:
+    def scorer(self, finder: PathFinder, examples: Queries, found: Pretraining) -> None:
         """Paths a prompt and the scorer's training alone."""
         self.say(f"{len(finder.metapaths)} meta-paths")
         if len(examples):
             sample = finder(examples[np.arange(min(64, len(examples)))])
             self.say(f"{len(sample) / sample.num_prompts:.0f} path instances a prompt")
-        if history.get("summary"):
-            self.say(str(history["summary"]))
+        if found.curve:
+            row = found.curve[found.best_epoch]
+            self.say(
+                f"scorer trained alone: epoch {found.best_epoch} of {len(found.curve) - 1}; on held-out "
+                f"users cross-entropy {row['held']:.3f} with the prior, {row['held_prior']:.3f} prior "
+                f"alone, {row['held_scorer']:.3f} scorer alone"
+            )
 
     def training(self, curve: list[dict[str, float]], examples: int, prompts: int) -> None:
         """First and last losses."""

@@ -156,9 +156,9 @@ def judge(
                 update,
             )
     seconds = time.perf_counter() - start
-    learned = (ranker.fusion.a.item(), ranker.fusion.b.item())
+    learned = ranker.learned
     q, p = queries["val"], scored["val"]
-    per_list = np.tile(learned, (len(q), 1))
+    per_list = np.tile((ranker.fusion.a.item(), ranker.fusion.b.item()), (len(q), 1))
     if refit:
         per_list = cross_fit_weights(p.terms, p.mask, q.target, q.user, learned, seed=config.seed)
         ranker.fusion.set(*fit_weights(p.terms, p.mask, q.target, learned))

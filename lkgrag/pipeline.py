@@ -12,7 +12,7 @@ import numpy as np
 
 from lkgrag import display
 from lkgrag.cache import StageCache
-from lkgrag.catalogue import Catalogue, read_parquet
+from lkgrag.catalogue import Catalogue
 from lkgrag.io import atomic, read_json, write_json
 from lkgrag.options import digest, to_dict
 from lkgrag.progress import bar
@@ -39,8 +39,6 @@ EXPLANATIONS, RANKS, KG, CURVE = "explanations.json", "ranks.parquet", "kg", "cu
 
 def train(config: Config) -> None:
     """Carry out a run, or print the table of a finished one."""
-    import contextlib
-
     threads = prepare_process(config)
     from accelerate import Accelerator
 
@@ -50,8 +48,7 @@ def train(config: Config) -> None:
         step_scheduler_with_optimizer=False,
     )
     main = accelerator.is_main_process
-    with contextlib.ExitStack() as stack:
-        folder = stack.enter_context(open_run(config, main))
+    with open_run(config, main) as folder:
         done = finished(folder)
         if done is None:
             done = _carry_out(config, folder, accelerator, threads)
@@ -91,6 +88,7 @@ def _carry_out(
     show.start("ranker: language model, LoRA, fusion")
     ranker = build_ranker(config, data, scorer, fit_finder, examples, history, device)
     curve = _fit(config, folder, accelerator, ranker, fit_data, fit_finder, examples, loaded, show)
+    ranker.learned = (ranker.fusion.a.item(), ranker.fusion.b.item())
     show.start("evaluation")
     from lkgrag.judge import judge
 
@@ -306,12 +304,9 @@ def evaluate_run(folder: Path, config: Config, users: list[str] | None, out: str
         one.test,
         None,
         users=chosen,
-        refit=False,
+        refit=chosen is None,
     )
     metrics = judged.metrics(config.evaluation.ks)
     display.table(metrics, judged.differences(config.evaluation.bootstrap, config.seed))
     if out is not None:
         write_json(Path(out), metrics)
-
-
-__all__ = ["evaluate_run", "explain_events", "read_parquet", "serving_context", "train"]

@@ -6,7 +6,10 @@ paths that the scorer found most salient for this user stand in the prompt as wo
 
 from __future__ import annotations
 
+import os
+from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 import torch
@@ -21,6 +24,8 @@ if TYPE_CHECKING:
     from lkgrag.llm import LMScorer
     from lkgrag.paths import PathBatch
     from lkgrag.prompt import Prompter, TokenBatch
+    from lkgrag.recommendation import Recommendation
+    from lkgrag.serving import Context
 
 
 @dataclass
@@ -84,6 +89,10 @@ class Ranker(nn.Module):
         self.scorer = scorer
         self.prompter = prompter
         self.fusion = fusion or Fusion()
+        #: The weights (a, b) that training left, before their refit on validation.
+        self.learned = (self.fusion.a.item(), self.fusion.b.item())
+        #: Graph, retriever and catalogue; needed to serve, not to train.
+        self.context: Context | None = None
 
     def forward(self, batch: RankerBatch) -> RankerOutput:
         """Score the candidates of ``B`` prompts.
@@ -119,3 +128,79 @@ class Ranker(nn.Module):
             batch.paths.to("cpu"), salience.detach().cpu(), batch.order.cpu(), batch.generator
         )
         return tokens.to(device)
+
+    def save_pretrained(self, folder: str | os.PathLike[str]) -> None:
+        """Write the ranker and all that it needs to serve anyone, but the base language model.
+
+        Raises:
+            LkgragError: the folder cannot be written.
+        """
+        from lkgrag.persistence import save
+
+        save(self, Path(folder))
+
+    @classmethod
+    def from_pretrained(
+        cls, folder: str | os.PathLike[str], device: torch.device | str | None = None
+    ) -> Ranker:
+        """Read what :meth:`save_pretrained` wrote.
+
+        Args:
+            folder: the ``ranker`` folder of a run.
+            device: a GPU if there is one by default.
+
+        Raises:
+            LkgragError: not a saved ranker, of a newer format, or a file is broken.
+        """
+        from lkgrag.persistence import load
+
+        return load(Path(folder), device)
+
+    def recommend(
+        self,
+        history: Sequence[object],
+        candidates: Sequence[object] | None = None,
+        k: int = 10,
+        explain: bool = True,
+        ratings: Sequence[float] | None = None,
+    ) -> Recommendation:
+        """Rank items for anyone, known or not.
+
+        Args:
+            history: items by id or exact title, oldest first; may be empty.
+            candidates: rank these; what the retriever proposes by default.
+            k: items to return.
+            explain: word the paths.
+            ratings: of the history items, where there are some.
+
+        Raises:
+            DataError: an item is unknown (the nearest ones are named), or the ratings do not fit.
+            ConfigError: ``k`` is larger than the catalogue.
+        """
+        from lkgrag.serving import rank, request_for
+
+        return rank(self, [request_for(self, history, candidates, ratings)], k, explain)[0]
+
+    def recommend_users(
+        self,
+        users: Sequence[str],
+        candidates: Sequence[object] | None = None,
+        k: int = 10,
+        explain: bool = True,
+    ) -> list[Recommendation]:
+        """Rank items for users of the data, by id, from all that they have chosen.
+
+        Raises:
+            DataError: a user or an item is unknown; the nearest ones are named.
+            ConfigError: ``k`` is larger than the catalogue.
+        """
+        from lkgrag.serving import rank, request_of_user
+
+        requests = [request_of_user(self, str(user), candidates) for user in users]
+        return rank(self, requests, k, explain)
+
+    def users(self) -> list[str]:
+        """Ids of the users of the data."""
+        from lkgrag.serving import context_of
+
+        return list(context_of(self).users)

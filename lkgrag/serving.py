@@ -16,7 +16,7 @@ from lkgrag.recommendation import PathExplanation, RankedItem, Recommendation
 from lkgrag.training.batches import candidate_order
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from numpy.typing import NDArray
     from torch import Tensor
@@ -83,6 +83,47 @@ class Request:
     candidates: NDArray[np.int64] | None = None
     user: str | None = None
     target: int | None = None
+
+
+def request_for(
+    ranker: Ranker,
+    history: Sequence[object],
+    candidates: Sequence[object] | None,
+    ratings: Sequence[float] | None,
+) -> Request:
+    """A request from ids or titles.
+
+    Raises:
+        DataError: an item is unknown, there are no candidates, or not one rating an item.
+    """
+    catalogue = context_of(ranker).catalogue
+    items = catalogue.index(history, "history")
+    if ratings is not None and len(ratings) != len(items):
+        raise DataError(f"ratings: {len(ratings)} ratings for {len(items)} history items")
+    rating = np.full(len(items), np.nan) if ratings is None else np.asarray(ratings, float)
+    return Request(items, rating.astype(np.float32), _candidates(ranker, candidates))
+
+
+def request_of_user(
+    ranker: Ranker, user: str, candidates: Sequence[object] | None = None
+) -> Request:
+    """A request for a user of the data.
+
+    Raises:
+        DataError: the user or a candidate is unknown.
+    """
+    items, rating = context_of(ranker).history_of(user)
+    return Request(items, rating, _candidates(ranker, candidates), user)
+
+
+def _candidates(ranker: Ranker, items: Sequence[object] | None) -> NDArray[np.int64] | None:
+    if items is None:
+        return None
+    if not len(items):
+        raise DataError("candidates: the list is empty; leave it out for the retriever's proposals")
+    index = context_of(ranker).catalogue.index(items, "candidates")
+    # A candidate named twice is one candidate.
+    return np.asarray(list(dict.fromkeys(index.tolist())), np.int64)
 
 
 def rank(ranker: Ranker, requests: list[Request], k: int, explain: bool) -> list[Recommendation]:
@@ -206,7 +247,7 @@ class _Batch:
         """
         salience: Tensor = self.output.salience.float().cpu()
         paths = self.paths
-        keep = self.output.words.worded_paths() if self.output.words is not None else None
+        keep = self.output.words.bundle_path if self.output.words is not None else None
         rows, slots = paths.sample.tolist(), paths.candidate.tolist()
         bundles: dict[tuple[int, int, int], int] = {}
         for index in range(len(paths)) if keep is None else keep.tolist():

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 #: best or near it for ranking all items on the validation parts of ml-100k, ml-latest-small and
 #: Amazon Beauty: order is sparse and needs more of it than company.
 FOLLOW_SHRINKAGE, CO_RATED_SHRINKAGE = 1.0, 0.25
+#: Items whose partners are counted at a time; at most 256, which the sort key has room for.
+BLOCK = 256
 
 
 @dataclass(frozen=True)
@@ -150,15 +152,14 @@ def co_rated(training: Training, num_items: int, config: KGConfig) -> Edges:
     user, item = pairs // num_items, pairs % num_items
     shape = (int(user.max(initial=-1)) + 1, num_items)
     matrix = sparse.csr_matrix((np.ones(len(pairs), np.float32), (user, item)), shape=shape)
-    product = (matrix.T @ matrix).tocoo()
     need = max(1, config.behaviour_min)
-    keep = (product.row < product.col) & (product.data >= need)
-    low, high = product.row[keep].astype(np.int64), product.col[keep].astype(np.int64)
-    count = product.data[keep].astype(np.int64)
     degree = item_degree(training, num_items)
+    kept = [
+        _strongest(matrix, rows, degree, need, config.co_rated_top)
+        for rows in np.array_split(np.arange(num_items), -(-num_items // BLOCK))
+    ]
+    low, high, count = np.unique(np.concatenate(kept, 1), axis=1)
     weight = normalised(count, degree, np.stack([low, high]), CO_RATED_SHRINKAGE)
-    chosen = _strongest(low, high, weight, num_items, config.co_rated_top)
-    low, high, count, weight = low[chosen], high[chosen], count[chosen], weight[chosen]
     time = np.full(len(low), np.nan)
     if config.temporal:
         time = _pair_times(training, low, high, num_items, need)
@@ -169,19 +170,37 @@ def co_rated(training: Training, num_items: int, config: KGConfig) -> Edges:
 
 
 def _strongest(
-    low: NDArray[np.int64],
-    high: NDArray[np.int64],
-    weight: NDArray[np.float32],
-    num_items: int,
+    matrix: sparse.csr_matrix,
+    rows: NDArray[np.int64],
+    degree: NDArray[np.int64],
+    need: int,
     top: int,
 ) -> NDArray[np.int64]:
-    """Indices of the pairs that are among the ``top`` of either end (ties: smaller partner)."""
-    pair = np.concatenate([np.arange(len(low))] * 2)
-    owner, partner = np.concatenate([low, high]), np.concatenate([high, low])
-    order = np.lexsort((partner, -np.concatenate([weight, weight]), owner))
-    count = np.bincount(owner, minlength=num_items)
-    rank = np.arange(len(order)) - np.repeat(np.cumsum(count) - count, count)
-    return np.unique(pair[order][rank < top])
+    """The ``top`` strongest partners of some items (ties: the smaller partner).
+
+    Args:
+        matrix: ``[num_users, num_items]``, 1 where they met.
+        rows: int64 ``[R]``, the items.
+        degree: int64 ``[num_items]``.
+        need: least number of common users.
+        top: most partners an item.
+
+    Returns:
+        int64 ``[3, K]``: smaller item, larger item, common users.
+    """
+    product = (matrix[:, rows].T @ matrix).tocoo()
+    keep = (product.data >= need) & (rows[product.row] != product.col)
+    row, partner = product.row[keep].astype(np.int64), product.col[keep].astype(np.int64)
+    item, count = rows[row], product.data[keep].astype(np.int64)
+    weight = normalised(count, degree, np.stack([item, partner]), CO_RATED_SHRINKAGE)
+    # One key to sort by: row, falling weight (the bits of a positive float rise with it), partner.
+    key = (row << 55) | ((0x3FFFFFFF - weight.view(np.int32).astype(np.int64)) << 25) | partner
+    order = np.argsort(key)
+    size = np.bincount(row, minlength=len(rows))
+    rank = np.arange(len(row)) - np.repeat(np.cumsum(size) - size, size)
+    chosen = order[rank < top]
+    item, partner, count = item[chosen], partner[chosen], count[chosen]
+    return np.stack([np.minimum(item, partner), np.maximum(item, partner), count])
 
 
 def _pair_times(

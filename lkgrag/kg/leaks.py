@@ -44,12 +44,12 @@ def find_leaks(
         pairs = store.edge_index.T.tolist()
         if edge_type[1] != base:
             pairs = [[b, a] for a, b in pairs]
-        allowed = _allowed(base, sequences, window)
         held = np.ones(len(pairs)) if base == RATED.name else store["count"].numpy()
         if base == RATED.name:
             # An interaction that occurs once may be an edge once.
             seen = Counter((a, b) for a, b in pairs)
             pairs, held = [list(p) for p in seen], np.array(list(seen.values()))
+        allowed = _allowed(base, sequences, pairs, window)
         over = [k for k, (a, b) in enumerate(pairs) if held[k] > allowed.get((a, b), 0)]
         if over:
             a, b = pairs[over[0]]
@@ -74,22 +74,24 @@ def check_no_leak(
 
 
 def _allowed(
-    relation: str, sequences: list[list[int]], window: int | None
-) -> Counter[tuple[int, int]]:
+    relation: str, sequences: list[list[int]], pairs: list[list[int]], window: int | None
+) -> dict[tuple[int, int], int]:
     """How often training gives each pair: interactions of (user, item), or users of (item, item)."""
     out: Counter[tuple[int, int]] = Counter()
+    if relation == CO_RATED.name:
+        users: dict[int, set[int]] = {}
+        for user, sequence in enumerate(sequences):
+            for item in sequence:
+                users.setdefault(item, set()).add(user)
+        nobody: set[int] = set()
+        return {(a, b): len(users.get(a, nobody) & users.get(b, nobody)) for a, b in pairs}
     for user, sequence in enumerate(sequences):
         if relation == RATED.name:
             out.update((user, item) for item in sequence)
-        elif relation == FOLLOWED_BY.name:
-            last = None if window is None else window + 1
-            pairs = {
-                (a, b)
-                for place, a in enumerate(sequence)
-                for b in sequence[place + 1 : None if last is None else place + last]
-            }
-            out.update(pairs)
-        else:
-            items = set(sequence)
-            out.update((a, b) for a in items for b in items)
+            continue
+        for_user: set[tuple[int, int]] = set()
+        for place, item in enumerate(sequence):
+            end = None if window is None else place + 1 + window
+            for_user.update((item, later) for later in sequence[place + 1 : end])
+        out.update(for_user)
     return out

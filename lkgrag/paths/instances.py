@@ -19,6 +19,7 @@ Users are never inner nodes, so no path can hold the edge between the prompt's u
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -41,8 +42,10 @@ if TYPE_CHECKING:
 
 #: Prompts worked on at a time; blocks of this size stay in the processor's cache.
 BLOCK = 32
-#: Likewise where meta-paths of three edges or more are asked for.
-LONG_BLOCK = 4
+#: Most partial paths of one meta-path that a block may have at its longest, unless one prompt has more.
+PARTIAL = 200_000
+#: Instances of different meta-paths that are gathered before they are cut to the cap.
+GATHER = 500_000
 
 
 class PathFinder:
@@ -70,9 +73,9 @@ class PathFinder:
         # Edges between items have weights and times; the short way knows neither in two steps.
         short = [m for m, p in enumerate(self.metapaths) if len(p) <= 2 and _plain(p, adjacency)]
         self._short = ShortPaths(self.metapaths, adjacency, short, self.num_items)
-        self._long = [
-            LongPaths(m, p, adjacency) for m, p in enumerate(self.metapaths) if m not in set(short)
-        ]
+        rest = [m for m in range(len(self.metapaths)) if m not in set(short)]
+        backward = {e: a.reversed() for e, a in adjacency.items()} if rest else {}
+        self._long = [LongPaths(m, self.metapaths[m], adjacency, backward) for m in rest]
         self._width = max((len(m) + 1 for m in self.metapaths), default=0)
 
     def __call__(self, queries: Queries) -> PathBatch:
@@ -92,14 +95,25 @@ class PathFinder:
             if items.max(initial=-1) >= self.num_items or items.min(initial=-1) < -1:
                 raise ValueError(f"{name} must lie in [-1, {self.num_items})")
         per_prompt = history.shape[1] * candidates.shape[1]
-        step = LONG_BLOCK if self._long else BLOCK
         blocks = []
         if self.metapaths and per_prompt:
-            for start in range(0, len(queries), step):
-                part = slice(start, start + step)
+            bounds = self._bounds(history, candidates)
+            for start, end in pairwise(bounds):
+                part = slice(start, end)
                 found = self._block(history[part], candidates[part], queries.time[part])
                 blocks.append((start * per_prompt, found))
         return self._batch(queries, blocks)
+
+    def _bounds(self, history: NDArray[np.int64], candidates: NDArray[np.int64]) -> list[int]:
+        """Where blocks of prompts begin and end, by their number and what they cost."""
+        group = np.arange(len(history)) // BLOCK
+        if self._long:
+            cost = np.append(np.max([finder.cost for finder in self._long], axis=0), 0)
+            # Index -1, the padding, costs nothing.
+            total = np.cumsum(cost[history].sum(1) + cost[candidates].sum(1))
+            group = group * (int(total[-1]) // PARTIAL + 1 if len(total) else 1) + total // PARTIAL
+        starts = np.flatnonzero(np.diff(group, prepend=-1))
+        return [*starts.tolist(), len(history)]
 
     def _block(
         self, history: NDArray[np.int64], candidates: NDArray[np.int64], time: NDArray[np.float64]
@@ -119,6 +133,8 @@ class PathFinder:
                 shorter = (parts[0].nodes >= 0).sum(1) < length
                 full = np.bincount(parts[0].pair[shorter], minlength=pairs) >= most
             parts += finder(history, candidates, time, most, full, self._width)
+            if sum(len(p.pair) for p in parts) > GATHER:
+                parts = [best(concatenate(parts), most)]
         return in_order(best(concatenate(parts), most))
 
     def _batch(self, queries: Queries, blocks: list[tuple[int, Found]]) -> PathBatch:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from lkgrag.paths.batch import MetaPath
 
 #: Most joined instances held at a time; a larger join is cut into parts.
-BUDGET = 2_000_000
+BUDGET = 500_000
 
 
 @dataclass(frozen=True)
@@ -50,17 +50,24 @@ class LongPaths:
         index: of the meta-path.
         metapath: its edge types.
         adjacency: of each edge type.
+        backward: the same, reversed.
     """
 
     def __init__(
-        self, index: int, metapath: MetaPath, adjacency: dict[EdgeType, Adjacency]
+        self,
+        index: int,
+        metapath: MetaPath,
+        adjacency: dict[EdgeType, Adjacency],
+        backward: dict[EdgeType, Adjacency],
     ) -> None:
         self.index = index
         self.types = [metapath[0][0], *(e[2] for e in metapath)]
         self.split = len(metapath) // 2
         lists = [adjacency[e] for e in metapath]
         self._outward = lists[: len(metapath) - self.split]
-        self._inward = [a.reversed() for a in reversed(lists[len(metapath) - self.split :])]
+        self._inward = [backward[e] for e in reversed(metapath[len(metapath) - self.split :])]
+        #: Rows that the walk from each item has at its longest, int64 ``[num_items]``.
+        self.cost = np.maximum(_walks(self._outward), _walks(self._inward))
         # Degree of the inner node at place i: edges that enter it; only values have a rarity.
         self._degree = [None, *(a.degree for a in lists[:-1]), None]
 
@@ -178,6 +185,15 @@ class LongPaths:
             padded,
             (left.weight * right.weight)[rows],
         )
+
+
+def _walks(lists: list[Adjacency]) -> NDArray[np.int64]:
+    """Number of walks from each source through a chain of adjacency lists."""
+    walks = np.ones(len(lists[-1].degree), np.int64)
+    for edges in reversed(lists):
+        sums = np.concatenate([[0], np.cumsum(walks[edges.target])])
+        walks = sums[edges.indptr[1:]] - sums[edges.indptr[:-1]]
+    return walks
 
 
 def _new(nodes: NDArray[np.int64], types: list[str]) -> NDArray[np.bool_]:

@@ -79,7 +79,7 @@ def pretrain(
     scorer.eval()
     if not parameters or config.pretrain_epochs < 1 or paths.num_prompts < 2:
         return Pretraining()
-    slots = torch.as_tensor(target, device=paths.sample.device)
+    slots = torch.as_tensor(np.asarray(target, np.int64), device=paths.sample.device)
     if int(slots.min()) < 0:
         raise ValueError("every training list must hold its target")
     device = paths.sample.device

@@ -1,0 +1,134 @@
+"""Scorer and ranker of a run: built, and the scorer trained alone first."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch
+
+from lkgrag.fusion import Fusion
+from lkgrag.io import read_json, read_safetensors, write_json, write_safetensors
+from lkgrag.options import to_dict
+from lkgrag.progress import bar
+from lkgrag.ranker import Ranker
+from lkgrag.scorer import PathScorer, Pretraining, build_scorer, pretrain
+from lkgrag.stages import queries_for, retrieval_key
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from torch_geometric.data import HeteroData
+
+    from lkgrag.cache import StageCache
+    from lkgrag.config import Config
+    from lkgrag.data import Queries
+    from lkgrag.paths import PathBatch, PathFinder
+    from lkgrag.retrieval import StageOne
+    from lkgrag.stages import Loaded
+
+#: Queries whose paths are found at once where all are gone through.
+CHUNK = 64
+#: The word for `llm.name` that leaves the language model out.
+NO_LLM = "none"
+
+
+def training_queries(config: Config, loaded: Loaded, one: StageOne) -> Queries:
+    """Stage two's examples: cross-fitted lists that hold their target."""
+    return queries_for(config, loaded, one.examples[one.examples.retrieved])
+
+
+def chunks(finder: PathFinder, queries: Queries) -> Iterator[PathBatch]:
+    """Paths of many queries, a part at a time."""
+    for start in range(0, len(queries), CHUNK):
+        yield finder(queries[slice(start, start + CHUNK)])
+
+
+def new_scorer(config: Config, data: HeteroData, finder: PathFinder) -> PathScorer:
+    """A fresh scorer whose initial weights follow from the run's seed."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(config.seed)
+        return build_scorer(config.scorer, data, finder.metapaths)
+
+
+def stage_scorer(
+    cache: StageCache,
+    config: Config,
+    loaded: Loaded,
+    data: HeteroData,
+    finder: PathFinder,
+    examples: Queries,
+) -> tuple[PathScorer, Pretraining]:
+    """The scorer, trained alone on the examples.
+
+    Args:
+        cache: of stages.
+        config: of the run.
+        loaded: its data.
+        data: the cross-fitted graph.
+        finder: its paths.
+        examples: stage two's.
+    """
+
+    def build(folder: Path) -> None:
+        scorer = new_scorer(config, data, finder)
+        found = Pretraining()
+        if len(examples):
+            with bar("train the scorer") as update:
+                found = pretrain(
+                    scorer,
+                    data,
+                    finder(examples),
+                    examples.target,
+                    config.scorer,
+                    config.seed,
+                    update,
+                )
+        write_safetensors(folder / "scorer.safetensors", scorer.state_dict())
+        write_json(folder / "pretraining.json", asdict(found))
+
+    def load(folder: Path) -> tuple[PathScorer, Pretraining]:
+        scorer = new_scorer(config, data, finder)
+        scorer.load_state_dict(read_safetensors(folder / "scorer.safetensors"))
+        return scorer, Pretraining(**read_json(folder / "pretraining.json"))
+
+    depends = {
+        **retrieval_key(config, loaded),
+        "paths": to_dict(config.paths),
+        "scorer": to_dict(config.scorer),
+    }
+    return cache.stage("scorer", depends, build, load)
+
+
+def build_ranker(
+    config: Config,
+    data: HeteroData,
+    scorer: PathScorer,
+    finder: PathFinder,
+    examples: Queries,
+    pretraining: Pretraining,
+    device: torch.device,
+) -> Ranker:
+    """The ranker before its training: LM with fresh LoRA, trained scorer, fusion as learned so far.
+
+    Args:
+        config: of the run.
+        data: the graph, for titles and names.
+        scorer: trained alone.
+        finder: of the examples' paths, which set the grades of the wording.
+        examples: stage two's.
+        pretraining: what the scorer's training found.
+        device: to put it on.
+    """
+    fusion = Fusion(pretraining.a, pretraining.b)
+    if config.llm.name == NO_LLM:
+        return Ranker(None, scorer, None, fusion).to(device)
+    from lkgrag.llm import LMScorer, load_llm
+    from lkgrag.prompt import Prompter
+
+    model, tokenizer = load_llm(config.llm, device)
+    prompter = Prompter(tokenizer, data, config.prompt, config.llm.readout)
+    prompter.fit(chunks(finder, examples))
+    lm = LMScorer(model, config.llm, config.seed)
+    return Ranker(lm, scorer.to(device), prompter, fusion.to(device))

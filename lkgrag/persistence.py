@@ -1,0 +1,177 @@
+"""A saved ranker: one folder of safetensors, Parquet and JSON that serves anyone, nothing pickled."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from lkgrag import __version__
+from lkgrag.catalogue import Catalogue, read_parquet
+from lkgrag.errors import RunError
+from lkgrag.io import (
+    atomic,
+    read_json,
+    read_safetensors,
+    write_json,
+    write_safetensors,
+)
+
+if TYPE_CHECKING:
+    import torch
+    from numpy.typing import NDArray
+
+    from lkgrag.ranker import Ranker
+
+FORMAT = 1
+META, CONFIG, SCORER, TABLES = (
+    "ranker.json",
+    "config.yaml",
+    "scorer.safetensors",
+    "tables.safetensors",
+)
+ADAPTER, KG, RETRIEVER = "adapter", "kg", "retriever"
+CATALOGUE, USERS = "catalogue.parquet", "users.parquet"
+
+
+def save(ranker: Ranker, folder: Path) -> None:
+    """Write a ranker with its context; ``folder`` appears whole or not at all.
+
+    Raises:
+        ValueError: the ranker has no context.
+        LkgragError: the folder cannot be written.
+    """
+    from lkgrag.kg import save_kg
+    from lkgrag.options import to_yaml
+    from lkgrag.serving import context_of
+
+    context = context_of(ranker)
+    part = folder.with_name(f".{folder.name}.part")
+    if part.exists():
+        shutil.rmtree(part)
+    part.mkdir(parents=True)
+    write_safetensors(part / SCORER, ranker.scorer.state_dict())
+    if ranker.lm is not None and ranker.prompter is not None:
+        ranker.lm.save(part / ADAPTER)
+        write_safetensors(part / TABLES, ranker.prompter.tables())
+    save_kg(context.data, part / KG)
+    context.retriever.save(part / RETRIEVER)
+    context.catalogue.save(part / CATALOGUE)
+    _save_users(context.users, part / USERS)
+    (part / CONFIG).write_text(to_yaml(context.config), encoding="utf-8")
+    write_json(
+        part / META,
+        {
+            "format": FORMAT,
+            "lkgrag": __version__,
+            "llm": context.config.llm.name if ranker.lm is not None else None,
+            "fusion": {"a": ranker.fusion.a.item(), "b": ranker.fusion.b.item()},
+            "learned": list(ranker.learned),
+            "metapaths": [[list(edge) for edge in m] for m in context.finder.metapaths],
+        },
+    )
+    old = folder.with_name(f".{folder.name}.old")
+    if folder.exists():
+        os.replace(folder, old)
+    os.replace(part, folder)
+    if old.exists():
+        shutil.rmtree(old)
+
+
+def load(folder: Path, device: torch.device | str | None = None) -> Ranker:
+    """Read a ranker; its scores are bit-equal to those of the one that was saved.
+
+    Args:
+        folder: written by :func:`save`.
+        device: a GPU if there is one by default.
+
+    Raises:
+        RunError: not a saved ranker, or of a newer format.
+        LkgragError: a file is missing or broken.
+    """
+    import torch
+
+    from lkgrag.build import new_scorer
+    from lkgrag.fusion import Fusion
+    from lkgrag.kg import load_kg
+    from lkgrag.options import load_config
+    from lkgrag.paths import PathFinder
+    from lkgrag.ranker import Ranker
+    from lkgrag.retrieval import FusedRetriever
+    from lkgrag.serving import Context
+    from lkgrag.setup import device as best_device
+
+    meta = _meta(folder)
+    config = load_config({"config": str(folder / CONFIG)})
+    place = best_device() if device is None else torch.device(device)
+    data = load_kg(folder / KG)
+    finder = PathFinder(data, config.paths)
+    metapaths = [tuple(tuple(edge) for edge in m) for m in meta["metapaths"]]
+    if list(finder.metapaths) != metapaths:
+        raise RunError(f"{folder}: its graph and its meta-paths differ; train it again")
+    scorer = new_scorer(config, data, finder)
+    scorer.load_state_dict(read_safetensors(folder / SCORER))
+    fusion = Fusion(meta["fusion"]["a"], meta["fusion"]["b"])
+    lm = prompter = None
+    if meta["llm"] is not None:
+        from lkgrag.llm import LMScorer, load_llm
+        from lkgrag.prompt import Prompter
+
+        model, tokenizer = load_llm(config.llm, place)
+        lm = LMScorer(model, config.llm, config.seed)
+        lm.load(folder / ADAPTER)
+        prompter = Prompter(tokenizer, data, config.prompt, config.llm.readout)
+        prompter.load_tables(read_safetensors(folder / TABLES))
+    ranker = Ranker(lm, scorer.to(place), prompter, fusion.to(place))
+    ranker.learned = (float(meta["learned"][0]), float(meta["learned"][1]))
+    ranker.context = Context(
+        data=data,
+        finder=finder,
+        retriever=FusedRetriever.load(folder / RETRIEVER),
+        catalogue=Catalogue.load(folder / CATALOGUE),
+        config=config,
+        users=_load_users(folder / USERS),
+    )
+    return ranker.eval()
+
+
+def _meta(folder: Path) -> dict[str, Any]:
+    if not (folder / META).is_file():
+        raise RunError(f"{folder}: not a saved ranker (it has no {META})")
+    meta = read_json(folder / META)
+    if not isinstance(meta, dict) or not isinstance(meta.get("format"), int):
+        raise RunError(f"{folder / META}: not a ranker's description; train it again")
+    if meta["format"] > FORMAT:
+        raise RunError(
+            f"{folder}: saved by lkgrag {meta.get('lkgrag')} in the newer format {meta['format']}; "
+            f"this is {__version__}: upgrade with pip install -U lkgrag"
+        )
+    return meta
+
+
+def _save_users(
+    users: dict[str, tuple[NDArray[np.int64], NDArray[np.float32]]], path: Path
+) -> None:
+    table = pd.DataFrame(
+        {
+            "user": list(users),
+            "items": [items for items, _ in users.values()],
+            "ratings": [ratings for _, ratings in users.values()],
+        }
+    )
+    with atomic(path) as tmp:
+        table.to_parquet(tmp, index=False)
+
+
+def _load_users(path: Path) -> dict[str, tuple[NDArray[np.int64], NDArray[np.float32]]]:
+    table = read_parquet(path)
+    return {
+        user: (np.asarray(items, np.int64), np.asarray(ratings, np.float32))
+        for user, items, ratings in zip(
+            table["user"], table["items"], table["ratings"], strict=True
+        )
+    }
