@@ -113,7 +113,7 @@ def _edges(columns: list[NDArray], training: Training, num_items: int, config: K
     order = np.lexsort((time, key))
     key, time = key[order], time[order]
     pairs, start, count = np.unique(key, return_index=True, return_counts=True)
-    need = max(1, config.behaviour_min)
+    need = config.behaviour_min
     enough = count >= need
     pairs, start, count = pairs[enough], start[enough], count[enough]
     index = np.stack([pairs // num_items, pairs % num_items])
@@ -152,7 +152,7 @@ def co_rated(training: Training, num_items: int, config: KGConfig) -> Edges:
     user, item = pairs // num_items, pairs % num_items
     shape = (int(user.max(initial=-1)) + 1, num_items)
     matrix = sparse.csr_matrix((np.ones(len(pairs), np.float32), (user, item)), shape=shape)
-    need = max(1, config.behaviour_min)
+    need = config.behaviour_min
     degree = item_degree(training, num_items)
     kept = [
         _strongest(matrix, rows, degree, need, config.co_rated_top)

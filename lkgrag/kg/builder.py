@@ -55,8 +55,12 @@ def build_kg(
         could not be joined, ``data.temporal`` and ``data.follow_window`` are the settings.
 
     Raises:
-        ConfigError: a name in ``kg.relations`` or ``kg.exclude`` is no relation of the data.
+        ConfigError: a name in ``kg.relations`` or ``kg.exclude`` is no relation of the data, or a
+            number is out of range.
     """
+    for option in ("follow_window", "co_rated_top", "behaviour_min"):
+        if getattr(config, option) < 1:
+            raise ConfigError(f"kg.{option} must be at least 1, got {getattr(config, option)}")
     training = Training.of(interactions, train_end)
     links, merged, left_out = _links(interactions, config)
     names = {link.relation.name for link in links}

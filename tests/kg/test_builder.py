@@ -130,6 +130,12 @@ def test_unknown_relation_is_named():
         build(toy_interactions(), exclude=["has_gener"])
 
 
+@pytest.mark.parametrize("option", ["follow_window", "co_rated_top", "behaviour_min"])
+def test_numbers_out_of_range_are_refused(option):
+    with pytest.raises(ConfigError, match=rf"kg\.{option} must be at least 1, got 0"):
+        build_kg(toy_interactions(), np.full(8, 3), KGConfig(**{option: 0}))
+
+
 def test_wrong_train_end_is_refused():
     for end in (np.full(3, 1), np.full(8, 99)):
         with pytest.raises(ValueError, match="train_end"):
