@@ -80,11 +80,11 @@ class RetrievalConfig:
     blocks: int = opt(2, "LRURec: number of blocks")
     dropout: float = opt(0.4, "LRURec: dropout")
     max_len: int = opt(100, "LRURec: longest window of a history, in items")
-    lr: float = opt(2e-3, "LRURec: learning rate")
+    lr: float = opt(3e-3, "LRURec: largest learning rate")
     weight_decay: float = opt(0.01, "LRURec: weight decay (not on the recurrence)")
-    batch_size: int = opt(64, "LRURec: sequences a batch")
-    epochs: int = opt(60, "LRURec: most epochs")
-    patience: int = opt(5, "LRURec: epochs without a better validation NDCG@10 before it stops")
+    batch_size: int = opt(24, "LRURec: windows a batch")
+    epochs: int = opt(12, "LRURec: most epochs; the learning rate falls over all of them")
+    patience: int = opt(4, "LRURec: epochs without a better validation NDCG@10 before it stops")
     decay: float = opt(0.8, "counts: weight of a history item is decay ** (its age in items)")
     crossfit_window: int = opt(
         10,
