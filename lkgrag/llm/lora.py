@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from lkgrag.config import LLMConfig
 
-#: What peft calls every linear layer but the head.
+#: Every linear layer of the decoder layers.
 ALL = "all-linear"
 
 
@@ -82,9 +82,14 @@ def add_lora(model: PreTrainedModel, config: LLMConfig) -> PeftModel:
     return adapted
 
 
-def _targets(model: nn.Module, names: str) -> str | list[str]:
+def _targets(model: nn.Module, names: str) -> list[str]:
+    """Names of the modules to adapt; all linear ones of the decoder layers, or those asked for."""
+    inside = sorted(
+        {n.rpartition(".")[2] for n, m in decoder_layers(model).named_modules() if _linear(m)}
+    )
     if names.strip() == ALL:
-        return ALL
+        # Spelled out, since peft restricts layers only where the targets are names.
+        return inside
     wanted = [name.strip() for name in names.split(",") if name.strip()]
     known = sorted({n.rpartition(".")[2] for n, m in model.named_modules() if _linear(m)})
     for name in wanted:

@@ -40,7 +40,8 @@ class CandidateReadout(nn.Module):
 
     def __init__(self, hidden_size: int, seed: int = 0, scale: float = 1.0) -> None:
         super().__init__()
-        self.head = nn.Linear(hidden_size, 1)
+        # Made without values, so that the seed given here decides and no global one is used up.
+        self.head = nn.Linear(hidden_size, 1, device="meta").to_empty(device="cpu")
         generator = torch.Generator().manual_seed(seed)
         with torch.no_grad():
             self.head.weight.normal_(0.0, INITIAL_SCORE / hidden_size**0.5, generator=generator)

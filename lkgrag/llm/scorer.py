@@ -56,10 +56,10 @@ class LMScorer(nn.Module):
         self.attention = choose_attention(config, model)
         model.set_attn_implementation(self.attention)
         with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
+            torch.default_generator.manual_seed(seed)
             self.model = add_lora(model, config)
         if config.gradient_checkpointing:
-            model.gradient_checkpointing_enable({"use_reentrant": False})
+            checkpoint_layers(model)
         if config.gate != "off":
             lowest = lowest_adapted(self.model) if config.gate == "layer" else 0
             gates.install(decoder_layers(self.model)[lowest])
@@ -152,6 +152,12 @@ def choose_attention(config: LLMConfig, model: PreTrainedModel) -> str:
             )
         return register()
     return config.attention
+
+
+def checkpoint_layers(model: PreTrainedModel) -> None:
+    """Keep one activation a layer and compute the rest again in the backward pass."""
+    enable = getattr(model, "activation_checkpointing_enable", None)
+    (enable or model.gradient_checkpointing_enable)({"use_reentrant": False})
 
 
 def hidden_scale(decoder: nn.Module) -> float:
