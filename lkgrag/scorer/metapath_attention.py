@@ -35,10 +35,14 @@ if TYPE_CHECKING:
 
     from lkgrag.paths import PathBatch
 
-#: Before training an instance counts half as much when the history item is so many items older.
-HALF_LIFE = 4.0
+#: Before training an instance counts half as much when the history item is so many items older: one
+#: head for the moment, one for lasting taste.
+HALF_LIVES = (2.0, 12.0)
+HEADS = len(HALF_LIVES)
 #: Before training a path of weight 1 from the latest item adds about log(1 + 8) to its soft count.
 SCALE = 8.0
+#: Before training every edge after the first makes an instance count e ** -LENGTH as much.
+LENGTH = 3.0
 #: What is known of an instance: log weight, degrees of either end, age, log age, rating, rated at all.
 FEATURES = 7
 
@@ -79,19 +83,21 @@ class MetapathAttention(PathScorer):
         self._graph = PerGraph(lambda data: _graph_features(data, outgoing, self.metapaths))
         self.relation = nn.Parameter(0.3 * torch.randn(len(self.relations), dim))
         self.item = nn.Linear(len(outgoing), dim)
-        self.recency = nn.Parameter(torch.tensor(math.log(2) / HALF_LIFE))
+        self.recency = nn.Parameter(torch.tensor(math.log(2) / HALF_LIVES[-1]))
         self.rating = nn.Parameter(0.1 * torch.randn(dim))
         self.user = nn.Linear(dim, dim)
         # Of each instance: weights of its features and a bias, both per meta-path.
-        self.base = nn.Parameter(torch.zeros(FEATURES + 1))
-        self.feature = nn.Linear(dim, FEATURES + 1, bias=False)
+        self.base = nn.Parameter(torch.zeros(HEADS, FEATURES + 1))
+        self.length = nn.Parameter(torch.tensor(LENGTH))
+        self.feature = nn.Linear(dim, HEADS * (FEATURES + 1), bias=False)
         self.taste = nn.Linear(dim, dim, bias=False)
         self.query = nn.Linear(2 * dim, dim)
         self.key = nn.Linear(dim, dim, bias=False)
-        self.strength = nn.Linear(dim, 1)
-        self.value = nn.Linear(FEATURES, dim)
+        self.strength = nn.Linear(dim, HEADS)
+        self.value = nn.Linear(FEATURES, dim, bias=False)
         self.mix = nn.Linear(3 * dim, dim)
         self.out = nn.Linear(dim, 1, bias=False)
+        self.skip = nn.Linear(3 * dim, 1, bias=False)
         self._start()
 
     def _index_metapaths(self) -> None:
@@ -104,16 +110,20 @@ class MetapathAttention(PathScorer):
         self.relations = self.relations or [("item", "none", "item")]
         self.member: Tensor
         self.register_buffer("member", member, persistent=False)
+        self.edges: Tensor
+        edges = torch.tensor([len(m) - 1.0 for m in self.metapaths])
+        self.register_buffer("edges", edges, persistent=False)
 
     def _start(self) -> None:
         """Begin as a recency-weighted sum of path weights, everything else small but not 0."""
         with torch.no_grad():
-            self.base[0] = 1.0
-            self.base[3] = -math.log(2) / HALF_LIFE
-            self.base[FEATURES] = math.log(SCALE)
-            # softplus gives 1.
-            self.strength.bias.fill_(math.log(math.e - 1))
-            small = (self.feature, self.taste, self.query, self.key, self.strength, self.out)
+            self.base[:, 0] = 1.0
+            self.base[:, 3] = -math.log(2) / torch.tensor(HALF_LIVES)
+            self.base[:, FEATURES] = math.log(SCALE)
+            # softplus gives 1 / HEADS.
+            self.strength.bias.fill_(math.log(math.expm1(1 / HEADS)))
+            small = (self.feature, self.taste, self.query, self.key, self.strength)
+            small = (*small, self.out, self.skip)
             for layer in small:
                 layer.weight.mul_(0.1)
 
@@ -124,37 +134,41 @@ class MetapathAttention(PathScorer):
             return PathScores(paths.weight.new_zeros(0), nothing)
         profile, source_degree, target_degree = self._graph(data)
         items = torch.tanh(self.item(profile))
-        deviation, known = rating_deviation(paths)
-        user = self._drop(self._encode_user(items, paths, deviation))
+        user = self._drop(self._encode_user(items, paths))
         kind = self.member @ self.relation
-        x = torch.stack(
-            [
-                paths.weight.clamp(min=1e-9).log(),
-                source_degree[paths.metapath, paths.nodes[:, 0]],
-                target_degree[paths.metapath, paths.candidate_items[paths.sample, paths.candidate]],
-                *_recency(paths),
-                deviation[paths.sample, paths.history],
-                known[paths.sample, paths.history].to(deviation),
-            ],
-            dim=1,
-        )
-        theta = self.base + self.feature(kind)
-        bias = self.taste(user) @ kind.T
-        energy = (theta[paths.metapath, :FEATURES] * x).sum(1)
-        energy = energy + theta[paths.metapath, FEATURES] + bias[paths.sample, paths.metapath]
+        x = self._features(paths, source_degree, target_degree)
         candidate = self._drop(items[paths.candidate_items.clamp(min=0)])
+        num = len(self.metapaths)
+        energy = self._energy(x, user, kind, paths)
         share = self._metapath_attention(user, candidate, kind)
-        slot = paths.slot
-        salience = energy + share.log().view(-1, len(self.metapaths))[slot, paths.metapath]
-        count = self._soft_count(energy, slot * len(self.metapaths) + paths.metapath, share)
-        score = (share * count).sum(2) + self._pooled(salience, x, kind, user, candidate, paths)
+        cell = paths.slot * num + paths.metapath
+        parts = energy + share.log().view(-1, HEADS).index_select(0, cell)
+        salience = parts.logsumexp(1)
+        # Beyond this a path counts no more, and nothing overflows.
+        total = pooled(energy.clamp(max=30.0).exp(), cell, share[..., 0].numel()).view_as(share)
+        evidence = self._evidence(salience, x, kind, cell, paths)
+        some = (total > 0).flatten(2).any(2)
+        context = torch.cat([evidence, user[:, None].expand_as(candidate), candidate], 2)
+        extra = self.out(torch.tanh(self.mix(context))) + self.skip(context)
+        score = (share * total.log1p()).sum((2, 3)) + extra.squeeze(2) * some
         return PathScores(salience, score)
+
+    def _energy(self, x: Tensor, user: Tensor, kind: Tensor, paths: PathBatch) -> Tensor:
+        """How much each instance counts before attention over meta-paths, ``[P, HEADS]``."""
+        num = len(self.metapaths)
+        theta = self.base + self.feature(kind).view(num, HEADS, FEATURES + 1)
+        bias = theta[..., FEATURES] - (self.length * self.edges)[:, None]
+        bias = bias + (self.taste(user) @ kind.T)[..., None]
+        weights = theta[..., :FEATURES].index_select(0, paths.metapath)
+        place = paths.sample * num + paths.metapath
+        return (weights * x[:, None]).sum(2) + bias.view(-1, HEADS).index_select(0, place)
 
     def _drop(self, encoding: Tensor) -> Tensor:
         return F.dropout(encoding, self.dropout, self.training)
 
-    def _encode_user(self, items: Tensor, paths: PathBatch, deviation: Tensor) -> Tensor:
-        """A pooling of the history, recent items first, ``[B, dim]``; 0 for an empty history."""
+    def _encode_user(self, items: Tensor, paths: PathBatch) -> Tensor:
+        """A pooling of the history, recent items first, ``[B, dim]``."""
+        deviation, _ = rating_deviation(paths)
         filled = paths.history_items >= 0
         age = paths.history_age.clamp(min=0)
         weight = (-self.recency * age).exp() * filled
@@ -163,39 +177,43 @@ class MetapathAttention(PathScorer):
         return torch.tanh(self.user((weight[..., None] * seen).sum(1)))
 
     def _metapath_attention(self, user: Tensor, candidate: Tensor, kind: Tensor) -> Tensor:
-        """Weight of each meta-path for a user and a candidate, ``[B, C, M]``, 1 on average."""
+        """Weight of each meta-path for a user and a candidate, ``[B, C, M, HEADS]``."""
         both = torch.cat([user[:, None].expand_as(candidate), candidate], 2)
         logits = self.query(both) @ self.key(kind).T / math.sqrt(self.dim)
-        strength = F.softplus(self.strength(kind)).squeeze(1)
-        return len(self.metapaths) * logits.softmax(2) * strength.clamp(min=1e-9)
+        strength = F.softplus(self.strength(kind)).clamp(min=1e-9)
+        return len(self.metapaths) * logits.softmax(2)[..., None] * strength
 
-    def _soft_count(self, energy: Tensor, cell: Tensor, share: Tensor) -> Tensor:
-        """``log(1 + sum exp)`` of the instances of each (prompt, candidate, meta-path)."""
-        total = pooled(energy.clamp(max=30.0).exp(), cell, share.numel())
-        return total.log1p().view_as(share)
+    def _features(self, paths: PathBatch, source: Tensor, target: Tensor) -> Tensor:
+        """What is known of each instance, ``[P, FEATURES]``."""
+        num_items = source.shape[1]
+        row = paths.metapath * num_items
+        end = paths.candidate_items.flatten()[paths.slot]
+        place = paths.sample * paths.history_items.shape[1] + paths.history
+        age = paths.history_age.clamp(min=0).flatten()[place].to(paths.weight)
+        deviation, known = rating_deviation(paths)
+        columns = [
+            paths.weight.clamp(min=1e-9).log(),
+            source.flatten()[row + paths.nodes[:, 0]],
+            target.flatten()[row + end],
+            age,
+            age.log1p(),
+            deviation.flatten()[place],
+            known.flatten()[place].to(deviation),
+        ]
+        return torch.stack(columns, dim=1)
 
-    def _pooled(
-        self,
-        salience: Tensor,
-        x: Tensor,
-        kind: Tensor,
-        user: Tensor,
-        candidate: Tensor,
-        paths: PathBatch,
+    def _evidence(
+        self, salience: Tensor, x: Tensor, kind: Tensor, cell: Tensor, paths: PathBatch
     ) -> Tensor:
-        """What the most salient instances of a candidate add, ``[B, C]``; 0 without an instance."""
-        slot, size = paths.slot, paths.candidate_items.numel()
-        attention = softmax(salience, slot, num_nodes=size)
-        value = self.value(x) + kind[paths.metapath]
-        evidence = pooled(attention[:, None] * value, slot, size).view_as(candidate)
-        any_path = pooled(torch.ones_like(salience), slot, size).view_as(candidate[..., 0]) > 0
-        context = torch.cat([evidence, user[:, None].expand_as(candidate), candidate], 2)
-        return self.out(torch.tanh(self.mix(context))).squeeze(2) * any_path
-
-
-def _recency(paths: PathBatch) -> tuple[Tensor, Tensor]:
-    age = paths.history_age[paths.sample, paths.history].clamp(min=0).to(paths.weight)
-    return age, age.log1p()
+        """The instances of each candidate pooled by attention, ``[B, C, dim]``."""
+        num_prompts, num_candidates = paths.candidate_items.shape
+        size, num = num_prompts * num_candidates, len(self.metapaths)
+        attention = softmax(salience, paths.slot, num_nodes=size)
+        # Pooling is linear: pool the features and the kinds, then encode.
+        features = pooled(attention[:, None] * x, paths.slot, size)
+        kinds = pooled(attention, cell, size * num).view(size, num)
+        value = features @ self.value.weight.T + kinds @ kind
+        return value.view(num_prompts, num_candidates, self.dim)
 
 
 def _graph_features(

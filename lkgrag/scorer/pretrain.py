@@ -61,7 +61,8 @@ def pretrain(
     """Minimise the cross-entropy of ``a * scorer + b * prior``, plus that of the scorer alone.
 
     Some users' lists are held out to decide when to stop; neither validation nor test is looked at.
-    Batches follow from (seed, epoch) alone.
+    Batches follow from the seed, their order from (seed,
+    epoch).
 
     Args:
         scorer: changed in place, left in evaluation mode, on the device of ``paths``.
@@ -92,7 +93,9 @@ def pretrain(
         lr=config.pretrain_lr,
     )
     learn, held = _split(paths.user.cpu().numpy(), seed)
-    judged = paths.prompts(torch.as_tensor(held, device=device))
+    learn = np.random.default_rng([seed, 0x5C0]).permutation(learn)
+    batches = _batches(paths, slots, learn)
+    judged = _batches(paths, slots, held)
     best = _State(scorer, fusion)
     curve: list[dict[str, float]] = []
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
@@ -100,9 +103,9 @@ def pretrain(
         for epoch in range(config.pretrain_epochs + 1):
             train = math.nan
             if epoch:
-                order = np.random.default_rng([seed, epoch, 0x5C0]).permutation(learn)
-                train = _epoch(scorer, fusion, data, paths, slots, order, optimizer)
-            row = _judge(scorer, fusion, data, judged, slots[torch.as_tensor(held)])
+                order = np.random.default_rng([seed, epoch, 0x5C0]).permutation(len(batches))
+                train = _epoch(scorer, fusion, data, [batches[i] for i in order], optimizer)
+            row = _judge(scorer, fusion, data, judged)
             curve.append({"epoch": epoch, "train": train, **row})
             best.offer(row["held"], epoch)
             if progress is not None:
@@ -137,42 +140,48 @@ def _losses(
     )
 
 
+def _batches(
+    paths: PathBatch, target: Tensor, order: NDArray[np.int64]
+) -> list[tuple[PathBatch, Tensor]]:
+    """Collated once: only the order of the batches changes from epoch to epoch."""
+    index = torch.as_tensor(order, device=target.device)
+    return [(paths.prompts(part), target[part]) for part in index.split(BATCH)]
+
+
 def _epoch(
     scorer: PathScorer,
     fusion: Fusion,
     data: HeteroData,
-    paths: PathBatch,
-    target: Tensor,
-    order: NDArray[np.int64],
+    batches: list[tuple[PathBatch, Tensor]],
     optimizer: torch.optim.Optimizer,
 ) -> float:
     """One pass; the mean loss."""
     scorer.train()
-    total = 0.0
-    for start in range(0, len(order), BATCH):
-        index = torch.as_tensor(order[start : start + BATCH], device=paths.sample.device)
-        fused, alone = _losses(scorer, fusion, data, paths.prompts(index), target[index])
+    total, count = 0.0, 0
+    for paths, target in batches:
+        fused, alone = _losses(scorer, fusion, data, paths, target)
         loss = fused.mean() + AUXILIARY * alone.mean()
         optimizer.zero_grad()
         loss.backward()
         torch.nn.utils.clip_grad_norm_(scorer.parameters(), 1.0)
         optimizer.step()
-        total += loss.item() * len(index)
+        total, count = total + loss.item() * len(target), count + len(target)
     scorer.eval()
-    return total / max(1, len(order))
+    return total / max(1, count)
 
 
 @torch.no_grad()
 def _judge(
-    scorer: PathScorer, fusion: Fusion, data: HeteroData, paths: PathBatch, target: Tensor
+    scorer: PathScorer, fusion: Fusion, data: HeteroData, batches: list[tuple[PathBatch, Tensor]]
 ) -> dict[str, float]:
-    fused, alone = _losses(scorer, fusion, data, paths, target)
-    prior = list_cross_entropy(paths.prior.float(), target, paths.candidate_mask)
-    return {
-        "held": fused.mean().item(),
-        "held_scorer": alone.mean().item(),
-        "held_prior": prior.mean().item(),
-    }
+    """Mean losses over lists that nothing was learned from."""
+    parts = []
+    for paths, target in batches:
+        fused, alone = _losses(scorer, fusion, data, paths, target)
+        prior = list_cross_entropy(paths.prior.float(), target, paths.candidate_mask)
+        parts.append(torch.stack([fused, alone, prior]))
+    held, held_scorer, held_prior = torch.cat(parts, 1).mean(1).tolist()
+    return {"held": held, "held_scorer": held_scorer, "held_prior": held_prior}
 
 
 class _State:
