@@ -69,19 +69,21 @@ class Template:
         """
         letters = readout == "letters"
         heading = HEADING if evidence else HEADING_PLAIN
-        lines = [INSTRUCTION, heading, *([ANSWER] if letters else [])]
+        lines = [heading, *([ANSWER] if letters else [])]
         openings = [f"({letter})" for letter in LETTERS] if letters else []
         at_start = encode_pieces(tokenizer, lines + openings, before="\n")
         inside = encode_pieces(
             tokenizer, ["\n", f" {SEPARATOR}", *(str(n) for n in range(11))], before="a"
         )
         end, separator = inside[0], inside[1]
+        # A tokenizer may treat the start of a text differently.
+        first = tokenizer([INSTRUCTION], add_special_tokens=False)["input_ids"][0]
         return cls(
-            start=start_tokens(tokenizer) + at_start[0] + end,
-            heading=at_start[1] + end,
+            start=[*start_tokens(tokenizer), *first, *end],
+            heading=at_start[0] + end,
             end=end,
             separator=separator,
             openings=at_start[len(lines) :],
-            answer=at_start[2] if letters else [],
+            answer=at_start[1] if letters else [],
             stars=[separator + number for number in inside[2:]],
         )
