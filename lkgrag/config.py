@@ -113,7 +113,7 @@ class ScorerConfig:
     )
     kwargs: dict[str, Any] = opt({}, "further keyword arguments of the scorer's constructor")
     pretrain_epochs: int = opt(30, "most epochs of training alone before the ranker (0: none)")
-    pretrain_lr: float = opt(5e-3, "learning rate of training alone")
+    pretrain_lr: float = opt(3e-3, "learning rate of training alone")
 
 
 @dataclass

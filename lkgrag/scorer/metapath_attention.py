@@ -122,9 +122,9 @@ class MetapathAttention(PathScorer):
             self.base[:, FEATURES] = math.log(SCALE)
             # softplus gives 1 / HEADS.
             self.strength.bias.fill_(math.log(math.expm1(1 / HEADS)))
-            small = (self.feature, self.taste, self.query, self.key, self.strength)
-            small = (*small, self.out, self.skip)
-            for layer in small:
+            for layer in (self.feature, self.taste, self.query, self.key, self.strength):
+                layer.weight.mul_(0.1)
+            for layer in (self.out, self.skip):
                 layer.weight.mul_(0.1)
 
     def forward(self, data: HeteroData, paths: PathBatch) -> PathScores:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -26,7 +27,9 @@ AUXILIARY = 0.5
 #: Share of the users whose lists decide when to stop.
 HELD = 0.15
 #: Epochs without a better held-out loss before it stops.
-PATIENCE = 6
+PATIENCE = 5
+#: Share of the average that a step keeps; about so many steps count: 1 / (1 - AVERAGING).
+AVERAGING = 0.99
 BATCH = 32
 WEIGHT_DECAY = 0.05
 
@@ -96,7 +99,7 @@ def pretrain(
     learn = np.random.default_rng([seed, 0x5C0]).permutation(learn)
     batches = _batches(paths, slots, learn)
     judged = _batches(paths, slots, held)
-    best = _State(scorer, fusion)
+    best, average = _State(scorer, fusion), _Average([*parameters, *fusion.parameters()])
     curve: list[dict[str, float]] = []
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         torch.manual_seed(seed)
@@ -104,10 +107,12 @@ def pretrain(
             train = math.nan
             if epoch:
                 order = np.random.default_rng([seed, epoch, 0x5C0]).permutation(len(batches))
-                train = _epoch(scorer, fusion, data, [batches[i] for i in order], optimizer)
-            row = _judge(scorer, fusion, data, judged)
+                chosen = [batches[i] for i in order]
+                train = _epoch(scorer, fusion, data, chosen, optimizer, average)
+            with average.applied():
+                row = _judge(scorer, fusion, data, judged)
+                best.offer(row["held"], epoch)
             curve.append({"epoch": epoch, "train": train, **row})
-            best.offer(row["held"], epoch)
             if progress is not None:
                 progress(epoch, config.pretrain_epochs)
             if epoch - best.epoch >= PATIENCE:
@@ -154,6 +159,7 @@ def _epoch(
     data: HeteroData,
     batches: list[tuple[PathBatch, Tensor]],
     optimizer: torch.optim.Optimizer,
+    average: _Average,
 ) -> float:
     """One pass; the mean loss."""
     scorer.train()
@@ -165,6 +171,7 @@ def _epoch(
         loss.backward()
         torch.nn.utils.clip_grad_norm_(scorer.parameters(), 1.0)
         optimizer.step()
+        average.update()
         total, count = total + loss.item() * len(target), count + len(target)
     scorer.eval()
     return total / max(1, count)
@@ -182,6 +189,39 @@ def _judge(
         parts.append(torch.stack([fused, alone, prior]))
     held, held_scorer, held_prior = torch.cat(parts, 1).mean(1).tolist()
     return {"held": held, "held_scorer": held_scorer, "held_prior": held_prior}
+
+
+class _Average:
+    """A running average of the parameters, less noisy than the last of few examples."""
+
+    def __init__(self, parameters: list[torch.nn.Parameter]) -> None:
+        self.parameters = parameters
+        self.mean = [p.detach().clone() for p in parameters]
+        self.steps = 0
+
+    @torch.no_grad()
+    def update(self) -> None:
+        """Take the parameters of a step in."""
+        self.steps += 1
+        # At first the plain mean of all steps, so that the start is soon forgotten.
+        share = max(1.0 / self.steps, 1.0 - AVERAGING)
+        for mean, parameter in zip(self.mean, self.parameters, strict=True):
+            mean.lerp_(parameter, share)
+
+    @contextmanager
+    def applied(self) -> Iterator[None]:
+        """The modules have the averaged parameters within the block."""
+        last = [p.detach().clone() for p in self.parameters]
+        self._set(self.mean)
+        try:
+            yield
+        finally:
+            self._set(last)
+
+    @torch.no_grad()
+    def _set(self, values: list[Tensor]) -> None:
+        for parameter, value in zip(self.parameters, values, strict=True):
+            parameter.copy_(value)
 
 
 class _State:

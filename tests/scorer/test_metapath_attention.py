@@ -24,6 +24,7 @@ def build(data, paths, seed=0, **kwargs):
     return MetapathAttention(data.metadata(), num_nodes, paths.metapaths, **kwargs).eval()
 
 
+@torch.no_grad()
 def test_starts_as_a_ranking_by_weight_and_recency(data, paths):
     scorer = build(data, paths)
     salience = scorer(data, paths).salience
