@@ -15,7 +15,8 @@ from lkgrag.retrieval.fusion import SYSTEMS, FusedRetriever
 from lkgrag.retrieval.graph import GraphRetriever
 from lkgrag.retrieval.itemitem import ItemItemRetriever
 from lkgrag.retrieval.lru import LRURec
-from lkgrag.retrieval.lru_training import Progress, fit_lrurec
+from lkgrag.retrieval.lru_state import Progress
+from lkgrag.retrieval.lru_training import fit_lrurec
 from lkgrag.retrieval.lrurec import LRURecRetriever
 from lkgrag.retrieval.popularity import PopularityRetriever
 

@@ -7,7 +7,6 @@ fusion weights come from other users' windows.
 
 from __future__ import annotations
 
-import logging
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -17,15 +16,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from lkgrag.data.splits import Events
-from lkgrag.retrieval.base import BLOCK, Retriever
+from lkgrag.retrieval.base import Retriever
 from lkgrag.retrieval.candidates import CandidateLists, candidate_lists
-from lkgrag.retrieval.fusion import POOL, FusedRetriever, fit_weights, pooled_features
-from lkgrag.retrieval.graph import GraphRetriever, fit_mixture
+from lkgrag.retrieval.fusion import FusedRetriever
+from lkgrag.retrieval.graph import GraphRetriever
 from lkgrag.retrieval.itemitem import ItemItemRetriever
 from lkgrag.retrieval.lru_training import fit_lrurec
 from lkgrag.retrieval.lrurec import LRURecRetriever
 from lkgrag.retrieval.popularity import PopularityRetriever
 from lkgrag.retrieval.ranking import histories_of, ndcg, recall
+from lkgrag.retrieval.weights import fit_weights, make_pools
 
 if TYPE_CHECKING:
     import torch
@@ -36,9 +36,10 @@ if TYPE_CHECKING:
     from lkgrag.data.interactions import Interactions
     from lkgrag.data.splits import Split
 
-log = logging.getLogger(__name__)
 #: The weights of the lists of one fold of users are fitted on the others'.
 FOLDS = 2
+#: Events that weights are fitted on at most; some thirty weights need no more.
+WEIGHT_EVENTS = 3000
 
 
 @dataclass(frozen=True)
@@ -183,21 +184,22 @@ def fit_fusion(
     Args:
         base: the systems.
         interactions: the sequences.
-        events: held-back events; of more than memory holds, some are drawn with ``seed``.
+        events: held-back events; of more than :data:`WEIGHT_EVENTS`, so many are drawn with ``seed``.
         seed: of the draw.
     """
     graph = base.systems[GraphRetriever.name]
     assert isinstance(graph, GraphRetriever)
     if not len(events):
         return Weights(dict(base.weights), dict(graph.weights))
-    events = _drawn(events, 4 * BLOCK // (POOL * len(base.weights) ** 2), seed)
+    events = _drawn(events, WEIGHT_EVENTS, seed)
     histories = histories_of(interactions, events)
-    shares = graph.target_shares(histories, events.target)
-    mixture = dict(zip(graph.components, fit_mixture(shares).tolist(), strict=True))
-    fused = FusedRetriever(_with_graph(base, mixture), base.weights, base.mask_seen)
-    features, place = pooled_features(fused, histories, events.target)
-    found = fit_weights(features, place)
-    return Weights(dict(zip(base.weights, found.tolist(), strict=True)), mixture)
+    common = (histories, events.target, base.popularity, base.mask_seen)
+    pools = make_pools(graph.features, graph.components, graph.leaders, *common)
+    of_graph = fit_weights(pools, dict.fromkeys(graph.components, 0.0))
+    fused = FusedRetriever(_with_graph(base, of_graph), base.weights, base.mask_seen)
+    names = list(base.weights)
+    pools = make_pools(fused.features, names, names, *common)
+    return Weights(fit_weights(pools, base.weights), of_graph)
 
 
 def _drawn(events: Events, limit: int, seed: int) -> Events:

@@ -12,8 +12,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy.optimize import minimize
-from scipy.special import logsumexp
 
 from lkgrag.io import read_json, write_json
 from lkgrag.retrieval.base import Retriever, rows_per_block
@@ -31,10 +29,6 @@ SYSTEMS: dict[str, type[Retriever]] = {
     cls.name: cls
     for cls in (LRURecRetriever, PopularityRetriever, ItemItemRetriever, GraphRetriever)
 }
-#: Items a system brings into the pool that the weights are fitted on.
-POOL = 100
-#: Pull of the weights towards even ones, in units of events.
-RIDGE = 10.0
 
 
 class FusedRetriever(Retriever):
@@ -126,79 +120,3 @@ class FusedRetriever(Retriever):
         meta = read_json(Path(folder) / "retriever.json")
         systems = {name: SYSTEMS[name].load(Path(folder) / name) for name in meta["systems"]}
         return cls(systems, meta["weights"], meta["mask_seen"])
-
-
-def pooled_features(
-    retriever: FusedRetriever,
-    histories: list[NDArray[np.int64]],
-    target: NDArray[np.int64],
-) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
-    """Log-probabilities of the items that any system ranks high, for fitting weights.
-
-    Args:
-        retriever: the systems; its weights are not used.
-        histories: of ``E`` events.
-        target: int64 ``[E]``.
-
-    Returns:
-        Features float32 ``[E', P, S]`` of the events whose target is in the pool (-inf padding), and
-        the target's place int64 ``[E']``.
-    """
-    names = list(retriever.weights)
-    blocks, places = [], []
-    width = POOL * len(names)
-    step = rows_per_block(retriever.num_items, len(names))
-    for start in range(0, len(histories), step):
-        part = slice(start, start + step)
-        features = retriever.features(histories[part])
-        seen = Seen.of(histories[part], retriever.mask_seen)
-        tops = [top_k(features[n], POOL, seen, retriever.popularity)[0] for n in names]
-        stacked = np.stack([features[n] for n in names], 2)
-        pools = np.concatenate(tops, 1)
-        for row, pool in enumerate(pools):
-            members = np.unique(pool[pool >= 0])
-            place = np.flatnonzero(members == target[start + row])
-            if not len(place):
-                continue
-            block = np.full((width, len(names)), -np.inf, np.float32)
-            block[: len(members)] = stacked[row, members]
-            blocks.append(block)
-            places.append(int(place[0]))
-    if not blocks:
-        return np.zeros((0, width, len(names)), np.float32), np.zeros(0, np.int64)
-    return np.stack(blocks), np.asarray(places, np.int64)
-
-
-def fit_weights(
-    features: NDArray[np.float32],
-    place: NDArray[np.int64],
-    start: NDArray[np.float64] | None = None,
-    ridge: float = RIDGE,
-) -> NDArray[np.float64]:
-    """Non-negative weights by multinomial logistic regression.
-
-    Args:
-        features: ``[E, P, S]``, -inf padding.
-        place: the target's place in each pool, ``[E]``.
-        start: weights that the ridge pulls to; even ones by default.
-        ridge: strength of the pull, in events.
-
-    Returns:
-        float64 ``[S]``.
-    """
-    systems = features.shape[2]
-    centre = np.full(systems, 1.0 / systems) if start is None else start
-    valid = np.isfinite(features[:, :, 0])
-    x = np.where(valid[:, :, None], features, 0.0).astype(np.float64)
-    mine = x[np.arange(len(x)), place]
-
-    def loss(weights: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
-        score = np.where(valid, x @ weights, -np.inf)
-        total = logsumexp(score, 1) if len(x) else np.zeros(0)
-        chance = np.exp(score - total[:, None])
-        value = (total - mine @ weights).sum() + ridge * ((weights - centre) ** 2).sum()
-        slope = np.einsum("ep,eps->s", chance, x) - mine.sum(0) + 2 * ridge * (weights - centre)
-        return float(value), slope
-
-    found = minimize(loss, centre, jac=True, method="L-BFGS-B", bounds=[(0.0, None)] * systems)
-    return np.asarray(found.x)

@@ -2,28 +2,28 @@ r"""Graph counts: what the relations of the knowledge graph say of an item, give
 
 For every relation ``r`` between items, and every pair "item, value, item" of a relation to values,
 :math:`c_r(j) = \sum_h d^{age(h)} A_r(h, j)` with :math:`A_r` the edge's weight, or
-:math:`\sum_v 1 / \log(e + deg(v))` over shared values ``v``. Each row is made a distribution over the
-items that the history does not hold, and the score is the logarithm of a mixture
-:math:`\log \sum_r \pi_r p_r(j)`, of which the item-item counts, popularity and a uniform share are
-components too. The few weights :math:`\pi` are the only thing learned, by EM on events that no count
-has seen.
+:math:`\sum_v 1 / \log(e + deg(v))` over shared values ``v``. Relations between items are counted with
+recency decay, and every relation over the whole history alike, for lasting taste. The score is
+:math:`\sum_r w_r \log p_r(j)` with :math:`p_r` the shares of the counts; the item-item counts and
+popularity are components too. The few weights :math:`w \ge 0` are all that is learned
+(:mod:`lkgrag.retrieval.weights`), on events that no count has seen.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+import torch
 from scipy import sparse
 
 from lkgrag.io import read_json, read_safetensors, write_json, write_safetensors
 from lkgrag.retrieval.base import (
     Retriever,
+    log_shares,
     recency,
-    rows_per_block,
     sparse_matrix,
     sparse_tensors,
 )
@@ -35,16 +35,14 @@ if TYPE_CHECKING:
     from torch_geometric.data import HeteroData
     from torch_geometric.typing import EdgeType
 
-#: Pseudo-events of the Dirichlet prior in all, spread evenly: it keeps weights off the border.
-PRIOR_EVENTS = 20.0
-#: Most rounds of EM, and the change of the weights that ends it.
-EM_ROUNDS, EM_TOLERANCE = 500, 1e-7
 #: Components beside the relations.
-COUNTS, POPULAR, ANYTHING = "itemitem", "popularity", "uniform"
+COUNTS, POPULAR = "itemitem", "popularity"
+#: Ending of the components that weigh the whole history alike.
+LASTING = " (lasting)"
 
 
 class GraphRetriever(Retriever):
-    """A mixture of relations' counts.
+    """Weighted evidence of the relations.
 
     Args:
         relations: by name, the factors of :math:`A_r`: one matrix ``[I, I]``, or two,
@@ -52,7 +50,7 @@ class GraphRetriever(Retriever):
         itemitem: the counts that are a component.
         popularity: likewise.
         decay: weight of a history item is ``decay ** age``.
-        weights: share of each component; even by default.
+        weights: by component; of the item-item counts 1 and of the others 0 by default.
     """
 
     name = "graph_itemitem"
@@ -69,9 +67,10 @@ class GraphRetriever(Retriever):
         self.itemitem, self.popularity = itemitem, popularity
         self.decay = decay
         self.num_items = popularity.num_items
-        self.components = [*relations, COUNTS, POPULAR, ANYTHING]
-        even = 1.0 / len(self.components)
-        self.weights = weights or dict.fromkeys(self.components, even)
+        direct = [name for name, factors in relations.items() if len(factors) == 1]
+        self.leaders = [COUNTS, POPULAR, *direct]
+        self.components = [*self.leaders, *(name + LASTING for name in relations)]
+        self.weights = weights or {n: float(n == COUNTS) for n in self.components}
 
     @classmethod
     def fit(
@@ -88,59 +87,40 @@ class GraphRetriever(Retriever):
         """The same counts with other weights."""
         return GraphRetriever(self.relations, self.itemitem, self.popularity, self.decay, weights)
 
-    def distributions(
+    def features(
         self, histories: list[NDArray[np.int64]], only: set[str] | None = None
-    ) -> Iterator[tuple[str, NDArray[np.float32]]]:
-        """Each component's distribution over items, float32 ``[B, I]``, rows summing to 1 or 0."""
-        weight = recency(histories, self.decay, self.num_items)
-        seen = (
-            np.repeat(np.arange(len(histories)), [len(h) for h in histories]),
-            np.concatenate([np.zeros(0, np.int64), *histories]),
-        )
-        for name in self.components:
-            if only is not None and name not in only:
-                continue
+    ) -> dict[str, NDArray[np.float32]]:
+        """Each component's log-probabilities, float32 ``[B, I]``; of all components by default."""
+        wanted = [n for n in self.components if only is None or n in only]
+        latest = recency(histories, self.decay, self.num_items)
+        whole = recency(histories, 1.0, self.num_items)
+        out = {}
+        for name in wanted:
             if name == COUNTS:
-                counts = self.itemitem.score(histories)
+                out[name] = self.itemitem.evidence(histories)
             elif name == POPULAR:
-                counts = self.popularity.score(histories)
-            elif name == ANYTHING:
-                counts = np.ones((len(histories), self.num_items), np.float32)
+                out[name] = self.popularity.evidence(histories)
             else:
-                product = weight
-                for factor in self.relations[name]:
+                product = whole if name.endswith(LASTING) else latest
+                for factor in self.relations[name.removesuffix(LASTING)]:
                     product = product @ factor
-                counts = product.toarray()
-            left = counts.copy()
-            left[seen] = 0.0
-            total = left.sum(1, keepdims=True)
-            scale = np.divide(1.0, total, out=np.zeros_like(total), where=total > 0)
-            yield name, counts * scale
+                out[name] = log_shares(product.toarray())
+        return out
 
     def score(self, histories: list[NDArray[np.int64]]) -> NDArray[np.float32]:
-        """Log of the mixture; for an empty history that of popularity."""
+        """The weighted sum of the components; popularity's evidence for an empty history."""
         total = np.zeros((len(histories), self.num_items), np.float32)
         used = {name for name, weight in self.weights.items() if weight > 0}
-        for name, share in self.distributions(histories, used):
-            total += np.float32(self.weights[name]) * share
-        return np.log(np.maximum(total, np.finfo(np.float32).tiny))
+        for name, feature in self.features(histories, used).items():
+            total += np.float32(self.weights[name]) * feature
+        empty = np.array([len(h) == 0 for h in histories], bool)
+        if empty.any():
+            total[empty] = self.popularity.evidence([np.zeros(0, np.int64)])
+        return total
 
     def evidence(self, histories: list[NDArray[np.int64]]) -> NDArray[np.float32]:
-        """The scores are log-probabilities."""
-        return self.score(histories)
-
-    def target_shares(
-        self, histories: list[NDArray[np.int64]], target: NDArray[np.int64]
-    ) -> NDArray[np.float64]:
-        """Each component's probability of the target, float64 ``[E, components]``."""
-        out = np.zeros((len(target), len(self.components)))
-        step = rows_per_block(self.num_items)
-        for start in range(0, len(target), step):
-            part = slice(start, start + step)
-            rows = np.arange(len(target[part]))
-            for column, (_, share) in enumerate(self.distributions(histories[part])):
-                out[part, column] = share[rows, target[part]]
-        return out
+        """Log-softmax of the scores."""
+        return torch.log_softmax(torch.from_numpy(self.score(histories)), 1).numpy()
 
     def save(self, folder: str | os.PathLike[str]) -> None:
         """Write ``graph.safetensors``, ``graph.json`` and the two count systems."""
@@ -181,30 +161,6 @@ class GraphRetriever(Retriever):
             ]
         itemitem, popularity = ItemItemRetriever.load(folder), PopularityRetriever.load(folder)
         return cls(relations, itemitem, popularity, meta["decay"], meta["weights"])
-
-
-def fit_mixture(shares: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Mixture weights that make the targets likely, by EM under a Dirichlet prior.
-
-    Args:
-        shares: ``[E, components]``, each component's probability of each event's target.
-
-    Returns:
-        float64 ``[components]``, summing to 1.
-    """
-    count = shares.shape[1]
-    prior = PRIOR_EVENTS / count
-    weights = np.full(count, 1.0 / count)
-    for _ in range(EM_ROUNDS):
-        joint = shares * weights
-        total = joint.sum(1, keepdims=True)
-        expected = (joint / np.where(total > 0, total, 1.0)).sum(0) + prior
-        renewed = expected / expected.sum()
-        change = np.abs(renewed - weights).max()
-        weights = renewed
-        if change < EM_TOLERANCE:
-            break
-    return weights
 
 
 def relation_factors(data: HeteroData) -> dict[str, list[sparse.csr_matrix]]:

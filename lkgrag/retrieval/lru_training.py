@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import logging
 import math
 import os
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, field
 from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,11 +16,10 @@ import numpy as np
 import torch
 from torch.nn import functional as F
 
-from lkgrag.errors import RunError
-from lkgrag.io import read_safetensors, write_safetensors
 from lkgrag.progress import bar
 from lkgrag.retrieval.base import rows_per_block, training_sequences
 from lkgrag.retrieval.lru import LRURec
+from lkgrag.retrieval.lru_state import Progress, restore, store
 from lkgrag.retrieval.lrurec import LRURecRetriever, pad
 from lkgrag.retrieval.ranking import Seen, histories_of, ndcg, pessimistic_ranks
 from lkgrag.retrieval.spectral import spectral_embeddings
@@ -38,29 +37,22 @@ log = logging.getLogger(__name__)
 CUTOFF = 10
 #: Largest gradient norm.
 CLIP = 5.0
+#: Options that the weights depend on.
+OPTIONS = (
+    "hidden",
+    "blocks",
+    "dropout",
+    "max_len",
+    "lr",
+    "weight_decay",
+    "batch_size",
+    "epochs",
+    "mask_seen",
+)
 #: Windows are sorted by length within so many batches, so that little is padded.
 POOL = 8
 #: Learning rate at the first step and at the end, as shares of the largest.
 START, FLOOR = 0.02, 0.05
-
-
-@dataclass
-class Progress:
-    """Where training stands; with the tensors, all that a resumed run needs.
-
-    Attributes:
-        epoch: finished epochs.
-        best: the best validation NDCG@10 so far; -1 without validation.
-        best_epoch: number of epochs after which it was reached.
-        curve: validation NDCG@10 after each epoch.
-        loss: mean training loss of each epoch, in nats a label.
-    """
-
-    epoch: int = 0
-    best: float = -1.0
-    best_epoch: int = 0
-    curve: list[float] = field(default_factory=list)
-    loss: list[float] = field(default_factory=list)
 
 
 def fit_lrurec(
@@ -201,30 +193,19 @@ class _Run:
         self.model.load_state_dict(self.best)
         return self.model.eval()
 
-    def _identity(self) -> str:
-        """What a checkpoint must agree with."""
-        names = (
-            "hidden",
-            "blocks",
-            "dropout",
-            "max_len",
-            "lr",
-            "weight_decay",
-            "batch_size",
-            "epochs",
-        )
-        options = {n: getattr(self.config, n) for n in names}
-        size = [len(self.sequences), sum(map(len, self.sequences)), self.model.num_items]
-        return json.dumps({"seed": self.seed, "size": size, **options}, sort_keys=True)
+    def identity(self) -> str:
+        """What a checkpoint must agree with: options, seed and every training item."""
+        options = {name: getattr(self.config, name) for name in OPTIONS}
+        data = hashlib.sha256()
+        for sequence in self.sequences:
+            data.update(np.int64(len(sequence)).tobytes() + sequence.astype(np.int64).tobytes())
+        whole = {"seed": self.seed, "items": self.model.num_items, "data": data.hexdigest()}
+        return json.dumps({**whole, **options}, sort_keys=True)
 
     def store(self, path: Path) -> None:
-        """Write everything into one file, atomically."""
-        tensors = {f"model.{k}": v for k, v in self.model.state_dict().items()}
-        tensors |= {f"best.{k}": v for k, v in self.best.items()}
-        for index, state in self.optimizer.state_dict()["state"].items():
-            tensors |= {f"optimizer.{index}.{k}": torch.as_tensor(v) for k, v in state.items()}
-        meta = {"progress": json.dumps(asdict(self.progress)), "identity": self._identity()}
-        write_safetensors(path, tensors, meta)
+        """Write the state."""
+        weights = self.model.state_dict()
+        store(path, self.identity(), self.progress, weights, self.best, self.optimizer)
 
     def restore(self, path: Path) -> None:
         """Take the state up from a file.
@@ -232,32 +213,9 @@ class _Run:
         Raises:
             RunError: it belongs to other options or data.
         """
-        tensors = read_safetensors(path)
-        meta = _metadata(path)
-        if meta.get("identity") != self._identity():
-            raise RunError(
-                f"{path}: this checkpoint was made with other options or data; delete it to start anew"
-            )
-        parts: dict[str, dict[str, Tensor]] = {"model": {}, "best": {}, "optimizer": {}}
-        for name, tensor in tensors.items():
-            part, key = name.split(".", 1)
-            parts[part][key] = tensor
-        self.model.load_state_dict(parts["model"])
-        self.best = {k: v.to(self.device) for k, v in parts["best"].items()}
-        state: dict[int, dict[str, Tensor]] = {}
-        for key, tensor in parts["optimizer"].items():
-            index, name = key.split(".", 1)
-            state.setdefault(int(index), {})[name] = tensor
-        whole = self.optimizer.state_dict()
-        self.optimizer.load_state_dict({**whole, "state": state})
-        self.progress = Progress(**json.loads(meta["progress"]))
-
-
-def _metadata(path: Path) -> dict[str, str]:
-    from safetensors import safe_open
-
-    with safe_open(path, framework="pt") as file:
-        return file.metadata() or {}
+        self.progress, weights, best = restore(path, self.identity(), self.optimizer)
+        self.model.load_state_dict(weights)
+        self.best = {k: v.to(self.device) for k, v in best.items()}
 
 
 def _copy(model: LRURec) -> dict[str, Tensor]:

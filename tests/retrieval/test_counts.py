@@ -1,6 +1,5 @@
 import numpy as np
 import pandas as pd
-import pytest
 import torch
 
 from lkgrag.config import DataConfig, KGConfig
@@ -8,7 +7,7 @@ from lkgrag.data import Interactions
 from lkgrag.kg import build_kg
 from lkgrag.retrieval import GraphRetriever, ItemItemRetriever, PopularityRetriever
 from lkgrag.retrieval.base import log_shares, recency
-from lkgrag.retrieval.graph import fit_mixture, relation_factors
+from lkgrag.retrieval.graph import relation_factors
 from lkgrag.retrieval.itemitem import (
     BACKWARD,
     GAP,
@@ -89,25 +88,43 @@ def test_shared_values_count_by_rarity():
     assert not any(name.startswith("rev_has") for name in relation_factors(data))
 
 
-def test_distributions_leave_the_history_out_and_sum_to_one():
+def test_features_are_log_probabilities():
     _, graph = toy_graph()
-    past = [np.array([0, 3]), np.array([], np.int64)]
-    for name, share in graph.distributions(past):
-        rest = np.delete(share[0], [0, 3]).sum()
-        assert rest == pytest.approx(1, abs=1e-5) or not share[0].any(), name
-        if name in graph.relations:
-            assert not share[1].any(), name
+    features = graph.features([np.array([0, 3]), np.array([], np.int64)])
+    assert list(features) == graph.components
+    for name, value in features.items():
+        assert np.isfinite(value).all(), name
+        np.testing.assert_allclose(np.exp(value).sum(1), 1, rtol=1e-4)
+    assert set(graph.features([np.array([0])], {"directed_by (lasting)"})) == {
+        "directed_by (lasting)"
+    }
 
 
-def test_graph_score_is_the_log_of_the_mixture():
+def test_lasting_components_weigh_the_whole_history_alike():
+    _, graph = toy_graph()
+    past = [np.array([0, 3]), np.array([3, 0])]
+    lasting = graph.features(past)["co_rated (lasting)"]
+    latest = graph.features(past)["co_rated"]
+    np.testing.assert_allclose(lasting[0], lasting[1], rtol=1e-5)
+    assert (latest[0] != latest[1]).any()
+
+
+def test_graph_score_is_the_weighted_sum():
     _, graph = toy_graph()
     past = [np.array([0, 3])]
-    parts = dict(graph.distributions(past))
-    expected = sum(graph.weights[n] * p for n, p in parts.items())
-    np.testing.assert_allclose(np.exp(graph.score(past)), expected, rtol=1e-4)
-    only = graph.reweighted({"directed_by": 1.0})
-    best = only.score([np.array([0])])[0]
-    assert set(np.flatnonzero(best > -50)) == {0, 2, 5}
+    features = graph.features(past)
+    weights = {n: 0.1 * i for i, n in enumerate(graph.components)}
+    expected = sum(weights[n] * f for n, f in features.items())
+    np.testing.assert_allclose(graph.reweighted(weights).score(past), expected, rtol=1e-4)
+    only = graph.reweighted({"directed_by (lasting)": 1.0})
+    scores = only.score([np.array([0])])[0]
+    assert set(np.flatnonzero(scores > scores.min())) == {0, 2, 5}
+
+
+def test_an_empty_history_gets_popularity():
+    _, graph = toy_graph()
+    empty = [np.array([], np.int64)]
+    np.testing.assert_array_equal(graph.score(empty), graph.popularity.evidence(empty))
 
 
 def test_direction_of_behaviour_is_kept():
@@ -115,17 +132,6 @@ def test_direction_of_behaviour_is_kept():
     ahead, back = graph.relations["followed_by"][0], graph.relations["rev_followed_by"][0]
     assert (ahead != back.T.tocsr()).nnz == 0
     assert (ahead != back).nnz > 0
-
-
-def test_mixture_finds_the_component_that_predicts():
-    rng = np.random.default_rng(0)
-    good, bad = rng.uniform(0.1, 0.2, 4000), rng.uniform(0, 0.01, 4000)
-    weights = fit_mixture(np.stack([bad, good, bad], 1))
-    assert weights.sum() == pytest.approx(1)
-    assert weights[1] > 0.95
-    assert (weights > 0).all()
-    even = fit_mixture(np.zeros((10, 3)))
-    np.testing.assert_allclose(even, 1 / 3)
 
 
 def test_log_shares_are_finite_log_probabilities():

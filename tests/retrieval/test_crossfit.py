@@ -197,7 +197,7 @@ def test_the_report_is_plain(stage):
     report = json.loads(json.dumps(stage.report))
     assert set(report["fusion"]) == set(SYSTEMS)
     assert all(weight >= 0 for weight in report["fusion"].values())
-    assert sum(report["graph"].values()) == pytest.approx(1)
+    assert any(weight > 0 for weight in report["graph"].values())
     assert 0 <= report["val"]["retriever"]["ndcg@10"] <= 1
 
 

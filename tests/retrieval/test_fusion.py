@@ -2,8 +2,9 @@ import numpy as np
 import pytest
 
 from lkgrag.retrieval.base import Retriever
-from lkgrag.retrieval.fusion import FusedRetriever, fit_weights, pooled_features
+from lkgrag.retrieval.fusion import FusedRetriever
 from lkgrag.retrieval.popularity import PopularityRetriever
+from lkgrag.retrieval.weights import fit_weights, make_pools
 
 
 class Fixed(Retriever):
@@ -89,31 +90,62 @@ def drawn(retriever, events=1500):
     return past, np.array([rng.choice(30, p=p) for p in chance])
 
 
+def pools_of(retriever, past, target):
+    names = list(retriever.weights)
+    return make_pools(retriever.features, names, names, past, target, retriever.popularity, True)
+
+
 def test_weights_find_the_system_that_is_right():
     retriever = fused(good=0.5, noise=0.5)
     past, target = drawn(retriever)
-    features, place = pooled_features(retriever, past, target)
-    assert len(features) == 1500
-    good, noise = fit_weights(features, place, ridge=0.0)
-    assert good == pytest.approx(1.0, abs=0.15)
-    assert noise == pytest.approx(0.0, abs=0.1)
-    pulled = fit_weights(features, place, start=np.array([0.0, 3.0]), ridge=1e7)
-    np.testing.assert_allclose(pulled, [0, 3], atol=0.01)
+    pools = pools_of(retriever, past, target)
+    assert len(pools) == 1500
+    weights = fit_weights(pools, retriever.weights, ridge=0.0)
+    assert weights["good"] == pytest.approx(1.0, abs=0.15)
+    assert weights["noise"] == pytest.approx(0.0, abs=0.1)
+    pulled = fit_weights(pools, {"good": 0.0, "noise": 3.0}, ridge=1e7)
+    assert pulled["good"] == pytest.approx(0, abs=0.01)
+    assert pulled["noise"] == pytest.approx(3, abs=0.01)
+
+
+def test_weights_minimise_the_penalised_cross_entropy():
+    retriever = fused(good=0.5, noise=0.5)
+    pools = pools_of(retriever, *drawn(retriever, 60))
+    found = fit_weights(pools, retriever.weights, ridge=2.0)
+
+    def loss(weights):
+        vector = np.array([weights[n] for n in pools.names])
+        score = pools.features.astype(float) @ vector
+        total = 0.0
+        for start, end, mine in zip(
+            pools.start, [*pools.start[1:], len(score)], pools.target, strict=True
+        ):
+            total += np.log(np.exp(score[start:end]).sum()) - score[mine]
+        return total + 2.0 * sum((weights[n] - 0.5) ** 2 for n in weights)
+
+    best = loss(found)
+    for name in found:
+        for change in (-0.02, 0.02):
+            moved = {**found, name: max(found[name] + change, 0.0)}
+            assert loss(moved) >= best - 1e-4
 
 
 def test_a_harmful_system_gets_no_negative_weight():
     retriever = fused(good=0.5, noise=0.5)
-    past, target = drawn(retriever)
-    features, place = pooled_features(retriever, past, target)
-    features[:, :, 1] = np.where(np.isfinite(features[:, :, 0]), -features[:, :, 0], -np.inf)
-    weights = fit_weights(features, place, ridge=0.0)
-    assert (weights >= 0).all()
-    assert weights[0] > 0.5
+    pools = pools_of(retriever, *drawn(retriever))
+    pools.features[:, 1] = -pools.features[:, 0]
+    weights = fit_weights(pools, retriever.weights, ridge=0.0)
+    assert weights["noise"] >= 0
+    assert weights["good"] > 0.5
 
 
 def test_masked_items_are_no_part_of_the_pool():
     retriever = fused(good=1.0)
-    features, place = pooled_features(retriever, [np.array([3, 5])], np.array([5]))
-    assert len(features) == len(place) == 0
-    features, _ = pooled_features(retriever, [np.array([3, 5])], np.array([6]))
-    assert np.isfinite(features[0, :, 0]).sum() == 28
+    nothing = pools_of(retriever, [np.array([3, 5])], np.array([5]))
+    assert len(nothing) == 0
+    assert fit_weights(nothing, {"good": 0.3}) == {"good": 0.3}
+    pools = pools_of(retriever, [np.array([3, 5])], np.array([6]))
+    assert len(pools.features) == 28
+    assert pools.start.tolist() == [0]
+    # Items below 6 are 0, 1, 2 and 4.
+    assert pools.target.tolist() == [4]

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -6,7 +8,8 @@ from lkgrag.config import DataConfig, RetrievalConfig
 from lkgrag.data import make_split
 from lkgrag.errors import LkgragError, RunError
 from lkgrag.retrieval import LRURec, LRURecRetriever, fit_lrurec, lru_training
-from lkgrag.retrieval.lru_training import batches
+from lkgrag.retrieval.lru_training import FLOOR, batches, learning_rate
+from lkgrag.retrieval.spectral import SCALE, spectral_embeddings
 from lkgrag.testing import planted
 
 
@@ -116,6 +119,9 @@ def test_a_checkpoint_of_other_options_or_data_is_refused(data, tmp_path):
         fit_lrurec(x, split.train_end, options(lr=0.5), 0, epochs=2, checkpoint=path)
     with pytest.raises(RunError, match="other options or data"):
         fit_lrurec(x, split.train_end - 1, options(), 0, epochs=2, checkpoint=path)
+    other = replace(x, item=(x.item + 1) % x.num_items)
+    with pytest.raises(RunError, match="other options or data"):
+        fit_lrurec(other, split.train_end, options(), 0, epochs=2, checkpoint=path)
     path.write_bytes(b"broken")
     with pytest.raises(LkgragError, match="delete it"):
         fit_lrurec(x, split.train_end, options(), 0, epochs=2, checkpoint=path)
@@ -159,3 +165,36 @@ def test_save_and_load_give_equal_scores(tmp_path):
     past = [np.array([1, 2, 3]), np.array([4])]
     np.testing.assert_array_equal(loaded.score(past), retriever.score(past))
     assert equal(loaded, retriever)
+
+
+def test_embeddings_start_from_what_goes_together():
+    # Two groups of items that never meet.
+    rng = np.random.default_rng(0)
+    sequences = [rng.permutation(8) + 8 * (u % 2) for u in range(40)]
+    start = spectral_embeddings(sequences, 17, 4)
+    assert start.shape == (17, 4)
+    assert start.std() == pytest.approx(SCALE, rel=1e-4)
+    affinity = start @ start.T
+    assert affinity[:8, :8].mean() > 10 * abs(affinity[:8, 8:16].mean())
+    assert np.abs(start[16]).max() < 1e-5
+    np.testing.assert_array_equal(start, spectral_embeddings(sequences, 17, 4))
+
+
+@pytest.mark.parametrize("sequences", [[], [np.array([1])], [np.array([1, 1])]])
+def test_embeddings_start_at_zero_without_pairs(sequences):
+    assert not spectral_embeddings(sequences, 3, 8).any()
+
+
+def test_more_columns_than_items_are_zero():
+    start = spectral_embeddings([np.array([0, 1, 2])], 3, 8)
+    assert np.isfinite(start).all()
+    assert not start[:, 2:].any()
+
+
+def test_the_learning_rate_rises_then_falls():
+    config = options(epochs=10, lr=0.5)
+    rates = [learning_rate(config, done) for done in np.linspace(0, 10, 101)]
+    assert rates[0] < 0.05
+    assert 0.45 < max(rates) <= 0.5
+    assert rates[-1] == pytest.approx(0.5 * FLOOR)
+    assert learning_rate(config, 30) == rates[-1]

@@ -1,0 +1,128 @@
+r"""Few non-negative weights over log-probabilities, by multinomial logistic regression.
+
+:math:`p(j) \propto \exp \sum_s w_s \log p_s(j)` over a pool of the items that matter: those that any of
+the leading systems ranks high.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from scipy.optimize import minimize
+
+from lkgrag.progress import bar
+from lkgrag.retrieval.base import rows_per_block
+from lkgrag.retrieval.ranking import Seen, top_k
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    Features = Callable[[list[NDArray[np.int64]]], dict[str, NDArray[np.float32]]]
+
+#: Items that a leading system brings into the pool.
+POOL = 100
+#: Pull of the weights towards where they start, in units of events.
+RIDGE = 10.0
+#: Weights below this are set to 0: they change no list and cost time.
+NEGLIGIBLE = 0.01
+
+
+@dataclass(frozen=True)
+class Pools:
+    """What weights are fitted on: one pool an event whose target is in its pool.
+
+    Attributes:
+        names: of the ``S`` systems.
+        features: float32 ``[N, S]``, log-probabilities of the pools' items, pool after pool.
+        start: int64 ``[E]``, where each pool begins.
+        target: int64 ``[E]``, row of each pool's target.
+    """
+
+    names: list[str]
+    features: NDArray[np.float32]
+    start: NDArray[np.int64]
+    target: NDArray[np.int64]
+
+    def __len__(self) -> int:
+        """Number of events."""
+        return len(self.start)
+
+
+def make_pools(
+    source: Features,
+    names: list[str],
+    leaders: list[str],
+    histories: list[NDArray[np.int64]],
+    target: NDArray[np.int64],
+    popularity: NDArray[np.int64],
+    mask_seen: bool,
+) -> Pools:
+    """Gather the features of the items that matter, in blocks of events.
+
+    Args:
+        source: gives each system's log-probabilities ``[B, I]`` for histories.
+        names: systems to weigh.
+        leaders: systems whose best items form the pools.
+        histories: of the events.
+        target: int64, of the events.
+        popularity: int64 ``[I]``, for ties.
+        mask_seen: leave the history out of the pools.
+    """
+    rows: list[NDArray[np.float32]] = []
+    start, place, size = [], [], 0
+    step = rows_per_block(len(popularity), len(names))
+    with bar("fusion weights") as update:
+        for first in range(0, len(histories), step):
+            part = histories[first : first + step]
+            features = source(part)
+            seen = Seen.of(part, mask_seen)
+            tops = [top_k(features[n], POOL, seen, popularity)[0] for n in leaders]
+            for row, pool in enumerate(np.concatenate(tops, 1)):
+                members = np.unique(pool[pool >= 0])
+                found = np.flatnonzero(members == target[first + row])
+                if not len(found):
+                    continue
+                rows.append(np.stack([features[n][row, members] for n in names], 1))
+                start.append(size)
+                place.append(size + int(found[0]))
+                size += len(members)
+            update(min(first + step, len(histories)), len(histories))
+    whole = np.concatenate(rows) if rows else np.zeros((0, len(names)), np.float32)
+    return Pools(names, whole, np.array(start, np.int64), np.array(place, np.int64))
+
+
+def fit_weights(pools: Pools, centre: dict[str, float], ridge: float = RIDGE) -> dict[str, float]:
+    """The weights that make the targets likely, pulled towards ``centre``.
+
+    Args:
+        pools: the events.
+        centre: where the weights start and are pulled to.
+        ridge: strength of the pull, in events.
+
+    Returns:
+        A non-negative weight a system; ``centre`` where there is no event.
+    """
+    if not len(pools):
+        return dict(centre)
+    middle = np.array([centre[n] for n in pools.names])
+    size = np.diff(np.append(pools.start, len(pools.features)))
+    mine = pools.features[pools.target].sum(0, dtype=np.float64)
+
+    def loss(weights: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
+        score = (pools.features @ weights.astype(np.float32)).astype(np.float64)
+        peak = np.maximum.reduceat(score, pools.start)
+        chance = np.exp(score - np.repeat(peak, size))
+        total = np.add.reduceat(chance, pools.start)
+        chance /= np.repeat(total, size)
+        away = weights - middle
+        value = (peak + np.log(total)).sum() - mine @ weights + ridge * away @ away
+        slope = chance.astype(np.float32) @ pools.features - mine + 2 * ridge * away
+        return float(value), slope
+
+    bounds = [(0.0, None)] * len(middle)
+    found = minimize(loss, middle, jac=True, method="L-BFGS-B", bounds=bounds).x
+    kept = np.where(found < NEGLIGIBLE, 0.0, found)
+    return dict(zip(pools.names, kept.tolist(), strict=True))
