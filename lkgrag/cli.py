@@ -131,8 +131,13 @@ def parse(argv: list[str]) -> tuple[dict[str, str], set[str]]:
     return pairs, flags
 
 
-def quiet_libraries() -> None:
-    """Keep the libraries' own notes off the terminal of a default run."""
+def prepare_environment() -> None:
+    """Set what libraries read from the environment as they are imported; nothing of the user's.
+
+    Threads that wait by spinning take the cores from those they wait for as soon as another program
+    is busy: epochs of 3 seconds were seen to take 2 minutes. So they are told to sleep.
+    """
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
@@ -156,7 +161,7 @@ def run(command: Command, body: Callable[[dict[str, str], set[str]], None]) -> i
         if "--version" in flags:
             print(f"lkgrag {__version__}")
             return 0
-        quiet_libraries()
+        prepare_environment()
         level = logging.DEBUG if "--verbose" in flags else logging.INFO
         logging.getLogger("lkgrag").setLevel(logging.WARNING if "--quiet" in flags else level)
         body(pairs, flags)

@@ -4,6 +4,10 @@ import os
 from pathlib import Path
 
 import pytest
+import torch
+
+# Tiny tensors: a second thread costs more than it brings.
+torch.set_num_threads(1)
 
 DATA = os.environ.get("LKGRAG_DATA")
 _SKIPPED = []

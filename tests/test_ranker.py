@@ -1,0 +1,111 @@
+import pytest
+import torch
+from rankers import Planted
+
+from lkgrag.fusion import list_cross_entropy
+from lkgrag.ranker import Ranker
+from lkgrag.training.objective import losses, total
+
+
+@pytest.fixture(scope="module", params=["candidates", "letters"])
+def toy(request):
+    return Planted(num_users=30, llm={"readout": request.param})
+
+
+def gradients(module):
+    return {n: p.grad for n, p in module.named_parameters() if p.requires_grad}
+
+
+def lively(gradient):
+    return gradient is not None and bool(gradient.isfinite().all()) and bool(gradient.any())
+
+
+def reaching(ranker, toy, what):
+    """The scorer's parameters that have a gradient from its salience or its candidate scores."""
+    batch, _ = toy.batch()
+    out = ranker.scorer(batch.data, batch.paths)
+    weights = torch.linspace(0.5, 2.0, getattr(out, what).numel())
+    ranker.zero_grad()
+    (getattr(out, what).flatten() * weights).sum().backward()
+    return {n for n, g in gradients(ranker.scorer).items() if lively(g)}
+
+
+def randomised(ranker):
+    """Weights away from their special initial values, so that no gradient is 0 by symmetry."""
+    generator = torch.Generator().manual_seed(7)
+    with torch.no_grad():
+        for parameter in ranker.parameters():
+            if parameter.requires_grad:
+                parameter.add_(0.1 * torch.randn(parameter.shape, generator=generator))
+    return ranker
+
+
+def test_with_a_zero_the_language_model_alone_teaches_the_salience(toy):
+    ranker = randomised(toy.ranker())
+    wanted = reaching(ranker, toy, "salience")
+    ranker.fusion.set(0.0, 1.0)
+    batch, target = toy.batch()
+    ranker.zero_grad()
+    out = ranker(batch)
+    list_cross_entropy(out.scores, target, batch.paths.candidate_mask).sum().backward()
+    got = {n for n, g in gradients(ranker.scorer).items() if lively(g)}
+    assert wanted
+    assert got == wanted
+
+
+def test_with_the_gates_off_the_fusion_teaches_the_candidate_scores(toy):
+    shut = Planted(num_users=30, llm={"readout": toy.config.llm.readout, "gate": "off"})
+    ranker = randomised(shut.ranker())
+    wanted = reaching(ranker, shut, "candidate")
+    batch, target = shut.batch()
+    ranker.zero_grad()
+    out = ranker(batch)
+    list_cross_entropy(out.scores, target, batch.paths.candidate_mask).sum().backward()
+    got = {n for n, g in gradients(ranker.scorer).items() if lively(g)}
+    assert wanted
+    assert got == wanted
+
+
+def test_no_parameter_is_outside_both_routes(toy):
+    ranker = randomised(toy.ranker())
+    both = reaching(ranker, toy, "salience") | reaching(ranker, toy, "candidate")
+    assert both == set(gradients(ranker.scorer))
+    batch, target = toy.batch()
+    out = ranker(batch)
+    mask = batch.paths.candidate_mask
+    parts = losses(out.scores, out.lm, out.scorer, target, mask, torch.ones(len(target)))
+    ranker.zero_grad()
+    total(parts, toy.config.training).backward()
+    assert {n for n, g in gradients(ranker).items() if not lively(g)} == set()
+
+
+def test_gates_change_no_score(toy):
+    ranker = toy.ranker().eval()
+    batch, _ = toy.batch()
+    with_gates = ranker(batch)
+    assert with_gates.salience.requires_grad
+    with torch.no_grad():
+        without = ranker(batch)
+    assert torch.equal(with_gates.scores, without.scores)
+    assert with_gates.words.num_bundles > 0
+
+
+def test_the_parts_add_up(toy):
+    ranker = toy.ranker().eval()
+    ranker.fusion.set(0.3, 0.7)
+    batch, _ = toy.batch()
+    with torch.no_grad():
+        out = ranker(batch)
+    summed = out.lm + 0.3 * out.scorer + 0.7 * out.prior
+    torch.testing.assert_close(out.scores, summed)
+    torch.testing.assert_close(out.lm.sum(1), torch.zeros(len(out.lm)), atol=1e-4, rtol=0)
+
+
+def test_without_a_language_model_the_ranker_is_scorer_and_prior(toy):
+    batch, _ = toy.batch()
+    scorer = toy.ranker().scorer.eval()
+    with torch.no_grad():
+        out = Ranker(None, scorer, None)(batch)
+    torch.testing.assert_close(out.scores, out.scorer + out.prior)
+    with pytest.raises(ValueError, match="go together"):
+        Ranker(None, scorer, toy.ranker().prompter)
