@@ -48,10 +48,6 @@ class PerGraph(Generic[T]):
         """A copy of a module starts with an empty memory."""
         return PerGraph(self._compute)
 
-    def __getstate__(self) -> dict[str, object]:
-        """Likewise when a module is sent to another process."""
-        return {"_compute": self._compute, "_known": []}
-
 
 def log_degrees(data: HeteroData, edge_types: list[EdgeType], end: int) -> Tensor:
     """Logarithm of one more than the degree, per edge type: ``[E, N]``.

@@ -1,19 +1,23 @@
 r"""The default scorer: attention over path instances and over meta-paths, per user and candidate.
 
 Unlike HAN (Wang et al., 2019), whose meta-path weights are the same for everyone, both attentions
-depend on who asks and for what. With history item :math:`h`, candidate :math:`c`, meta-path :math:`m`
+depend on who asks and for what. With instance :math:`p` to candidate :math:`c` along meta-path :math:`m`
 and the user's encoding :math:`u` (a pooling of the history, so that anyone has one):
 
 .. math::
-    e_p &= b_m(u) + \theta_m \cdot x_p && \text{instance: strength, rarity, recency, rating} \\
-    z_{cm} &= \log(1 + \textstyle\sum_{p \in (c, m)} e^{e_p}) && \text{a soft count} \\
+    e_{pk} &= b_{mk}(u) + \theta_{mk} \cdot x_p
+        && \text{instance: strength, rarity, recency, rating} \\
+    z_{cmk} &= \log(1 + \textstyle\sum_{p \in (c, m)} e^{e_{pk}}) && \text{a soft count} \\
     \alpha_{cm} &= M \cdot \mathrm{softmax}_m(k_m \cdot q(u, c)) && \text{attention over meta-paths} \\
-    \mathrm{candidate}(c) &= \textstyle\sum_m \alpha_{cm} \beta_m z_{cm} + g(v_c, u)
+    \mathrm{candidate}(c) &= \textstyle\sum_{mk} \alpha_{cm} \beta_{mk} z_{cmk} + g(v_c, u, c)
         && v_c: \text{pooled instances} \\
-    \mathrm{salience}(p) &= e_p + \log \alpha_{cm} + \log \beta_m && \text{the instance's share}
+    \mathrm{salience}(p) &= \log \textstyle\sum_k \alpha_{cm} \beta_{mk} e^{e_{pk}}
+        && \text{the instance's share}
 
-:math:`\theta_m, b_m, \beta_m` and :math:`k_m` are linear in :math:`r_m`, the sum of the embeddings of
-the meta-path's relations. It starts as a recency-weighted sum of path weights, which ranks already.
+There are two heads :math:`k`, one for the moment and one for lasting taste. :math:`\theta, b, \beta`
+and :math:`k_m` are linear in :math:`r_m`, the mean of the embeddings of the meta-path's relations.
+:math:`v_c` pools the instances by a softmax over the saliences of the candidate's paths. The scorer
+starts as a recency-weighted sum of path weights, which ranks already.
 """
 
 from __future__ import annotations

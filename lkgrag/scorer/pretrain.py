@@ -88,13 +88,7 @@ def pretrain(
         raise ValueError("every training list must hold its target")
     device = paths.sample.device
     fusion = Fusion().to(device)
-    optimizer = torch.optim.AdamW(
-        [
-            {"params": parameters, "weight_decay": WEIGHT_DECAY},
-            {"params": list(fusion.parameters()), "weight_decay": 0.0},
-        ],
-        lr=config.pretrain_lr,
-    )
+    optimizer = _optimizer(parameters, fusion, config.pretrain_lr)
     learn, held = _split(paths.user.cpu().numpy(), seed)
     learn = np.random.default_rng([seed, 0x5C0]).permutation(learn)
     batches = _batches(paths, slots, learn)
@@ -119,6 +113,17 @@ def pretrain(
                 break
     best.restore()
     return Pretraining(curve, best.epoch, fusion.a.item(), fusion.b.item())
+
+
+def _optimizer(
+    parameters: list[torch.nn.Parameter], fusion: Fusion, rate: float
+) -> torch.optim.Optimizer:
+    """AdamW; the fusion's two scalars must not be pulled towards 0."""
+    groups = [
+        {"params": parameters, "weight_decay": WEIGHT_DECAY},
+        {"params": list(fusion.parameters()), "weight_decay": 0.0},
+    ]
+    return torch.optim.AdamW(groups, lr=rate)
 
 
 def _split(user: NDArray[np.int64], seed: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from torch_geometric.utils import degree
 
 from lkgrag.scorer.base import PathScorer, PathScores, candidate_from_salience
+from lkgrag.scorer.features import PerGraph
 
 if TYPE_CHECKING:
     from torch_geometric.data import HeteroData
@@ -60,6 +61,7 @@ class ReferencePreference(PathScorer):
                 count[row, self.relations.index(_name(edge_type))] += 1
         self.occurrences: Tensor
         self.register_buffer("occurrences", count, persistent=False)
+        self._idf = PerGraph(lambda data: TfidfTransformer().fit(self._documents(data)))
         self.user = nn.Embedding(max(1, self.num_nodes.get("user", 0)), dim)
         self.preference = nn.Linear(dim, len(self.relations))
 
@@ -82,8 +84,7 @@ class ReferencePreference(PathScorer):
             return torch.zeros(paths.num_prompts, len(self.relations), device=device)
         terms = torch.zeros(paths.num_prompts, len(self.relations), device=device)
         terms.index_add_(0, paths.sample, self.occurrences[paths.metapath])
-        transformer = TfidfTransformer().fit(self._documents(data))
-        found = transformer.transform(terms.cpu().numpy()).toarray()
+        found = self._idf(data).transform(terms.cpu().numpy()).toarray()
         return torch.as_tensor(found, dtype=torch.float32, device=device)
 
     def _documents(self, data: HeteroData) -> np.ndarray:
