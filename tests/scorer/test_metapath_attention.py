@@ -127,3 +127,22 @@ def test_ratings_are_compared_with_the_users_own(data, paths):
     assert deviation[0, :3].tolist() == pytest.approx([-2 / std, 2 / std, 0])
     assert known[:2].sum(1).tolist() == [3, 2]
     assert (deviation[1:] == 0).all()
+
+
+def test_which_parameters_learn_on_which_route(data, paths):
+    scorer = build(data, paths).train()
+    parameters = dict(scorer.named_parameters())
+    out = scorer(data, paths)
+    luck = torch.randn(len(paths), generator=torch.Generator().manual_seed(0))
+    routes = {"lm": (out.salience * luck).sum(), "fusion": out.candidate.square().sum()}
+    learned = {}
+    for route, loss in routes.items():
+        grads = torch.autograd.grad(
+            loss, [*parameters.values()], allow_unused=True, retain_graph=True
+        )
+        learned[route] = {
+            n for n, g in zip(parameters, grads, strict=True) if g is not None and (g != 0).any()
+        }
+    assert learned["fusion"] == set(parameters)
+    readout = {"value.weight", "mix.weight", "mix.bias", "out.weight", "skip.weight"}
+    assert learned["lm"] == set(parameters) - readout
