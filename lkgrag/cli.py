@@ -50,7 +50,7 @@ class Command:
 
 def config_fields(cls: type = Config, prefix: str = "") -> Iterator[tuple[str, Any]]:
     """Yield ``(dotted key, dataclass field)`` of every option, top level first."""
-    sections = []
+    sections: list[tuple[str, type]] = []
     for f in dataclasses.fields(cls):
         factory = f.default_factory
         if dataclasses.is_dataclass(factory):
@@ -58,7 +58,7 @@ def config_fields(cls: type = Config, prefix: str = "") -> Iterator[tuple[str, A
         else:
             yield prefix + f.name, f
     for name, section in sections:
-        yield from config_fields(section, f"{prefix}{name}.")  # type: ignore[arg-type]
+        yield from config_fields(section, f"{prefix}{name}.")
 
 
 def default_of(f: dataclasses.Field[Any]) -> Any:

@@ -6,7 +6,7 @@ import hashlib
 import json
 from importlib import resources
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
@@ -99,10 +99,9 @@ def _typed(overrides: dict[str, str]) -> DictConfig:
         except Exception as error:
             raise ConfigError(f"option '{key}': {text!r} is not readable as a value") from error
         try:
-            layer = OmegaConf.merge(layer, value)
+            layer = cast(DictConfig, OmegaConf.merge(layer, value))
         except OmegaConfBaseException as error:
             raise ConfigError(f"option '{key}' contradicts another option") from error
-    assert isinstance(layer, DictConfig)
     return layer
 
 
@@ -120,7 +119,7 @@ def _section_error(key: str, value: Any) -> ConfigError:
 
 def _check_keys(layer: DictConfig, known: list[str], prefix: str = "") -> None:
     for name in layer:
-        key = f"{prefix}{name}"
+        key = f"{prefix}{name!s}"
         if key in known:
             continue
         if not prefix and key in SECTIONS:

@@ -226,7 +226,9 @@ class _Batch:
                     catalogue.ids[candidates[slot]],
                     catalogue.titles[candidates[slot]],
                     float(score[row, slot]),
-                    *(float(p) for p in parts[:, row, slot]),
+                    lm=float(parts[0, row, slot]),
+                    scorer=float(parts[1, row, slot]),
+                    prior=float(parts[2, row, slot]),
                     paths=[self._path(words, i) for i in shown.get((row, int(slot)), [])],
                 )
                 for place, slot in enumerate(best[: self.k], start=1)

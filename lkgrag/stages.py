@@ -60,7 +60,7 @@ def stage_kg(
     """The graph that the first ``train_end[user]`` interactions of each user give."""
     import hashlib
 
-    ends = hashlib.sha256(np.ascontiguousarray(train_end)).hexdigest()
+    ends = hashlib.sha256(train_end.astype("<i8").tobytes()).hexdigest()
     depends = {**loaded.key, "kg": to_dict(config.kg), "train_end": ends}
     return cache.stage(
         "kg",

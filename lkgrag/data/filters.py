@@ -89,7 +89,8 @@ def _one_each(events: pd.DataFrame, rule: str, source: str) -> pd.DataFrame:
     if rule == "error":
         twice = events.duplicated(pair)
         if twice.any():
-            user, item = events.loc[twice.idxmax(), pair]
+            row = int(np.flatnonzero(twice.to_numpy())[0])
+            user, item = events["user"].iloc[row], events["item"].iloc[row]
             raise DataError(
                 f"{source}: user {user!r} has item {item!r} twice; "
                 "set data.duplicates to first, last or keep"

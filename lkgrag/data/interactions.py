@@ -218,10 +218,10 @@ def tie_report(indptr: NDArray[np.int64], time: NDArray[np.float64]) -> dict[str
 
 def _tie_key(core: pd.DataFrame, config: DataConfig) -> NDArray[np.int64]:
     if config.ties == "file":
-        return np.arange(len(core))
+        return np.arange(len(core), dtype=np.int64)
     if config.ties == "id":
         order = {i: n for n, i in enumerate(natural_order(core["item"].unique()))}
-        return core["item"].map(order).to_numpy(np.int64)
+        return np.asarray([order[i] for i in core["item"]], np.int64)
     # A keyed hash of the ids: the same on every machine and in every file order, without pattern.
     key = f"lkgrag-{config.tie_seed}".encode()
     digests = [

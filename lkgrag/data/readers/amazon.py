@@ -88,8 +88,9 @@ class Amazon2014(Reader):
                 }
             )
             related = value.get("related")
-            for relation in RELATED if isinstance(related, dict) else ():
-                targets = related.get(relation)
+            links: dict[str, Any] = related if isinstance(related, dict) else {}
+            for relation in RELATED:
+                targets = links.get(relation)
                 for target in targets if isinstance(targets, list) else ():
                     if isinstance(target, str) and target in known:
                         triples.append((item, relation, target))

@@ -152,7 +152,8 @@ class MovieLens100K(Reader):
         if user.is_file():
             columns = ("user", "age", "gender", "occupation", "zip")
             table = read_separated(user, "|", columns, encoding="latin-1")
-            users = table[["user", "gender", "occupation"]].assign(age=_decades(table["age"]))
+            users = table[["user", "gender", "occupation"]].copy()
+            users["age"] = _decades(table["age"])
         return Tables(interactions=events, items=items, users=users, source=str(data))
 
 
@@ -189,5 +190,6 @@ class MovieLensDat(Reader):
             columns = ("user", "gender", "age", "occupation", "zip")
             people = read_separated(users_file, "::", columns, encoding="latin-1")
             ages = [[AGES_1M.get(a, a)] for a in people["age"]]
-            users = people[["user", "gender", "occupation"]].assign(age=ages)
+            users = people[["user", "gender", "occupation"]].copy()
+            users["age"] = ages
         return Tables(interactions=events, items=items, users=users, source=str(ratings))

@@ -1,0 +1,101 @@
+"""Record a finished run as a result, and put its table into README.
+
+``python -m benchmarks.record RUN NAME ["COMMAND"]`` writes ``benchmarks/results/NAME.json`` and
+replaces what stands between the markers ``<!-- NAME -->`` and ``<!-- /NAME -->`` of README.md.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import sys
+from pathlib import Path
+from typing import Any
+
+from lkgrag.io import atomic, read_json, write_json
+
+ROOT = Path(__file__).resolve().parents[1]
+RESULTS = ROOT / "benchmarks" / "results"
+COMMAND = "accelerate launch -m lkgrag.train"
+COLUMNS = ("mrr", "ndcg@10", "recall@1", "recall@10", "recall@20")
+
+
+def hardware() -> dict[str, Any]:
+    """Processor, cores and memory of this machine."""
+    model = platform.processor()
+    info = Path("/proc/cpuinfo")
+    if info.exists():
+        names = [x for x in info.read_text().splitlines() if x.startswith("model name")]
+        model = names[0].split(":", 1)[1].strip() if names else model
+    pages = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    return {"processor": model, "cores": os.cpu_count(), "memory_gib": round(pages / 2**30)}
+
+
+def record(run: Path, name: str, command: str) -> dict[str, Any]:
+    """Write the result of a run; return it."""
+    metrics = read_json(run / "metrics.json")
+    result = {"command": command, "hardware": hardware(), **metrics}
+    write_json(RESULTS / f"{name}.json", result)
+    return result
+
+
+def figure(value: float | None) -> str:
+    """Four digits without the leading 0."""
+    return "–" if value is None else f"{value:.4f}".removeprefix("0")
+
+
+def markdown(result: dict[str, Any]) -> str:
+    """The table of systems on test, with the differences and the cost below."""
+    head = " | ".join(c.upper().replace("RECALL", "Recall") for c in COLUMNS)
+    lines = [
+        f"| system | {head} | NDCG@10, retrieved |",
+        "|---|" + "---|" * (len(COLUMNS) + 1),
+    ]
+    systems = {k: v for k, v in result.items() if isinstance(v, dict) and "test" in v}
+    for system, splits in systems.items():
+        test = splits["test"]
+        cells = [figure(test["all"][c]) for c in COLUMNS]
+        cells.append(figure(test["retrieved"]["ndcg@10"]))
+        lines.append(f"| {system} | {' | '.join(cells)} |")
+    lines.append("")
+    for d in result["differences"]:
+        lines.append(
+            f"- {d['split']}, {d['population']}: {d['system']} − {d['other']}, {d['metric'].upper()}: "
+            f"{d['mean']:+.4f} [{d['low']:+.4f}, {d['high']:+.4f}], p = {d['p']:.3f}"
+        )
+    seconds = result["seconds"]
+    lines += [
+        "",
+        f"Seed {result['seed']}, {result['date']}, {result['hardware']['processor']} "
+        f"({result['threads']} threads): {seconds['total'] / 60:.1f} minutes in all, "
+        f"{result['tokens_per_prompt']:.0f} tokens a prompt. The visible history is masked; every "
+        "ranking ends after 20 items; a missed target counts 0.",
+    ]
+    return "\n".join(lines)
+
+
+def put(readme: Path, name: str, text: str) -> None:
+    """Replace what stands between a name's markers."""
+    begin, end = f"<!-- {name} -->", f"<!-- /{name} -->"
+    page = readme.read_text(encoding="utf-8")
+    if begin not in page or end not in page:
+        raise SystemExit(f"{readme}: no markers {begin} and {end}")
+    before, rest = page.split(begin, 1)
+    after = rest.split(end, 1)[1]
+    with atomic(readme) as tmp:
+        tmp.write_text(f"{before}{begin}\n{text}\n{end}{after}", encoding="utf-8")
+
+
+def main() -> int:
+    """Entry point."""
+    if len(sys.argv) not in (3, 4):
+        print(__doc__)
+        return 2
+    run, name = Path(sys.argv[1]), sys.argv[2]
+    result = record(run, name, sys.argv[3] if len(sys.argv) > 3 else COMMAND)
+    put(ROOT / "README.md", name, markdown(result))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
