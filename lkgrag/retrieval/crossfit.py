@@ -16,9 +16,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from lkgrag.data.splits import Events
+from lkgrag.errors import ConfigError, nearest
 from lkgrag.retrieval.base import Retriever
 from lkgrag.retrieval.candidates import CandidateLists, candidate_lists
-from lkgrag.retrieval.fusion import FusedRetriever
+from lkgrag.retrieval.fusion import SYSTEMS, FusedRetriever
 from lkgrag.retrieval.graph import GraphRetriever
 from lkgrag.retrieval.itemitem import ItemItemRetriever
 from lkgrag.retrieval.lru_training import fit_lrurec
@@ -75,9 +76,9 @@ def fit_stage_one(
     """Fit stage one in full and cross-fitted, and propose for all events.
 
     Nothing of the test is in any fit. Validation decides when the full LRURec stops, and nothing
-    else. The cross-fitted LRURec runs as many epochs as the full one needed, so that neither its
-    weights nor its length depends on the held-back items, and the weights of fusion are fitted on
-    held-back events: for serving on all, for ``examples`` on those of other users.
+    else. The cross-fitted LRURec runs as many epochs as the full one needed: that number is all it
+    takes from a fit that knew the held-back items. The weights of fusion are fitted on held-back
+    events: for serving on all, for ``examples`` on those of other users.
 
     Args:
         interactions: the sequences.
@@ -87,7 +88,11 @@ def fit_stage_one(
         seed: of LRURec, of the users held back and of the folds.
         folder: for LRURec's checkpoints (``lrurec-full`` and ``lrurec-crossfit``); none by default.
         device: that LRURec is trained on.
+
+    Raises:
+        ConfigError: ``retrieval.systems`` is empty or names an unknown system.
     """
+    check_systems(config)
     root = None if folder is None else Path(folder)
     lrurec, full = fit_lrurec(
         interactions,
@@ -127,6 +132,22 @@ def fit_stage_one(
         "test": summary(test),
     }
     return StageOne(retriever, examples, val, test, fit_end, report)
+
+
+def check_systems(config: RetrievalConfig) -> None:
+    """Refuse what cannot be fused, before anything is trained.
+
+    Raises:
+        ConfigError: ``retrieval.systems`` is empty or names an unknown system.
+    """
+    for name in config.systems:
+        if name not in SYSTEMS:
+            raise ConfigError(
+                f"retrieval.systems: no system '{name}'.{nearest(name, SYSTEMS)} "
+                f"There are: {', '.join(SYSTEMS)}"
+            )
+    if not config.systems:
+        raise ConfigError(f"retrieval.systems is empty; choose from {', '.join(SYSTEMS)}")
 
 
 def fit_systems(

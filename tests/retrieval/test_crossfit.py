@@ -6,7 +6,7 @@ import torch
 
 from lkgrag.config import DataConfig, KGConfig, RetrievalConfig
 from lkgrag.data import make_split
-from lkgrag.errors import LkgragError
+from lkgrag.errors import ConfigError, LkgragError
 from lkgrag.kg import build_kg
 from lkgrag.retrieval import (
     CandidateLists,
@@ -209,3 +209,19 @@ def test_a_checkpointed_stage_one_equals_one_without(data, stage):
     assert torch.equal(
         plain.retriever.systems["lrurec"].model.bias, stage.retriever.systems["lrurec"].model.bias
     )
+
+
+@pytest.mark.parametrize(("systems", "message"), [(["lrurek"], "'lrurec'"), ([], "is empty")])
+def test_unknown_systems_are_refused_before_training(data, systems, message):
+    x, split = data
+    with pytest.raises(ConfigError, match=message):
+        fit_stage_one(x, split, graph_of(x), replace(CONFIG, systems=systems), 0)
+
+
+def test_a_part_of_the_systems_can_be_fused(data):
+    x, split = data
+    one = fit_stage_one(x, split, graph_of(x), replace(CONFIG, systems=["itemitem"]), 0)
+    assert list(one.retriever.weights) == ["itemitem"]
+    assert set(one.test.ranks) == {*SYSTEMS, "retriever"}
+    # The fused order is the single system's.
+    np.testing.assert_array_equal(one.test.ranks["retriever"], one.test.ranks["itemitem"])
