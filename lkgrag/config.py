@@ -175,7 +175,7 @@ class TrainingConfig:
     )
     epochs: int = opt(2, "passes over the examples, unless max_examples ends first")
     batch_size: int = opt(8, "prompts an optimiser step, over all processes")
-    micro_batch: int = opt(4, "prompts a forward pass of one process")
+    micro_batch: int = opt(8, "prompts a forward pass of one process; smaller takes less memory")
     lr: float = opt(1e-3, "learning rate of LoRA")
     head_lr: float = opt(3e-3, "learning rate of the readout's head and of the fusion")
     scorer_lr: float = opt(1e-3, "learning rate of the scorer within the ranker")
