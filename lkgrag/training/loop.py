@@ -30,6 +30,13 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 Curve = list[dict[str, float]]
+#: Steps that a line of the log averages over.
+TAIL = 25
+
+
+def _means(rows: Curve) -> str:
+    keys = ("loss", "loss_lm", "loss_scorer", "a", "b")
+    return ", ".join(f"{k} {np.mean([r[k] for r in rows]):.3f}" for k in keys)
 
 
 class Trainer:
@@ -97,6 +104,7 @@ class Trainer:
             last = step + 1 == steps
             if last or (step + 1) % self.config.checkpoint_every == 0:
                 self._save(optimizer, step + 1, curve)
+                log.info("step %d of %d: %s", step + 1, steps, _means(curve[-TAIL:]))
         if progress is not None:
             progress(steps, steps)
         model.eval()
