@@ -183,6 +183,9 @@ class TrainingConfig:
     warmup: float = opt(0.06, "share of the steps in which the rate rises")
     clip: float = opt(1.0, "largest gradient norm")
     aux_lm: float = opt(1.0, "weight of the loss on the LM's scores alone")
+    distill: float = opt(
+        0.8, "share of the scorer's expectation in what the LM alone is taught, 0 to 1"
+    )
     aux_scorer: float = opt(0.5, "weight of the loss on the scorer's scores alone")
     checkpoint_every: int = opt(25, "optimiser steps between checkpoints")
     tracker: str = opt(

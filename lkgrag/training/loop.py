@@ -165,6 +165,7 @@ class Trainer:
             target,
             paths.candidate_mask,
             torch.full((len(index),), weight, device=device),
+            self.config.distill,
         )
         # DistributedDataParallel averages over processes: undo it, so that the sum is over prompts.
         scale = self.accelerator.num_processes / len(batch)

@@ -36,6 +36,7 @@ def learned():
         lr=1e-2,
         head_lr=1e-2,
         aux_scorer=0.0,
+        distill=0.0,
         tracker="none",
     )
     trainer = Trainer(
