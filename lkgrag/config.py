@@ -171,7 +171,7 @@ class TrainingConfig:
     """Stage two's optimisation."""
 
     max_examples: int = opt(
-        -1, "prompts trained on in all (-1: the default budget: 1200 on a CPU, every one on a GPU)"
+        -1, "prompts trained on in all (-1: the default budget: 800 on a CPU, every one on a GPU)"
     )
     epochs: int = opt(2, "passes over the examples, unless max_examples ends first")
     batch_size: int = opt(8, "prompts an optimiser step, over all processes")
@@ -183,6 +183,9 @@ class TrainingConfig:
     warmup: float = opt(0.06, "share of the steps in which the rate rises")
     clip: float = opt(1.0, "largest gradient norm")
     aux_lm: float = opt(1.0, "weight of the loss on the LM's scores alone")
+    probe: int = opt(
+        128, "prompts that the readout's head is fitted on before all else learns (0: none)"
+    )
     distill: float = opt(
         0.8, "share of the scorer's expectation in what the LM alone is taught, 0 to 1"
     )

@@ -33,7 +33,7 @@ log = logging.getLogger(__name__)
 
 #: Prompts that training takes on a CPU unless ``training.max_examples`` says otherwise: about ten
 #: minutes of the default language model on two cores.
-CPU_BUDGET = 1200
+CPU_BUDGET = 800
 EXPLANATIONS, RANKS, KG, CURVE = "explanations.json", "ranks.parquet", "kg", "curve.json"
 
 
@@ -142,6 +142,22 @@ def _fit(
         config.seed,
         limit,
     )
+    if config.training.probe > 0 and not trainer.has_checkpoint:
+        from lkgrag.training.probe import probe_head
+
+        with bar("probe the language model", accelerator.is_main_process) as update:
+            found = probe_head(
+                ranker,
+                trainer.data,
+                fit_finder,
+                examples,
+                min(config.training.probe, limit or config.training.probe),
+                config.evaluation.batch_size,
+                config.seed,
+                update,
+            )
+        if found is not None:
+            show.say(f"readout probed: correlation with the scorer {found:.2f} on held-out prompts")
     if accelerator.trackers or config.training.tracker == "tensorboard":
         accelerator.project_configuration.logging_dir = str(folder / "tensorboard")
         accelerator.init_trackers("ranker")

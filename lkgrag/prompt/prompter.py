@@ -185,7 +185,9 @@ class Prompter:
         prompt.letter = [PAD] * num_slots
         for slot in shown:
             before = len(prompt.tokens)
-            self._line(prompt, titles[slot], worded.get(slot, []))
+            # The line break comes first, so that a block ends with what is known of its candidate:
+            # a line break's own state tells candidates apart only half as well.
+            self._line(prompt, self.template.end + titles[slot], worded.get(slot, []))
             length = len(prompt.tokens) - before
             prompt.positions += range(start, start + length)
             prompt.block += [slot + 1] * length
@@ -203,6 +205,8 @@ class Prompter:
         prompt = Prompt(prefix, [], [], [PAD] * len(prefix), [PAD] * num_slots, [PAD] * num_slots)
         for slot in shown:
             self._line(prompt, titles[slot], worded.get(slot, []))
+            prompt.tokens += self.template.end
+            prompt.bundle += [PAD] * len(self.template.end)
         prompt.tokens += self.template.answer
         prompt.bundle += [PAD] * len(self.template.answer)
         prompt.positions = list(range(len(prompt.tokens)))
@@ -213,7 +217,7 @@ class Prompter:
         return prompt
 
     def _line(self, prompt: Prompt, title: list[int], worded: Worded) -> None:
-        """Append one candidate's line: title, separator, evidence."""
+        """Append one candidate's words: title, separator, evidence."""
         tokens, bundle = list(title), [PAD] * len(title)
         if worded:
             tokens += self.template.separator
@@ -221,8 +225,8 @@ class Prompter:
             for ids, number in worded:
                 tokens += ids
                 bundle += [number] * len(ids)
-        prompt.tokens += tokens + self.template.end
-        prompt.bundle += bundle + [PAD] * len(self.template.end)
+        prompt.tokens += tokens
+        prompt.bundle += bundle
 
     def _check_letters(self, count: int) -> None:
         """Make sure that so many letters are known."""

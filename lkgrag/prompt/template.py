@@ -42,7 +42,8 @@ class Template:
 
     Attributes:
         start: instruction, with the tokenizer's start token.
-        heading: between history and candidates.
+        heading: between history and candidates; without the line break for ``candidates``, whose
+            blocks begin with it.
         end: of a line.
         separator: between a candidate's title and its evidence.
         openings: what opens each candidate's line; empty for ``candidates``.
@@ -80,7 +81,7 @@ class Template:
         first = tokenizer([INSTRUCTION], add_special_tokens=False)["input_ids"][0]
         return cls(
             start=[*start_tokens(tokenizer), *first, *end],
-            heading=at_start[0] + end,
+            heading=at_start[0] + (end if letters else []),
             end=end,
             separator=separator,
             openings=at_start[len(lines) :],

@@ -16,7 +16,7 @@ from torch import Tensor
 from lkgrag.data.queries import Queries
 from lkgrag.ranker import Ranker, RankerBatch
 from lkgrag.training.batches import candidate_order, compose, share
-from lkgrag.training.checkpoint import load_checkpoint, save_checkpoint
+from lkgrag.training.checkpoint import FILE, load_checkpoint, save_checkpoint
 from lkgrag.training.objective import build_optimizer, losses, rate, total
 
 if TYPE_CHECKING:
@@ -78,6 +78,11 @@ class Trainer:
         self.folder, self.depends, self.seed = folder, depends, seed
         self.batches = compose(len(queries), config.batch_size, config.epochs, seed, limit)
         self.per_epoch = max(1, math.ceil(len(queries) / config.batch_size))
+
+    @property
+    def has_checkpoint(self) -> bool:
+        """Whether :meth:`fit` goes on from a checkpoint."""
+        return self.folder is not None and (self.folder / FILE).exists()
 
     def fit(self, progress: Callable[[int, int], None] | None = None) -> Curve:
         """Train; return the learning curve, one row a step.

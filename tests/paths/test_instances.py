@@ -52,7 +52,7 @@ def oracle(data, config, metapaths, history, candidates, times):
         for (s, t), known in seen.items():
             out_edges[edge_type].setdefault(s, []).append((t, *known))
             degree[edge_type, t] = degree.get((edge_type, t), 0) + 1
-    result = set()
+    result = {}
     for b, (row, cands) in enumerate(zip(history, candidates, strict=True)):
         for h, c in itertools.product(range(len(row)), range(len(cands))):
             start, end = row[h], cands[c]
@@ -83,11 +83,11 @@ def oracle(data, config, metapaths, history, candidates, times):
                         found.append((len(metapath), rare, m, nodes, weight))
             found.sort()
             for _, _, m, nodes, weight in found[: config.max_per_pair]:
-                result.add((b, h, c, m, nodes, round(weight, 5)))
+                result[b, h, c, m, nodes] = weight
     return result
 
 
-def as_set(batch):
+def as_dict(batch):
     rows = zip(
         batch.sample.tolist(),
         batch.history.tolist(),
@@ -97,7 +97,9 @@ def as_set(batch):
         batch.weight.tolist(),
         strict=True,
     )
-    return {(b, h, c, m, tuple(n for n in ns if n >= 0), round(w, 5)) for b, h, c, m, ns, w in rows}
+    found = [((b, h, c, m, tuple(n for n in ns if n >= 0)), w) for b, h, c, m, ns, w in rows]
+    assert len({path for path, _ in found}) == len(found), "a path occurs twice"
+    return dict(found)
 
 
 @st.composite
@@ -161,7 +163,10 @@ def test_equals_the_oracle(data, length, most, through_items, seed, tiny_budget)
         finder = PathFinder(data, config)
         batch = finder(queries(history, candidates, times))
     expected = oracle(data, config, finder.metapaths, history.tolist(), candidates.tolist(), times)
-    assert as_set(batch) == expected
+    found = as_dict(batch)
+    assert found.keys() == expected.keys()
+    for path, weight in found.items():
+        assert weight == pytest.approx(expected[path], rel=1e-5)
     assert len(batch) == len(expected)
     order = [
         (b, c, h, m, tuple(n))

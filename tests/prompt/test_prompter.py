@@ -51,7 +51,7 @@ def test_a_prompt_of_candidates_reads_as_designed():
             if item >= 0:
                 evidence = " ".join(words.get((row, slot), []))
                 lines.append(TOY_ITEMS[item][0] + (f" | {evidence}" if evidence else ""))
-        assert text(tokens, row) == "\n".join(lines) + "\n"
+        assert text(tokens, row) == "\n".join(lines)
 
 
 def test_a_prompt_of_letters_reads_as_designed():
@@ -87,7 +87,9 @@ def test_indices_of_a_batch():
                 range(prefix, prefix + len(here))
             )
             assert tokens.read[row, slot] == here[-1]
-            assert tokens.input_ids[row, here[-1]] == newline
+            # The line break opens a block: what is read is the last word on the candidate.
+            assert tokens.input_ids[row, here[0]] == newline
+            assert tokens.input_ids[row, here[-1]] != newline
 
 
 def test_worded_bundles_and_their_paths():

@@ -1,15 +1,11 @@
 """The whole learns: one relation decides the target, and the language model finds out which."""
 
-import sys
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from accelerate import Accelerator
-
-sys.path.insert(0, str(Path(__file__).parents[1]))
 from rankers import CANDIDATES, Planted
 
 from lkgrag.config import PromptConfig, TrainingConfig

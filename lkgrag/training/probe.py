@@ -1,0 +1,113 @@
+r"""A start for the readout's head: a linear probe of the frozen language model.
+
+A head that starts at random sends the adapter meaningless gradients for hundreds of prompts. So the
+head is first fitted to the untouched model's hidden states, then everything learns together (probing
+before fine-tuning, after Kumar et al., arXiv 2202.10054). With hidden states :math:`h_c` and the
+scorer's expectation :math:`s_c`, both centred per prompt, it is ridge regression:
+
+.. math:: w = \arg\min_w \sum_c (w \cdot h_c - s_c)^2 + \lambda \|w\|^2
+
+with :math:`\lambda` chosen on every fourth prompt, which is held out.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from lkgrag.llm.readout import CandidateReadout, at
+from lkgrag.ranker import Ranker, RankerBatch
+from lkgrag.scorer.base import as_path_scores
+from lkgrag.training.batches import candidate_order
+
+if TYPE_CHECKING:
+    from torch_geometric.data import HeteroData
+
+    from lkgrag.data import Queries
+    from lkgrag.paths import PathFinder
+
+log = logging.getLogger(__name__)
+#: Strengths of the ridge that are tried, in units of the features' mean square.
+RIDGES = (10.0, 100.0, 1000.0, 10000.0)
+#: One prompt in so many is held out to choose the strength.
+HELD = 4
+
+
+@torch.no_grad()
+def probe_head(
+    ranker: Ranker,
+    data: HeteroData,
+    finder: PathFinder,
+    queries: Queries,
+    count: int,
+    batch_size: int,
+    seed: int,
+    progress: Callable[[int, int], None] | None = None,
+) -> float | None:
+    """Fit the candidates head to what the scorer expects; nothing else is changed.
+
+    Args:
+        ranker: with a language model whose adapter has not learned yet.
+        data: the graph of the examples.
+        finder: its paths.
+        queries: the examples; the first ``count`` of a seeded order are used.
+        count: most prompts.
+        batch_size: prompts a forward pass.
+        seed: of the order.
+        progress: called with (prompts done, prompts in all).
+
+    Returns:
+        Correlation with the scorer on held-out prompts; None where there is nothing to fit (another
+        readout, too few prompts).
+    """
+    if ranker.lm is None or not isinstance(ranker.lm.readout, CandidateReadout):
+        return None
+    chosen = np.random.default_rng([seed, 0x9B0B]).permutation(len(queries))[:count]
+    if len(chosen) < 2 * HELD:
+        return None
+    device = next(iter(ranker.parameters())).device
+    data = data.to(device)
+    ranker.eval()
+    rows: list[tuple[Tensor, Tensor]] = []
+    for start in range(0, len(chosen), batch_size):
+        if progress is not None:
+            progress(start, len(chosen))
+        index = chosen[start : start + batch_size]
+        paths = finder(queries[index]).to(device)
+        order = candidate_order(index, paths.num_candidates, "random", seed, epoch=-1)
+        batch = RankerBatch(data, paths, torch.as_tensor(order, device=device))
+        salience, teacher = as_path_scores(ranker.scorer(data, paths), paths)
+        tokens = ranker.words(batch, salience.float())
+        hidden = at(ranker.lm.hidden(tokens), tokens.read) / ranker.lm.readout.scale
+        for h, s, mask in zip(hidden, teacher.float(), paths.candidate_mask, strict=True):
+            h, s = h[mask].double(), s[mask].double()
+            rows.append((h - h.mean(0), s - s.mean()))
+    held = [row for n, row in enumerate(rows) if n % HELD == 0]
+    fit = [row for n, row in enumerate(rows) if n % HELD]
+    best, strength = max((_correlation(_ridge(fit, r), held), r) for r in RIDGES)
+    head = ranker.lm.readout.head
+    if not np.isfinite(best) or best <= 0:
+        log.info("probe: nothing found (correlation %.3f); the head starts at random", best)
+        return best
+    head.weight.copy_(_ridge(rows, strength)[None].to(head.weight))
+    log.info("probe of %d prompts: correlation with the scorer %.3f", len(rows), best)
+    return best
+
+
+def _ridge(rows: list[tuple[Tensor, Tensor]], strength: float) -> Tensor:
+    x, y = (torch.cat(part) for part in zip(*rows, strict=True))
+    eye = torch.eye(x.shape[1], dtype=x.dtype, device=x.device)
+    return torch.linalg.solve(x.T @ x + strength * x.square().mean() * eye, x.T @ y)
+
+
+def _correlation(weight: Tensor, rows: list[tuple[Tensor, Tensor]]) -> float:
+    x, y = (torch.cat(part) for part in zip(*rows, strict=True))
+    out = x @ weight
+    scale = out.norm() * y.norm()
+    # Both are centred per prompt, so this is the correlation within prompts.
+    return float(out @ y / scale) if scale > 0 else -1.0
