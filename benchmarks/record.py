@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from lkgrag.io import atomic, read_json, write_json
+from lkgrag.rundir import systems_of
 
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "benchmarks" / "results"
@@ -51,8 +52,7 @@ def markdown(result: dict[str, Any]) -> str:
         f"| system | {head} | NDCG@10, retrieved |",
         "|---|" + "---|" * (len(COLUMNS) + 1),
     ]
-    systems = {k: v for k, v in result.items() if isinstance(v, dict) and "test" in v}
-    for system, splits in systems.items():
+    for system, splits in systems_of(result).items():
         test = splits["test"]
         cells = [figure(test["all"][c]) for c in COLUMNS]
         cells.append(figure(test["retrieved"]["ndcg@10"]))

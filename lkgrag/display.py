@@ -12,6 +12,7 @@ from rich.table import Table
 from lkgrag.evaluation import Difference, difference_line, show
 from lkgrag.progress import console
 from lkgrag.recommendation import Recommendation
+from lkgrag.rundir import systems_of
 
 if TYPE_CHECKING:
     from torch_geometric.data import HeteroData
@@ -126,7 +127,7 @@ def table(
     metrics: dict[str, Any], differences: list[tuple[str, str, str, str, str, Difference]]
 ) -> None:
     """The tables of both splits with the differences below."""
-    systems = {k: v for k, v in metrics.items() if isinstance(v, dict) and "test" in v}
+    systems = systems_of(metrics)
     for split in ("val", "test"):
         lines = [
             difference_line(system, other, metric, population, found)

@@ -136,6 +136,15 @@ def finished(folder: Path) -> dict[str, Any] | None:
     return dict(metrics)
 
 
+def systems_of(metrics: dict[str, Any]) -> dict[str, Any]:
+    """The systems of ``metrics.json``, without what stands beside them."""
+    return {
+        name: value
+        for name, value in metrics.items()
+        if isinstance(value, dict) and "all" in (value.get("test") or {})
+    }
+
+
 def cores() -> int:
     """CPU cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
