@@ -16,7 +16,16 @@ from lkgrag.catalogue import Catalogue
 from lkgrag.io import atomic, read_json, write_json
 from lkgrag.options import digest, to_dict
 from lkgrag.progress import bar
-from lkgrag.rundir import FORMAT, METRICS, RANKER, environment, finished, open_run, today
+from lkgrag.rundir import (
+    FORMAT,
+    METRICS,
+    RANKER,
+    environment,
+    finished,
+    open_run,
+    run_folder,
+    today,
+)
 from lkgrag.setup import prepare_process
 
 if TYPE_CHECKING:
@@ -41,11 +50,13 @@ def train(config: Config) -> None:
     """Carry out a run, or print the table of a finished one."""
     threads = prepare_process(config)
     from accelerate import Accelerator
+    from accelerate.utils import ProjectConfiguration
 
     accelerator = Accelerator(
         log_with="tensorboard" if config.training.tracker == "tensorboard" else None,
-        project_dir=config.out,
-        step_scheduler_with_optimizer=False,
+        project_config=ProjectConfiguration(
+            project_dir=str(run_folder(config)), logging_dir=str(run_folder(config) / "tensorboard")
+        ),
     )
     main = accelerator.is_main_process
     with open_run(config, main) as folder:
@@ -159,7 +170,6 @@ def _fit(
         if found is not None:
             show.say(f"readout probed: correlation with the scorer {found:.2f} on held-out prompts")
     if accelerator.trackers or config.training.tracker == "tensorboard":
-        accelerator.project_configuration.logging_dir = str(folder / "tensorboard")
         accelerator.init_trackers("ranker")
     with bar("train the ranker", accelerator.is_main_process) as update:
         curve = trainer.fit(update)

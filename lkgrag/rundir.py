@@ -25,6 +25,11 @@ METRICS, CONFIG, RANKER, LOG = "metrics.json", "config.yaml", "ranker", "run.log
 PACKAGES = ("torch", "torch-geometric", "transformers", "peft", "accelerate", "numpy", "pandas")
 
 
+def run_folder(config: Config) -> Path:
+    """Where a run's files go: ``out``, or a name that follows from the configuration."""
+    return Path(config.out) if config.out else Path("outputs") / run_name(config)
+
+
 @contextmanager
 def open_run(config: Config, main: bool = True) -> Iterator[Path]:
     """Lock the run's folder, write its complete configuration, and log into it.
@@ -36,7 +41,7 @@ def open_run(config: Config, main: bool = True) -> Iterator[Path]:
     Raises:
         RunError: a living process uses it, or it holds a run with another configuration.
     """
-    folder = Path(config.out) if config.out else Path("outputs") / run_name(config)
+    folder = run_folder(config)
     if not main:
         yield folder
         return
