@@ -1,18 +1,23 @@
 """Record a finished run as a result, and put its table into README.
 
 ``python -m benchmarks.record RUN NAME ["COMMAND"]`` writes ``benchmarks/results/NAME.json`` and
-replaces what stands between the markers ``<!-- NAME -->`` and ``<!-- /NAME -->`` of README.md.
+replaces what stands between the markers ``<!-- NAME -->`` and ``<!-- /NAME -->`` of README.md, and the
+example ranking there.
 """
 
 from __future__ import annotations
 
+import io
 import os
 import platform
 import sys
 from pathlib import Path
 from typing import Any
 
+from rich.console import Console
+
 from lkgrag.io import atomic, read_json, write_json
+from lkgrag.recommendation import Recommendation
 from lkgrag.rundir import systems_of
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -74,6 +79,14 @@ def markdown(result: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
+def example(run: Path) -> str:
+    """The first explained user of a run, as the terminal shows it."""
+    out = io.StringIO()
+    found = Recommendation.from_dict(read_json(run / "explanations.json")[0])
+    found.show(Console(file=out, width=80, highlight=False))
+    return f"```text\n{out.getvalue().strip(chr(10))}\n```"
+
+
 def put(readme: Path, name: str, text: str) -> None:
     """Replace what stands between a name's markers."""
     begin, end = f"<!-- {name} -->", f"<!-- /{name} -->"
@@ -94,6 +107,7 @@ def main() -> int:
     run, name = Path(sys.argv[1]), sys.argv[2]
     result = record(run, name, sys.argv[3] if len(sys.argv) > 3 else COMMAND)
     put(ROOT / "README.md", name, markdown(result))
+    put(ROOT / "README.md", "example", example(run))
     return 0
 
 

@@ -1,0 +1,212 @@
+"""A whole run on a small RecBole folder with a tiny language model, and what can be done with it."""
+
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from lkgrag import Ranker
+from lkgrag.errors import ConfigError, DataError, RunError
+from lkgrag.options import load_config
+from lkgrag.pipeline import evaluate_run, train
+from lkgrag.testing import planted
+from lkgrag.testing.llm import tiny_llama, tiny_tokenizer
+
+SYSTEMS = [
+    "random",
+    "popularity",
+    "itemitem",
+    "graph_itemitem",
+    "lrurec",
+    "retriever",
+    "lm",
+    "scorer",
+    "ranker",
+]
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    root = tmp_path_factory.mktemp("run")
+    x = planted(num_users=60, num_items=40, seed=3)
+    users = [x.user_ids[u] for u in x.user]
+    items = [x.item_ids[i] for i in x.item]
+    frame = pd.DataFrame({"u": users, "i": items, "r": x.rating, "t": x.time})
+    frame.columns = ["user_id:token", "item_id:token", "rating:float", "timestamp:float"]
+    frame.to_csv(root / "shop.inter", sep="\t", index=False)
+    makers = [" ".join(m.replace(" ", "_") for m in row) for row in x.items["maker"]]
+    table = pd.DataFrame({"i": x.item_ids, "t": x.titles, "m": makers})
+    table.columns = ["item_id:token", "title:token_seq", "maker:token_seq"]
+    table.to_csv(root / "shop.item", sep="\t", index=False)
+    tokenizer = tiny_tokenizer()
+    tiny_llama(len(tokenizer)).save_pretrained(root / "llm")
+    tokenizer.save_pretrained(root / "llm")
+    options = {
+        "data.name": "shop",
+        "data.root": str(root),
+        "data.min_user": "1",
+        "data.min_item": "1",
+        "llm.name": str(root / "llm"),
+        "llm.dtype": "float32",
+        "retrieval.epochs": "2",
+        "retrieval.k": "8",
+        "retrieval.hidden": "16",
+        "scorer.pretrain_epochs": "2",
+        "training.max_examples": "24",
+        "training.checkpoint_every": "1",
+        "training.probe": "24",
+        "training.tracker": "none",
+        "cache.root": str(root / "cache"),
+        "out": str(root / "out"),
+        "threads": "1",
+    }
+    train(load_config(options))
+    return root, options
+
+
+def metrics_of(folder):
+    return json.loads((folder / "metrics.json").read_text())
+
+
+def comparable(metrics):
+    """Without what differs from one run to the next: times."""
+    return {k: v for k, v in metrics.items() if k not in ("seconds", "date")}
+
+
+def test_every_system_is_in_the_metrics_and_every_file_is_there(run):
+    root, _ = run
+    metrics = metrics_of(root / "out")
+    for system in SYSTEMS:
+        for split in ("val", "test"):
+            everyone = metrics[system][split]["all"]
+            assert 0 <= everyone["ndcg@10"] <= 1
+            assert everyone["recall@1"] <= everyone["recall@5"] <= everyone["recall@10"]
+    for name in ("config.yaml", "curve.json", "explanations.json", "run.log", "kg", "ranker"):
+        assert (root / "out" / name).exists(), name
+    assert metrics["tokens_per_prompt"] > 10
+    assert load_config({"config": str(root / "out" / "config.yaml")}) == load_config(run[1])
+
+
+def test_the_figures_follow_from_the_ranks(run):
+    root, _ = run
+    ranks = pd.read_parquet(root / "out" / "ranks.parquet")
+    test = ranks[ranks["split"] == "test"]
+    rank = test["rank_ranker"].to_numpy()
+    gain = np.where((rank > 0) & (rank <= 10), 1 / np.log2(1 + np.maximum(rank, 1)), 0)
+    stated = metrics_of(root / "out")["ranker"]["test"]["all"]["ndcg@10"]
+    assert gain.mean() == pytest.approx(stated)
+    assert (test.loc[~test["retrieved"], "rank_ranker"] == 0).all()
+
+
+def test_the_same_command_gives_the_same_figures(run, tmp_path):
+    root, options = run
+    train(load_config({**options, "out": str(tmp_path / "again"), "cache.root": str(tmp_path)}))
+    again, first = metrics_of(tmp_path / "again"), metrics_of(root / "out")
+    assert comparable(again) == comparable(first)
+
+
+def test_a_run_stopped_in_its_training_ends_as_if_it_had_not(run, tmp_path, monkeypatch):
+    root, options = run
+    import lkgrag.training.loop as loop
+
+    whole = loop.Trainer._save
+
+    def stop(self, optimizer, step, curve):
+        whole(self, optimizer, step, curve)
+        if step == 2:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(loop.Trainer, "_save", stop)
+    options = {**options, "out": str(tmp_path / "stopped")}
+    with pytest.raises(KeyboardInterrupt):
+        train(load_config(options))
+    assert not (tmp_path / "stopped" / "metrics.json").exists()
+    monkeypatch.undo()
+    train(load_config(options))
+    assert comparable(metrics_of(tmp_path / "stopped")) == comparable(metrics_of(root / "out"))
+
+
+def test_a_saved_ranker_scores_bit_for_bit_the_same(run, tmp_path):
+    root, _ = run
+    ranker = Ranker.from_pretrained(root / "out" / "ranker")
+    ranker.save_pretrained(tmp_path / "copy")
+    copy = Ranker.from_pretrained(tmp_path / "copy")
+    users = ranker.users()[:9]
+    assert ranker.recommend_users(users, k=5) == copy.recommend_users(users, k=5)
+
+
+def test_anyone_is_served_and_the_parts_add_up(run):
+    root, _ = run
+    ranker = Ranker.from_pretrained(root / "out" / "ranker")
+    found = ranker.recommend(history=["i3", "Thing 5"], k=4)
+    assert len(found.items) == 4
+    assert [i for i, _ in found.history] == ["i3", "i5"]
+    for item in found.items:
+        assert item.score == pytest.approx(item.lm + item.scorer + item.prior, abs=1e-4)
+        assert item.item not in ("i3", "i5")
+    assert any(item.paths for item in found.items)
+    chosen = ranker.recommend(history=["i3"], candidates=["i7", "i9", "i7"], k=10)
+    assert sorted(i.item for i in chosen.items) == ["i7", "i9"]
+    assert len(ranker.recommend(history=[], k=3).items) == 3
+
+
+def test_bad_requests_name_what_is_near(run):
+    root, _ = run
+    ranker = Ranker.from_pretrained(root / "out" / "ranker")
+    with pytest.raises(DataError, match="Thing 5"):
+        ranker.recommend(history=["Thing 55555"])
+    with pytest.raises(DataError, match="u1"):
+        ranker.recommend_users(["u1x"])
+    with pytest.raises(ConfigError, match="k=999"):
+        ranker.recommend(history=["i3"], k=999)
+    with pytest.raises(DataError, match="ratings"):
+        ranker.recommend(history=["i3"], ratings=[1.0, 2.0])
+    with pytest.raises(RunError, match="not a saved ranker"):
+        Ranker.from_pretrained(root)
+
+
+def test_evaluating_a_saved_run_gives_its_figures_again(run, tmp_path, capsys):
+    root, options = run
+    config = load_config(options)
+    evaluate_run(root / "out", config, None, str(tmp_path / "again.json"))
+    again = json.loads((tmp_path / "again.json").read_text())
+    first = metrics_of(root / "out")
+    assert again == {system: first[system] for system in again}
+    assert set(again) == set(SYSTEMS)
+
+
+def test_recommending_from_the_shell(run):
+    root, _ = run
+
+    def call(*arguments):
+        command = [sys.executable, "-m", "lkgrag.recommend", f"run={root / 'out'}", *arguments]
+        return subprocess.run(command, capture_output=True, text=True, check=False)
+
+    done = call("history=[i3,Thing 5]", "k=2", "format=json")
+    assert done.returncode == 0, done.stderr
+    assert len(json.loads(done.stdout)[0]["items"]) == 2
+    bad = call("users=nobody")
+    assert bad.returncode == 2
+    assert "nobody" in bad.stderr
+    assert "Traceback" not in bad.stderr
+
+
+def test_another_configuration_in_the_same_folder_is_refused(run):
+    _, options = run
+    with pytest.raises(RunError, match=r"seed=0, not 1"):
+        train(load_config({**options, "seed": "1"}))
+
+
+def test_a_ranker_without_a_language_model(run, tmp_path):
+    _, options = run
+    train(load_config({**options, "llm.name": "none", "out": str(tmp_path / "plain")}))
+    metrics = metrics_of(tmp_path / "plain")
+    assert "lm" not in metrics
+    assert metrics["ranker"]["test"]["all"]["ndcg@10"] > 0
+    ranker = Ranker.from_pretrained(tmp_path / "plain" / "ranker")
+    with torch.no_grad():
+        assert ranker.recommend(history=["i3"], k=2).items[0].lm == 0
