@@ -50,6 +50,11 @@ def figure(value: float | None) -> str:
     return "–" if value is None else f"{value:.4f}".removeprefix("0")
 
 
+def probability(p: float) -> str:
+    """A p value with three digits."""
+    return "p < .001" if p < 0.001 else f"p = {p:.3f}".replace("0.", ".")
+
+
 def markdown(result: dict[str, Any]) -> str:
     """The table of systems on test, with the differences and the cost below."""
     head = " | ".join(c.upper().replace("RECALL", "Recall") for c in COLUMNS)
@@ -66,7 +71,7 @@ def markdown(result: dict[str, Any]) -> str:
     for d in result["differences"]:
         lines.append(
             f"- {d['split']}, {d['population']}: {d['system']} − {d['other']}, {d['metric'].upper()}: "
-            f"{d['mean']:+.4f} [{d['low']:+.4f}, {d['high']:+.4f}], p = {d['p']:.3f}"
+            f"{d['mean']:+.4f} [{d['low']:+.4f}, {d['high']:+.4f}], {probability(d['p'])}"
         )
     seconds = result["seconds"]
     lines += [
