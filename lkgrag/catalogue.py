@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from lkgrag.errors import DataError, LkgragError, nearest
-from lkgrag.io import atomic
+from lkgrag.errors import DataError, nearest
+from lkgrag.io import read_parquet, write_parquet
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -67,8 +67,7 @@ class Catalogue:
 
     def save(self, path: Path) -> None:
         """Write as Parquet."""
-        with atomic(path) as tmp:
-            pd.DataFrame({"item": self.ids, "title": self.titles}).to_parquet(tmp, index=False)
+        write_parquet(path, pd.DataFrame({"item": self.ids, "title": self.titles}))
 
     @classmethod
     def load(cls, path: Path) -> Catalogue:
@@ -79,17 +78,3 @@ class Catalogue:
         """
         table = read_parquet(path)
         return cls(table["item"].tolist(), table["title"].tolist())
-
-
-def read_parquet(path: Path) -> pd.DataFrame:
-    """Read a Parquet file.
-
-    Raises:
-        LkgragError: the file is missing or broken.
-    """
-    try:
-        return pd.read_parquet(path)
-    except FileNotFoundError:
-        raise LkgragError(f"{path}: no such file") from None
-    except (OSError, ValueError) as error:
-        raise LkgragError(f"{path}: broken Parquet file ({error}); make it again") from error

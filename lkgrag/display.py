@@ -72,17 +72,14 @@ class Stages:
         table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
         for head, justify in (("node or edge type", "left"), ("count", "right"), ("", "left")):
             table.add_column(head, justify=justify)  # type: ignore[arg-type]
-        rows = [row for row in kg_table(data) if row.kind in ("node", "edge")]
-        for row in rows:
-            table.add_row(row.name, f"{row.count:,}", row.words)
+        for row in kg_table(data):
             log.info("%s %s: %d", row.kind, row.name, row.count)
+            if row.kind in ("node", "edge"):
+                table.add_row(row.name, f"{row.count:,}", row.words)
         if self.active:
             from rich.padding import Padding
 
             console.print(Padding(table, (0, 0, 0, 3)))
-        for row in kg_table(data):
-            if row.kind not in ("node", "edge"):
-                log.info("%s: %s %d", row.kind, row.name, row.count)
 
     def retrieval(self, one: StageOne, loaded: Loaded, k: int) -> None:
         """Recall of the candidates and the weights of the fusion."""

@@ -9,9 +9,12 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from lkgrag.errors import LkgragError
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 @contextmanager
@@ -72,6 +75,32 @@ def read_json(path: str | os.PathLike[str]) -> Any:
         raise LkgragError(f"{path}: no such file") from None
     except (OSError, ValueError) as error:
         raise LkgragError(f"{path}: not readable as JSON ({error})") from error
+
+
+def write_parquet(path: str | os.PathLike[str], table: pd.DataFrame) -> None:
+    """Write a table without its index, atomically."""
+    with atomic(path) as tmp:
+        table.to_parquet(tmp, index=False)
+
+
+def read_parquet(path: str | os.PathLike[str], advice: str = "make it again") -> pd.DataFrame:
+    """Read a table.
+
+    Args:
+        path: the file.
+        advice: what to do about a missing or broken one.
+
+    Raises:
+        LkgragError: the file is missing or broken.
+    """
+    import pandas as pd
+
+    try:
+        return pd.read_parquet(path)
+    except FileNotFoundError:
+        raise LkgragError(f"{path}: no such file; {advice}") from None
+    except (OSError, ValueError) as error:
+        raise LkgragError(f"{path}: broken Parquet file ({error}); {advice}") from error
 
 
 def write_safetensors(

@@ -12,7 +12,9 @@ from lkgrag.data import Queries
 from lkgrag.evaluation import SplitResult, nest, pessimistic_rank, sample_events
 from lkgrag.fusion import cross_fit_weights, fit_weights
 from lkgrag.predict import Predictions, predict
+from lkgrag.progress import bar
 from lkgrag.retrieval.ranking import MISSED
+from lkgrag.stages import queries_for
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
@@ -114,7 +116,6 @@ def judge(
     accelerator: Accelerator | None,
     users: NDArray[np.int64] | None = None,
     refit: bool = True,
-    progress: Any = None,
 ) -> Judged:
     """Rank the events of both splits with the language model, the scorer and the ranker.
 
@@ -132,18 +133,14 @@ def judge(
         accelerator: shares the work.
         users: judge only these.
         refit: fit the fusion's weights on validation; False takes them as they are.
-        progress: a callable like :func:`lkgrag.progress.bar`.
     """
-    from lkgrag.progress import bar
-    from lkgrag.stages import queries_for
-
     start = time.perf_counter()
     lists = {"val": judged_lists(config, val, users), "test": judged_lists(config, test, users)}
     queries: dict[str, Queries] = {}
     scored: dict[str, Predictions] = {}
     for split, chosen in lists.items():
         queries[split] = queries_for(config, loaded, chosen[chosen.retrieved])
-        with (progress or bar)(f"rank {split}") as update:
+        with bar(f"rank {split}") as update:
             scored[split] = predict(
                 ranker,
                 data,

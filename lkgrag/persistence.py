@@ -11,13 +11,14 @@ import numpy as np
 import pandas as pd
 
 from lkgrag import __version__
-from lkgrag.catalogue import Catalogue, read_parquet
+from lkgrag.catalogue import Catalogue
 from lkgrag.errors import RunError
 from lkgrag.io import (
-    atomic,
     read_json,
+    read_parquet,
     read_safetensors,
     write_json,
+    write_parquet,
     write_safetensors,
 )
 
@@ -163,8 +164,7 @@ def _save_users(
             "ratings": [ratings for _, ratings in users.values()],
         }
     )
-    with atomic(path) as tmp:
-        table.to_parquet(tmp, index=False)
+    write_parquet(path, table)
 
 
 def _load_users(path: Path) -> dict[str, tuple[NDArray[np.int64], NDArray[np.float32]]]:

@@ -13,7 +13,7 @@ import numpy as np
 from lkgrag import display
 from lkgrag.cache import StageCache
 from lkgrag.catalogue import Catalogue
-from lkgrag.io import atomic, read_json, write_json
+from lkgrag.io import read_json, write_json, write_parquet
 from lkgrag.options import digest, to_dict
 from lkgrag.progress import bar
 from lkgrag.rundir import (
@@ -103,9 +103,7 @@ def _carry_out(
     show.start("evaluation")
     from lkgrag.judge import judge
 
-    judged = judge(
-        config, loaded, ranker, data, finder, one.val, one.test, accelerator, progress=bar
-    )
+    judged = judge(config, loaded, ranker, data, finder, one.val, one.test, accelerator)
     context = serving_context(config, loaded, data, finder, one)
     metrics: dict[str, Any] = {}
     if accelerator.is_main_process:
@@ -262,8 +260,7 @@ def _write(
     assert ranker.context is not None
     save_kg(ranker.context.data, folder / KG)
     frames = [r.frame(x.user_ids, x.item_ids) for r in (judged.val, judged.test)]
-    with atomic(folder / RANKS) as tmp:
-        pd.concat(frames).to_parquet(tmp, index=False)
+    write_parquet(folder / RANKS, pd.concat(frames))
     write_json(folder / CURVE, {"ranker": curve, "lrurec": one.report.get("lrurec_curve", [])})
     explained = explain_events(config, loaded, ranker, one)
     write_json(folder / EXPLANATIONS, [r.to_dict() for r in explained])

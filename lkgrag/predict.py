@@ -103,7 +103,7 @@ def predict(
         for term, value in enumerate((result.lm, result.scorer, result.prior)):
             out[term, place] = value.double()
         if result.words is not None:
-            tokens[place] = (result.words.block >= 0).sum(1)
+            tokens[place] = result.words.lengths
     if progress is not None:
         progress(len(mine), len(mine))
     if accelerator is not None and world > 1:

@@ -11,7 +11,7 @@ import torch
 from torch_geometric.data import HeteroData
 
 from lkgrag.errors import LkgragError
-from lkgrag.io import atomic, read_json, write_json
+from lkgrag.io import read_json, read_parquet, write_json, write_parquet
 from lkgrag.kg.names import Names
 
 if TYPE_CHECKING:
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 VERSION = 1
 SCHEMA, NODES, EDGES = "schema.json", "nodes.parquet", "edges.parquet"
+ADVICE = "delete the folder and build the graph again"
 #: Edge attributes and their types; absent ones are empty columns.
 ATTRIBUTES = {
     "weight": np.float32,
@@ -56,8 +57,8 @@ def save_kg(data: HeteroData, folder: str | os.PathLike[str]) -> None:
             there = name in store
             frame[name] = store[name].numpy() if there else np.full(store.num_edges, np.nan, kind)
         edges.append(pd.DataFrame(frame))
-    _write(folder / NODES, pd.concat(nodes, ignore_index=True))
-    _write(folder / EDGES, pd.concat(edges, ignore_index=True) if edges else pd.DataFrame())
+    write_parquet(folder / NODES, pd.concat(nodes, ignore_index=True))
+    write_parquet(folder / EDGES, pd.concat(edges, ignore_index=True) if edges else pd.DataFrame())
     schema = {
         "version": VERSION,
         "nodes": [
@@ -91,7 +92,7 @@ def load_kg(folder: str | os.PathLike[str]) -> HeteroData:
     schema = read_json(folder / SCHEMA)
     if not isinstance(schema, dict) or schema.get("version") != VERSION:
         raise LkgragError(f"{folder / SCHEMA}: not a graph of version {VERSION}; build it again")
-    nodes, edges = _read(folder / NODES), _read(folder / EDGES)
+    nodes, edges = read_parquet(folder / NODES, ADVICE), read_parquet(folder / EDGES, ADVICE)
     data = HeteroData()
     names = {t: rows["name"].tolist() for t, rows in nodes.groupby("type", sort=False)}
     for node in schema["nodes"]:
@@ -115,17 +116,3 @@ def load_kg(folder: str | os.PathLike[str]) -> HeteroData:
     data.temporal = bool(schema["temporal"])
     data.follow_window = int(schema["follow_window"])
     return data
-
-
-def _write(path: Path, table: pd.DataFrame) -> None:
-    with atomic(path) as tmp:
-        table.to_parquet(tmp, index=False)
-
-
-def _read(path: Path) -> pd.DataFrame:
-    try:
-        return pd.read_parquet(path)
-    except FileNotFoundError:
-        raise LkgragError(f"{path}: no such file; build the graph again") from None
-    except (OSError, ValueError) as error:
-        raise LkgragError(f"{path}: broken parquet file ({error}); delete the folder") from error

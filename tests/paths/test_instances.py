@@ -15,7 +15,8 @@ from torch_geometric.data import HeteroData
 from lkgrag.config import PathsConfig
 from lkgrag.data import Queries
 from lkgrag.errors import ConfigError
-from lkgrag.paths import PathFinder, in_graph, instances
+from lkgrag.evaluation import exist
+from lkgrag.paths import PathFinder, instances
 from lkgrag.paths import long as long_paths
 from lkgrag.testing.graph import TOY_ITEMS, toy_kg
 
@@ -248,8 +249,8 @@ def test_wrong_use_is_refused():
 def test_every_path_exists_in_the_graph_and_a_wrong_one_does_not():
     data = toy_kg()
     batch = PathFinder(data, PathsConfig())(queries([[0, 3, 5]], [[1, 2, 4, 8]]))
-    assert in_graph(data, batch).all()
+    assert exist(data, batch).all()
     middle = torch.tensor([len(batch.metapaths[m]) == 2 for m in batch.metapath])
     batch.nodes[middle, 1] = (batch.nodes[middle, 1] + 1) % 5
-    assert not in_graph(data, batch)[middle].all()
-    assert in_graph(data, batch)[~middle].all()
+    assert not exist(data, batch)[middle].all()
+    assert exist(data, batch)[~middle].all()
