@@ -28,7 +28,7 @@ def body(pairs: dict[str, str], flags: set[str]) -> None:
 
     folder, config = load_run(pairs["run"])
     users = pairs.get("users", "all").strip()
-    from lkgrag.pipeline import evaluate_run
+    from lkgrag.review import evaluate_run
 
     evaluate_run(folder, config, None if users == "all" else parse_list(users), pairs.get("out"))
 

@@ -12,7 +12,8 @@ import torch
 from lkgrag import Ranker
 from lkgrag.errors import ConfigError, DataError, RunError
 from lkgrag.options import load_config
-from lkgrag.pipeline import evaluate_run, train
+from lkgrag.pipeline import train
+from lkgrag.review import evaluate_run
 from lkgrag.testing import planted
 from lkgrag.testing.llm import tiny_llama, tiny_tokenizer
 

@@ -1,0 +1,142 @@
+"""What a run leaves: the ranker that serves, ``metrics.json``, ranks, curves, explanations."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from lkgrag.catalogue import Catalogue
+from lkgrag.io import write_json, write_parquet
+from lkgrag.rundir import FORMAT, METRICS, RANKER, environment, today
+
+if TYPE_CHECKING:
+    from accelerate import Accelerator
+
+    from lkgrag.cache import StageCache
+    from lkgrag.config import Config
+    from lkgrag.judge import Judged
+    from lkgrag.ranker import Ranker
+    from lkgrag.retrieval import StageOne
+    from lkgrag.serving import Context
+    from lkgrag.stages import Loaded
+
+EXPLANATIONS, RANKS, KG, CURVE = "explanations.json", "ranks.parquet", "kg", "curve.json"
+
+
+def serving_context(
+    config: Config, loaded: Loaded, data: Any, finder: Any, one: StageOne
+) -> Context:
+    """What the ranker needs to serve anyone; a user's history is all that is known of them."""
+    from lkgrag.serving import Context
+
+    x = loaded.interactions
+    users = {
+        user: (x.sequence(n), x.rating[x.indptr[n] : x.indptr[n + 1]])
+        for n, user in enumerate(x.user_ids)
+    }
+    return Context(
+        data=data,
+        finder=finder,
+        retriever=one.retriever,
+        catalogue=Catalogue(x.item_ids, x.titles),
+        config=config,
+        users=users,
+    )
+
+
+def metrics_of(
+    config: Config,
+    loaded: Loaded,
+    one: StageOne,
+    judged: Judged,
+    cache: StageCache,
+    threads: int,
+    accelerator: Accelerator,
+    ranker: Ranker,
+    start: float,
+) -> dict[str, Any]:
+    """``metrics.json``: the figures by system, and what is needed to trust them."""
+    differences = judged.differences(config.evaluation.bootstrap, config.seed)
+    keys = ("split", "system", "other", "metric", "population")
+    return {
+        **judged.metrics(config.evaluation.ks),
+        "format": FORMAT,
+        "data": {"name": config.data.name, **loaded.key, "counts": loaded.interactions.stats},
+        "llm": config.llm.name,
+        "seed": config.seed,
+        "versions": environment(),
+        "date": today(),
+        "device": str(accelerator.device.type),
+        "processes": accelerator.num_processes,
+        "threads": threads,
+        "seconds": {
+            **cache.seconds,
+            "evaluation": judged.seconds,
+            "total": time.perf_counter() - start,
+        },
+        "tokens_per_prompt": judged.tokens,
+        "prompts_ranked": judged.prompts,
+        "mask_seen": config.retrieval.mask_seen,
+        "fusion": {"a": judged.weights[0], "b": judged.weights[1]},
+        "stage_one": {k: v for k, v in one.report.items() if k != "lrurec_curve"},
+        "differences": [
+            {**dict(zip(keys, names, strict=True)), **asdict(found)}
+            for *names, found in differences
+        ],
+    }
+
+
+def write_files(
+    config: Config,
+    folder: Path,
+    loaded: Loaded,
+    ranker: Ranker,
+    judged: Judged,
+    curve: list[dict[str, float]],
+    one: StageOne,
+    metrics: dict[str, Any],
+) -> None:
+    """The run's files; ``metrics.json`` comes last, and says that the run is finished."""
+    import pandas as pd
+
+    from lkgrag.kg import save_kg
+
+    x = loaded.interactions
+    ranker.save_pretrained(folder / RANKER)
+    assert ranker.context is not None
+    save_kg(ranker.context.data, folder / KG)
+    frames = [r.frame(x.user_ids, x.item_ids) for r in (judged.val, judged.test)]
+    write_parquet(folder / RANKS, pd.concat(frames))
+    write_json(folder / CURVE, {"ranker": curve, "lrurec": one.report.get("lrurec_curve", [])})
+    explained = explain_events(config, loaded, ranker, one)
+    write_json(folder / EXPLANATIONS, [r.to_dict() for r in explained])
+    write_json(folder / METRICS, metrics)
+
+
+def explain_events(config: Config, loaded: Loaded, ranker: Ranker, one: StageOne) -> list[Any]:
+    """Rankings of a few test events whose target was proposed, drawn with the run's seed."""
+    from lkgrag.serving import Request, rank
+
+    x, lists = loaded.interactions, one.test
+    pool = np.flatnonzero(lists.retrieved)
+    rng = np.random.default_rng([config.seed, 0xE1])
+    chosen = rng.permutation(pool)[: config.evaluation.explain]
+    requests = []
+    for e in chosen:
+        user, position = int(lists.events.user[e]), int(lists.events.position[e])
+        begin = x.indptr[user]
+        requests.append(
+            Request(
+                history=x.item[begin : begin + position],
+                rating=x.rating[begin : begin + position],
+                candidates=lists.items[e][lists.items[e] >= 0],
+                user=x.user_ids[user],
+                target=int(lists.events.target[e]),
+            )
+        )
+    assert ranker.context is not None
+    return rank(ranker, requests, k=5, explain=True) if requests else []

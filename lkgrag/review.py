@@ -1,0 +1,58 @@
+"""A saved run judged again."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from lkgrag import display
+from lkgrag.cache import StageCache
+from lkgrag.errors import DataError, nearest
+from lkgrag.io import write_json
+from lkgrag.rundir import RANKER
+from lkgrag.setup import prepare_process
+
+if TYPE_CHECKING:
+    from lkgrag.config import Config
+
+
+def evaluate_run(folder: Path, config: Config, users: list[str] | None, out: str | None) -> None:
+    """Judge a saved run again: the same figures from the files that it left."""
+    from lkgrag.judge import judge
+    from lkgrag.ranker import Ranker
+    from lkgrag.setup import device
+    from lkgrag.stages import load_data, stage_retrieval
+
+    prepare_process(config)
+    loaded = load_data(config)
+    x = loaded.interactions
+    chosen = None
+    if users is not None:
+        index = {user: n for n, user in enumerate(x.user_ids)}
+        for user in users:
+            if user not in index:
+                raise DataError(f"users={user}: no such user.{nearest(user, x.user_ids)}")
+        chosen = np.asarray([index[u] for u in users])
+    cache = StageCache(Path(config.cache.root), config.cache.enabled)
+    one = stage_retrieval(cache, config, loaded, device())
+    ranker = Ranker.from_pretrained(folder / RANKER)
+    context = ranker.context
+    assert context is not None
+    judged = judge(
+        config,
+        loaded,
+        ranker,
+        context.data,
+        context.finder,
+        one.val,
+        one.test,
+        None,
+        users=chosen,
+        refit=chosen is None,
+    )
+    metrics = judged.metrics(config.evaluation.ks)
+    display.table(metrics, judged.differences(config.evaluation.bootstrap, config.seed))
+    if out is not None:
+        write_json(Path(out), metrics)
