@@ -11,13 +11,23 @@ import math
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from scipy.optimize import minimize
+from scipy.special import logsumexp
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-#: Strength of the pull towards the weights that the ranker learned, in the refit (in examples).
-RIDGE = 10.0
-#: Weights are kept in this range, in units of the LM's weight.
-SMALLEST, LARGEST = 1e-3, 1e3
+#: Strengths of the pull towards the retriever alone that the refit tries, strongest first: how many
+#: lists' worth of evidence it takes to move a standardised term half of its way.
+STRENGTHS = (1e6, 1000.0, 300.0, 100.0, 30.0, 10.0)
+#: Parts that users are split into, to choose the strength and to judge the weights.
+FOLDS = 5
+#: Least weight of the prior, so that there is always something to rank by.
+SMALLEST = 1e-3
+#: Most that a term may weigh, in units of the LM's weight: an LM that earned no weight still only
+#: decides between near-equals.
+LARGEST = 50.0
+#: Place of the LM among the terms.
+LM = 0
 
 
 def centre(scores: Tensor, mask: Tensor) -> Tensor:
@@ -80,41 +90,53 @@ def fit_weights(
     terms: NDArray[np.float64],
     mask: NDArray[np.bool_],
     target: NDArray[np.int64],
+    user: NDArray[np.int64],
     start: tuple[float, float] = (1.0, 1.0),
+    seed: int = 0,
 ) -> tuple[float, float]:
     """Fit ``a`` and ``b`` on lists whose three terms are known.
 
-    A conditional logit with one non-negative weight a term, pulled towards ``(1, *start)``; the
-    weights are then divided by the LM's, since a common factor changes no ranking.
+    A conditional logit with one non-negative weight a term. The LM's and the scorer's are pulled
+    towards 0, the retriever alone, by a ridge whose strength is chosen by cross-validation over
+    users: a term that does not show its worth on the lists of other users gets no say. The weights
+    are then divided by the LM's, since a common factor changes no ranking.
 
     Args:
         terms: shape ``[3, E, C]``: centred LM, centred scorer, prior.
         mask: bool ``[E, C]``.
-        target: int64 ``[E]``.
-        start: the weights to pull towards.
+        target: int64 ``[E]``; -1 where no candidate is the target, which says nothing.
+        user: int64 ``[E]``, whose list it is.
+        start: what comes back where there is no list to fit on.
+        seed: of the folds.
 
     Returns:
         ``(a, b)``.
     """
-    if len(target) == 0:
+    usable = target >= 0
+    x, m, y, user = (
+        np.where(mask, terms, 0.0)[:, usable],
+        mask[usable],
+        target[usable],
+        user[usable],
+    )
+    if len(y) == 0:
         return start
-    x = torch.as_tensor(np.where(mask, terms, 0.0), dtype=torch.float64)
-    m, y = torch.as_tensor(mask), torch.as_tensor(target)
-    anchor = torch.tensor([1.0, *start], dtype=torch.float64).clamp(SMALLEST, LARGEST).log()
-    log_w = anchor.clone().requires_grad_()
-    optimiser = torch.optim.LBFGS([log_w], max_iter=100, line_search_fn="strong_wolfe")
-
-    def closure() -> Tensor:
-        optimiser.zero_grad()
-        scores = torch.einsum("t,tec->ec", log_w.exp(), x)
-        loss = list_cross_entropy(scores, y, m).sum() + RIDGE * ((log_w - anchor) ** 2).sum() / 2
-        loss.backward()
-        return loss
-
-    optimiser.step(closure)
-    low, high = math.log(SMALLEST), math.log(LARGEST)
-    w = log_w.detach().clamp(low, high).exp()
-    return float(w[1] / w[0]), float(w[2] / w[0])
+    scale = np.asarray([term[m].std() for term in x[:2]] + [1.0])
+    # A term that is the same everywhere (no language model, no path) can have any weight.
+    x = x / np.where(scale > 0, scale, 1.0)[:, None, None]
+    fold = _folds(user, seed)
+    held = np.zeros(len(STRENGTHS))
+    for f in range(FOLDS if len(np.unique(fold)) > 1 else 0):
+        out = fold == f
+        for n, strength in enumerate(STRENGTHS):
+            w = _logit(x[:, ~out], m[~out], y[~out], strength)
+            held[n] += _cross_entropy(w, x[:, out], m[out], y[out])[0]
+    # Of equals the first, which is the strongest pull.
+    w = _logit(x, m, y, STRENGTHS[int(held.argmin())])
+    lm, scorer, prior = w / np.where(scale > 0, scale, 1.0)
+    unit = lm if scale[LM] > 0 else 1.0
+    unit = max(unit, prior / LARGEST)
+    return float(min(scorer / unit, LARGEST)), float(prior / unit)
 
 
 def cross_fit_weights(
@@ -123,7 +145,6 @@ def cross_fit_weights(
     target: NDArray[np.int64],
     user: NDArray[np.int64],
     start: tuple[float, float],
-    folds: int = 5,
     seed: int = 0,
 ) -> NDArray[np.float64]:
     """Weights for each list, fitted without any list of its user.
@@ -133,11 +154,43 @@ def cross_fit_weights(
     Returns:
         Shape ``[E, 2]``.
     """
-    fold = np.random.default_rng([seed, 0xF01D]).integers(0, folds, int(user.max(initial=0)) + 1)
+    fold = _folds(user, seed)
     out = np.tile(np.asarray(start, np.float64), (len(target), 1))
-    usable = target >= 0
-    for f in range(folds):
-        inside = fold[user] == f
-        train = ~inside & usable
-        out[inside] = fit_weights(terms[:, train], mask[train], target[train], start)
+    for f in np.unique(fold):
+        inside, rest = fold == f, fold != f
+        out[inside] = fit_weights(
+            terms[:, rest], mask[rest], target[rest], user[rest], start, seed + 1
+        )
     return out
+
+
+def _folds(user: NDArray[np.int64], seed: int) -> NDArray[np.int64]:
+    """A fold a list, the same for all lists of a user."""
+    draw = np.random.default_rng([seed, 0xF01D])
+    return draw.integers(0, FOLDS, int(user.max(initial=0)) + 1)[user]
+
+
+def _cross_entropy(
+    w: NDArray[np.float64], x: NDArray[np.float64], m: NDArray[np.bool_], y: NDArray[np.int64]
+) -> tuple[float, NDArray[np.float64]]:
+    """Summed cross-entropy of weighted terms ``[3, E, C]``, in nats, and its gradient ``[3]``."""
+    score = np.where(m, np.tensordot(w, x, 1), -np.inf)
+    log_p = score - logsumexp(score, axis=1, keepdims=True)
+    rows = np.arange(len(y))
+    gradient = (x * np.exp(log_p)).sum((1, 2)) - x[:, rows, y].sum(1)
+    return float(-log_p[rows, y].sum()), gradient
+
+
+def _logit(
+    x: NDArray[np.float64], m: NDArray[np.bool_], y: NDArray[np.int64], strength: float
+) -> NDArray[np.float64]:
+    """Non-negative weights ``[3]`` of the terms, LM and scorer pulled towards 0."""
+    pull = np.asarray([strength, strength, 0.0])
+
+    def loss(w: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
+        value, gradient = _cross_entropy(w, x, m, y)
+        return value + float((pull * w**2).sum()) / 2, gradient + pull * w
+
+    bounds = [(0.0, None), (0.0, None), (SMALLEST, None)]
+    start = np.asarray([0.0, 0.0, 1.0])
+    return np.asarray(minimize(loss, start, jac=True, bounds=bounds, method="L-BFGS-B").x)

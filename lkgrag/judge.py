@@ -158,7 +158,9 @@ def judge(
     per_list = np.tile((ranker.fusion.a.item(), ranker.fusion.b.item()), (len(q), 1))
     if refit:
         per_list = cross_fit_weights(p.terms, p.mask, q.target, q.user, learned, seed=config.seed)
-        ranker.fusion.set(*fit_weights(p.terms, p.mask, q.target, learned))
+        ranker.fusion.set(
+            *fit_weights(p.terms, p.mask, q.target, q.user, learned, seed=config.seed)
+        )
     weights = (ranker.fusion.a.item(), ranker.fusion.b.item())
     fused = {
         "val": p.fused(per_list[:, 0], per_list[:, 1]),

@@ -46,20 +46,45 @@ def lists(num=2000, seed=0, weights=(1.0, 0.5, 2.0)):
     return terms, np.ones((num, 5), bool), utility.argmax(1)
 
 
+def users_of(target, each=2):
+    return np.arange(len(target)) // each
+
+
 def test_fit_recovers_the_weights_that_made_the_data():
     terms, mask, target = lists(8000)
-    a, b = fit_weights(terms, mask, target)
+    a, b = fit_weights(terms, mask, target, users_of(target))
     assert a == pytest.approx(0.5, abs=0.1)
     assert b == pytest.approx(2.0, abs=0.2)
 
 
+def test_terms_that_say_nothing_leave_the_order_of_the_retriever():
+    terms, mask, target = lists(300, weights=(0.0, 0.0, 1.0))
+    a, b = fit_weights(terms, mask, target, users_of(target))
+    prior, fused = terms[2], terms[0] + a * terms[1] + b * terms[2]
+    far = np.abs(prior[:, 0] - prior[:, 1]) > 0.5
+    assert ((prior[:, 0] > prior[:, 1]) == (fused[:, 0] > fused[:, 1]))[far].all()
+
+
+def test_without_a_language_model_scorer_and_prior_are_weighed():
+    terms, mask, target = lists(4000, weights=(0.0, 1.0, 2.0))
+    terms[0] = 0.0
+    a, b = fit_weights(terms, mask, target, users_of(target))
+    assert (a, b) == (pytest.approx(1.0, abs=0.1), pytest.approx(2.0, abs=0.2))
+
+
+def test_lists_without_their_target_say_nothing():
+    terms, mask, target = lists(500)
+    user = users_of(target)
+    kept = np.arange(500) % 3 > 0
+    missed = np.where(kept, target, -1)
+    few = fit_weights(terms[:, kept], mask[kept], target[kept], user[kept])
+    assert fit_weights(terms, mask, missed, user) == pytest.approx(few)
+
+
 def test_fit_without_data_keeps_the_start():
-    assert fit_weights(
-        np.zeros((3, 0, 5)), np.ones((0, 5), bool), np.zeros(0, int), (0.3, 0.7)
-    ) == (
-        0.3,
-        0.7,
-    )
+    none = np.zeros(0, int)
+    found = fit_weights(np.zeros((3, 0, 5)), np.ones((0, 5), bool), none, none, (0.3, 0.7))
+    assert found == (0.3, 0.7)
 
 
 def test_cross_fitted_weights_never_see_the_lists_of_their_user():
