@@ -134,6 +134,23 @@ def table(
         show(console, systems, split, lines)
 
 
+def faithful_line(found: dict[str, Any]) -> str:
+    """Faithfulness in one sentence."""
+    share = found["share_existing"]
+    parts = [
+        "no path was worded"
+        if share is None or np.isnan(share)
+        else f"{100 * share:.0f} % of the worded paths exist in the graph"
+    ]
+    for system, fall in found["deletion"].items():
+        if fall["fall"] is not None and not np.isnan(fall["fall"]):
+            parts.append(
+                f"{system}: its first item falls {fall['fall']:.1f} places without its evidence "
+                f"(control {fall['control']:.1f})"
+            )
+    return f"{found['prompts']} prompts: " + "; ".join(parts)
+
+
 def results(metrics: dict[str, Any], explained: list[dict[str, Any]], folder: Path) -> None:
     """The end of a run, also of one that was finished before."""
     names = ("split", "system", "other", "metric", "population")
@@ -147,6 +164,8 @@ def results(metrics: dict[str, Any], explained: list[dict[str, Any]], folder: Pa
     table(metrics, differences)  # type: ignore[arg-type]
     for value in explained:
         Recommendation.from_dict(value).show(console)
+    if metrics.get("faithfulness"):
+        console.print(f"\n{faithful_line(metrics['faithfulness'])}", soft_wrap=True)
     console.print(
         f"\n{metrics['tokens_per_prompt']:.0f} tokens a prompt, "
         f"{metrics['seconds']['total']:.0f} seconds, seed {metrics['seed']}"

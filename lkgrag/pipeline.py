@@ -13,7 +13,7 @@ from lkgrag.cache import StageCache
 from lkgrag.io import read_json
 from lkgrag.options import digest, to_dict
 from lkgrag.progress import bar
-from lkgrag.records import EXPLANATIONS, metrics_of, serving_context, write_files
+from lkgrag.records import EXPLANATIONS, evidence, metrics_of, serving_context, write_files
 from lkgrag.rundir import finished, open_run, run_folder
 from lkgrag.setup import prepare_process
 
@@ -93,8 +93,9 @@ def _carry_out(
     metrics: dict[str, Any] = {}
     if accelerator.is_main_process:
         ranker.context = context
+        found = evidence(config, loaded, ranker, data, finder, one)
         metrics = metrics_of(
-            config, loaded, one, judged, cache, threads, accelerator, ranker, start
+            config, loaded, one, judged, found, cache, threads, accelerator, ranker, start
         )
         write_files(config, folder, loaded, ranker, judged, curve, one, metrics)
     accelerator.wait_for_everyone()

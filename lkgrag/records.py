@@ -48,11 +48,36 @@ def serving_context(
     )
 
 
+def evidence(
+    config: Config, loaded: Loaded, ranker: Ranker, data: Any, finder: Any, one: StageOne
+) -> dict[str, object]:
+    """Faithfulness of the explanations, on test events whose target was proposed."""
+    from lkgrag.evidence import faithfulness
+    from lkgrag.progress import bar
+    from lkgrag.stages import queries_for
+
+    if config.evaluation.faithfulness <= 0:
+        return {}
+    queries = queries_for(config, loaded, one.test[one.test.retrieved])
+    with bar("delete evidence") as update:
+        return faithfulness(
+            ranker,
+            data,
+            finder,
+            queries,
+            config.evaluation.faithfulness,
+            config.evaluation.batch_size,
+            config.seed,
+            update,
+        )
+
+
 def metrics_of(
     config: Config,
     loaded: Loaded,
     one: StageOne,
     judged: Judged,
+    found: dict[str, object],
     cache: StageCache,
     threads: int,
     accelerator: Accelerator,
@@ -81,6 +106,7 @@ def metrics_of(
         "tokens_per_prompt": judged.tokens,
         "prompts_ranked": judged.prompts,
         "mask_seen": config.retrieval.mask_seen,
+        "faithfulness": found,
         "fusion": {"a": judged.weights[0], "b": judged.weights[1]},
         "stage_one": {k: v for k, v in one.report.items() if k != "lrurec_curve"},
         "differences": [

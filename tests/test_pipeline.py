@@ -92,6 +92,16 @@ def test_every_system_is_in_the_metrics_and_every_file_is_there(run):
     assert load_config({"config": str(root / "out" / "config.yaml")}) == load_config(run[1])
 
 
+def test_worded_paths_exist_and_their_deletion_is_measured(run):
+    root, _ = run
+    found = metrics_of(root / "out")["faithfulness"]
+    assert found["share_existing"] == 1.0
+    assert found["prompts"] > 0
+    for system in ("ranker", "lm"):
+        assert set(found["deletion"][system]) == {"fall", "score", "control"}
+        assert np.isfinite(found["deletion"][system]["fall"])
+
+
 def test_the_figures_follow_from_the_ranks(run):
     root, _ = run
     ranks = pd.read_parquet(root / "out" / "ranks.parquet")

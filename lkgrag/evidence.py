@@ -1,0 +1,124 @@
+"""How faithful a ranker's explanations are: what it words exists, and its ranking depends on it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from lkgrag.evaluation import deletion_test, share_existing
+from lkgrag.ranker import RankerBatch, RankerOutput
+from lkgrag.training.batches import candidate_order
+
+if TYPE_CHECKING:
+    from torch_geometric.data import HeteroData
+
+    from lkgrag.data import Queries
+    from lkgrag.paths import PathBatch, PathFinder
+    from lkgrag.ranker import Ranker
+
+
+@torch.no_grad()
+def faithfulness(
+    ranker: Ranker,
+    data: HeteroData,
+    finder: PathFinder,
+    queries: Queries,
+    count: int,
+    batch_size: int,
+    seed: int,
+    progress: Callable[[int, int], None] | None = None,
+) -> dict[str, object]:
+    """Existence and deletion over a seeded sample of prompts.
+
+    The evidence for a list's first item is deleted, and as many paths of other candidates as a
+    control; the places that it then falls are stated for the fused ranking and for the language model
+    alone. Without a language model, every path counts as shown.
+
+    Args:
+        ranker: unwrapped.
+        data: the graph that the paths are of.
+        finder: of the paths.
+        queries: to draw from.
+        count: most prompts.
+        batch_size: prompts a forward pass.
+        seed: of the draw, the order of candidates and the control.
+        progress: called with (prompts done, prompts in all).
+
+    Returns:
+        ``prompts``, ``share_existing`` (must be 1; NaN where no path was worded) and, by system,
+        ``fall`` (places), ``score`` (loss of score) and ``control`` (places).
+    """
+    chosen = np.random.default_rng([seed, 0xFA17]).permutation(len(queries))[:count]
+    device = next(iter(ranker.parameters())).device
+    data = data.to(device)
+    ranker.eval()
+    existing: list[float] = []
+    sizes: list[int] = []
+    falls: dict[str, list[tuple[Tensor, ...]]] = {"ranker": []}
+    if ranker.lm is not None:
+        falls["lm"] = []
+    for start in range(0, len(chosen), batch_size):
+        if progress is not None:
+            progress(start, len(chosen))
+        index = chosen[start : start + batch_size]
+        paths = finder(queries[index]).to(device)
+        slots = candidate_order(index, paths.num_candidates, "random", seed, epoch=-1)
+        order = torch.as_tensor(slots, device=device)
+
+        read = partial(_read, ranker, data, order)
+        out = read(paths)
+        worded = _shown(out, paths)
+        if bool(worded.any()):
+            existing.append(share_existing(data, paths, worded))
+            sizes.append(int(worded.sum()))
+        for system, rows in falls.items():
+            rank = partial(_scores, read, system)
+            found = deletion_test(rank, partial(_same, worded), paths, seed)
+            rows.append((found.fall, found.score, found.control))
+    if progress is not None:
+        progress(len(chosen), len(chosen))
+    share = float(np.average(existing, weights=sizes)) if existing else float("nan")
+    return {
+        "prompts": len(chosen),
+        "share_existing": share,
+        "deletion": {system: _summary(rows) for system, rows in falls.items()},
+    }
+
+
+def _shown(out: RankerOutput, paths: PathBatch) -> Tensor:
+    """Which paths stand in the prompts, bool ``[P]``."""
+    shown = torch.ones(len(paths), dtype=torch.bool, device=paths.sample.device)
+    if out.words is not None:
+        shown = torch.zeros_like(shown)
+        shown[out.words.bundle_path] = True
+    return shown
+
+
+def _same(worded: Tensor, paths: PathBatch) -> Tensor:
+    return worded
+
+
+def _read(ranker: Ranker, data: HeteroData, order: Tensor, paths: PathBatch) -> RankerOutput:
+    return ranker(RankerBatch(data, paths, order))
+
+
+def _scores(read: Callable[[PathBatch], RankerOutput], system: str, paths: PathBatch) -> Tensor:
+    out = read(paths)
+    if system == "ranker":
+        return out.scores
+    return out.lm.masked_fill(~paths.candidate_mask, -torch.inf)
+
+
+def _summary(rows: list[tuple[Tensor, ...]]) -> dict[str, float]:
+    names = ("fall", "score", "control")
+    if not rows:
+        return dict.fromkeys(names, float("nan"))
+    return {
+        name: float(torch.cat(part).double().mean())
+        for name, part in zip(names, zip(*rows, strict=True), strict=True)
+    }
