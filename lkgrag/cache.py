@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from lkgrag.errors import LkgragError, RunError
-from lkgrag.io import read_json, write_json
+from lkgrag.io import read_json, sweep, write_json
 from lkgrag.options import digest
 
 T = TypeVar("T")
@@ -71,6 +71,7 @@ class StageCache:
             if not self.enabled:
                 clear(folder)
             if not (folder / DONE).exists():
+                sweep(folder)
                 start = time.perf_counter()
                 build(folder)
                 took = time.perf_counter() - start

@@ -18,6 +18,7 @@ from typing import Any
 
 from lkgrag import __version__
 from lkgrag.config import Config
+from lkgrag.crash import explain
 from lkgrag.errors import ConfigError, LkgragError
 
 FLAGS = {
@@ -150,8 +151,6 @@ def run(command: Command, body: Callable[[dict[str, str], set[str]], None]) -> i
 
     0 is success, 2 an error that the user can act on (one line on stderr), 130 an interruption.
     """
-    from rich.markup import escape
-
     debug = "--debug" in sys.argv[1:]
     try:
         pairs, flags = parse(sys.argv[1:])
@@ -162,17 +161,14 @@ def run(command: Command, body: Callable[[dict[str, str], set[str]], None]) -> i
             print(f"lkgrag {__version__}")
             return 0
         prepare_environment()
+        # A log that cannot be written (a full disk) must not bury the error under its own.
+        logging.raiseExceptions = debug
         level = logging.DEBUG if "--verbose" in flags else logging.INFO
         logging.getLogger("lkgrag").setLevel(logging.WARNING if "--quiet" in flags else level)
         body(pairs, flags)
         return 0
     except LkgragError as error:
-        if debug:
-            traceback.print_exc()
-        from lkgrag.progress import err_console
-
-        err_console.print(f"[bold red]error:[/] {escape(str(error))}", soft_wrap=True)
-        return 2
+        return fail(error, debug)
     except KeyboardInterrupt:
         from lkgrag.progress import err_console
 
@@ -185,3 +181,20 @@ def run(command: Command, body: Callable[[dict[str, str], set[str]], None]) -> i
         # The reader of our output went away (as `| head` does): nothing is wrong.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+    except Exception as error:
+        known = explain(error)
+        if known is None:
+            raise
+        return fail(known, debug)
+
+
+def fail(error: LkgragError, debug: bool) -> int:
+    """Say in one line what went wrong; the traceback only where it was asked for."""
+    from rich.markup import escape
+
+    from lkgrag.progress import err_console
+
+    if debug:
+        traceback.print_exc()
+    err_console.print(f"[bold red]error:[/] {escape(str(error))}", soft_wrap=True)
+    return 2

@@ -45,6 +45,15 @@ def atomic(path: str | os.PathLike[str]) -> Iterator[Path]:
             tmp.unlink(missing_ok=True)
 
 
+def sweep(folder: str | os.PathLike[str]) -> None:
+    """Delete the temporary files that a killed process left below a folder.
+
+    Only to be called by who holds the folder's lock: a living process' files look the same.
+    """
+    for path in Path(folder).rglob(".*.tmp"):
+        path.unlink(missing_ok=True)
+
+
 def write_json(path: str | os.PathLike[str], value: Any) -> None:
     """Write JSON, keys in the order given, atomically; NaN and infinities become null."""
     text = json.dumps(_finite(value), indent=2, ensure_ascii=False, allow_nan=False)
@@ -107,10 +116,14 @@ def write_safetensors(
     path: str | os.PathLike[str], tensors: dict[str, Any], metadata: dict[str, str] | None = None
 ) -> None:
     """Write torch tensors as safetensors, atomically."""
+    from safetensors import SafetensorError
     from safetensors.torch import save_file
 
     with atomic(path) as tmp:
-        save_file({k: v.detach().cpu().contiguous() for k, v in tensors.items()}, tmp, metadata)
+        try:
+            save_file({k: v.detach().cpu().contiguous() for k, v in tensors.items()}, tmp, metadata)
+        except SafetensorError as error:
+            raise OSError(str(error)) from error
 
 
 def read_safetensors(path: str | os.PathLike[str]) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from lkgrag import __version__
 from lkgrag.cache import clear, locked
 from lkgrag.config import Config
 from lkgrag.errors import ConfigError, RunError
-from lkgrag.io import atomic, read_json
+from lkgrag.io import atomic, read_json, sweep
 from lkgrag.options import NOT_HASHED, load_config, run_name, to_dict, to_yaml
 
 FORMAT = 1
@@ -54,6 +54,7 @@ def open_run(config: Config, main: bool = True) -> Iterator[Path]:
     with locked(folder / ".lock", wait=False, what=f"the run {folder}"):
         if config.overwrite:
             clear(folder)
+        sweep(folder)
         path = folder / CONFIG
         if path.exists():
             _same(path, config)

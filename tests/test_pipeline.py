@@ -8,14 +8,13 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from small_run import small_options
 
 from lkgrag import Ranker
 from lkgrag.errors import ConfigError, DataError, RunError
 from lkgrag.options import load_config
 from lkgrag.pipeline import train
 from lkgrag.review import evaluate_run
-from lkgrag.testing import planted
-from lkgrag.testing.llm import tiny_llama, tiny_tokenizer
 
 SYSTEMS = [
     "random",
@@ -33,38 +32,7 @@ SYSTEMS = [
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
     root = tmp_path_factory.mktemp("run")
-    x = planted(num_users=60, num_items=40, seed=3)
-    users = [x.user_ids[u] for u in x.user]
-    items = [x.item_ids[i] for i in x.item]
-    frame = pd.DataFrame({"u": users, "i": items, "r": x.rating, "t": x.time})
-    frame.columns = ["user_id:token", "item_id:token", "rating:float", "timestamp:float"]
-    frame.to_csv(root / "shop.inter", sep="\t", index=False)
-    makers = [" ".join(m.replace(" ", "_") for m in row) for row in x.items["maker"]]
-    table = pd.DataFrame({"i": x.item_ids, "t": x.titles, "m": makers})
-    table.columns = ["item_id:token", "title:token_seq", "maker:token_seq"]
-    table.to_csv(root / "shop.item", sep="\t", index=False)
-    tokenizer = tiny_tokenizer()
-    tiny_llama(len(tokenizer)).save_pretrained(root / "llm")
-    tokenizer.save_pretrained(root / "llm")
-    options = {
-        "data.name": "shop",
-        "data.root": str(root),
-        "data.min_user": "1",
-        "data.min_item": "1",
-        "llm.name": str(root / "llm"),
-        "llm.dtype": "float32",
-        "retrieval.epochs": "2",
-        "retrieval.k": "8",
-        "retrieval.hidden": "16",
-        "scorer.pretrain_epochs": "2",
-        "training.max_examples": "24",
-        "training.checkpoint_every": "1",
-        "training.probe": "24",
-        "training.tracker": "none",
-        "cache.root": str(root / "cache"),
-        "out": str(root / "out"),
-        "threads": "1",
-    }
+    options = small_options(root)
     train(load_config(options))
     return root, options
 

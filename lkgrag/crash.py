@@ -1,0 +1,57 @@
+"""What the machine refuses (space, permission, memory), told in one line.
+
+Such errors can come from any library at any place, so they are recognised once, where a command ends.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import re
+
+from lkgrag.errors import LkgragError
+
+#: What to do about a refusal of the operating system.
+ADVICE = {
+    errno.ENOSPC: "free space, or choose another out= and cache.root=",
+    errno.EDQUOT: "free space, or choose another out= and cache.root=",
+    errno.EFBIG: "raise the limit on the size of files, or choose another out= and cache.root=",
+    errno.EROFS: "choose another out= and cache.root=",
+    errno.EACCES: "choose another out= and cache.root=, or mend its permissions",
+    errno.EPERM: "choose another out= and cache.root=, or mend its permissions",
+    errno.EMFILE: "raise the limit on open files (ulimit -n)",
+    errno.EIO: "the disk fails; choose another out= and cache.root=",
+    errno.ENOMEM: "",
+}
+#: The settings that take memory, the most helpful first.
+MEMORY = (
+    "out of memory: make training.micro_batch, evaluation.batch_size or prompt.max_tokens smaller, "
+    "or llm.quantization=nf4 and llm.gradient_checkpointing=true"
+)
+
+
+def explain(error: BaseException) -> LkgragError | None:
+    """The one line for an error of the machine; None for any other, which is a fault of the program.
+
+    Args:
+        error: as caught.
+    """
+    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
+        return LkgragError(MEMORY)
+    text = str(error)
+    if isinstance(error, RuntimeError) and (
+        "allocate memory" in text or "out of memory" in text.lower()
+    ):
+        return LkgragError(MEMORY)
+    number = error.errno if isinstance(error, OSError) else None
+    if number is None:
+        # Libraries written in Rust and C++ pass the system's error on as text.
+        found = re.search(r"\(?(?:os error|errno:?) (\d+)\)?", text)
+        number = int(found.group(1)) if found else None
+    if number not in ADVICE:
+        return None
+    if number == errno.ENOMEM:
+        return LkgragError(MEMORY)
+    name = getattr(error, "filename", None)
+    what = f"{name}: " if name else ""
+    return LkgragError(f"{what}{os.strerror(number)}; {ADVICE[number]}")

@@ -1,0 +1,73 @@
+import errno
+import subprocess
+import sys
+
+import torch
+
+from lkgrag.crash import explain
+
+
+def test_a_full_disk_is_told_with_what_to_do():
+    found = explain(OSError(errno.ENOSPC, "No space left on device", "/data/x"))
+    assert "/data/x" in str(found)
+    assert "No space left" in str(found)
+    assert "out=" in str(found)
+
+
+def test_an_error_of_the_system_within_a_library_s_text_is_recognised():
+    error = Exception("Error while serializing: I/O error: No space left on device (os error 28)")
+    assert "No space left" in str(explain(error))
+
+
+def test_out_of_memory_names_the_settings_that_help():
+    for error in (
+        MemoryError(),
+        RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes"),
+        torch.cuda.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB"),
+    ):
+        text = str(explain(error))
+        for setting in ("training.micro_batch", "evaluation.batch_size", "prompt.max_tokens"):
+            assert setting in text
+        assert "\n" not in text
+
+
+def test_a_fault_of_the_program_is_not_explained_away():
+    for error in (ValueError("no"), KeyError("x"), RuntimeError("shape"), OSError("odd")):
+        assert explain(error) is None
+
+
+LIMITED = """
+import resource, sys, torch, pandas as pd
+from pathlib import Path
+from lkgrag.errors import LkgragError
+from lkgrag.io import write_json, write_parquet, write_safetensors
+folder = Path(sys.argv[1])
+resource.setrlimit(resource.RLIMIT_FSIZE, (2000, 2000))
+big = torch.arange(5000.0)
+for name, write in {
+    "a.json": lambda p: write_json(p, big.tolist()),
+    "a.parquet": lambda p: write_parquet(p, pd.DataFrame({"x": torch.rand(5000).numpy()})),
+    "a.safetensors": lambda p: write_safetensors(p, {"x": big}),
+}.items():
+    path = folder / name
+    path.write_text("as it was")
+    try:
+        write(path)
+    except LkgragError as error:
+        assert str(path) in str(error), error
+    else:
+        raise SystemExit(f"{name}: written beyond the limit")
+    assert path.read_text() == "as it was"
+assert sorted(p.name for p in folder.iterdir()) == ["a.json", "a.parquet", "a.safetensors"]
+"""
+
+
+def test_a_file_that_does_not_fit_leaves_the_old_one_and_no_rest(tmp_path):
+    script = tmp_path / "limited.py"
+    script.write_text(LIMITED)
+    folder = tmp_path / "files"
+    folder.mkdir()
+    done = subprocess.run(
+        [sys.executable, str(script), str(folder)], capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
