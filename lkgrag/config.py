@@ -176,9 +176,9 @@ class TrainingConfig:
     epochs: int = opt(2, "passes over the examples, unless max_examples ends first")
     batch_size: int = opt(8, "prompts an optimiser step, over all processes")
     micro_batch: int = opt(8, "prompts a forward pass of one process; smaller takes less memory")
-    lr: float = opt(1e-3, "learning rate of LoRA")
-    head_lr: float = opt(3e-3, "learning rate of the readout's head and of the fusion")
-    scorer_lr: float = opt(1e-3, "learning rate of the scorer within the ranker")
+    lr: float = opt(3e-4, "learning rate of LoRA")
+    head_lr: float = opt(3e-4, "learning rate of the readout's head and of the fusion")
+    scorer_lr: float = opt(5e-5, "learning rate of the scorer within the ranker")
     weight_decay: float = opt(0.01, "weight decay")
     warmup: float = opt(0.06, "share of the steps in which the rate rises")
     clip: float = opt(1.0, "largest gradient norm")
@@ -186,8 +186,11 @@ class TrainingConfig:
     probe: int = opt(
         128, "prompts that the readout's head is fitted on before all else learns (0: none)"
     )
+    fused_lm: float = opt(
+        0.0, "share of the fused loss's gradient that reaches the LM, beside its own loss, 0 to 1"
+    )
     distill: float = opt(
-        0.8, "share of the scorer's expectation in what the LM alone is taught, 0 to 1"
+        0.9, "share of the scorer's expectation in what the LM alone is taught, 0 to 1"
     )
     aux_scorer: float = opt(0.5, "weight of the loss on the scorer's scores alone")
     checkpoint_every: int = opt(25, "optimiser steps between checkpoints")

@@ -37,12 +37,15 @@ class RankerBatch:
         paths: path instances.
         order: int64 ``[B, C]``, the candidate slot that stands at each place of the prompt.
         generator: where given, the worded paths are sampled instead of the most salient ones.
+        lm_share: share of the fused score's gradient that reaches the language model, 0 to 1; the
+            scores are the same whatever it is.
     """
 
     data: HeteroData
     paths: PathBatch
     order: Tensor
     generator: torch.Generator | None = None
+    lm_share: float = 1.0
 
 
 class RankerOutput(NamedTuple):
@@ -111,8 +114,9 @@ class Ranker(nn.Module):
             tokens = self.words(batch, salience)
             lm = self.lm(tokens, tokens.bundle_salience(salience)).float()
         prior = paths.prior.float()
+        fused_lm = lm if batch.lm_share == 1.0 else torch.lerp(lm.detach(), lm, batch.lm_share)
         return RankerOutput(
-            scores=self.fusion(lm, candidate, prior, mask),
+            scores=self.fusion(fused_lm, candidate, prior, mask),
             lm=centre(lm, mask),
             scorer=centre(candidate, mask),
             prior=prior.masked_fill(~mask, 0.0),

@@ -161,7 +161,14 @@ class Trainer:
         queries = self.queries[index]
         paths = self.finder(queries).to(device)
         order = candidate_order(index, paths.num_candidates, self.prompt.order, self.seed, epoch)
-        out = model(RankerBatch(self.data, paths, torch.as_tensor(order, device=device)))
+        out = model(
+            RankerBatch(
+                self.data,
+                paths,
+                torch.as_tensor(order, device=device),
+                lm_share=self.config.fused_lm,
+            )
+        )
         target = torch.as_tensor(queries.target, device=device)
         parts = losses(
             out.scores,
