@@ -42,7 +42,6 @@ class LMScorer(nn.Module):
 
     Attributes:
         attention: the implementation in use.
-        last_lengths: tokens of each prompt of the last forward pass, int64 ``[B]``.
 
     Raises:
         ModelError: the readout, the adapter's targets or the attention do not fit the model.
@@ -69,7 +68,6 @@ class LMScorer(nn.Module):
         if config.readout == "candidates":
             scale = hidden_scale(backbone(self.model))
             self.readout = CandidateReadout(embedding.shape[1], seed, scale).to(embedding.device)
-        self.last_lengths = torch.zeros(0, dtype=torch.int64)
 
     def forward(self, tokens: TokenBatch, salience_of_bundle: Tensor | None = None) -> Tensor:
         """Score the candidates of ``B`` prompts.
@@ -82,7 +80,6 @@ class LMScorer(nn.Module):
         Returns:
             ``[B, C]``, float32; 0 for an empty slot.
         """
-        self.last_lengths = tokens.lengths
         hidden = self.hidden(tokens, salience_of_bundle)
         scores = self.readout(hidden, tokens.read, tokens.letter)
         return scores.masked_fill(tokens.read < 0, 0.0)

@@ -37,6 +37,13 @@ class Prompt:
     read: list[int]
     letter: list[int]
 
+    @classmethod
+    def begin(cls, prefix: list[int], num_slots: int) -> Prompt:
+        """A prompt that holds what all candidates share, and none of them yet."""
+        n = len(prefix)
+        empty = [PAD] * num_slots
+        return cls(list(prefix), list(range(n)), [0] * n, [PAD] * n, list(empty), list(empty))
+
 
 @dataclass(frozen=True)
 class TokenBatch:

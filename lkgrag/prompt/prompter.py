@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 
 #: A slot's worded bundles: tokens, and the bundle's number within the prompt.
 Worded = list[tuple[list[int], int]]
+#: A candidate in the order of the prompt: its slot, the tokens of its title, its worded bundles.
+Candidate = tuple[int, list[int], Worded]
 
 
 class Prompter:
@@ -156,8 +158,10 @@ class Prompter:
         for line in history[first:]:
             prefix += line
         prefix += template.heading
-        build = self._letter_prompt if self.readout == "letters" else self._candidate_prompt
-        return build(prefix, shown, titles, worded, len(candidates)), keep
+        prompt = Prompt.begin(prefix, len(candidates))
+        add = self._add_lettered if self.readout == "letters" else self._add_blocks
+        add(prompt, [(slot, titles[slot], worded.get(slot, [])) for slot in shown])
+        return prompt, keep
 
     def _history(self, items: list[int], ratings: list[float]) -> list[list[int]]:
         """The latest titles, a line each, oldest first."""
@@ -170,51 +174,32 @@ class Prompter:
             lines.append(line + template.end)
         return lines
 
-    def _candidate_prompt(
-        self,
-        prefix: list[int],
-        shown: list[int],
-        titles: dict[int, list[int]],
-        worded: dict[int, Worded],
-        num_slots: int,
-    ) -> Prompt:
-        start = len(prefix)
-        prompt = Prompt(
-            prefix, list(range(start)), [0] * start, [PAD] * start, [PAD] * num_slots, []
-        )
-        prompt.letter = [PAD] * num_slots
-        for slot in shown:
+    def _add_blocks(self, prompt: Prompt, candidates: list[Candidate]) -> None:
+        """Append candidates that cannot see each other and share positions."""
+        start = len(prompt.tokens)
+        for slot, title, worded in candidates:
             before = len(prompt.tokens)
             # The line break comes first, so that a block ends with what is known of its candidate:
             # a line break's own state tells candidates apart only half as well.
-            self._line(prompt, self.template.end + titles[slot], worded.get(slot, []))
+            self._line(prompt, self.template.end + title, worded)
             length = len(prompt.tokens) - before
             prompt.positions += range(start, start + length)
             prompt.block += [slot + 1] * length
             prompt.read[slot] = len(prompt.tokens) - 1
-        return prompt
 
-    def _letter_prompt(
-        self,
-        prefix: list[int],
-        shown: list[int],
-        titles: dict[int, list[int]],
-        worded: dict[int, Worded],
-        num_slots: int,
-    ) -> Prompt:
-        prompt = Prompt(prefix, [], [], [PAD] * len(prefix), [PAD] * num_slots, [PAD] * num_slots)
-        for slot in shown:
-            self._line(prompt, titles[slot], worded.get(slot, []))
+    def _add_lettered(self, prompt: Prompt, candidates: list[Candidate]) -> None:
+        """Append candidates with index letters, which are all read at the answer's position."""
+        for _, title, worded in candidates:
+            self._line(prompt, title, worded)
             prompt.tokens += self.template.end
             prompt.bundle += [PAD] * len(self.template.end)
         prompt.tokens += self.template.answer
         prompt.bundle += [PAD] * len(self.template.answer)
         prompt.positions = list(range(len(prompt.tokens)))
         prompt.block = [0] * len(prompt.tokens)
-        for place, slot in enumerate(shown):
+        for place, (slot, _, _) in enumerate(candidates):
             prompt.read[slot] = len(prompt.tokens) - 1
             prompt.letter[slot] = self._letters[place]
-        return prompt
 
     def _line(self, prompt: Prompt, title: list[int], worded: Worded) -> None:
         """Append one candidate's words: title, separator, evidence."""

@@ -134,7 +134,6 @@ def test_no_logits_over_the_vocabulary(readout):
     tokens = prompter(readout)(PATHS, None, next(orders(1)))
     model(tokens).sum().backward()
     assert not called
-    assert torch.equal(model.last_lengths, tokens.lengths)
 
 
 @pytest.mark.parametrize("readout", ["candidates", "letters"])
