@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from lkgrag import display
 from lkgrag.cache import StageCache
 from lkgrag.io import read_json
+from lkgrag.launch import refuse_other_parallelism, refuse_shared_devices
 from lkgrag.options import digest, to_dict
 from lkgrag.progress import bar
 from lkgrag.records import EXPLANATIONS, evidence, metrics_of, serving_context, write_files
@@ -34,6 +35,7 @@ CPU_BUDGET = 800
 def train(config: Config) -> None:
     """Carry out a run, or print the table of a finished one."""
     threads = prepare_process(config)
+    refuse_shared_devices()
     from accelerate import Accelerator
     from accelerate.utils import ProjectConfiguration
 
@@ -43,6 +45,7 @@ def train(config: Config) -> None:
             project_dir=str(run_folder(config)), logging_dir=str(run_folder(config) / "tensorboard")
         ),
     )
+    refuse_other_parallelism(accelerator)
     main = accelerator.is_main_process
     with open_run(config, main) as folder:
         done = finished(folder)

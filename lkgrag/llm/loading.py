@@ -9,6 +9,8 @@ import torch
 
 from lkgrag.data.fetching import offline
 from lkgrag.errors import AssetError, ModelError, nearest
+from lkgrag.launch import fsdp_asked
+from lkgrag.llm.four_bit import four_bit_options, keep_trainable
 from lkgrag.llm.quiet import quiet
 
 if TYPE_CHECKING:
@@ -143,9 +145,9 @@ def _load_model(where: str, config: LLMConfig, device: torch.device) -> PreTrain
     dtype = compute_dtype(config, device)
     options: dict[str, Any] = {"dtype": dtype, "attn_implementation": "eager"}
     options["local_files_only"] = offline()
-    if config.quantization == "nf4":
-        options |= _nf4(dtype)
-        options["device_map"] = {"": device}
+    four_bit = config.quantization == "nf4"
+    if four_bit:
+        options |= four_bit_options(dtype, device, fsdp_asked())
     try:
         with quiet():
             model = AutoModelForCausalLM.from_pretrained(where, **options)
@@ -155,27 +157,11 @@ def _load_model(where: str, config: LLMConfig, device: torch.device) -> PreTrain
         ) from error
     except Exception as error:  # as above
         raise _load_error(where, "model", error) from error
-    if config.quantization != "nf4":
+    if four_bit:
+        keep_trainable(model)
+    else:
         model.to(device)  # type: ignore[arg-type]
     return model
-
-
-def _nf4(dtype: torch.dtype) -> dict[str, Any]:
-    """Options of a 4-bit base: NormalFloat with double quantisation (QLoRA, arXiv 2305.14314)."""
-    import importlib.util
-
-    if importlib.util.find_spec("bitsandbytes") is None:
-        raise ModelError("llm.quantization=nf4 needs the package bitsandbytes: pip install it")
-    from transformers import BitsAndBytesConfig
-
-    return {
-        "quantization_config": BitsAndBytesConfig(
-            load_in_4bit=True,
-            bnb_4bit_quant_type="nf4",
-            bnb_4bit_use_double_quant=True,
-            bnb_4bit_compute_dtype=dtype,
-        )
-    }
 
 
 def _load_error(where: str, what: str, error: Exception) -> ModelError | AssetError:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -62,11 +63,13 @@ class LetterReadout(nn.Module):
 
     Args:
         model: the causal language model, bare or with an adapter; not registered as a submodule.
+        rule: from the head's product to the model's logits, where they differ.
     """
 
-    def __init__(self, model: nn.Module) -> None:
+    def __init__(self, model: nn.Module, rule: Callable[[Tensor], Tensor] | None = None) -> None:
         super().__init__()
         self._model = [model]
+        self._rule = rule
 
     def forward(self, hidden: Tensor, read: Tensor, letter: Tensor) -> Tensor:
         """Scores ``[B, C]``.
@@ -80,8 +83,8 @@ class LetterReadout(nn.Module):
 
         head = base_model(self._model[0]).get_output_embeddings()
         state = at(hidden, read)
-        index = letter.clamp(min=0)
-        return head_rows(head, state, index)
+        out = head_rows(head, state, letter.clamp(min=0))
+        return out if self._rule is None else self._rule(out)
 
 
 def head_rows(head: Any, state: Tensor, index: Tensor) -> Tensor:

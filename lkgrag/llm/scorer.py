@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +14,7 @@ from lkgrag.io import read_safetensors, write_safetensors
 from lkgrag.llm import gates
 from lkgrag.llm.block_attention import NAME as BLOCKS
 from lkgrag.llm.block_attention import BlockLayout, register
+from lkgrag.llm.logits import find_rule
 from lkgrag.llm.lora import (
     add_lora,
     backbone,
@@ -51,6 +53,8 @@ class LMScorer(nn.Module):
         super().__init__()
         if config.readout == "candidates":
             refuse_sliding_windows(model.config.get_text_config())
+        refuse_fixed_positions(model)
+        rule = find_rule(model) if config.readout == "letters" else None
         self.config = config
         self.attention = choose_attention(config, model)
         model.set_attn_implementation(self.attention)
@@ -64,8 +68,10 @@ class LMScorer(nn.Module):
             gates.install(decoder_layers(self.model)[lowest])
         embedding: Any = model.get_input_embeddings().weight
         self.dtype: torch.dtype = embedding.dtype
-        self.readout: nn.Module = LetterReadout(self.model)
-        if config.readout == "candidates":
+        self.readout: nn.Module
+        if config.readout == "letters":
+            self.readout = LetterReadout(self.model, rule)
+        else:
             scale = hidden_scale(backbone(self.model))
             self.readout = CandidateReadout(embedding.shape[1], seed, scale).to(embedding.device)
 
@@ -89,6 +95,9 @@ class LMScorer(nn.Module):
         extra: dict[str, Any] = {}
         if self.attention == BLOCKS:
             extra["layout"] = BlockLayout.of(tokens.block, self.dtype)
+        elif self.config.readout == "letters":
+            # Plain text: the model makes its own masks of it, sliding windows and all.
+            extra["attention_mask"] = (tokens.block >= 0).long()
         else:
             extra["attention_mask"] = dense_mask(tokens.block, self.dtype)
         salience = salience_of_bundle
@@ -130,31 +139,45 @@ def choose_attention(config: LLMConfig, model: PreTrainedModel) -> str:
     """The attention implementation for ``llm.attention``.
 
     ``blocks`` computes the allowed products only and is the fastest on CPUs and GPUs at the length of
-    these prompts; models that do not let attention be replaced get torch's.
+    these prompts; models that do not let attention be replaced get torch's, or transformers' own
+    where theirs is of a kind that torch's is not (Gemma 2 caps its scores).
 
     Raises:
-        ModelError: ``blocks`` was asked for and the model cannot take it.
+        ModelError: what was asked for does not fit the model.
     """
-    possible = bool(getattr(model, "_supports_attention_backend", False))
-    plain = not any(
-        getattr(model.config.get_text_config(), name, None)
-        for name in ("attn_logit_softcapping", "sliding_window")
-    )
+    text = model.config.get_text_config()
+    capped = bool(getattr(text, "attn_logit_softcapping", None))
+    sdpa = bool(getattr(model, "_supports_sdpa", False)) and not capped
+    blocks = bool(getattr(model, "_supports_attention_backend", False))
+    blocks = blocks and not capped and not getattr(text, "sliding_window", None)
     if config.attention == "auto":
-        return register() if possible and plain else "sdpa"
-    if config.attention == "blocks":
-        if not (possible and plain):
-            raise ModelError(
-                f"llm.attention=blocks does not fit a {model.config.model_type} model; set auto"
-            )
-        return register()
-    return config.attention
+        return register() if blocks else "sdpa" if sdpa else "eager"
+    if not {"blocks": blocks, "sdpa": sdpa}.get(config.attention, True):
+        raise ModelError(
+            f"llm.attention={config.attention} does not fit a {model.config.model_type} model; set auto"
+        )
+    return register() if config.attention == "blocks" else config.attention
+
+
+def refuse_fixed_positions(model: PreTrainedModel) -> None:
+    """Stop where a model cannot be told the positions of its tokens.
+
+    Raises:
+        ModelError: its forward pass takes no ``position_ids``.
+    """
+    if "position_ids" not in inspect.signature(backbone(model).forward).parameters:
+        raise ModelError(
+            f"llm.name: a {model.config.model_type} model takes no position_ids; use a causal language "
+            "model of the Llama kind"
+        )
 
 
 def checkpoint_layers(model: PreTrainedModel) -> None:
     """Keep one activation a layer and compute the rest again in the backward pass."""
     enable = getattr(model, "activation_checkpointing_enable", None)
     (enable or model.gradient_checkpointing_enable)({"use_reentrant": False})
+    # Needed by the reentrant kind only; it would send the backward pass down to the embeddings.
+    model.disable_input_require_grads()
 
 
 def hidden_scale(decoder: nn.Module) -> float:

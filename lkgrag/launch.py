@@ -1,0 +1,58 @@
+"""How the processes of a run were started, checked before anything is computed."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+from lkgrag.errors import ConfigError
+
+if TYPE_CHECKING:
+    from accelerate import Accelerator
+
+#: What the launcher sets where its configuration asks for fully sharded data parallelism.
+FSDP = "ACCELERATE_USE_FSDP"
+#: What it sets where the CPU was asked for.
+CPU = "ACCELERATE_USE_CPU"
+#: Processes of this machine.
+LOCAL = "LOCAL_WORLD_SIZE"
+
+
+def fsdp_asked() -> bool:
+    """Whether the launcher was told to shard the model over its processes."""
+    return os.environ.get(FSDP, "false").lower() in ("true", "1", "yes")
+
+
+def refuse_shared_devices() -> None:
+    """Stop where processes would share a GPU: Accelerate would deal them out in turns and say nothing.
+
+    Raises:
+        ConfigError: more processes on this machine than GPUs.
+    """
+    import torch
+
+    if os.environ.get(CPU, "false").lower() in ("true", "1", "yes"):
+        return
+    processes, devices = int(os.environ.get(LOCAL, "1")), torch.cuda.device_count()
+    if torch.cuda.is_available() and processes > devices:
+        raise ConfigError(
+            f"{processes} processes, but this machine has {devices} GPU{'s' if devices != 1 else ''}: "
+            f"start accelerate launch with --num_processes {devices}, or set {CPU}=true for the CPU"
+        )
+
+
+def refuse_other_parallelism(accelerator: Accelerator) -> None:
+    """Stop where sharding was asked for and each process would silently hold the whole model.
+
+    Raises:
+        ConfigError: FSDP was asked for, but this is something else.
+    """
+    from accelerate.utils import DistributedType
+
+    if fsdp_asked() and accelerator.distributed_type != DistributedType.FSDP:
+        found = accelerator.distributed_type.value
+        raise ConfigError(
+            f"FSDP was asked for ({FSDP}=true), but Accelerate runs {found}: FSDP needs GPUs and "
+            "accelerate launch with several processes; take --config_file "
+            "lkgrag/conf/accelerate/multi_gpu.yaml or default.yaml to run without it"
+        )

@@ -1,0 +1,40 @@
+import pytest
+import torch
+from accelerate import Accelerator
+
+from lkgrag.errors import ConfigError
+from lkgrag.launch import fsdp_asked, refuse_other_parallelism, refuse_shared_devices
+
+
+def gpus(monkeypatch, count):
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: count)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: count > 0)
+
+
+def test_more_processes_than_devices(monkeypatch):
+    gpus(monkeypatch, 2)
+    monkeypatch.setenv("LOCAL_WORLD_SIZE", "3")
+    with pytest.raises(ConfigError, match=r"3 processes.*has 2 GPUs.*--num_processes 2") as error:
+        refuse_shared_devices()
+    assert "\n" not in str(error.value)
+    monkeypatch.setenv("LOCAL_WORLD_SIZE", "2")
+    refuse_shared_devices()
+    monkeypatch.setenv("LOCAL_WORLD_SIZE", "9")
+    monkeypatch.setenv("ACCELERATE_USE_CPU", "true")
+    refuse_shared_devices()
+
+
+def test_any_number_of_processes_may_share_the_cpu(monkeypatch):
+    gpus(monkeypatch, 0)
+    monkeypatch.setenv("LOCAL_WORLD_SIZE", "9")
+    refuse_shared_devices()
+
+
+def test_sharding_that_would_silently_be_something_else(monkeypatch):
+    accelerator = Accelerator(cpu=True)
+    refuse_other_parallelism(accelerator)
+    monkeypatch.setenv("ACCELERATE_USE_FSDP", "true")
+    assert fsdp_asked()
+    with pytest.raises(ConfigError, match=r"FSDP was asked for.*but Accelerate runs NO") as error:
+        refuse_other_parallelism(accelerator)
+    assert "\n" not in str(error.value)
