@@ -35,6 +35,7 @@ META, CONFIG, SCORER, TABLES = (
     "scorer.safetensors",
     "tables.safetensors",
 )
+NAME = "ranker"
 ADAPTER, KG, RETRIEVER = "adapter", "kg", "retriever"
 CATALOGUE, USERS = "catalogue.parquet", "users.parquet"
 
@@ -57,7 +58,7 @@ def save(ranker: Ranker, folder: Path) -> None:
     part.mkdir(parents=True)
     write_safetensors(part / SCORER, ranker.scorer.state_dict())
     if ranker.lm is not None and ranker.prompter is not None:
-        ranker.lm.save(part / ADAPTER)
+        ranker.lm.save(part if context.merged else part / ADAPTER)
         write_safetensors(part / TABLES, ranker.prompter.tables())
     save_kg(context.data, part / KG)
     context.retriever.save(part / RETRIEVER)
@@ -70,6 +71,7 @@ def save(ranker: Ranker, folder: Path) -> None:
             "format": FORMAT,
             "lkgrag": __version__,
             "llm": context.config.llm.name if ranker.lm is not None else None,
+            "merged": context.merged,
             "fusion": {"a": ranker.fusion.a.item(), "b": ranker.fusion.b.item()},
             "learned": list(ranker.learned),
             "metapaths": [[list(edge) for edge in m] for m in context.finder.metapaths],
@@ -87,7 +89,7 @@ def load(folder: Path, device: torch.device | str | None = None) -> Ranker:
     """Read a ranker; its scores are bit-equal to those of the one that was saved.
 
     Args:
-        folder: written by :func:`save`.
+        folder: written by :func:`save`, or one that holds it as ``ranker`` (a run, an export).
         device: a GPU if there is one by default.
 
     Raises:
@@ -106,6 +108,8 @@ def load(folder: Path, device: torch.device | str | None = None) -> Ranker:
     from lkgrag.serving import Context
     from lkgrag.setup import device as best_device
 
+    if not (folder / META).is_file() and (folder / NAME / META).is_file():
+        folder = folder / NAME
     meta = _meta(folder)
     config = load_config({"config": str(folder / CONFIG)})
     place = best_device() if device is None else torch.device(device)
@@ -118,13 +122,16 @@ def load(folder: Path, device: torch.device | str | None = None) -> Ranker:
     scorer.load_state_dict(read_safetensors(folder / SCORER))
     fusion = Fusion(meta["fusion"]["a"], meta["fusion"]["b"])
     lm = prompter = None
+    merged: str | None = meta.get("merged")
     if meta["llm"] is not None:
         from lkgrag.llm import LMScorer, load_llm
         from lkgrag.prompt import Prompter
 
+        if merged is not None:
+            config.llm.name, config.llm.quantization = str((folder / merged).resolve()), "none"
         model, tokenizer = load_llm(config.llm, place)
-        lm = LMScorer(model, config.llm, config.seed)
-        lm.load(folder / ADAPTER)
+        lm = LMScorer(model, config.llm, config.seed, adapter=merged is None)
+        lm.load(folder / ADAPTER if merged is None else folder)
         prompter = Prompter(tokenizer, data, config.prompt, config.llm.readout)
         prompter.load_tables(read_safetensors(folder / TABLES))
     ranker = Ranker(lm, scorer.to(place), prompter, fusion.to(place))
@@ -136,6 +143,7 @@ def load(folder: Path, device: torch.device | str | None = None) -> Ranker:
         catalogue=Catalogue.load(folder / CATALOGUE),
         config=config,
         users=_load_users(folder / USERS),
+        merged=None if merged is None else config.llm.name,
     )
     return ranker.eval()
 

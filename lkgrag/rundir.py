@@ -100,7 +100,9 @@ def load_run(run: str) -> tuple[Path, Config]:
     folder = Path(run)
     if not folder.is_dir():
         raise RunError(f"run={run}: no such folder")
-    if not (folder / CONFIG).is_file():
+    # An export holds a ranker as a run does, but is no run.
+    file = next((f for f in (folder / CONFIG, folder / RANKER / CONFIG) if f.is_file()), None)
+    if file is None:
         there = sorted(p.parent.name for p in folder.glob(f"*/{CONFIG}"))
         hint = f" It holds the runs {', '.join(there[:3])}." if there else ""
         raise RunError(f"run={run}: not a saved run (it has no {CONFIG}).{hint}")
@@ -110,7 +112,7 @@ def load_run(run: str) -> tuple[Path, Config]:
             f"python -m lkgrag.train config={folder / CONFIG} out={folder}"
         )
     try:
-        return folder, load_config({"config": str(folder / CONFIG)})
+        return folder, load_config({"config": str(file)})
     except ConfigError as error:
         raise RunError(f"run={run}: made by another version of lkgrag ({error})") from error
 

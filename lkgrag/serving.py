@@ -42,6 +42,7 @@ class Context:
         catalogue: ids and titles.
         config: of the run.
         users: histories of the data's users, by id: item indices and ratings, oldest first.
+        merged: folder of a language model that the adapter was merged into; None with an adapter.
     """
 
     data: HeteroData
@@ -50,6 +51,7 @@ class Context:
     catalogue: Catalogue
     config: Config
     users: dict[str, tuple[NDArray[np.int64], NDArray[np.float32]]]
+    merged: str | None = None
 
     def history_of(self, user: str) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
         """History and ratings of a user of the data.

@@ -41,6 +41,11 @@ def base_model(model: nn.Module) -> Any:
     return model.get_base_model() if hasattr(model, "get_base_model") else model  # type: ignore[operator]
 
 
+def has_adapter(model: nn.Module) -> bool:
+    """Whether a model has peft's wrapper around it."""
+    return hasattr(model, "peft_config") and hasattr(model, "get_base_model")
+
+
 def backbone(model: nn.Module) -> Any:
     """The model without its head: tokens in, hidden states out."""
     return base_model(model).get_decoder()
@@ -116,7 +121,7 @@ def lowest_adapted(model: nn.Module) -> int:
     return 0
 
 
-def save_adapter(model: PeftModel, folder: Path) -> None:
+def save_adapter(model: Any, folder: Path) -> None:
     """Write the adapter in peft's own format: ``adapter_model.safetensors``, ``adapter_config.json``."""
     folder.mkdir(parents=True, exist_ok=True)
     with quiet():
@@ -125,7 +130,7 @@ def save_adapter(model: PeftModel, folder: Path) -> None:
     (folder / "README.md").unlink(missing_ok=True)
 
 
-def load_adapter(model: PeftModel, folder: Path) -> None:
+def load_adapter(model: Any, folder: Path) -> None:
     """Read weights written by :func:`save_adapter` into a model with the same adapter.
 
     Raises:

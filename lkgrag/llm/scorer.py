@@ -19,6 +19,7 @@ from lkgrag.llm.lora import (
     add_lora,
     backbone,
     decoder_layers,
+    has_adapter,
     load_adapter,
     lowest_adapted,
     save_adapter,
@@ -41,6 +42,7 @@ class LMScorer(nn.Module):
         model: a frozen causal language model, from :func:`~lkgrag.llm.loading.load_llm`.
         config: readout, LoRA, gates, attention.
         seed: of the head's and LoRA's initial weights.
+        adapter: False for a model that LoRA was merged into: nothing but the head can learn then.
 
     Attributes:
         attention: the implementation in use.
@@ -49,7 +51,9 @@ class LMScorer(nn.Module):
         ModelError: the readout, the adapter's targets or the attention do not fit the model.
     """
 
-    def __init__(self, model: PreTrainedModel, config: LLMConfig, seed: int = 0) -> None:
+    def __init__(
+        self, model: PreTrainedModel, config: LLMConfig, seed: int = 0, adapter: bool = True
+    ) -> None:
         super().__init__()
         if config.readout == "candidates":
             refuse_sliding_windows(model.config.get_text_config())
@@ -58,9 +62,11 @@ class LMScorer(nn.Module):
         self.config = config
         self.attention = choose_attention(config, model)
         model.set_attn_implementation(self.attention)
-        with torch.random.fork_rng(devices=[]):
-            torch.default_generator.manual_seed(seed)
-            self.model = add_lora(model, config)
+        self.model: nn.Module = model
+        if adapter:
+            with torch.random.fork_rng(devices=[]):
+                torch.default_generator.manual_seed(seed)
+                self.model = add_lora(model, config)
         if config.gradient_checkpointing:
             checkpoint_layers(model)
         if config.gate != "off":
@@ -113,7 +119,8 @@ class LMScorer(nn.Module):
 
     def save(self, folder: Path) -> None:
         """Write what was learned: the adapter in peft's format, and the readout's head."""
-        save_adapter(self.model, folder)
+        if has_adapter(self.model):
+            save_adapter(self.model, folder)
         weights = self.readout.state_dict()
         if weights:
             write_safetensors(folder / HEAD_FILE, weights)
@@ -124,7 +131,8 @@ class LMScorer(nn.Module):
         Raises:
             ModelError: a file is missing, broken, or of another model or other options.
         """
-        load_adapter(self.model, folder)
+        if has_adapter(self.model):
+            load_adapter(self.model, folder)
         if not self.readout.state_dict():
             return
         try:
