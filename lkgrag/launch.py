@@ -45,7 +45,7 @@ def refuse_other_parallelism(accelerator: Accelerator) -> None:
     """Stop where sharding was asked for and each process would silently hold the whole model.
 
     Raises:
-        ConfigError: FSDP was asked for, but this is something else.
+        ConfigError: FSDP was asked for, but this is something else, or its first version.
     """
     from accelerate.utils import DistributedType
 
@@ -55,4 +55,9 @@ def refuse_other_parallelism(accelerator: Accelerator) -> None:
             f"FSDP was asked for ({FSDP}=true), but Accelerate runs {found}: FSDP needs GPUs and "
             "accelerate launch with several processes; take --config_file "
             "lkgrag/conf/accelerate/multi_gpu.yaml or default.yaml to run without it"
+        )
+    if fsdp_asked() and not accelerator.is_fsdp2:
+        raise ConfigError(
+            "FSDP of version 1 cannot mix 4-bit weights with LoRA's: set fsdp_version: 2, as in "
+            "lkgrag/conf/accelerate/fsdp_qlora.yaml"
         )

@@ -14,7 +14,14 @@ from lkgrag.io import read_json
 from lkgrag.launch import refuse_other_parallelism, refuse_shared_devices
 from lkgrag.options import digest, to_dict
 from lkgrag.progress import bar
-from lkgrag.records import EXPLANATIONS, evidence, metrics_of, serving_context, write_files
+from lkgrag.records import (
+    EXPLANATIONS,
+    evidence,
+    explain_events,
+    metrics_of,
+    serving_context,
+    write_files,
+)
 from lkgrag.rundir import finished, open_run, run_folder
 from lkgrag.setup import prepare_process
 
@@ -64,6 +71,7 @@ def _carry_out(
     from lkgrag.build import build_ranker, stage_scorer, training_queries
     from lkgrag.paths import PathFinder
     from lkgrag.stages import load_data, stage_kg, stage_retrieval
+    from lkgrag.training.sharding import is_sharded
 
     start = time.perf_counter()
     show = display.Stages(accelerator.is_main_process)
@@ -101,6 +109,11 @@ def _carry_out(
             config, loaded, one, judged, found, cache, threads, accelerator, ranker, start
         )
         write_files(config, folder, loaded, ranker, judged, curve, one, metrics)
+    elif is_sharded(accelerator):
+        # A sharded model's forward passes are a common act: take part in the first process'.
+        ranker.context = context
+        evidence(config, loaded, ranker, data, finder, one)
+        explain_events(config, loaded, ranker, one)
     accelerator.wait_for_everyone()
     return metrics
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -92,13 +93,19 @@ def predict(
     # Prompts of like length share a pass, so that little of it is padding.
     by_length = np.argsort((queries.history_items >= 0).sum(1), kind="stable")
     mine = by_length[rank::world]
-    for start in range(0, len(mine), batch_size):
+    # Every process makes as many passes as the busiest: those of a sharded model are a common act.
+    for start in range(0, math.ceil(num / world), batch_size):
         if progress is not None:
-            progress(start, len(mine))
+            progress(min(start, len(mine)), len(mine))
         index = mine[start : start + batch_size]
+        spare = len(index) == 0
+        if spare:
+            index = by_length[:1]
         paths = finder(queries[index]).to(device)
         slots = candidate_order(ids[index], width, order, seed, epoch=-1)
         result = ranker(RankerBatch(data, paths, torch.as_tensor(slots, device=device)))
+        if spare:
+            continue
         place = torch.as_tensor(index, device=device)
         for term, value in enumerate((result.lm, result.scorer, result.prior)):
             out[term, place] = value.double()

@@ -124,8 +124,10 @@ def lowest_adapted(model: nn.Module) -> int:
 def save_adapter(model: Any, folder: Path) -> None:
     """Write the adapter in peft's own format: ``adapter_model.safetensors``, ``adapter_config.json``."""
     folder.mkdir(parents=True, exist_ok=True)
+    # Only what learns: the whole model's state would be put together to pick these few from.
+    weights = {name: p for name, p in model.named_parameters() if "lora_" in name}
     with quiet():
-        model.save_pretrained(str(folder), save_embedding_layers=False)
+        model.save_pretrained(str(folder), state_dict=weights, save_embedding_layers=False)
     # peft's model card says nothing about this adapter.
     (folder / "README.md").unlink(missing_ok=True)
 

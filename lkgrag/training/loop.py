@@ -18,6 +18,7 @@ from lkgrag.ranker import Ranker, RankerBatch
 from lkgrag.training.batches import candidate_order, compose, share
 from lkgrag.training.checkpoint import FILE, load_checkpoint, save_checkpoint
 from lkgrag.training.objective import build_optimizer, losses, rate, total
+from lkgrag.training.sharding import align, average_gradients, choose_shards, is_sharded, learned
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
@@ -77,6 +78,7 @@ class Trainer:
         self.config, self.prompt, self.accelerator = config, prompt, accelerator
         self.folder, self.depends, self.seed = folder, depends, seed
         self.batches = compose(len(queries), config.batch_size, config.epochs, seed, limit)
+        self.sharded = False
         self.per_epoch = max(1, math.ceil(len(queries) / config.batch_size))
 
     @property
@@ -93,7 +95,12 @@ class Trainer:
         accelerator = self.accelerator
         optimizer = build_optimizer(self.ranker, self.config)
         done, curve = self._resume(optimizer)
+        self.sharded = is_sharded(accelerator)
+        if self.sharded:
+            choose_shards(accelerator, self.ranker)
         model, optimizer = accelerator.prepare(self.ranker, optimizer)
+        if self.sharded:
+            align(learned(model))
         model.train()
         steps = len(self.batches)
         for step in range(done, steps):
@@ -134,6 +141,8 @@ class Trainer:
                 loss, values = self._forward(model, index, batch, epoch)
                 accelerator.backward(loss)
                 sums += values
+        if self.sharded:
+            average_gradients(learned(model))
         sums = accelerator.reduce(sums, "sum")
         norm = accelerator.clip_grad_norm_(model.parameters(), self.config.clip)
         optimizer.step()
