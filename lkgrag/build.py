@@ -13,7 +13,7 @@ from lkgrag.io import read_json, read_safetensors, write_json, write_safetensors
 from lkgrag.options import to_dict
 from lkgrag.progress import bar
 from lkgrag.ranker import Ranker
-from lkgrag.scorer import PathScorer, Pretraining, build_scorer, pretrain
+from lkgrag.scorer import PathScorer, Pretraining, build_scorer, code_of, pretrain
 from lkgrag.stages import queries_for, retrieval_key
 
 if TYPE_CHECKING:
@@ -98,6 +98,10 @@ def stage_scorer(
         "paths": to_dict(config.paths),
         "scorer": to_dict(config.scorer),
     }
+    code = code_of(config.scorer.name)
+    if code is not None:
+        # A scorer that was edited is another one, whatever its name.
+        depends["code"] = code
     return cache.stage("scorer", depends, build, load)
 
 

@@ -6,7 +6,7 @@ its scorers names by entry points of the group ``lkgrag.scorers``.
 
 from lkgrag.scorer.base import PathScorer, PathScores, as_path_scores, candidate_from_salience
 from lkgrag.scorer.pretrain import Pretraining, pretrain
-from lkgrag.scorer.resolver import GROUP, REGISTERED, build_scorer, resolve_scorer
+from lkgrag.scorer.resolver import GROUP, REGISTERED, build_scorer, code_of, resolve_scorer
 
 __all__ = [
     "GROUP",
@@ -17,6 +17,7 @@ __all__ = [
     "as_path_scores",
     "build_scorer",
     "candidate_from_salience",
+    "code_of",
     "pretrain",
     "resolve_scorer",
 ]

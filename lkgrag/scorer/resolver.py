@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import importlib
 import inspect
+import sys
 from importlib.metadata import EntryPoint, entry_points
 from typing import TYPE_CHECKING, Any
 
@@ -78,6 +80,29 @@ def build_scorer(config: ScorerConfig, data: HeteroData, metapaths: list[MetaPat
             f"scorer.name={config.name}: {cls.__name__} cannot be built with scorer.kwargs "
             f"({given}): {error}"
         ) from error
+
+
+def code_of(name: str) -> str | None:
+    """A hash of the module that a scorer of someone else's is written in.
+
+    What was trained with it depends on it; this package's own scorers follow its version.
+
+    Args:
+        name: as of :func:`resolve_scorer`.
+
+    Returns:
+        None for a scorer of this package, and where the source is not to be had.
+
+    Raises:
+        ConfigError: as :func:`resolve_scorer`.
+    """
+    if name in REGISTERED:
+        return None
+    try:
+        source = inspect.getsource(sys.modules[resolve_scorer(name).__module__])
+    except (OSError, TypeError, KeyError):
+        return None
+    return hashlib.sha256(source.encode()).hexdigest()
 
 
 def _check_arguments(cls: type[PathScorer], kwargs: dict[str, Any]) -> None:

@@ -7,7 +7,7 @@ import pytest
 
 from lkgrag.config import ScorerConfig
 from lkgrag.errors import ConfigError
-from lkgrag.scorer import PathScorer, build_scorer, resolve_scorer
+from lkgrag.scorer import PathScorer, build_scorer, code_of, resolve_scorer
 from lkgrag.scorer.metapath_attention import MetapathAttention
 from lkgrag.scorer.shortest import Shortest
 from lkgrag.testing import toy_kg, toy_paths
@@ -165,3 +165,17 @@ def test_a_scorer_of_an_installed_package_is_found_and_trained(tmp_path):
     )
     assert done.returncode == 0, done.stderr
     assert done.stdout == "moved True\n"
+
+
+def test_code_of_an_edited_scorer_differs(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(str(tmp_path))
+    file = tmp_path / "edited_scorer.py"
+    text = "from lkgrag.scorer.shortest import Shortest\n\nclass Mine(Shortest):\n    steps = {}\n"
+    found = []
+    for steps in (1, 22):
+        file.write_text(text.format(steps))
+        sys.modules.pop("edited_scorer", None)
+        found.append(code_of("edited_scorer:Mine"))
+    assert None not in found
+    assert found[0] != found[1]
+    assert code_of("metapath_attention") is None
