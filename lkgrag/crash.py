@@ -29,6 +29,9 @@ MEMORY = (
     "or llm.quantization=nf4 and llm.gradient_checkpointing=true"
 )
 
+#: What torch, CUDA's libraries and C++ call it.
+NO_MEMORY = ("allocate memory", "out of memory", "not enough memory", "alloc_failed", "bad_alloc")
+
 
 def explain(error: BaseException) -> LkgragError | None:
     """The one line for an error of the machine; None for any other, which is a fault of the program.
@@ -39,9 +42,7 @@ def explain(error: BaseException) -> LkgragError | None:
     if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
         return LkgragError(MEMORY)
     text = str(error)
-    if isinstance(error, RuntimeError) and (
-        "allocate memory" in text or "out of memory" in text.lower()
-    ):
+    if isinstance(error, RuntimeError) and any(w in text.lower() for w in NO_MEMORY):
         return LkgragError(MEMORY)
     number = error.errno if isinstance(error, OSError) else None
     if number is None:

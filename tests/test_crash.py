@@ -19,11 +19,22 @@ def test_an_error_of_the_system_within_a_library_s_text_is_recognised():
     assert "No space left" in str(explain(error))
 
 
+def absurd():
+    """What torch really raises on a CPU."""
+    try:
+        torch.empty(1 << 50)
+    except RuntimeError as error:
+        return error
+    raise AssertionError("this machine has a petabyte")
+
+
 def test_out_of_memory_names_the_settings_that_help():
     for error in (
         MemoryError(),
         RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes"),
         torch.cuda.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB"),
+        RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"),
+        absurd(),
     ):
         text = str(explain(error))
         for setting in ("training.micro_batch", "evaluation.batch_size", "prompt.max_tokens"):
