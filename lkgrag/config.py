@@ -26,7 +26,22 @@ class DataConfig:
     name: str = opt("ml-100k", "data set: a built-in name or the file stem of a RecBole folder")
     root: str | None = opt(None, "folder that holds the raw files (default: fetched to the cache)")
     reader: str = opt("auto", "layout of the files: auto, recbole, movielens, amazon, or your own")
-    separator: str = opt("\t", "between the columns of RecBole files")
+    separator: str = opt(
+        "\t", "between the columns of RecBole files, as `,` or `::`; `\\t` is a tab"
+    )
+    seq_separator: str = opt(" ", "between the values of a token_seq in RecBole files")
+    columns: dict[str, str] = opt(
+        {},
+        "columns of RecBole files and of tables in memory that have other names, as "
+        "{user: uid, item: iid, rating: score, time: ts, title: name}; also entity, head, "
+        "relation, tail",
+    )
+    time_unit: str = opt(
+        "s",
+        "unit of times: s, ms, us or ns since 1970, date (as 2015-03-31T12:00), or any "
+        "number that grows",
+        ("s", "ms", "us", "ns", "date", "any"),
+    )
     untitled: str = opt("keep", "items without a title", ("keep", "drop"))
     min_user: int = opt(5, "keep users with at least this many interactions (k-core)")
     min_item: int = opt(5, "keep items with at least this many interactions (k-core)")
@@ -45,10 +60,21 @@ class DataConfig:
     tie_seed: int = opt(0, "seed of the tie order `hash`")
     split: str = opt(
         "leave_one_out",
-        "last item tests and the one before validates, or the last `data.rolling` of each",
-        ("leave_one_out", "rolling"),
+        "last item tests and the one before validates; the last `data.rolling` of each; or what "
+        "comes after two points in time, `data.val_from` and `data.test_from`",
+        ("leave_one_out", "rolling", "time"),
     )
-    rolling: int = opt(5, "events a user for validation, and again for test, with split=rolling")
+    rolling: int = opt(
+        5, "most events a user for validation, and again for test, with split=rolling or time"
+    )
+    val_from: str | None = opt(
+        None,
+        "split=time: nothing at or after this is trained on; a date as 2015-03-31 or a number in "
+        "the data's unit (default: before a ninth of what precedes data.test_from)",
+    )
+    test_from: str | None = opt(
+        None, "split=time: what is at or after this tests (default: the latest tenth)"
+    )
 
 
 @dataclass

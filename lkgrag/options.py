@@ -19,6 +19,9 @@ from lkgrag.errors import ConfigError, nearest
 NOT_HASHED = ("out", "overwrite", "threads", "cache")
 SECTIONS = frozenset(key.split(".")[0] for key, _ in config_fields() if "." in key)
 
+#: Keys whose value is a text, or a text or nothing.
+TEXTS = frozenset(key for key, f in config_fields() if f.type in ("str", "str | None"))
+
 
 def presets() -> list[str]:
     """Names of the shipped presets."""
@@ -95,7 +98,12 @@ def _typed(overrides: dict[str, str]) -> DictConfig:
         if key in SECTIONS:
             raise _section_error(key, text)
         try:
-            value = OmegaConf.from_dotlist([f"{key}={text}"])
+            if key in TEXTS and text != "null" and not _quoted(text):
+                # Taken as typed: `007`, `no`, `::` and `|` mean something else in YAML.
+                value = OmegaConf.create()
+                OmegaConf.update(value, key, text)
+            else:
+                value = OmegaConf.from_dotlist([f"{key}={text}"])
         except Exception as error:
             raise ConfigError(f"option '{key}': {text!r} is not readable as a value") from error
         try:
@@ -103,6 +111,10 @@ def _typed(overrides: dict[str, str]) -> DictConfig:
         except OmegaConfBaseException as error:
             raise ConfigError(f"option '{key}' contradicts another option") from error
     return layer
+
+
+def _quoted(text: str) -> bool:
+    return len(text) >= 2 and text[0] == text[-1] and text[0] in "'\""
 
 
 def _nested(values: dict[str, Any]) -> DictConfig:

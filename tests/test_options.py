@@ -16,6 +16,19 @@ def test_overrides_are_typed():
     assert config.data.root == "x"
 
 
+@pytest.mark.parametrize("text", ["007", "no", "::", ",", "|", "\t", " ", "1e5", "a: b", "#x"])
+def test_a_text_is_taken_as_typed(text):
+    assert load_config({"data.separator": text}).data.separator == text
+    assert load_config({"data.root": text}).data.root == text
+
+
+def test_quotes_and_null_are_yaml_s():
+    assert load_config({"data.separator": "'|'"}).data.separator == "|"
+    assert load_config({"data.root": "null"}).data.root is None
+    columns = load_config({"data.columns": "{user: uid, item: iid}", "data.columns.time": "ts"})
+    assert columns.data.columns == {"user": "uid", "item": "iid", "time": "ts"}
+
+
 def test_yaml_round_trip(tmp_path):
     config = load_config({"seed": "3", "scorer.kwargs.hidden": "8", "llm.readout": "letters"})
     (tmp_path / "config.yaml").write_text(to_yaml(config))

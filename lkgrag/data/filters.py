@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
+from lkgrag.data.columns import ids, numbers, times, where
 from lkgrag.errors import DataError, nearest
 
 if TYPE_CHECKING:
@@ -23,30 +24,59 @@ def clean_events(tables: Tables, config: DataConfig) -> pd.DataFrame:
     Raises:
         DataError: a column is missing, a value is no number, or duplicates are refused.
     """
-    events = tables.interactions
+    events, source = tables.interactions, tables.source
     for column in ("user", "item"):
         if column not in events.columns:
             hint = nearest(column, [str(c) for c in events.columns])
             raise DataError(
-                f"{tables.source}: the interactions have no column '{column}'.{hint} "
-                f"Columns there: {', '.join(map(str, events.columns)) or 'none'}"
+                f"{source}: the interactions have no column '{column}'.{hint} "
+                f"Columns there: {', '.join(map(str, events.columns)) or 'none'}; name yours by "
+                f"data.columns={{{column}: ...}}"
             )
+
+    def name(column: str) -> str:
+        return tables.names.get(column, column)
+
+    unknown = pd.Series(np.nan, index=events.index, dtype=float)
+    rating = time = unknown
+    if "rating" in events.columns:
+        rating = numbers(events["rating"], source, name("rating"))
+    if "time" in events.columns:
+        time = times(events["time"], source, name("time"), config.time_unit)
     out = pd.DataFrame(
         {
-            "user": events["user"].astype(str),
-            "item": events["item"].astype(str),
-            "rating": number(events, "rating", tables.source),
-            "time": number(events, "time", tables.source),
+            "user": ids(events["user"], source, name("user")),
+            "item": ids(events["item"], source, name("item")),
+            "rating": rating,
+            "time": time,
         }
-    ).reset_index(drop=True)
+    )
+    if not len(out):
+        raise DataError(f"{source}: there is no interaction")
     if config.min_rating is not None:
-        # An unknown rating is not a low one.
-        out = out[~(out["rating"] < config.min_rating)]
+        out = _rated(out, config.min_rating, source)
     if config.untitled == "drop":
         out = out[out["item"].isin(_titled(tables))]
+        if not len(out):
+            raise DataError(f"{source}: no item has a title; leave out data.untitled=drop")
     if config.duplicates != "keep":
-        out = _one_each(out, config.duplicates, tables.source)
+        out = _one_each(out, config.duplicates, source)
     return out.reset_index(drop=True)
+
+
+def _rated(events: pd.DataFrame, least: float, source: str) -> pd.DataFrame:
+    """Drop low ratings; an unknown rating is not a low one."""
+    known = events["rating"].dropna()
+    if not len(known):
+        raise DataError(
+            f"{source}: data.min_rating={least:g}, but no interaction has a rating; leave it out"
+        )
+    out = events[~(events["rating"] < least)]
+    if not len(out):
+        raise DataError(
+            f"{source}: no rating reaches data.min_rating={least:g}; the highest is {known.max():g}"
+        )
+    return out
 
 
 def _titled(tables: Tables) -> set[str]:
@@ -55,33 +85,7 @@ def _titled(tables: Tables) -> set[str]:
         return set()
     titles = tables.items["title"]
     known = titles.notna() & (titles.astype("string").str.strip() != "")
-    return set(tables.items["item"].astype(str)[known])
-
-
-def number(table: pd.DataFrame, column: str, source: str) -> pd.Series:
-    """A column as floats, NaN where it is empty or the column is absent.
-
-    Raises:
-        DataError: a value is not a finite number; the message names the row and the value.
-    """
-    if column not in table.columns:
-        return pd.Series(np.nan, index=table.index, dtype=float)
-    raw = table[column]
-    if pd.api.types.is_numeric_dtype(raw):
-        values = raw.astype(float)
-    else:
-        text = raw.astype("string").str.strip()
-        values = pd.to_numeric(text, errors="coerce").astype(float)
-        bad = values.isna() & text.notna() & (text != "") & (text.str.lower() != "nan")
-        if bad.any():
-            row = int(np.flatnonzero(bad.to_numpy())[0])
-            raise DataError(
-                f"{source}: row {row + 1}, field '{column}': {str(raw.iloc[row])[:40]!r} is not a number"
-            )
-    if np.isinf(values).any():
-        row = int(np.flatnonzero(np.isinf(values.to_numpy()))[0])
-        raise DataError(f"{source}: row {row + 1}, field '{column}': the number is not finite")
-    return values
+    return set(ids(tables.items["item"], "the table of items", "item")[known])
 
 
 def _one_each(events: pd.DataFrame, rule: str, source: str) -> pd.DataFrame:
@@ -89,14 +93,17 @@ def _one_each(events: pd.DataFrame, rule: str, source: str) -> pd.DataFrame:
     if rule == "error":
         twice = events.duplicated(pair)
         if twice.any():
-            row = int(np.flatnonzero(twice.to_numpy())[0])
+            row = int(twice.to_numpy().argmax())
             user, item = events["user"].iloc[row], events["item"].iloc[row]
+            same = (events["user"] == user) & (events["item"] == item)
             raise DataError(
-                f"{source}: user {user!r} has item {item!r} twice; "
-                "set data.duplicates to first, last or keep"
+                f"{source}: {where(events, row)}: user {user!r} has item {item!r} twice (first in "
+                f"{where(events, int(same.to_numpy().argmax()))}); set data.duplicates to first, last "
+                "or keep"
             )
         return events
     # First and last in time; a stable sort leaves equal times in the file's order.
+    events = events.reset_index(drop=True)
     ordered = events.sort_values("time", kind="stable", na_position="first")
     return events.loc[ordered.drop_duplicates(pair, keep=rule).index.sort_values()]  # type: ignore[call-overload]
 

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from lkgrag.data.columns import clean, ids
+from lkgrag.data.joins import check_joins
 from lkgrag.errors import DataError
 
 if TYPE_CHECKING:
@@ -17,19 +19,25 @@ if TYPE_CHECKING:
     from lkgrag.config import DataConfig
 
 
+#: Longer ids are no numbers, whatever they are made of.
+LONGEST_NUMBER = 100
+
+
 @dataclass
 class Tables:
     """What a reader returns, before any filter.
 
     Attributes:
-        interactions: columns ``user item`` (str), ``rating`` and ``time`` (float, NaN where unknown),
-            in the order of the file.
+        interactions: columns ``user item``, optional ``rating`` and ``time``, in the order of the
+            file; numbers or text, empty where unknown. An index of the name ``line`` holds the
+            numbers of the file's lines, for messages.
         items: column ``item``, optional ``title``, and any attribute columns; a value is a string or
             a list of strings.
         users: column ``user`` and any attribute columns, likewise.
         triples: columns ``head relation tail`` (str), entities of a knowledge graph.
         links: columns ``item entity`` (str): which entity an item is. None: entities are item ids.
         source: a file or a word for error messages.
+        names: what columns of the interactions are called in the source, where it is something else.
     """
 
     interactions: pd.DataFrame
@@ -38,6 +46,7 @@ class Tables:
     triples: pd.DataFrame | None = None
     links: pd.DataFrame | None = None
     source: str = "data in memory"
+    names: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -50,7 +59,8 @@ class Interactions:
         indptr: int64 ``[num_users + 1]``; user ``u`` owns ``indptr[u]:indptr[u + 1]`` of the arrays.
         item: int64 ``[N]``.
         rating: float32 ``[N]``, NaN where unknown.
-        time: float64 ``[N]``, in the unit of the file, NaN where unknown.
+        time: float64 ``[N]``, seconds since 1970 (with ``data.time_unit=any`` as in the file), NaN
+            where unknown.
         items: one row an item, column ``title`` and attribute columns of lists of strings.
         users: one row a user, attribute columns of lists of strings.
         triples: knowledge-graph triples ``head relation tail``.
@@ -115,27 +125,26 @@ class Interactions:
         users: Any = None,
         config: DataConfig | None = None,
     ) -> Interactions:
-        """Build from tables in memory (pandas, or anything ``pandas.DataFrame`` takes).
+        """Build from tables in memory: pandas, polars, pyarrow, or anything with columns.
 
         Args:
             interactions: columns ``user item``, optional ``rating time``.
             items: column ``item``, optional ``title`` and attributes (a string or a list each).
             triples: columns ``head relation tail``; heads and tails that are item ids join the items.
             users: column ``user`` and attributes.
-            config: filters and tie order; the defaults of :class:`~lkgrag.config.DataConfig`.
+            config: filters, tie order, unit of times, other names of columns; the defaults of
+                :class:`~lkgrag.config.DataConfig`.
 
         Raises:
             DataError: a column is missing, a value does not fit, or nothing is left.
+            ConfigError: ``config.columns`` has a word without a meaning.
         """
+        from lkgrag.config import DataConfig
+        from lkgrag.data.frames import tables_of
 
-        def frame(table: Any) -> pd.DataFrame | None:
-            return None if table is None else pd.DataFrame(table)
-
-        events = frame(interactions)
-        assert events is not None
-        return cls.from_tables(
-            Tables(events, frame(items), frame(users), frame(triples)), config=config
-        )
+        config = config or DataConfig()
+        tables = tables_of(interactions, items, triples, users, config.columns)
+        return cls.from_tables(tables, config=config)
 
     @classmethod
     def from_tables(cls, tables: Tables, config: DataConfig | None = None) -> Interactions:
@@ -170,7 +179,8 @@ class Interactions:
         user = user[order]
         indptr = np.zeros(len(user_ids) + 1, np.int64)
         np.cumsum(np.bincount(user, minlength=len(user_ids)), out=indptr[1:])
-        links = _links(tables, item_index)
+        links, triples = _links(tables, item_index), _triples(tables)
+        warning = check_joins(tables, set(raw["item"]), triples)
         stats = {
             "raw_interactions": len(tables.interactions),
             "interactions": len(core),
@@ -178,6 +188,8 @@ class Interactions:
             "items": len(item_ids),
             **tie_report(indptr, time),
         }
+        if warning is not None:
+            stats["unjoined"] = warning
         return cls(
             user_ids=user_ids,
             item_ids=item_ids,
@@ -187,7 +199,7 @@ class Interactions:
             time=time,
             items=_attributes(tables.items, "item", item_index, with_title=True),
             users=_attributes(tables.users, "user", user_index),
-            triples=_triples(tables),
+            triples=triples,
             links=links,
             stats=stats,
         )
@@ -196,7 +208,8 @@ class Interactions:
 def natural_order(ids: Any) -> list[str]:
     """Sort ids as a person would: whole numbers by value, then everything else by letters."""
     return sorted(
-        (str(i) for i in ids), key=lambda s: (0, int(s), s) if s.isdecimal() else (1, 0, s)
+        (str(i) for i in ids),
+        key=lambda s: (0, int(s), s) if s.isdecimal() and len(s) <= LONGEST_NUMBER else (1, 0, s),
     )
 
 
@@ -234,11 +247,11 @@ def _tie_key(core: pd.DataFrame, config: DataConfig) -> NDArray[np.int64]:
 def _values(value: Any) -> list[str]:
     """One attribute cell as a list of clean, distinct strings."""
     if isinstance(value, list | tuple | set | np.ndarray):
-        out = [str(v).strip() for v in value]
-    elif value is None or (isinstance(value, float) and np.isnan(value)):
+        out = [clean(str(v)).strip() for v in value]
+    elif value is None or value is pd.NA or (isinstance(value, float) and np.isnan(value)):
         return []
     else:
-        out = [str(value).strip()]
+        out = [clean(str(value)).strip()]
     return list(dict.fromkeys(v for v in out if v))
 
 
@@ -253,13 +266,15 @@ def _attributes(
         return out
     if key not in table.columns:
         raise DataError(f"the table of {key}s has no column '{key}': add it or rename yours")
-    rows = table.assign(**{key: table[key].astype(str)}).drop_duplicates(key).set_index(key)
+    known = ids(table[key], f"the table of {key}s", key)
+    rows = table.assign(**{key: known}).drop_duplicates(key).set_index(key)
     rows = rows.reindex(index)
     for column in rows.columns:
         values = rows[column].tolist()
         if column == "title" and with_title:
             out["title"] = pd.Series(
-                [None if v is None or v != v else str(v) for v in values], dtype=object
+                [None if v is None or v is pd.NA or v != v else clean(str(v)) for v in values],
+                dtype=object,
             )
         else:
             out[str(column)] = pd.Series([_values(v) for v in values], dtype=object)
@@ -275,13 +290,15 @@ def _triples(tables: Tables) -> pd.DataFrame:
             f"{tables.source}: the triples have no column '{missing[0]}'; "
             "they need head, relation and tail"
         )
-    return tables.triples[["head", "relation", "tail"]].astype(str).reset_index(drop=True)
+    names = ("head", "relation", "tail")
+    columns = {n: ids(tables.triples[n], "the triples", n) for n in names}
+    return pd.DataFrame(columns, dtype=object).reset_index(drop=True)
 
 
 def _links(tables: Tables, item_index: pd.Index) -> pd.DataFrame:
     if tables.links is None:
         return pd.DataFrame({"item": np.arange(len(item_index)), "entity": list(item_index)})
-    item = item_index.get_indexer(pd.Index(tables.links["item"].astype(str)))
-    entity = tables.links["entity"].astype(str)
+    item = item_index.get_indexer(pd.Index(ids(tables.links["item"], "the links", "item")))
+    entity = ids(tables.links["entity"], "the links", "entity")
     known = item >= 0
     return pd.DataFrame({"item": item[known], "entity": entity[known]}).reset_index(drop=True)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from lkgrag.errors import DataError
+from lkgrag.errors import ConfigError, DataError
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -48,7 +48,7 @@ class Events:
 
 @dataclass(frozen=True)
 class Split:
-    """Training is everything before ``train_end``; ``val`` and ``test`` follow.
+    """Training is everything before ``train_end``; ``val`` and ``test`` lie behind it.
 
     Attributes:
         train_end: int64 ``[num_users]``, number of training interactions of each user.
@@ -97,15 +97,23 @@ def make_split(interactions: Interactions, config: DataConfig) -> Split:
     ``leave_one_out``: the last item of each user is test, the one before validation. ``rolling``:
     the last ``n = data.rolling`` are test events, each predicted from all before it, and the ``n``
     before those are validation; nothing is trained on them. Users too short keep at least two
-    training interactions and have fewer events.
+    training interactions and have fewer events. ``time``: see :func:`lkgrag.data.timesplit.time_split`.
 
     Raises:
-        DataError: no user has the three interactions that a split needs.
+        DataError: no user has the three interactions that a split needs, or a time is unknown that
+            ``time`` needs.
+        ConfigError: a number or a point in time does not fit.
     """
-    count = np.diff(interactions.indptr)
-    n = config.rolling if config.split == "rolling" else 1
+    n = config.rolling if config.split != "leave_one_out" else 1
     if n < 1:
-        raise DataError(f"data.rolling must be at least 1, got {n}")
+        raise ConfigError(f"data.rolling must be at least 1, got {n}")
+    if config.split == "time":
+        from lkgrag.data.timesplit import time_split
+
+        return time_split(interactions, config)
+    if config.val_from is not None or config.test_from is not None:
+        raise ConfigError("data.val_from and data.test_from need data.split=time")
+    count = np.diff(interactions.indptr)
     floor = np.where(count >= 4, 2, 1)
     room = np.maximum(count - floor, 0)
     test_n = np.where(room >= 2, np.minimum(n, room // 2), 0)
@@ -117,12 +125,13 @@ def make_split(interactions: Interactions, config: DataConfig) -> Split:
     train_end = count - test_n - val_n
     return Split(
         train_end=train_end,
-        val=_span(interactions, train_end, val_n),
-        test=_span(interactions, train_end + val_n, test_n),
+        val=span(interactions, train_end, val_n),
+        test=span(interactions, train_end + val_n, test_n),
     )
 
 
-def _span(interactions: Interactions, start: NDArray[np.int64], n: NDArray[np.int64]) -> Events:
+def span(interactions: Interactions, start: NDArray[np.int64], n: NDArray[np.int64]) -> Events:
+    """The events at the ``n[user]`` positions from ``start[user]``, int64 ``[num_users]`` each."""
     user = np.repeat(np.arange(len(n)), n)
     offset = np.arange(len(user)) - np.repeat(np.cumsum(n) - n, n)
     return Events.at(interactions, user, start[user] + offset)

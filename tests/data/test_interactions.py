@@ -69,13 +69,20 @@ def test_duplicates(rule, kept):
 
 def test_duplicates_can_be_refused_and_low_ratings_dropped():
     rows = [("u", "x", 2, 9), ("u", "x", 1, 3)]
-    with pytest.raises(DataError, match=r"'u'.*'x' twice"):
+    with pytest.raises(DataError, match=r"row 2: user 'u' has item 'x' twice \(first in row 1\)"):
         Interactions.from_frames(events(rows), config=DataConfig(**LOOSE, duplicates="error"))
     x = Interactions.from_frames(
         events([("u", "x", 2, 9), ("u", "y", 1, 3), ("u", "z", None, 4)]),
         config=DataConfig(**LOOSE, min_rating=2),
     )
     assert sorted(x.item_ids) == ["x", "z"]
+    with pytest.raises(DataError, match="no rating reaches"):
+        Interactions.from_frames(events(rows), config=DataConfig(**LOOSE, min_rating=9))
+    unrated = {"user": ["u"], "item": ["x"]}
+    with pytest.raises(DataError, match="no interaction has a rating"):
+        Interactions.from_frames(unrated, config=DataConfig(**LOOSE, min_rating=1))
+    with pytest.raises(DataError, match="no item has a title"):
+        Interactions.from_frames(unrated, config=DataConfig(**LOOSE, untitled="drop"))
 
 
 def test_a_bad_value_is_named():

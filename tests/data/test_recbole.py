@@ -3,7 +3,9 @@ import pytest
 from lkgrag.config import DataConfig
 from lkgrag.data import Interactions
 from lkgrag.data.readers import find_reader, read_recbole, read_tables
-from lkgrag.errors import DataError
+from lkgrag.errors import ConfigError, DataError
+
+LOOSE = DataConfig(min_user=1, min_item=1)
 
 
 @pytest.fixture
@@ -44,7 +46,7 @@ def test_a_folder_is_read(folder):
         ("toy.inter", "", ["empty"]),
         ("toy.inter", "user_id\titem_id\nu\ta\n", ["line 1", "user_id"]),
         ("toy.inter", "user:token\titem_id:token\nu\ta\n", ["line 1", "user_id"]),
-        ("toy.inter", "user_id:token\titem_id:token\nu\ta\nu\n", ["line 3", "1 fields"]),
+        ("toy.inter", "user_id:token\titem_id:token\nu\ta\nu\n", ["line 3", "1 field "]),
         ("toy.inter", "user_id:token\titem_id:token\trating:float\nu\ta\tx\n", ["line 2", "'x'"]),
         ("toy.item", "item_id:tken\n", ["toy.item", "line 1"]),
         ("toy.link", "item_id:token\tentity:token\na\tm\n", ["toy.link", "entity_id"]),
@@ -54,7 +56,7 @@ def test_a_folder_is_read(folder):
 def test_a_broken_file_is_named_with_its_line(folder, name, text, words):
     (folder / name).write_text(text)
     with pytest.raises(DataError) as error:
-        read_recbole(folder, "toy")
+        Interactions.from_tables(read_recbole(folder, "toy"), LOOSE)
     assert all(word in str(error.value) for word in [name, *words])
     assert "\n" not in str(error.value)
 
@@ -68,3 +70,47 @@ def test_bytes_that_are_not_utf8(folder):
 def test_a_wrong_name_tells_what_is_there(folder):
     with pytest.raises(DataError, match="there is toy"):
         find_reader(folder, DataConfig(name="tyo"))
+
+
+@pytest.mark.parametrize(("separator", "seq"), [(",", ";"), ("::", "|"), ("|", ","), (" ", ",")])
+def test_any_separator(folder, separator, seq):
+    rows = [["user_id:token", "item_id:token"], ["u", "a"], ["u", "b"]]
+    items = [["item_id:token", "class:token_seq"], ["a", f"g{seq}h"], ["b", ""]]
+    for suffix, table in (("inter", rows), ("item", items)):
+        text = "\n".join(separator.join(row) for row in table)
+        (folder / f"other.{suffix}").write_text(text)
+    config = DataConfig(
+        name="other",
+        root=str(folder),
+        min_user=1,
+        min_item=1,
+        separator=separator,
+        seq_separator=seq,
+    )
+    x = Interactions.from_tables(read_tables(config)[0], config)
+    assert x.items["class"].tolist() == [["g", "h"], []]
+
+
+def test_columns_named_in_the_options(folder):
+    (folder / "toy.inter").write_text("uid:token\tiid:token\tscore:float\nu\ta\t4\n")
+    (folder / "toy.item").write_text("iid:token\tlabel:token_seq\tname:token\na\tThe A\tn\n")
+    columns = {"user": "uid", "item": "iid", "rating": "score", "title": "label"}
+    (folder / "toy.link").write_text("iid:token\tentity_id:token\na\tm1\n")
+    x = Interactions.from_tables(read_recbole(folder, "toy", columns=columns), LOOSE)
+    assert x.titles == ["The A"]
+    assert x.rating.tolist() == [4]
+    assert x.items["name"].tolist() == [["n"]]
+    with pytest.raises(DataError, match=r"line 1 has no column 'scor'.*'score'"):
+        read_recbole(folder, "toy", columns={**columns, "rating": "scor"})
+    with pytest.raises(DataError, match=r"'user_id'.*data\.columns"):
+        read_recbole(folder, "toy")
+    with pytest.raises(ConfigError, match="no meaning"):
+        read_recbole(folder, "toy", columns={"usr": "uid"})
+
+
+def test_lines_are_counted_with_empty_ones(folder):
+    (folder / "toy.inter").write_text(
+        "user_id:token\titem_id:token\trating:float\nu\ta\t1\n\n\nu\tb\tx\n"
+    )
+    with pytest.raises(DataError, match="line 5, field 'rating': 'x'"):
+        Interactions.from_tables(read_recbole(folder, "toy"), LOOSE)

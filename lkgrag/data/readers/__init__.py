@@ -26,8 +26,14 @@ def data_folder(config: DataConfig) -> Path:
     """
     if config.root is not None:
         root = Path(config.root).expanduser()
+        if root.exists() and not root.is_dir():
+            raise DataError(
+                f"data.root={config.root}: a file, not a folder; give the folder that holds it"
+            )
         if not root.is_dir():
-            raise DataError(f"data.root={config.root}: no such folder")
+            raise DataError(
+                f"data.root={config.root}: no such folder; give the one that holds the files"
+            )
         return root
     from lkgrag.data.assets import fetch_dataset
 
@@ -77,6 +83,10 @@ def read_tables(config: DataConfig) -> tuple[Tables, str]:
     """
     folder = data_folder(config)
     reader = find_reader(folder, config)
+    if config.columns and not reader.renames:
+        raise ConfigError(
+            f"data.columns: files of the reader '{reader.name}' have fixed columns; leave it out"
+        )
     sha = hashlib.sha256(reader.name.encode())
     tables = reader.read(folder, config)
     for file in reader.files(folder, config):

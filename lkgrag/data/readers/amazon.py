@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
+from lkgrag.data.columns import clean
 from lkgrag.data.interactions import Tables
-from lkgrag.data.readers.base import Reader, floats, read_lines, read_separated
+from lkgrag.data.readers.base import Reader, read_lines, read_separated
 from lkgrag.errors import DataError
 
 if TYPE_CHECKING:
@@ -55,15 +56,10 @@ class Amazon2014(Reader):
         """Read the set; the metadata is streamed, only items with a rating are kept."""
         ratings, meta = self.files(folder, config)
         names = ("user", "item", "rating", "time")
-        table = read_separated(ratings, ",", names)
-        events = pd.DataFrame(
-            {"user": table["user"].str.strip(), "item": table["item"].str.strip()}
-        )
-        events["rating"] = floats(table, "rating", ratings, first_line=1)
-        events["time"] = floats(table, "time", ratings, first_line=1)
+        events = read_separated(ratings, ",", names)
         if not meta.is_file():
             return Tables(interactions=events, source=str(ratings))
-        items, triples = self._metadata(meta, set(events["item"]))
+        items, triples = self._metadata(meta, set(events["item"].str.strip()))
         return Tables(interactions=events, items=items, triples=triples, source=str(ratings))
 
     @staticmethod
@@ -123,7 +119,7 @@ def parse_line(line: str, path: Path, number: int) -> dict[str, Any]:
 
 
 def _text(value: Any) -> str | None:
-    return value.strip() or None if isinstance(value, str) else None
+    return clean(value).strip() or None if isinstance(value, str) else None
 
 
 def _categories(value: Any) -> list[str]:
@@ -132,5 +128,5 @@ def _categories(value: Any) -> list[str]:
     for path in value if isinstance(value, list) else []:
         for name in path[1:] if isinstance(path, list) else []:
             if isinstance(name, str) and name.strip():
-                out.setdefault(name.strip())
+                out.setdefault(clean(name).strip())
     return list(out)

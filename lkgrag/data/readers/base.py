@@ -16,12 +16,15 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
+from lkgrag.data.columns import LINE
 from lkgrag.errors import DataError, nearest
 
 if TYPE_CHECKING:
     from lkgrag.config import DataConfig
     from lkgrag.data.interactions import Tables
 
+#: Characters of a header that a message shows.
+SHOWN = 200
 #: A longer line is not one of these formats; it would only fill the memory.
 LONGEST_LINE = 16 * 1024 * 1024
 
@@ -31,9 +34,11 @@ class Reader(ABC):
 
     Attributes:
         name: the word for ``data.reader``.
+        renames: whether it follows ``data.columns``; if not, that option is refused.
     """
 
     name: str
+    renames: bool = False
 
     @abstractmethod
     def files(self, folder: Path, config: DataConfig) -> list[Path]:
@@ -65,14 +70,20 @@ def read_lines(path: Path, encoding: str = "utf-8-sig") -> Iterator[str]:
             file = gzip.GzipFile(fileobj=raw) if path.suffix == ".gz" else raw
             for number, line in enumerate(iter(lambda: file.readline(LONGEST_LINE), b""), start=1):
                 if b"\0" in line:
-                    raise DataError(f"{path}: line {number}: a NUL byte; this is no text file")
+                    raise DataError(
+                        f"{path}: line {number}: a NUL byte; this is no text file, give another one"
+                    )
                 if len(line) == LONGEST_LINE:
-                    raise DataError(f"{path}: line {number}: longer than {LONGEST_LINE} bytes")
+                    raise DataError(
+                        f"{path}: line {number}: longer than {LONGEST_LINE} bytes; give a file of rows"
+                    )
                 yield line.decode(
                     encoding if number == 1 else encoding.removesuffix("-sig")
                 ).rstrip("\r\n")
     except FileNotFoundError:
-        raise DataError(f"{path}: no such file") from None
+        raise DataError(f"{path}: no such file; check data.root and data.name") from None
+    except IsADirectoryError:
+        raise DataError(f"{path}: a folder where a file should be; move it away") from None
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
         raise DataError(
             f"{path}: after line {number}: a truncated or broken gzip file ({error}); fetch it again"
@@ -83,7 +94,42 @@ def read_lines(path: Path, encoding: str = "utf-8-sig") -> Iterator[str]:
             f"{path}: line {number}: not UTF-8 text (byte 0x{byte:02x}); save the file as UTF-8"
         ) from None
     except OSError as error:
-        raise DataError(f"{path}: cannot be read ({error.strerror or error})") from error
+        raise DataError(
+            f"{path}: cannot be read ({error.strerror or error}); check its permissions"
+        ) from error
+
+
+def read_rows(
+    path: Path, separator: str = ",", encoding: str = "utf-8-sig"
+) -> Iterator[tuple[int, list[str]]]:
+    """Yield the number of the first line and the fields of each row; empty lines are left out.
+
+    Args:
+        path: the file, ``.gz`` or not.
+        separator: between fields; a comma is read as CSV with quotes, all others literally.
+        encoding: of the text.
+
+    Raises:
+        DataError: as :func:`read_lines`, or quotes that do not close.
+    """
+    lines = read_lines(path, encoding)
+    if separator != ",":
+        yield from ((n, line.split(separator)) for n, line in enumerate(lines, start=1) if line)
+        return
+    # Fields may hold line breaks, which `lines` has taken off.
+    rows = csv.reader((f"{line}\n" for line in lines), strict=True)
+    while True:
+        start = rows.line_num + 1
+        try:
+            row = next(rows)
+        except StopIteration:
+            return
+        except csv.Error as error:
+            raise DataError(
+                f"{path}: line {start}: broken CSV ({error}); a quote within a field is doubled"
+            ) from None
+        if row and row != [""]:
+            yield start, row
 
 
 def read_separated(
@@ -93,7 +139,7 @@ def read_separated(
     need: tuple[str, ...] = (),
     encoding: str = "utf-8-sig",
 ) -> pd.DataFrame:
-    """Read a table of strings.
+    """Read a table of strings; its index holds the numbers of the file's lines.
 
     Args:
         path: the file, ``.gz`` or not.
@@ -103,76 +149,58 @@ def read_separated(
         encoding: of the text.
 
     Raises:
-        DataError: as :func:`read_lines`; an empty file; a missing column (with the nearest one); a row
+        DataError: as :func:`read_rows`; an empty file; a missing column (with the nearest one); a row
             with another number of fields than the header.
     """
-    lines = read_lines(path, encoding)
-    records: Iterator[list[str]]
-    if separator == ",":
-        records = _csv_rows(csv.reader(lines, strict=True), path)
-    else:
-        records = (line.split(separator) for line in lines)
+    records = read_rows(path, separator, encoding)
+    header = list(columns or ())
+    if columns is None:
+        _, first = next(records, (1, []))
+        if not first:
+            raise DataError(f"{path}: the file is empty; line 1 must name the columns")
+        header = [name.strip() for name in first]
+        check_header(header, need, path)
+    return table_of(records, header, path)
+
+
+def table_of(
+    records: Iterator[tuple[int, list[str]]], header: list[str], path: Path
+) -> pd.DataFrame:
+    """Rows as a table of strings, indexed by line.
+
+    Raises:
+        DataError: no row, or one with another number of fields than the header.
+    """
     rows: list[list[str]] = []
-    header = list(columns) if columns else []
-    for number, row in enumerate(records, start=1):
-        if not header:
-            header = [name.strip() for name in row]
-            _check_header(header, need, path)
-            continue
-        if not row or row == [""]:
-            continue
+    lines: list[int] = []
+    for number, row in records:
         if len(row) != len(header):
             raise DataError(
-                f"{path}: line {number}: {len(row)} fields where there should be {len(header)} "
-                f"({', '.join(header)})"
+                f"{path}: line {number}: {len(row)} {'field' if len(row) == 1 else 'fields'} where "
+                f"there should be {len(header)} ({', '.join(header)[:SHOWN]}); check the separator"
             )
         rows.append(row)
+        lines.append(number)
     if not rows:
-        raise DataError(f"{path}: the file is empty, or holds no row")
-    return pd.DataFrame(rows, columns=header, dtype=object)
+        raise DataError(f"{path}: the file is empty, or holds no row; fill it or remove it")
+    return pd.DataFrame(rows, columns=header, dtype=object, index=pd.Index(lines, name=LINE))
 
 
-def _csv_rows(source: Iterator[list[str]], path: Path) -> Iterator[list[str]]:
-    number = 0
-    while True:
-        try:
-            row = next(source)
-        except StopIteration:
-            return
-        except csv.Error as error:
-            raise DataError(f"{path}: near line {number + 1}: broken CSV ({error})") from None
-        number += 1
-        yield row
+def check_header(header: list[str], need: tuple[str, ...], path: Path, advice: str = "") -> None:
+    """Refuse a header without a column that is needed, or with one twice.
 
-
-def _check_header(header: list[str], need: tuple[str, ...], path: Path) -> None:
+    Raises:
+        DataError: naming the column and the nearest one.
+    """
     for column in need:
         if column not in header:
             raise DataError(
                 f"{path}: line 1 has no column '{column}'.{nearest(column, header)} "
-                f"Columns there: {', '.join(header)[:200]}"
+                f"Columns there: {', '.join(header)[:SHOWN]}{advice}"
             )
     twice = next((c for c in header if header.count(c) > 1), None)
     if twice is not None:
-        raise DataError(f"{path}: line 1 names the column '{twice}' twice")
-
-
-def floats(table: pd.DataFrame, column: str, path: Path, first_line: int = 2) -> pd.Series:
-    """A column of strings as floats; empty fields are NaN.
-
-    Raises:
-        DataError: a value is not a finite number; the message names the line.
-    """
-    text = table[column].str.strip()
-    values = pd.to_numeric(text.where(text != "", None), errors="coerce").astype(float)
-    bad = (values.isna() & (text != "")) | values.isin([float("inf"), float("-inf")])
-    if bad.any():
-        row = int(bad.to_numpy().argmax())
-        raise DataError(
-            f"{path}: line {row + first_line}, field '{column}': {text.iloc[row][:40]!r} "
-            "is not a finite number"
-        )
-    return values
+        raise DataError(f"{path}: line 1 names the column '{twice[:SHOWN]}' twice; rename one")
 
 
 def split_values(cells: pd.Series, separator: str) -> list[list[str]]:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from lkgrag.data.interactions import Tables
-from lkgrag.data.readers.base import Reader, floats, read_separated, split_values
+from lkgrag.data.readers.base import Reader, read_separated, split_values
 
 if TYPE_CHECKING:
     from lkgrag.config import DataConfig
@@ -21,6 +21,8 @@ YEAR = re.compile(r"^(?P<title>.*?)\s*\((?P<year>\d{4})(?:[-\u2013]\d{0,4})?\)\s
 NO_GENRE = "(no genres listed)"
 #: A tag is an attribute only if so many users gave it to the movie, or it would be a private note.
 MIN_TAGGERS = 2
+#: What the columns of every layout's ratings mean.
+EVENT = ("user", "item", "rating", "time")
 #: ML-100K's and ML-1M's genres, in the order of u.item's columns.
 GENRES_100K = [
     "unknown",
@@ -59,16 +61,9 @@ def split_year(titles: pd.Series) -> tuple[list[str], list[list[str]]]:
     return names, years
 
 
-def _events(table: pd.DataFrame, path: Path, names: list[str], first_line: int) -> pd.DataFrame:
-    user, item, rating, time = names
-    return pd.DataFrame(
-        {
-            "user": table[user].str.strip(),
-            "item": table[item].str.strip(),
-            "rating": floats(table, rating, path, first_line),
-            "time": floats(table, time, path, first_line),
-        }
-    )
+def _events(table: pd.DataFrame) -> pd.DataFrame:
+    """The first four columns as interactions."""
+    return table.iloc[:, :4].set_axis(list(EVENT), axis=1)
 
 
 class MovieLensCSV(Reader):
@@ -88,9 +83,8 @@ class MovieLensCSV(Reader):
     def read(self, folder: Path, config: DataConfig) -> Tables:
         """Read the set."""
         ratings, movies, metadata, tags = self.files(folder, config)
-        names = ["userId", "movieId", "rating", "timestamp"]
-        table = read_separated(ratings, need=tuple(names))
-        events = _events(table, ratings, names, first_line=2)
+        names = ("userId", "movieId", "rating", "timestamp")
+        events = _events(read_separated(ratings, need=names)[list(names)])
         films = read_separated(movies, need=("movieId", "title", "genres"))
         title, year = split_year(films["title"])
         genres = split_values(films["genres"], "|")
@@ -101,7 +95,12 @@ class MovieLensCSV(Reader):
             items = self._credits(items, metadata)
         if tags.is_file():
             items = self._tags(items, tags)
-        return Tables(interactions=events, items=items, source=str(ratings))
+        return Tables(
+            interactions=events,
+            items=items,
+            source=str(ratings),
+            names=dict(zip(EVENT, names, strict=True)),
+        )
 
     @staticmethod
     def _credits(items: pd.DataFrame, path: Path) -> pd.DataFrame:
@@ -137,8 +136,7 @@ class MovieLens100K(Reader):
     def read(self, folder: Path, config: DataConfig) -> Tables:
         """Read the set; its texts are Latin-1."""
         data, item, user = self.files(folder, config)
-        names = ("user", "item", "rating", "time")
-        events = _events(read_separated(data, "\t", names), data, list(names), first_line=1)
+        events = _events(read_separated(data, "\t", EVENT))
         items = users = None
         if item.is_file():
             columns = ("item", "title", "date", "video", "url", *GENRES_100K)
@@ -159,7 +157,7 @@ class MovieLens100K(Reader):
 
 def _decades(ages: pd.Series) -> list[list[str]]:
     """Ages as decades: a node a year would join too few users."""
-    return [[f"{int(a) // 10 * 10}s"] if a.strip().isdecimal() else [] for a in ages]
+    return [[f"{int(a) // 10 * 10}s"] if a.isdecimal() and len(a) <= 3 else [] for a in ages]
 
 
 class MovieLensDat(Reader):
@@ -174,9 +172,7 @@ class MovieLensDat(Reader):
     def read(self, folder: Path, config: DataConfig) -> Tables:
         """Read the set; its texts are Latin-1."""
         ratings, movies, users_file = self.files(folder, config)
-        names = ("user", "item", "rating", "time")
-        table = read_separated(ratings, "::", names, encoding="latin-1")
-        events = _events(table, ratings, list(names), first_line=1)
+        events = _events(read_separated(ratings, "::", EVENT, encoding="latin-1"))
         items = users = None
         if movies.is_file():
             films = read_separated(movies, "::", ("item", "title", "genres"), encoding="latin-1")

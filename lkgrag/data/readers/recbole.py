@@ -13,17 +13,22 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
+from lkgrag.data.frames import check_columns
 from lkgrag.data.interactions import Tables
-from lkgrag.data.readers.base import Reader, floats, read_lines
-from lkgrag.errors import DataError, nearest
+from lkgrag.data.readers.base import Reader, check_header, read_rows, table_of
+from lkgrag.errors import ConfigError, DataError
 
 if TYPE_CHECKING:
     from lkgrag.config import DataConfig
 
 SUFFIXES = (".inter", ".item", ".user", ".kg", ".link")
 TYPES = ("token", "token_seq", "float", "float_seq")
-USER, ITEM, RATING, TIME = "user_id", "item_id", "rating", "timestamp"
-ENTITY, HEAD, RELATION, TAIL = "entity_id", "head_id", "relation_id", "tail_id"
+#: RecBole's usual names of columns, by the words of ``data.columns``.
+NAMES = {
+    "user": "user_id", "item": "item_id", "rating": "rating", "time": "timestamp",
+    "title": "title", "entity": "entity_id",
+    "head": "head_id", "relation": "relation_id", "tail": "tail_id",
+}  # fmt: skip
 #: Columns that hold an item's title, tried in this order.
 TITLES = ("title", "movie_title", "name", "item_name", "book_title", "product_title")
 
@@ -42,52 +47,47 @@ class AtomicFile:
         Raises:
             DataError: naming the file, the column and the nearest one.
         """
-        for column in columns:
-            if column not in self.types:
-                raise DataError(
-                    f"{self.path}: line 1 has no column '{column}'."
-                    f"{nearest(column, self.types)} Columns there: {', '.join(self.types)}"
-                )
+        advice = "; name yours by data.columns, as data.columns={user: uid, item: iid}"
+        check_header(list(self.types), columns, self.path, advice)
 
 
 def read_atomic(path: Path, separator: str = "\t") -> AtomicFile:
     """Read one atomic file.
 
+    Args:
+        path: the file.
+        separator: between fields; a comma is read as CSV with quotes, all others literally.
+
     Raises:
         DataError: no such file, not UTF-8, an empty file, a header without types, or a row with
             another number of fields; the message names the line.
     """
-    lines = list(read_lines(path))
-    while lines and not lines[-1].strip():
-        lines.pop()
-    if not lines:
+    records = read_rows(path, separator)
+    _, header = next(records, (1, []))
+    if not header:
         raise DataError(
             f"{path}: the file is empty; line 1 must name the columns, as user_id:token"
         )
-    header = lines[0].split(separator)
     types: dict[str, str] = {}
+    names = []
     for field in header:
         name, _, kind = field.strip().rpartition(":")
         if not name or kind not in TYPES:
             raise DataError(
                 f"{path}: line 1, field {field[:40]!r}: a column is named as name:type with a type "
-                f"of {', '.join(TYPES)}, separated by tabs"
+                f"of {', '.join(TYPES)}, separated by {separator!r} (data.separator)"
             )
-        if name in types:
-            raise DataError(f"{path}: line 1 names the column '{name}' twice")
         types[name] = kind
-    rows = [row.split(separator) for row in lines[1:] if row]
-    width = len(types)
-    for number, row in enumerate(rows, start=2):
-        if len(row) != width:
-            raise DataError(f"{path}: line {number}: {len(row)} fields where line 1 names {width}")
-    return AtomicFile(pd.DataFrame(rows, columns=list(types), dtype=object), types, path)
+        names.append(name)
+    check_header(names, (), path)
+    return AtomicFile(table_of(records, names, path), types, path)
 
 
 class RecBole(Reader):
     """A folder of ``<data.name>.inter`` and its companions."""
 
     name = "recbole"
+    renames = True
 
     def files(self, folder: Path, config: DataConfig) -> list[Path]:
         """The five files of the stem ``data.name``."""
@@ -95,63 +95,82 @@ class RecBole(Reader):
 
     def read(self, folder: Path, config: DataConfig) -> Tables:
         """Read the folder."""
-        return read_recbole(folder, config.name, config.separator)
+        return read_recbole(
+            folder, config.name, config.separator, config.seq_separator, config.columns
+        )
 
 
-def read_recbole(folder: Path, name: str, separator: str = "\t") -> Tables:
-    """Read a folder of atomic files.
+def read_recbole(
+    folder: Path,
+    name: str,
+    separator: str = "\t",
+    seq_separator: str = " ",
+    columns: dict[str, str] | None = None,
+) -> Tables:
+    r"""Read a folder of atomic files.
 
     Args:
         folder: holds ``<name>.inter`` and optionally ``<name>.item``, ``.user``, ``.kg``, ``.link``.
         name: the files' stem.
-        separator: between columns.
+        separator: between columns; ``\t`` in two characters is a tab.
+        seq_separator: between the values of a ``token_seq``.
+        columns: the files' names of ``user item rating time title entity head relation tail``, where
+            they differ from RecBole's.
 
     Raises:
+        ConfigError: ``columns`` has another word, or a separator is empty.
         DataError: a file is missing or broken, or a column is missing.
     """
+    check_columns(columns or {})
+    given = {**NAMES, **(columns or {})}
+    separator, seq_separator = (s.replace("\\t", "\t") for s in (separator, seq_separator))
+    if not separator or not seq_separator:
+        raise ConfigError("data.separator and data.seq_separator must not be empty")
 
     def optional(suffix: str) -> AtomicFile | None:
         path = folder / f"{name}{suffix}"
-        return read_atomic(path, separator) if path.is_file() else None
+        return read_atomic(path, separator) if path.exists() else None
+
+    def part(file: AtomicFile, words: tuple[str, ...]) -> pd.DataFrame:
+        file.need(*(given[word] for word in words))
+        return file.table[[given[word] for word in words]].set_axis(list(words), axis=1)
 
     inter = read_atomic(folder / f"{name}.inter", separator)
-    inter.need(USER, ITEM)
-    events = pd.DataFrame({"user": inter.table[USER], "item": inter.table[ITEM]})
-    for column, source in (("rating", RATING), ("time", TIME)):
-        if source in inter.types:
-            events[column] = floats(inter.table, source, inter.path)
+    known = [w for w in ("rating", "time") if given[w] in inter.types or w in (columns or {})]
+    events = part(inter, ("user", "item", *known))
     item, user = optional(".item"), optional(".user")
     kg, link = optional(".kg"), optional(".link")
-    triples = links = None
-    if kg is not None:
-        kg.need(HEAD, RELATION, TAIL)
-        triples = kg.table.rename(columns={HEAD: "head", RELATION: "relation", TAIL: "tail"})
-    if link is not None:
-        link.need(ITEM, ENTITY)
-        links = link.table.rename(columns={ITEM: "item", ENTITY: "entity"})
+    if item is not None and "title" in (columns or {}):
+        item.need(given["title"])
+    titles = (given["title"],) if "title" in (columns or {}) else TITLES
     return Tables(
         interactions=events,
-        items=None if item is None else _metadata(item, ITEM, "item", titles=True),
-        users=None if user is None else _metadata(user, USER, "user", titles=False),
-        triples=triples,
-        links=links,
+        items=None if item is None else _metadata(item, given, "item", seq_separator, titles),
+        users=None if user is None else _metadata(user, given, "user", seq_separator, ()),
+        triples=None if kg is None else part(kg, ("head", "relation", "tail")),
+        links=None if link is None else part(link, ("item", "entity")),
         source=str(folder / f"{name}.inter"),
+        names=given,
     )
 
 
-def _metadata(file: AtomicFile, key: str, name: str, titles: bool) -> pd.DataFrame:
+def _metadata(
+    file: AtomicFile, given: dict[str, str], key: str, separator: str, titles: tuple[str, ...]
+) -> pd.DataFrame:
     """Attributes as lists of strings; ``token_seq`` columns are split, the title is not."""
-    file.need(key)
-    out = pd.DataFrame({name: file.table[key]})
-    title = next((t for t in TITLES if t in file.types), None) if titles else None
+    file.need(given[key])
+    out = pd.DataFrame({key: file.table[given[key]]})
+    title = next((t for t in titles if t in file.types), None)
     for column, kind in file.types.items():
-        if column == key:
+        if column == given[key]:
             continue
         values = file.table[column]
         if column == title:
             out["title"] = values
+        elif column in out.columns:
+            continue
         elif kind == "token_seq":
-            out[column] = [v.split() for v in values]
+            out[column] = [[t for t in v.split(separator) if t] for v in values]
         elif kind == "token":
             out[column] = [[v] if v else [] for v in values]
         # Numbers are no nodes: a price or a score shares its value by chance, not by meaning.

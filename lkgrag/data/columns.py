@@ -1,0 +1,194 @@
+"""Columns of tables as ids, numbers and times; what does not fit is named with its line."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+
+from lkgrag.errors import DataError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from numpy.typing import NDArray
+
+#: Name of a table's index that holds the numbers of the file's lines.
+LINE = "line"
+#: Seconds of a unit of time, by the words of ``data.time_unit``.
+UNITS = {"s": 1.0, "ms": 1e-3, "us": 1e-6, "ns": 1e-9}
+WORDS = {"s": "seconds", "ms": "milliseconds", "us": "microseconds", "ns": "nanoseconds"}
+#: First second of 2100: a later time is in another unit than it is said to be.
+LATEST = 4_102_444_800.0
+#: First second of 1971: if all of a file is earlier, its unit is a smaller one than it is said to be.
+EARLIEST = 31_536_000.0
+#: First second of 1990: a guess of the right unit must give a later time.
+PLAUSIBLE = 631_152_000.0
+#: Characters of a bad value that a message shows.
+SHOWN = 40
+
+
+def where(table: pd.DataFrame | pd.Series, row: int) -> str:
+    """The place of a row in words: the line of its file, or its number in memory."""
+    if table.index.name == LINE:
+        return f"line {table.index[row]}"
+    return f"row {row + 1}"
+
+
+def show(value: object) -> str:
+    """A value for a message."""
+    return repr(str(value)[:SHOWN])
+
+
+def clean(text: str) -> str:
+    """Text that can be written as UTF-8; halves of surrogate pairs become question marks."""
+    return text if text.isascii() else text.encode("utf-8", "replace").decode("utf-8")
+
+
+def ids(column: pd.Series, source: str, name: str) -> pd.Series:
+    """A column of ids as strings without spaces at the ends.
+
+    Whole numbers that a missing value elsewhere has turned into floats are written without ``.0``.
+
+    Raises:
+        DataError: an id is missing or empty.
+    """
+    values: list[object] = column.tolist()
+    if pd.api.types.is_float_dtype(column):
+        values = [int(v) if isinstance(v, float) and v.is_integer() else v for v in values]
+    # Not by pandas: its strings cannot hold all that Python's can.
+    texts = np.array([clean(str(v)).strip() for v in values], dtype=object)
+    bad = column.isna().to_numpy(bool) | (texts == "")
+    if bad.any():
+        row = int(bad.argmax())
+        raise DataError(
+            f"{source}: {where(column, row)}, field '{name}': the id is empty; fill it or drop the row"
+        )
+    return pd.Series(texts, index=column.index, dtype=object)
+
+
+def numbers(column: pd.Series, source: str, name: str) -> pd.Series:
+    """A column as floats, NaN where it is empty.
+
+    Raises:
+        DataError: a value is not a finite number; the message names the line and the value.
+    """
+    values, bad = _floats(column)
+    if bad.any():
+        row = int(bad.argmax())
+        raise DataError(
+            f"{source}: {where(column, row)}, field '{name}': {show(column.iloc[row])} is not a finite "
+            "number; correct it or leave it empty"
+        )
+    return pd.Series(values, index=column.index)
+
+
+def _floats(column: pd.Series) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+    """Values, and which of them are neither empty nor finite numbers."""
+    if pd.api.types.is_numeric_dtype(column) and not pd.api.types.is_complex_dtype(column):
+        values = column.to_numpy(np.float64, na_value=np.nan)
+        return values, np.isinf(values)
+    text = column.astype("string").str.strip()
+    empty = (text.isna() | (text == "") | (text.str.lower() == "nan")).to_numpy(bool)
+    try:
+        values = pd.to_numeric(text.astype(object), errors="coerce").to_numpy(np.float64)
+    except (OverflowError, TypeError, ValueError):
+        # A whole number beyond the range of floats.
+        values = np.array([_one_float(t) for t in text.fillna("")])
+    values = np.where(empty, np.nan, values)
+    return values, ~empty & ~np.isfinite(values)
+
+
+def _one_float(text: str) -> float:
+    try:
+        return float(text)
+    except (ValueError, OverflowError):
+        return float("nan")
+
+
+def times(column: pd.Series, source: str, name: str, unit: str) -> pd.Series:
+    """A column of times as seconds since 1970 (of the unit ``any``: as it is), NaN where it is empty.
+
+    Args:
+        column: numbers, text, or dates of pandas or Python.
+        source: for messages.
+        name: of the field, for messages.
+        unit: a word of ``data.time_unit``.
+
+    Raises:
+        DataError: a value is no time of that unit, or gives a year that no data are from.
+    """
+    if unit == "date" or _are_dates(column):
+        seconds = _dates(column, source, name)
+    else:
+        values, bad = _floats(column)
+        if bad.any():
+            row = int(bad.argmax())
+            raise DataError(
+                f"{source}: {where(column, row)}, field '{name}': {show(column.iloc[row])} is no number "
+                f"of {WORDS.get(unit, 'any unit')}; correct it, or set data.time_unit=date for dates "
+                "as 2015-03-31"
+            )
+        seconds = values * UNITS.get(unit, 1.0)
+    if unit != "any":
+        _check_years(seconds, column, source, name, unit)
+    return pd.Series(seconds, index=column.index)
+
+
+def _are_dates(column: pd.Series) -> bool:
+    if pd.api.types.is_datetime64_any_dtype(column):
+        return True
+    known = ("datetime", "datetime64", "date")
+    return column.dtype == object and pd.api.types.infer_dtype(column, skipna=True) in known
+
+
+def _dates(column: pd.Series, source: str, name: str) -> NDArray[np.float64]:
+    if _are_dates(column):
+        text, form = column, None
+    else:
+        text = column.astype("string").str.strip()
+        text, form = text.mask(text == ""), "ISO8601"
+    try:
+        found = pd.to_datetime(text, utc=True, errors="coerce", format=form)
+    except (ValueError, TypeError, OverflowError):
+        found = pd.Series(pd.NaT, index=column.index)
+    bad = (found.isna() & text.notna()).to_numpy(bool)
+    if bad.any():
+        row = int(bad.argmax())
+        raise DataError(
+            f"{source}: {where(column, row)}, field '{name}': {show(column.iloc[row])} is no date as "
+            "2015-03-31 or 2015-03-31T12:00:00; correct it, or set data.time_unit to s, ms, us or ns "
+            "for numbers"
+        )
+    seconds = (found - pd.Timestamp(0, tz="UTC")) / pd.Timedelta(seconds=1)
+    return np.asarray(seconds, np.float64)
+
+
+def _check_years(
+    seconds: NDArray[np.float64], column: pd.Series, source: str, name: str, unit: str
+) -> None:
+    """Refuse times outside 1970 to 2099: their unit is another one."""
+    bad = (seconds < 0) | (seconds >= LATEST)
+    if bad.any():
+        row = int(bad.argmax())
+        value = seconds[row] / UNITS.get(unit, 1.0)
+        raise DataError(
+            f"{source}: {where(column, row)}, field '{name}': {show(column.iloc[row])} as "
+            f"{WORDS.get(unit, 'a date')} is not between 1970 and 2099; {_unit_for([value])}"
+        )
+    known = seconds[~np.isnan(seconds)]
+    if unit in ("ms", "us", "ns") and len(known) and known.max() < EARLIEST:
+        raise DataError(
+            f"{source}: field '{name}': as {WORDS[unit]} all times lie in 1970; "
+            f"{_unit_for(known / UNITS[unit])}"
+        )
+
+
+def _unit_for(values: Iterable[float]) -> str:
+    """What to set for such numbers."""
+    largest = max(values)
+    for unit, size in UNITS.items():
+        if PLAUSIBLE <= largest * size < LATEST:
+            return f"these look like {WORDS[unit]}: set data.time_unit={unit}"
+    return "correct it, or set data.time_unit=any to take times as they are"

@@ -1,0 +1,121 @@
+"""Tables in memory, of whatever library, as pandas' with the columns that readers give."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+
+from lkgrag.errors import ConfigError, DataError, nearest
+
+if TYPE_CHECKING:
+    from lkgrag.data.interactions import Tables
+
+#: What each table's columns mean, by the words of ``data.columns``.
+MEANINGS: dict[str, tuple[str, ...]] = {
+    "interactions": ("user", "item", "rating", "time"),
+    "items": ("item", "title"),
+    "users": ("user",),
+    "triples": ("head", "relation", "tail"),
+    "links": ("item", "entity"),
+}
+
+
+def check_columns(columns: dict[str, str]) -> None:
+    """Refuse words of ``data.columns`` that mean nothing.
+
+    Raises:
+        ConfigError: naming the word and the nearest one.
+    """
+    known = list(dict.fromkeys(word for words in MEANINGS.values() for word in words))
+    for word in columns:
+        if word not in known:
+            raise ConfigError(
+                f"data.columns: no meaning '{word}'.{nearest(word, known)} "
+                f"There are: {', '.join(known)}; as data.columns={{user: uid, item: iid}}"
+            )
+
+
+def to_frame(table: Any, name: str) -> pd.DataFrame:
+    """A table of pandas, polars, pyarrow, a dictionary of columns or a list of rows, as pandas'.
+
+    Args:
+        table: anything with columns.
+        name: of the argument, for messages.
+
+    Raises:
+        DataError: it has no columns, or columns of different lengths.
+    """
+    try:
+        if isinstance(table, pd.DataFrame):
+            return table
+        if hasattr(table, "to_pandas"):
+            return pd.DataFrame(table.to_pandas())
+        if hasattr(table, "columns") and hasattr(table, "__getitem__"):
+            return pd.DataFrame({str(c): list(table[c]) for c in table.columns})
+        if isinstance(table, dict | list):
+            return pd.DataFrame(table)
+        if hasattr(table, "__dataframe__"):
+            return pd.api.interchange.from_dataframe(table)
+    except (ValueError, TypeError, AttributeError, ImportError) as error:
+        first = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise DataError(f"{name}: cannot be read as a table ({first})") from error
+    raise DataError(
+        f"{name}: a {type(table).__name__} is no table; give a pandas, polars or pyarrow table, or a "
+        "dictionary of columns"
+    )
+
+
+def named(table: pd.DataFrame, name: str, columns: dict[str, str]) -> pd.DataFrame:
+    """A table with the columns' usual names in place of those in ``data.columns``.
+
+    Raises:
+        DataError: a column that ``data.columns`` names is not there.
+    """
+    renamed = {}
+    for meaning in MEANINGS[name]:
+        given = columns.get(meaning)
+        if given is None or given == meaning:
+            continue
+        if given not in table.columns:
+            # Ids are in several tables; one that has the usual name may keep it.
+            if meaning in table.columns and meaning in ("user", "item"):
+                continue
+            known = [str(c) for c in table.columns]
+            raise DataError(
+                f"{name}: no column '{given}', which data.columns.{meaning} names."
+                f"{nearest(given, known)} Columns there: {', '.join(known) or 'none'}"
+            )
+        renamed[given] = meaning
+    # What else has the usual name is something else.
+    return table.drop(columns=[m for m in renamed.values() if m in table.columns]).rename(
+        columns=renamed
+    )
+
+
+def tables_of(
+    interactions: Any, items: Any, triples: Any, users: Any, columns: dict[str, str]
+) -> Tables:
+    """What :meth:`~lkgrag.data.Interactions.from_frames` was given, as a reader's result.
+
+    Raises:
+        ConfigError: a word of ``columns`` means nothing.
+        DataError: a table cannot be read, or a column that ``columns`` names is missing.
+    """
+    from lkgrag.data.interactions import Tables
+
+    check_columns(columns)
+
+    def frame(table: Any, name: str) -> pd.DataFrame | None:
+        return None if table is None else named(to_frame(table, name), name, columns)
+
+    events = frame(interactions, "interactions")
+    if events is None:
+        raise DataError("interactions: there is no table; give one with columns user and item")
+    return Tables(
+        events,
+        items=frame(items, "items"),
+        users=frame(users, "users"),
+        triples=frame(triples, "triples"),
+        names={k: v for k, v in columns.items() if k in MEANINGS["interactions"]},
+    )
