@@ -1,0 +1,59 @@
+"""Sphinx configuration: ``sphinx-build -W --keep-going -b html docs docs/_build/html``."""
+
+import os
+import sys
+from pathlib import Path
+
+HERE = Path(__file__).parent
+sys.path[:0] = [str(HERE / "_ext"), str(HERE.parent)]
+# Two threads that wait by spinning are slower than one.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
+from lkgrag import __version__  # noqa: E402
+
+project = "lkgrag"
+author = "The lkgrag authors"
+copyright = "2026, the lkgrag authors"
+release = version = __version__
+
+extensions = [
+    "myst_parser",
+    "sphinx.ext.autodoc",
+    "sphinx.ext.doctest",
+    "sphinx.ext.napoleon",
+    "mathml",
+    "reference",
+]
+exclude_patterns = ["_build"]
+myst_enable_extensions = ["dollarmath", "deflist", "fieldlist", "colon_fence"]
+myst_heading_anchors = 3
+
+html_theme = "furo"
+html_title = f"lkgrag {release}"
+html_static_path = ["_static"]
+html_css_files = ["style.css"]
+html_math_renderer = "mathml"
+html_copy_source = False
+html_show_sphinx = False
+
+autodoc_member_order = "bysource"
+autodoc_typehints = "signature"
+autodoc_default_options = {"members": True, "show-inheritance": True}
+autodoc_type_aliases = {"NDArray": "NDArray"}
+python_maximum_signature_line_length = 80
+napoleon_google_docstring = True
+napoleon_numpy_docstring = False
+# Attributes are listed as fields, not as members of their own: dataclasses would have them twice.
+napoleon_use_ivar = True
+# Types with a trailing underscore would read as links.
+napoleon_attr_annotations = False
+
+# Blocks are examples of the pages; docstrings' own examples run with the tests.
+doctest_test_doctest_blocks = ""
+doctest_global_setup = f"""
+DOCS = {str(HERE)!r}
+import os
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+import torch
+torch.set_num_threads(1)
+"""
