@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from accelerate import Accelerator
 
     from lkgrag.config import Config
+    from lkgrag.data import Interactions
     from lkgrag.ranker import Ranker
     from lkgrag.stages import Loaded
 
@@ -39,8 +40,21 @@ log = logging.getLogger(__name__)
 CPU_BUDGET = 800
 
 
-def train(config: Config) -> None:
-    """Carry out a run, or print the table of a finished one."""
+def train(config: Config, interactions: Interactions | None = None) -> Path:
+    """Carry out a run, or print the table of a finished one.
+
+    Args:
+        config: of the run.
+        interactions: data in memory, in place of the files that ``config.data`` names; they are
+            filtered and ordered already, and only split.
+
+    Returns:
+        The run's folder.
+    """
+    if interactions is not None:
+        from lkgrag.data.memory import in_memory
+
+        config = in_memory(config, interactions)
     threads = prepare_process(config)
     refuse_shared_devices()
     from accelerate import Accelerator
@@ -57,15 +71,20 @@ def train(config: Config) -> None:
     with open_run(config, main) as folder:
         done = finished(folder)
         if done is None:
-            done = _carry_out(config, folder, accelerator, threads)
+            done = _carry_out(config, folder, accelerator, threads, interactions)
         if main:
             display.results(done, read_json(folder / EXPLANATIONS), folder)
     with suppress(Exception):
         accelerator.end_training()
+    return folder
 
 
 def _carry_out(
-    config: Config, folder: Path, accelerator: Accelerator, threads: int
+    config: Config,
+    folder: Path,
+    accelerator: Accelerator,
+    threads: int,
+    interactions: Interactions | None,
 ) -> dict[str, Any]:
     """All stages, in the order of the data's flow."""
     from lkgrag.build import build_ranker, stage_scorer, training_queries
@@ -78,7 +97,7 @@ def _carry_out(
     cache = StageCache(Path(config.cache.root), config.cache.enabled)
     device = accelerator.device
     show.start("interactions")
-    loaded = load_data(config)
+    loaded = load_data(config, interactions)
     show.interactions(loaded)
     show.start("knowledge graph")
     data = stage_kg(cache, config, loaded, loaded.split.train_end)

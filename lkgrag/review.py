@@ -16,17 +16,32 @@ from lkgrag.setup import prepare_process
 
 if TYPE_CHECKING:
     from lkgrag.config import Config
+    from lkgrag.data import Interactions
 
 
-def evaluate_run(folder: Path, config: Config, users: list[str] | None, out: str | None) -> None:
-    """Judge a saved run again: the same figures from the files that it left."""
+def evaluate_run(
+    folder: Path,
+    config: Config,
+    users: list[str] | None,
+    out: str | None,
+    interactions: Interactions | None = None,
+) -> None:
+    """Judge a saved run again: the same figures from the files that it left.
+
+    Args:
+        folder: of the run.
+        config: of the run.
+        users: judge only these, by id.
+        out: a file for the metrics.
+        interactions: what the run was trained on, if that was in memory.
+    """
     from lkgrag.judge import judge
     from lkgrag.ranker import Ranker
     from lkgrag.setup import device
     from lkgrag.stages import load_data, stage_retrieval
 
     prepare_process(config)
-    loaded = load_data(config)
+    loaded = load_data(config, interactions)
     x = loaded.interactions
     chosen = None
     if users is not None:

@@ -11,6 +11,7 @@ import torch
 
 from lkgrag.cache import StageCache
 from lkgrag.data import Interactions, Queries, make_split
+from lkgrag.data.memory import check_same, content_digest
 from lkgrag.data.readers import read_tables
 from lkgrag.kg import build_kg, load_kg, save_kg
 from lkgrag.options import to_dict
@@ -39,15 +40,23 @@ class Loaded:
     key: dict[str, Any]
 
 
-def load_data(config: Config) -> Loaded:
+def load_data(config: Config, interactions: Interactions | None = None) -> Loaded:
     """Read, filter, order and split the interactions.
+
+    Args:
+        config: of the run.
+        interactions: data in memory, in place of files; they are only split.
 
     Raises:
         DataError: a file is missing or broken, or too little is left.
         AssetError: the data set could not be fetched.
     """
-    tables, sha = read_tables(config.data)
-    interactions = Interactions.from_tables(tables, config.data)
+    if interactions is not None:
+        check_same(config, interactions)
+        sha = content_digest(interactions)
+    else:
+        tables, sha = read_tables(config.data)
+        interactions = Interactions.from_tables(tables, config.data)
     options = {k: v for k, v in to_dict(config.data).items() if k != "root"}
     return Loaded(
         interactions, make_split(interactions, config.data), {"data": options, "files": sha}

@@ -9,9 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from lkgrag.data.columns import clean, ids
+from lkgrag.data.attributes import attributes, links_of, triples_of
 from lkgrag.data.joins import check_joins
-from lkgrag.errors import DataError
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -179,7 +178,7 @@ class Interactions:
         user = user[order]
         indptr = np.zeros(len(user_ids) + 1, np.int64)
         np.cumsum(np.bincount(user, minlength=len(user_ids)), out=indptr[1:])
-        links, triples = _links(tables, item_index), _triples(tables)
+        links, triples = links_of(tables, item_index), triples_of(tables)
         warning = check_joins(tables, set(raw["item"]), triples)
         stats = {
             "raw_interactions": len(tables.interactions),
@@ -197,8 +196,8 @@ class Interactions:
             item=item[order].astype(np.int64),
             rating=core["rating"].to_numpy(np.float32)[order],
             time=time,
-            items=_attributes(tables.items, "item", item_index, with_title=True),
-            users=_attributes(tables.users, "user", user_index),
+            items=attributes(tables.items, "item", item_index, with_title=True),
+            users=attributes(tables.users, "user", user_index),
             triples=triples,
             links=links,
             stats=stats,
@@ -242,63 +241,3 @@ def _tie_key(core: pd.DataFrame, config: DataConfig) -> NDArray[np.int64]:
         for u, i in zip(core["user"], core["item"], strict=True)
     ]
     return np.asarray(digests, np.int64)
-
-
-def _values(value: Any) -> list[str]:
-    """One attribute cell as a list of clean, distinct strings."""
-    if isinstance(value, list | tuple | set | np.ndarray):
-        out = [clean(str(v)).strip() for v in value]
-    elif value is None or value is pd.NA or (isinstance(value, float) and np.isnan(value)):
-        return []
-    else:
-        out = [clean(str(value)).strip()]
-    return list(dict.fromkeys(v for v in out if v))
-
-
-def _attributes(
-    table: pd.DataFrame | None, key: str, index: pd.Index, with_title: bool = False
-) -> pd.DataFrame:
-    """Align an attribute table with the index; absent rows have empty lists (title: None)."""
-    out = pd.DataFrame(index=range(len(index)))
-    if with_title:
-        out["title"] = None
-    if table is None:
-        return out
-    if key not in table.columns:
-        raise DataError(f"the table of {key}s has no column '{key}': add it or rename yours")
-    known = ids(table[key], f"the table of {key}s", key)
-    rows = table.assign(**{key: known}).drop_duplicates(key).set_index(key)
-    rows = rows.reindex(index)
-    for column in rows.columns:
-        values = rows[column].tolist()
-        if column == "title" and with_title:
-            out["title"] = pd.Series(
-                [None if v is None or v is pd.NA or v != v else clean(str(v)) for v in values],
-                dtype=object,
-            )
-        else:
-            out[str(column)] = pd.Series([_values(v) for v in values], dtype=object)
-    return out
-
-
-def _triples(tables: Tables) -> pd.DataFrame:
-    if tables.triples is None:
-        return pd.DataFrame({"head": [], "relation": [], "tail": []}, dtype=str)
-    missing = [c for c in ("head", "relation", "tail") if c not in tables.triples.columns]
-    if missing:
-        raise DataError(
-            f"{tables.source}: the triples have no column '{missing[0]}'; "
-            "they need head, relation and tail"
-        )
-    names = ("head", "relation", "tail")
-    columns = {n: ids(tables.triples[n], "the triples", n) for n in names}
-    return pd.DataFrame(columns, dtype=object).reset_index(drop=True)
-
-
-def _links(tables: Tables, item_index: pd.Index) -> pd.DataFrame:
-    if tables.links is None:
-        return pd.DataFrame({"item": np.arange(len(item_index)), "entity": list(item_index)})
-    item = item_index.get_indexer(pd.Index(ids(tables.links["item"], "the links", "item")))
-    entity = ids(tables.links["entity"], "the links", "entity")
-    known = item >= 0
-    return pd.DataFrame({"item": item[known], "entity": entity[known]}).reset_index(drop=True)

@@ -6,6 +6,7 @@ import hashlib
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from lkgrag.data.memory import refuse_reading
 from lkgrag.data.readers.amazon import Amazon2014
 from lkgrag.data.readers.base import Reader, readers, register_reader
 from lkgrag.data.readers.movielens import MovieLens100K, MovieLensCSV, MovieLensDat
@@ -81,6 +82,7 @@ def read_tables(config: DataConfig) -> tuple[Tables, str]:
     Raises:
         DataError: a file is missing or broken.
     """
+    refuse_reading(config.reader)
     folder = data_folder(config)
     reader = find_reader(folder, config)
     if config.columns and not reader.renames:

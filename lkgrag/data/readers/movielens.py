@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
+from lkgrag.data.columns import ids
 from lkgrag.data.interactions import Tables
 from lkgrag.data.readers.base import Reader, read_separated, split_values
 
@@ -88,7 +89,9 @@ class MovieLensCSV(Reader):
         films = read_separated(movies, need=("movieId", "title", "genres"))
         title, year = split_year(films["title"])
         genres = split_values(films["genres"], "|")
-        items = pd.DataFrame({"item": films["movieId"].str.strip(), "title": title})
+        items = pd.DataFrame(
+            {"item": ids(films["movieId"], str(movies), "movieId"), "title": title}
+        )
         items["genre"] = [[g for g in row if g != NO_GENRE] for row in genres]
         items["year"] = year
         if metadata.is_file():
@@ -144,13 +147,13 @@ class MovieLens100K(Reader):
             title, year = split_year(table["title"])
             flags = table[GENRES_100K].to_numpy()
             genres = [[g for g, f in zip(GENRES_100K[1:], row[1:]) if f == "1"] for row in flags]
-            items = pd.DataFrame(
-                {"item": table["item"], "title": title, "genre": genres, "year": year}
-            )
+            numbers = ids(table["item"], str(item), "item")
+            items = pd.DataFrame({"item": numbers, "title": title, "genre": genres, "year": year})
         if user.is_file():
             columns = ("user", "age", "gender", "occupation", "zip")
             table = read_separated(user, "|", columns, encoding="latin-1")
             users = table[["user", "gender", "occupation"]].copy()
+            users["user"] = ids(table["user"], str(user), "user")
             users["age"] = _decades(table["age"])
         return Tables(interactions=events, items=items, users=users, source=str(data))
 
@@ -179,13 +182,13 @@ class MovieLensDat(Reader):
             title, year = split_year(films["title"])
             genres = split_values(films["genres"], "|")
             genres = [[g for g in row if g != NO_GENRE] for row in genres]
-            items = pd.DataFrame(
-                {"item": films["item"], "title": title, "genre": genres, "year": year}
-            )
+            numbers = ids(films["item"], str(movies), "item")
+            items = pd.DataFrame({"item": numbers, "title": title, "genre": genres, "year": year})
         if users_file.is_file():
             columns = ("user", "gender", "age", "occupation", "zip")
             people = read_separated(users_file, "::", columns, encoding="latin-1")
             ages = [[AGES_1M.get(a, a)] for a in people["age"]]
             users = people[["user", "gender", "occupation"]].copy()
+            users["user"] = ids(people["user"], str(users_file), "user")
             users["age"] = ages
         return Tables(interactions=events, items=items, users=users, source=str(ratings))

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
+from lkgrag.data.columns import ids
 from lkgrag.data.frames import check_columns
 from lkgrag.data.interactions import Tables
 from lkgrag.data.readers.base import Reader, check_header, read_rows, table_of
@@ -135,6 +136,10 @@ def read_recbole(
         file.need(*(given[word] for word in words))
         return file.table[[given[word] for word in words]].set_axis(list(words), axis=1)
 
+    def id_part(file: AtomicFile, words: tuple[str, ...]) -> pd.DataFrame:
+        table = part(file, words)
+        return table.assign(**{w: ids(table[w], str(file.path), given[w]) for w in words})
+
     inter = read_atomic(folder / f"{name}.inter", separator)
     known = [w for w in ("rating", "time") if given[w] in inter.types or w in (columns or {})]
     events = part(inter, ("user", "item", *known))
@@ -147,8 +152,8 @@ def read_recbole(
         interactions=events,
         items=None if item is None else _metadata(item, given, "item", seq_separator, titles),
         users=None if user is None else _metadata(user, given, "user", seq_separator, ()),
-        triples=None if kg is None else part(kg, ("head", "relation", "tail")),
-        links=None if link is None else part(link, ("item", "entity")),
+        triples=None if kg is None else id_part(kg, ("head", "relation", "tail")),
+        links=None if link is None else id_part(link, ("item", "entity")),
         source=str(folder / f"{name}.inter"),
         names=given,
     )
@@ -159,7 +164,7 @@ def _metadata(
 ) -> pd.DataFrame:
     """Attributes as lists of strings; ``token_seq`` columns are split, the title is not."""
     file.need(given[key])
-    out = pd.DataFrame({key: file.table[given[key]]})
+    out = pd.DataFrame({key: ids(file.table[given[key]], str(file.path), given[key])})
     title = next((t for t in titles if t in file.types), None)
     for column, kind in file.types.items():
         if column == given[key]:

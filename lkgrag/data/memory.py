@@ -1,0 +1,70 @@
+"""Runs on data in memory: known by a hash of their content, since no file stands for them."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from lkgrag.errors import DataError
+
+if TYPE_CHECKING:
+    from lkgrag.config import Config
+    from lkgrag.data.interactions import Interactions
+
+#: What `data.reader` of such a run begins with; the hash follows.
+MEMORY = "memory-"
+#: The name of such data unless `data.name` says another.
+NAME = "memory"
+
+
+def content_digest(interactions: Interactions) -> str:
+    """SHA-256 over all that a run takes from interactions, in hexadecimal."""
+    x, sha = interactions, hashlib.sha256()
+    for array, kind in ((x.indptr, "<i8"), (x.item, "<i8"), (x.rating, "<f4"), (x.time, "<f8")):
+        sha.update(np.ascontiguousarray(array).astype(kind).tobytes())
+    tables = [t.to_dict("list") for t in (x.items, x.users, x.triples, x.links)]
+    sha.update(json.dumps([x.user_ids, x.item_ids, tables], default=str).encode())
+    return sha.hexdigest()
+
+
+def in_memory(config: Config, interactions: Interactions) -> Config:
+    """The configuration of a run on these interactions: ``data.reader`` holds their hash.
+
+    So another run, or the same with other interactions, has another folder and other stages.
+    """
+    from lkgrag.config import DataConfig
+
+    reader = MEMORY + content_digest(interactions)[:16]
+    name = NAME if config.data.name == DataConfig().name else config.data.name
+    data = dataclasses.replace(config.data, reader=reader, name=name, root=None)
+    return dataclasses.replace(config, data=data)
+
+
+def check_same(config: Config, interactions: Interactions) -> None:
+    """Refuse interactions that are not those of a run.
+
+    Raises:
+        DataError: the run was made on files, or on other interactions.
+    """
+    if config.data.reader != in_memory(config, interactions).data.reader:
+        raise DataError(
+            f"interactions: not those of the run (data.reader={config.data.reader}); build them as "
+            "they were for its training"
+        )
+
+
+def refuse_reading(reader: str) -> None:
+    """Tell who wants to read such data from files where they are.
+
+    Raises:
+        DataError: always for such a reader.
+    """
+    if reader.startswith(MEMORY):
+        raise DataError(
+            f"data.reader={reader}: the data of this run were in memory; from Python give them to "
+            "lkgrag.pipeline.train or lkgrag.review.evaluate_run as interactions="
+        )
