@@ -26,6 +26,8 @@ def fsdp_asked() -> bool:
 def refuse_shared_devices() -> None:
     """Stop where processes would share a GPU: Accelerate would deal them out in turns and say nothing.
 
+    Without any GPU it would start as many runs of one process, which know nothing of one another.
+
     Raises:
         ConfigError: more processes on this machine than GPUs.
     """
@@ -34,6 +36,11 @@ def refuse_shared_devices() -> None:
     if os.environ.get(CPU, "false").lower() in ("true", "1", "yes"):
         return
     processes, devices = int(os.environ.get(LOCAL, "1")), torch.cuda.device_count()
+    if processes > 1 and not torch.accelerator.is_available():
+        raise ConfigError(
+            f"{processes} processes on GPUs were asked for, but PyTorch finds no GPU on this machine: "
+            f"start with python -m lkgrag.train, or set {CPU}=true for {processes} processes on the CPU"
+        )
     if torch.cuda.is_available() and processes > devices:
         raise ConfigError(
             f"{processes} processes, but this machine has {devices} GPU{'s' if devices != 1 else ''}: "

@@ -19,6 +19,8 @@ from lkgrag.errors import ConfigError, nearest
 NOT_HASHED = ("out", "overwrite", "threads", "cache")
 SECTIONS = frozenset(key.split(".")[0] for key, _ in config_fields() if "." in key)
 
+#: Index letters that there are, A to Z and a to z.
+LETTERS = 52
 #: Keys whose value is a text, or a text or nothing.
 TEXTS = frozenset(key for key, f in config_fields() if f.type in ("str", "str | None"))
 
@@ -197,6 +199,11 @@ def check(config: Config) -> None:
         )
     if config.paths.max_length > 4:
         raise ConfigError("option 'paths.max_length' goes up to 4")
+    if config.llm.readout == "letters" and config.retrieval.k > LETTERS:
+        raise ConfigError(
+            f"retrieval.k={config.retrieval.k}: llm.readout=letters has {LETTERS} letters for the "
+            "candidates; lower it, or set llm.readout=candidates"
+        )
     if not config.evaluation.ks or min(config.evaluation.ks) < 1:
         raise ConfigError("option 'evaluation.ks' needs cut-offs of at least 1, as [5,10,20]")
 

@@ -96,8 +96,6 @@ def load(folder: Path, device: torch.device | str | None = None) -> Ranker:
         RunError: not a saved ranker, or of a newer format.
         LkgragError: a file is missing or broken.
     """
-    import torch
-
     from lkgrag.build import new_scorer
     from lkgrag.fusion import Fusion
     from lkgrag.kg import load_kg
@@ -112,7 +110,7 @@ def load(folder: Path, device: torch.device | str | None = None) -> Ranker:
         folder = folder / NAME
     meta = _meta(folder)
     config = load_config({"config": str(folder / CONFIG)})
-    place = best_device() if device is None else torch.device(device)
+    place = best_device(device)
     data = load_kg(folder / KG)
     finder = PathFinder(data, config.paths)
     metapaths = [tuple(tuple(edge) for edge in m) for m in meta["metapaths"]]

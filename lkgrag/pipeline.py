@@ -68,10 +68,16 @@ def train(config: Config, interactions: Interactions | None = None) -> Path:
     )
     refuse_other_parallelism(accelerator)
     main = accelerator.is_main_process
+    show = display.Stages(main)
+    loaded = None
+    if config.overwrite or finished(run_folder(config)) is None:
+        # What can be refused is refused before a file is written or an old run deleted.
+        loaded = _prepare(config, interactions, accelerator, show)
     with open_run(config, main) as folder:
-        done = finished(folder)
+        done = None if loaded else finished(folder)
         if done is None:
-            done = _carry_out(config, folder, accelerator, threads, interactions)
+            loaded = loaded or _prepare(config, interactions, accelerator, show)
+            done = _carry_out(config, folder, accelerator, threads, loaded, show)
         if main:
             display.results(done, read_json(folder / EXPLANATIONS), folder)
     with suppress(Exception):
@@ -79,26 +85,40 @@ def train(config: Config, interactions: Interactions | None = None) -> Path:
     return folder
 
 
+def _prepare(
+    config: Config,
+    interactions: Interactions | None,
+    accelerator: Accelerator,
+    show: display.Stages,
+) -> Loaded:
+    """Check the options against this machine, and read the data."""
+    from lkgrag.preflight import preflight
+    from lkgrag.stages import load_data
+
+    preflight(config, accelerator.device)
+    show.start("interactions")
+    loaded = load_data(config, interactions)
+    show.interactions(loaded)
+    return loaded
+
+
 def _carry_out(
     config: Config,
     folder: Path,
     accelerator: Accelerator,
     threads: int,
-    interactions: Interactions | None,
+    loaded: Loaded,
+    show: display.Stages,
 ) -> dict[str, Any]:
-    """All stages, in the order of the data's flow."""
+    """All stages from the graph on, in the order of the data's flow."""
     from lkgrag.build import build_ranker, stage_scorer, training_queries
     from lkgrag.paths import PathFinder
-    from lkgrag.stages import load_data, stage_kg, stage_retrieval
+    from lkgrag.stages import stage_kg, stage_retrieval
     from lkgrag.training.sharding import is_sharded
 
     start = time.perf_counter()
-    show = display.Stages(accelerator.is_main_process)
     cache = StageCache(Path(config.cache.root), config.cache.enabled)
     device = accelerator.device
-    show.start("interactions")
-    loaded = load_data(config, interactions)
-    show.interactions(loaded)
     show.start("knowledge graph")
     data = stage_kg(cache, config, loaded, loaded.split.train_end)
     show.graph(data)

@@ -9,19 +9,20 @@ import os
 import platform
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 from lkgrag import __version__
 from lkgrag.cache import clear, locked
 from lkgrag.config import Config
-from lkgrag.errors import ConfigError, RunError
+from lkgrag.errors import ConfigError, LkgragError, RunError
 from lkgrag.io import atomic, read_json, sweep
 from lkgrag.options import NOT_HASHED, load_config, run_name, to_dict, to_yaml
 
 FORMAT = 1
 METRICS, CONFIG, RANKER, LOG = "metrics.json", "config.yaml", "ranker", "run.log"
+LOCK = ".lock"
 PACKAGES = ("torch", "torch-geometric", "transformers", "peft", "accelerate", "numpy", "pandas")
 
 
@@ -51,12 +52,13 @@ def open_run(config: Config, main: bool = True) -> Iterator[Path]:
         raise RunError(
             f"cannot write the folder {folder}: {error.strerror}; choose another out="
         ) from error
-    with locked(folder / ".lock", wait=False, what=f"the run {folder}"):
+    with locked(folder / LOCK, wait=False, what=f"the run {folder}"):
         if config.overwrite:
             clear(folder)
         sweep(folder)
         path = folder / CONFIG
-        if path.exists():
+        fresh = not path.exists()
+        if not fresh:
             _same(path, config)
         else:
             with atomic(path) as tmp:
@@ -66,11 +68,31 @@ def open_run(config: Config, main: bool = True) -> Iterator[Path]:
         logger = logging.getLogger("lkgrag")
         logger.addHandler(handler)
         logger.info("lkgrag %s: %s", __version__, " ".join(sys.argv))
+        refused = False
+        refused = False
         try:
             yield folder
+        except LkgragError:
+            refused = True
+            raise
         finally:
             logger.removeHandler(handler)
             handler.close()
+            if refused and fresh:
+                _withdraw(folder)
+
+
+def _withdraw(folder: Path) -> None:
+    """Delete a folder in which a refused run has nothing but its record.
+
+    Else the same command with the mistake corrected would be refused for the folder's sake.
+    """
+    if any(entry.name not in (CONFIG, LOG, LOCK) for entry in folder.iterdir()):
+        return
+    for name in (CONFIG, LOG, LOCK):
+        (folder / name).unlink(missing_ok=True)
+    with suppress(OSError):
+        folder.rmdir()
 
 
 def _same(path: Path, config: Config) -> None:

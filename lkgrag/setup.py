@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from lkgrag.errors import ModelError
 from lkgrag.rundir import cores
 
 if TYPE_CHECKING:
@@ -31,6 +32,24 @@ def prepare_process(config: Config) -> int:
     return count
 
 
-def device() -> torch.device:
-    """The device of a process that is no part of a launch: a GPU if there is one."""
-    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+def device(asked: torch.device | str | None = None) -> torch.device:
+    """The device of a process that is no part of a launch: a GPU if there is one.
+
+    Args:
+        asked: a device to take instead.
+
+    Raises:
+        ModelError: this machine has no such device.
+    """
+    if asked is None:
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        found = torch.device(asked)
+        torch.empty(0, device=found)
+    except (RuntimeError, AssertionError) as error:
+        # Not every build of PyTorch knows every device; each refuses in its own way.
+        raise ModelError(
+            f"device={asked}: PyTorch cannot use it on this machine; take device='cpu', or leave it "
+            "out for the best one there is"
+        ) from error
+    return found

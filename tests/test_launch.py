@@ -9,6 +9,7 @@ from lkgrag.launch import fsdp_asked, refuse_other_parallelism, refuse_shared_de
 def gpus(monkeypatch, count):
     monkeypatch.setattr(torch.cuda, "device_count", lambda: count)
     monkeypatch.setattr(torch.cuda, "is_available", lambda: count > 0)
+    monkeypatch.setattr(torch.accelerator, "is_available", lambda: count > 0)
 
 
 def test_more_processes_than_devices(monkeypatch):
@@ -27,7 +28,17 @@ def test_more_processes_than_devices(monkeypatch):
 def test_any_number_of_processes_may_share_the_cpu(monkeypatch):
     gpus(monkeypatch, 0)
     monkeypatch.setenv("LOCAL_WORLD_SIZE", "9")
+    monkeypatch.setenv("ACCELERATE_USE_CPU", "true")
     refuse_shared_devices()
+
+
+def test_gpus_asked_for_where_none_is(monkeypatch):
+    gpus(monkeypatch, 0)
+    monkeypatch.setenv("LOCAL_WORLD_SIZE", "2")
+    monkeypatch.delenv("ACCELERATE_USE_CPU", raising=False)
+    with pytest.raises(ConfigError, match=r"no GPU.*ACCELERATE_USE_CPU=true") as error:
+        refuse_shared_devices()
+    assert "\n" not in str(error.value)
 
 
 def test_sharding_that_would_silently_be_something_else(monkeypatch):

@@ -1,0 +1,38 @@
+"""What a run would fail on later, checked before anything is computed or written."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import torch
+
+    from lkgrag.config import Config
+
+
+def preflight(config: Config, device: torch.device) -> None:
+    """Check the names of systems, scorer and language model, and whether its type suits the device.
+
+    A built-in language model is fetched here.
+
+    Args:
+        config: of the run.
+        device: of this process.
+
+    Raises:
+        LkgragError: naming the option and what it takes.
+    """
+    from lkgrag.build import NO_LLM
+    from lkgrag.retrieval.crossfit import check_systems
+    from lkgrag.scorer.resolver import resolve_scorer
+
+    check_systems(config.retrieval)
+    resolve_scorer(config.scorer.name)
+    if config.llm.name != NO_LLM:
+        from lkgrag.llm.four_bit import refuse_four_bit
+        from lkgrag.llm.loading import compute_dtype, locate
+
+        compute_dtype(config.llm, device)
+        if config.llm.quantization == "nf4":
+            refuse_four_bit(device)
+        locate(config.llm.name)
