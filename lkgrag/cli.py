@@ -25,7 +25,7 @@ FLAGS = {
     "-h, --help": "show this page",
     "--version": "show the version",
     "--quiet": "only results and errors",
-    "--verbose": "more detail",
+    "--verbose": "log lines on stderr as well",
     "--debug": "show the traceback of an error",
 }
 
@@ -161,10 +161,11 @@ def run(command: Command, body: Callable[[dict[str, str], set[str]], None]) -> i
             print(f"lkgrag {__version__}")
             return 0
         prepare_environment()
+        from lkgrag.progress import set_verbosity
+
         # A log that cannot be written (a full disk) must not bury the error under its own.
         logging.raiseExceptions = debug
-        level = logging.DEBUG if "--verbose" in flags else logging.INFO
-        logging.getLogger("lkgrag").setLevel(logging.WARNING if "--quiet" in flags else level)
+        set_verbosity(flags)
         body(pairs, flags)
         return 0
     except LkgragError as error:

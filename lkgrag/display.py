@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from rich.table import Table
 
+from lkgrag import progress
 from lkgrag.evaluation import Difference, difference_line, show
 from lkgrag.progress import console
 from lkgrag.recommendation import Recommendation
@@ -30,7 +31,7 @@ class Stages:
     """Tells what each stage gave; silent on all processes but the first."""
 
     def __init__(self, active: bool) -> None:
-        self.active = active
+        self.active = active and not progress.quiet
         self.number = 0
 
     def start(self, title: str) -> None:
@@ -166,6 +167,8 @@ def results(metrics: dict[str, Any], explained: list[dict[str, Any]], folder: Pa
         Recommendation.from_dict(value).show(console)
     if metrics.get("faithfulness"):
         console.print(f"\n{faithful_line(metrics['faithfulness'])}", soft_wrap=True)
+    if progress.quiet:
+        return
     console.print(
         f"\n{metrics['tokens_per_prompt']:.0f} tokens a prompt, "
         f"{metrics['seconds']['total']:.0f} seconds, seed {metrics['seed']}"

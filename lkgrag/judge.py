@@ -42,6 +42,8 @@ class Judged:
         tokens: mean tokens of a prompt.
         prompts: prompts that the language model read.
         seconds: that the forward passes took, all processes together side by side.
+        queries: the prompts of each split.
+        scored: their scores, tokens and attention.
     """
 
     val: SplitResult
@@ -50,6 +52,8 @@ class Judged:
     tokens: float
     prompts: int
     seconds: float
+    queries: dict[str, Queries]
+    scored: dict[str, Predictions]
 
     def metrics(self, ks: list[int]) -> dict[str, Any]:
         """``{system: {split: {population: {metric: mean}}}}``."""
@@ -180,6 +184,8 @@ def judge(
         tokens=float(tokens.mean()) if len(tokens) else 0.0,
         prompts=len(tokens),
         seconds=seconds,
+        queries=queries,
+        scored=scored,
     )
 
 

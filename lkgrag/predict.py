@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
+from lkgrag.evidence import metapath_shares
 from lkgrag.ranker import Ranker, RankerBatch
 from lkgrag.training.batches import candidate_order
 
@@ -30,11 +31,13 @@ class Predictions:
         terms: float64 ``[3, E, C]``: centred LM, centred scorer, prior; 0 in padding.
         mask: bool ``[E, C]``, filled slots.
         tokens: int64 ``[E]``, tokens of each prompt; 0 without a language model.
+        shares: float64 ``[E, M]``, how each prompt's attention is shared out among meta-paths.
     """
 
     terms: NDArray[np.float64]
     mask: NDArray[np.bool_]
     tokens: NDArray[np.int64]
+    shares: NDArray[np.float64]
 
     def fused(
         self, a: float | NDArray[np.float64], b: float | NDArray[np.float64]
@@ -90,6 +93,7 @@ def predict(
     ids = np.arange(num) if ids is None else ids
     out = torch.zeros(3, num, width, dtype=torch.float64, device=device)
     tokens = torch.zeros(num, dtype=torch.int64, device=device)
+    shares = torch.zeros(num, len(finder.metapaths), dtype=torch.float64, device=device)
     # Prompts of like length share a pass, so that little of it is padding.
     by_length = np.argsort((queries.history_items >= 0).sum(1), kind="stable")
     mine = by_length[rank::world]
@@ -109,11 +113,13 @@ def predict(
         place = torch.as_tensor(index, device=device)
         for term, value in enumerate((result.lm, result.scorer, result.prior)):
             out[term, place] = value.double()
+        shares[place] = metapath_shares(result.salience, paths).double()
         if result.words is not None:
             tokens[place] = result.words.lengths
     if progress is not None:
         progress(len(mine), len(mine))
     if accelerator is not None and world > 1:
         # Every row was filled by one process and is 0 elsewhere.
-        out, tokens = accelerator.reduce(out, "sum"), accelerator.reduce(tokens, "sum")
-    return Predictions(out.cpu().numpy(), queries.candidate_items >= 0, tokens.cpu().numpy())
+        out, tokens, shares = (accelerator.reduce(x, "sum") for x in (out, tokens, shares))
+    mask = queries.candidate_items >= 0
+    return Predictions(out.cpu().numpy(), mask, tokens.cpu().numpy(), shares.cpu().numpy())

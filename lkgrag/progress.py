@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -18,6 +19,27 @@ console = Console(highlight=False)
 err_console = Console(stderr=True, highlight=False)
 
 
+#: Set by ``--quiet``: no stages, no progress; results and errors only.
+quiet = False
+
+
+def set_verbosity(flags: set[str]) -> None:
+    """Follow ``--quiet`` and ``--verbose``; the log lines of the latter go to stderr."""
+    global quiet
+    quiet = "--quiet" in flags
+    logger = logging.getLogger("lkgrag")
+    logger.setLevel(logging.DEBUG if "--verbose" in flags else logging.INFO)
+    if "--verbose" in flags:
+        from rich.logging import RichHandler
+
+        logger.addHandler(RichHandler(console=err_console, show_path=False, rich_tracebacks=False))
+
+
+def bars_shown() -> bool:
+    """Whether progress bars are drawn: on a terminal, unless it shall be quiet."""
+    return sys.stderr.isatty() and not quiet
+
+
 def _bar() -> Progress:
     columns = (
         TextColumn("  {task.description}"),
@@ -30,7 +52,7 @@ def _bar() -> Progress:
 
 def track(items: Iterable[T], description: str, total: int | None = None) -> Iterator[T]:
     """Iterate with a progress bar and a remaining time; no bar if stderr is no terminal."""
-    if not sys.stderr.isatty() or err_console.quiet:
+    if not bars_shown():
         yield from items
         return
     with _bar() as progress:
@@ -40,7 +62,7 @@ def track(items: Iterable[T], description: str, total: int | None = None) -> Ite
 @contextmanager
 def bar(description: str, show: bool = True) -> Iterator[Callable[[int, int], None]]:
     """Give a function that is told ``(done, total)``; no bar if stderr is no terminal."""
-    if not show or not sys.stderr.isatty() or err_console.quiet:
+    if not show or not bars_shown():
         yield lambda done, total: None
         return
     with _bar() as progress:

@@ -19,7 +19,10 @@ COMMAND = Command(
         "candidates": ("[ID,ID,...]", "rank these (default: what the retriever proposes)"),
         "k": ("10", "items to show"),
         "explain": ("true", "show the paths in words"),
-        "format": ("text", "text (80 columns) or json [text | json]"),
+        "format": (
+            "text",
+            "text (80 columns), json, or html (a page to look at) [text | json | html]",
+        ),
         "out": ("FILE", "write there instead of the terminal"),
     },
     examples=[
@@ -28,6 +31,9 @@ COMMAND = Command(
     ],
     configurable=False,
 )
+
+
+FORMS = ("text", "json", "html")
 
 
 def parse_list(text: str) -> list[str]:
@@ -79,8 +85,8 @@ def body(pairs: dict[str, str], flags: set[str]) -> None:
     """Check the options, load the ranker, rank."""
     check_options(pairs, COMMAND)
     form = pairs.get("format", "text")
-    if form not in ("text", "json"):
-        raise ConfigError(f"option 'format': {form!r} is none of text, json")
+    if form not in FORMS:
+        raise ConfigError(f"option 'format': {form!r} is none of {', '.join(FORMS)}")
     if ("users" in pairs) == ("history" in pairs):
         raise ConfigError("give either users=<ids> or history=[<items>]")
     k, explain = _number(pairs, "k", 10), _flag(pairs, "explain")
@@ -110,13 +116,19 @@ def _write(results: list[Any], form: str, out: str | None) -> None:
     from lkgrag.progress import console
 
     def put(to: Console) -> None:
-        if form == "json":
-            values = [r.to_dict() for r in results]
-            to.print(json.dumps(values, indent=2, ensure_ascii=False), markup=False, soft_wrap=True)
-        else:
+        if form == "text":
             for result in results:
                 result.show(to)
+        else:
+            to.print(whole, markup=False, soft_wrap=True, end="" if form == "html" else "\n")
 
+    whole = ""
+    if form == "html":
+        from lkgrag.report import recommendation_page
+
+        whole = recommendation_page(results)
+    elif form == "json":
+        whole = json.dumps([r.to_dict() for r in results], indent=2, ensure_ascii=False)
     if out is None:
         put(console)
         return

@@ -5,13 +5,23 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from rich.cells import cell_len, set_cell_size
 from rich.markup import escape
+from rich.padding import Padding
+from rich.text import Text
 
 if TYPE_CHECKING:
     from rich.console import Console
 
+#: Columns of a title in the terminal.
+TITLE = 38
 #: Version of :meth:`Recommendation.to_dict`.
 FORMAT = 1
+
+
+def one_line(text: str) -> str:
+    """Text that cannot break a line or move the cursor of a terminal."""
+    return " ".join("".join(c if c.isprintable() else " " for c in text).split())
 
 
 @dataclass(frozen=True)
@@ -101,24 +111,25 @@ class Recommendation:
         """
         who = f"user {self.user}" if self.user is not None else "a history"
         console.print(f"\n[bold]{escape(who)}[/]")
-        latest = " > ".join(t for _, t in self.history[-5:])
-        console.print(f"  history ({len(self.history)}): ... {escape(latest)}", soft_wrap=False)
-        console.print(
-            f"  {'':>4}{'title':<38}{'score':>8}{'lm':>8}{'scorer':>8}{'prior':>8}", style="dim"
-        )
+        latest = " > ".join(one_line(t) for _, t in self.history[-5:])
+        more = "... " if len(self.history) > 5 else ""
+        text = f"  history ({len(self.history)}): {more}{latest}"
+        console.print(Text(text), soft_wrap=False)
+        head = "".join(f"{name:>8}" for name in ("score", "lm", "scorer", "prior"))
+        console.print(Text(f"  {'':>4}{'title':<{TITLE}}{head}"), style="dim")
         for item in self.items:
             mark = "*" if item.item == self.target else " "
-            title = item.title if len(item.title) <= 36 else item.title[:35] + "…"
-            console.print(
-                f"  {item.rank:>2}{mark} {escape(title):<38}{item.score:>8.2f}{item.lm:>8.2f}"
-                f"{item.scorer:>8.2f}{item.prior:>8.2f}",
-                style="bold" if mark == "*" else None,
-            )
+            # Counted in columns of the terminal: some scripts take two a character.
+            title = one_line(item.title)
+            if cell_len(title) > TITLE - 2:
+                title = set_cell_size(title, TITLE - 3).rstrip() + "…"
+            parts = "".join(f"{v:>8.2f}" for v in (item.score, item.lm, item.scorer, item.prior))
+            line = f"  {item.rank:>2}{mark} {set_cell_size(title, TITLE)}{parts}"
+            console.print(Text(line, style="bold" if mark == "*" else ""))
             if item.rank <= explained or mark == "*":
                 for path in item.paths:
-                    console.print(
-                        f"       {path.salience:+.2f}  {escape(path.words)}", style="cyan"
-                    )
+                    words = Text(f"{path.salience:+.2f}  {one_line(path.words)}", style="cyan")
+                    console.print(Padding(words, (0, 0, 0, 7), expand=False))
         if self.target is not None:
             there = any(i.item == self.target for i in self.items)
             note = "* chosen in truth" if there else "the item chosen in truth is not in this list"

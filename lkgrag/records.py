@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from dataclasses import asdict
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from lkgrag.catalogue import Catalogue
+from lkgrag.errors import LkgragError
 from lkgrag.io import write_json, write_parquet
 from lkgrag.rundir import FORMAT, METRICS, RANKER, environment, today
 
@@ -23,6 +25,8 @@ if TYPE_CHECKING:
     from lkgrag.retrieval import StageOne
     from lkgrag.serving import Context
     from lkgrag.stages import Loaded
+
+log = logging.getLogger(__name__)
 
 EXPLANATIONS, RANKS, KG, CURVE = "explanations.json", "ranks.parquet", "kg", "curve.json"
 
@@ -140,7 +144,34 @@ def write_files(
     write_json(folder / CURVE, {"ranker": curve, "lrurec": one.report.get("lrurec_curve", [])})
     explained = explain_events(config, loaded, ranker, one)
     write_json(folder / EXPLANATIONS, [r.to_dict() for r in explained])
+    from lkgrag.report import PROMPTS, SALIENCE, prompt_tables
+
+    prompts, salience = prompt_tables(
+        x, ranker.context.finder.metapaths, judged.queries, judged.scored
+    )
+    write_parquet(folder / PROMPTS, prompts)
+    write_parquet(folder / SALIENCE, salience)
+    _report(folder, metrics)
     write_json(folder / METRICS, metrics)
+
+
+def _report(folder: Path, metrics: dict[str, Any]) -> None:
+    """Draw the report; a picture that cannot be drawn must not cost the run."""
+    from lkgrag.io import finite
+    from lkgrag.report import write_report
+
+    try:
+        write_report(folder, finite(metrics))
+    except LkgragError:
+        # A full disk, say: the run's own files would fail next, with the better message.
+        raise
+    except Exception:
+        log.warning(
+            "the report could not be drawn; the run is whole; "
+            "try again with python -m lkgrag.report run=%s",
+            folder,
+            exc_info=True,
+        )
 
 
 def explain_events(config: Config, loaded: Loaded, ranker: Ranker, one: StageOne) -> list[Any]:

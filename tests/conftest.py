@@ -28,3 +28,17 @@ def pytest_runtest_logreport(report):
 
 def pytest_terminal_summary(terminalreporter):
     terminalreporter.write_line(f"skipped for want of LKGRAG_DATA: {len(_SKIPPED)}")
+
+
+@pytest.fixture(scope="session")
+def small_run(tmp_path_factory):
+    """A finished run on a small folder with a tiny language model: its root and its options."""
+    from small_run import small_options
+
+    from lkgrag.options import load_config
+    from lkgrag.pipeline import train
+
+    root = tmp_path_factory.mktemp("run")
+    options = small_options(root)
+    train(load_config(options))
+    return root, options

@@ -8,7 +8,6 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from small_run import small_options
 
 from lkgrag import Ranker
 from lkgrag.errors import ConfigError, DataError, RunError
@@ -29,12 +28,9 @@ SYSTEMS = [
 ]
 
 
-@pytest.fixture(scope="module")
-def run(tmp_path_factory):
-    root = tmp_path_factory.mktemp("run")
-    options = small_options(root)
-    train(load_config(options))
-    return root, options
+@pytest.fixture
+def run(small_run):
+    return small_run
 
 
 def metrics_of(folder):

@@ -1,0 +1,14 @@
+"""What a run found, to look at: a self-contained page, and its pictures as PNG and SVG."""
+
+from lkgrag.report.gather import PROMPTS, SALIENCE, prompt_tables
+from lkgrag.report.page import PAGE, PICTURES, recommendation_page, write_report
+
+__all__ = [
+    "PAGE",
+    "PICTURES",
+    "PROMPTS",
+    "SALIENCE",
+    "prompt_tables",
+    "recommendation_page",
+    "write_report",
+]

@@ -1,0 +1,37 @@
+"""Make the report of a saved run again: ``python -m lkgrag.report run=...``."""
+
+from __future__ import annotations
+
+import sys
+
+from lkgrag.cli import Command, run
+
+COMMAND = Command(
+    name="lkgrag.report",
+    summary="Make report.html and the pictures of a finished run again, from its folder alone.",
+    options={"run": ("FOLDER", "a finished run of lkgrag.train")},
+    examples=["python -m lkgrag.report run=outputs/ml-100k-smollm2-135m-1a2b3c4d"],
+    configurable=False,
+)
+
+
+def body(pairs: dict[str, str], flags: set[str]) -> None:
+    """Check the options, draw."""
+    from lkgrag.recommend import check_options
+
+    check_options(pairs, COMMAND)
+    from lkgrag.progress import console
+    from lkgrag.report.page import write_report
+    from lkgrag.rundir import load_run
+
+    folder, _ = load_run(pairs["run"])
+    console.print(str(write_report(folder)), soft_wrap=True, markup=False)
+
+
+def main() -> int:
+    """Entry point; returns the exit status."""
+    return run(COMMAND, body)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,49 @@
+import io
+
+from rich.cells import cell_len
+from rich.console import Console
+
+from lkgrag.recommendation import PathExplanation, RankedItem, Recommendation
+
+
+def shown(title, words="seen next by 3 viewers of it"):
+    path = PathExplanation(words, 1.5, [["item", "a"], ["item", "b"]], ["followed_by"])
+    item = RankedItem(1, "7", title, -1.25, 0.5, 0.25, -2.0, [path])
+    found = Recommendation([item], [("3", title)], "u", "7")
+    file = io.StringIO()
+    found.show(Console(file=file, width=80, highlight=False))
+    return file.getvalue()
+
+
+def test_no_line_is_wider_than_80_columns():
+    for title in ("short", "x" * 500, "日本語の題名" * 20, "word " * 60, "[bold]not markup[/]", ""):
+        text = shown(title, words=title or "w")
+        assert all(cell_len(line) <= 80 for line in text.splitlines()), title
+
+
+def test_the_scores_stand_in_their_columns_whatever_the_title():
+    columns = set()
+    for title in ("short", "日本語", "[red]x[/red]", "x" * 100):
+        line = next(row for row in shown(title).splitlines() if "-1.25" in row)
+        columns.add(cell_len(line[: line.index("-1.25")]))
+    assert len(columns) == 1
+
+
+def test_nothing_in_a_title_reaches_the_terminal_as_a_command():
+    text = shown("bad\x1b[31m\x07\r\n  9  fake  item", words="a\x1b]0;title\x07b")
+    assert "\x1b" not in text
+    assert "\x07" not in text
+    assert not any(line.strip().startswith("9") for line in text.splitlines())
+
+
+def test_json_has_the_keys_that_are_promised():
+    path = PathExplanation("w", 1.0, [["item", "a"], ["item", "b"]], ["followed_by"])
+    found = Recommendation([RankedItem(1, "7", "T", 1.0, 2.0, 3.0, 4.0, [path])], [("3", "H")])
+    value = found.to_dict()
+    assert list(value) == ["format", "user", "target", "history", "items"]
+    assert value["format"] == 1
+    assert list(value["history"][0]) == ["item", "title"]
+    keys = ["rank", "item", "title", "score", "lm", "scorer", "prior", "paths"]
+    assert list(value["items"][0]) == keys
+    assert list(value["items"][0]["paths"][0]) == ["words", "salience", "nodes", "relations"]
+    assert Recommendation.from_dict(value) == found
