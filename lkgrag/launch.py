@@ -36,7 +36,7 @@ def refuse_shared_devices() -> None:
     if os.environ.get(CPU, "false").lower() in ("true", "1", "yes"):
         return
     processes, devices = int(os.environ.get(LOCAL, "1")), torch.cuda.device_count()
-    if processes > 1 and not torch.accelerator.is_available():
+    if processes > 1 and not (torch.cuda.is_available() or torch.accelerator.is_available()):
         raise ConfigError(
             f"{processes} processes on GPUs were asked for, but PyTorch finds no GPU on this machine: "
             f"start with python -m lkgrag.train, or set {CPU}=true for {processes} processes on the CPU"

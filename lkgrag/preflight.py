@@ -30,9 +30,10 @@ def preflight(config: Config, device: torch.device) -> None:
     resolve_scorer(config.scorer.name)
     if config.llm.name != NO_LLM:
         from lkgrag.llm.four_bit import refuse_four_bit
-        from lkgrag.llm.loading import compute_dtype, locate
+        from lkgrag.llm.loading import compute_dtype, load_tokenizer, locate
 
         compute_dtype(config.llm, device)
         if config.llm.quantization == "nf4":
             refuse_four_bit(device)
-        locate(config.llm.name)
+        # A model that cannot be had mostly shows by its tokenizer, which is small.
+        load_tokenizer(locate(config.llm.name))

@@ -49,7 +49,7 @@ class RankedItem:
         rank: 1 is best.
         item: its id.
         title: its title.
-        score: fused; ``score = lm + a * scorer + b * prior``.
+        score: fused, the sum of the three parts; divided by ``b``, like them, where that is above 1.
         lm: the language model's part.
         scorer: the path scorer's part, weighted by ``a``.
         prior: the retriever's part, weighted by ``b``.

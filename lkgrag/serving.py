@@ -216,6 +216,10 @@ class _Batch:
         score = self.output.scores.cpu().numpy()
         a, b = self.ranker.fusion.a.item(), self.ranker.fusion.b.item()
         parts = torch.stack([self.output.lm, a * self.output.scorer, b * self.output.prior])
+        # Told in units of the retriever's log-probability where that weighs more than the LM: a
+        # common factor changes no ranking, and figures of one size can be read.
+        unit = max(b, 1.0)
+        parts, score = parts / unit, score / unit
         words = PathWords(self.context.data)
         catalogue, out = self.context.catalogue, []
         for row, request in enumerate(self.requests):

@@ -128,7 +128,9 @@ USER_COLUMNS: dict[str, Relation] = {
 
 _CINEMATOGRAPHER = Relation("shot_by", "cinematographer", "shot by")
 _COMPANY = Relation("made_by", "production_company", "made by", short="studio")
-_CONTENT_RATING = Relation("has_content_rating", "content_rating", "has the age rating", short="age rating")
+_CONTENT_RATING = Relation(
+    "has_content_rating", "content_rating", "has the age rating", short="age rating"
+)
 _SUBJECT = Relation("about", "subject", "about")
 
 #: Relations of triples, as they stand in the file. Both directions of a pair have one entry.
