@@ -21,6 +21,8 @@ SECTIONS = frozenset(key.split(".")[0] for key, _ in config_fields() if "." in k
 
 #: Index letters that there are, A to Z and a to z.
 LETTERS = 52
+#: Characters of an unknown key that a message shows.
+LONGEST_KEY = 60
 #: Keys whose value is a text, or a text or nothing.
 TEXTS = frozenset(key for key, f in config_fields() if f.type in ("str", "str | None"))
 
@@ -42,11 +44,12 @@ def load_config(overrides: dict[str, str], extra: dict[str, Any] | None = None) 
         ConfigError: an unknown key (with the nearest one), a wrong type, a word that is not allowed.
     """
     base = OmegaConf.structured(Config)
-    layers: list[DictConfig] = []
+    # Each with its file, for messages; the command line has none.
+    layers: list[tuple[DictConfig, str]] = []
     overrides = dict(overrides)
     preset = overrides.pop("preset", None)
     file = overrides.pop("config", None)
-    loaded = _read(Path(file), file) if file is not None else None
+    loaded = _read(Path(file), f"config={file}") if file is not None else None
     if preset is None and loaded is not None:
         # A file may name a preset as the command line does; what else it holds comes on top.
         preset = loaded.get("preset")
@@ -57,20 +60,20 @@ def load_config(overrides: dict[str, str], extra: dict[str, Any] | None = None) 
                 f"preset={preset}: no such preset.{nearest(preset, presets())} "
                 f"There are: {', '.join(presets())}"
             )
-        layers.append(_read(Path(str(path)), f"preset {preset}"))
-        layers.append(OmegaConf.create({"preset": preset}))
+        layers.append((_read(Path(str(path)), f"preset={preset}"), f"preset={preset}: "))
+        layers.append((OmegaConf.create({"preset": preset}), ""))
     if loaded is not None:
-        layers.append(loaded)
-    layers.append(_typed(overrides))
+        layers.append((loaded, f"config={file}: "))
+    layers.append((_typed(overrides), ""))
     if extra:
-        layers.append(_nested(extra))
+        layers.append((_nested(extra), ""))
     known = [key for key, _ in config_fields()]
-    for layer in layers:
-        _check_keys(layer, known)
+    for layer, origin in layers:
+        _check_keys(layer, known, origin)
         try:
             base = OmegaConf.merge(base, layer)
         except OmegaConfBaseException as error:
-            raise ConfigError(_explain(error)) from error
+            raise ConfigError(origin + _explain(error)) from error
     try:
         config = OmegaConf.to_object(base)
     except OmegaConfBaseException as error:
@@ -80,16 +83,18 @@ def load_config(overrides: dict[str, str], extra: dict[str, Any] | None = None) 
     return config
 
 
-def _read(path: Path, name: str | None) -> DictConfig:
+def _read(path: Path, name: str) -> DictConfig:
     try:
         layer = OmegaConf.load(path)
     except FileNotFoundError:
-        raise ConfigError(f"config={path}: no such file") from None
+        raise ConfigError(f"{name}: no such file; give a YAML, as a run's config.yaml") from None
+    except OSError as error:
+        raise ConfigError(f"{name}: cannot be read ({error.strerror}); give a YAML file") from error
     except Exception as error:  # YAML has many errors; all mean that the file is not readable
         first = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise ConfigError(f"{name or path}: not readable as YAML ({first})") from error
+        raise ConfigError(f"{name}: not readable as YAML ({first})") from error
     if not isinstance(layer, DictConfig):
-        raise ConfigError(f"{name or path}: a configuration must be a mapping of keys to values")
+        raise ConfigError(f"{name}: a configuration must be a mapping of keys to values")
     return layer
 
 
@@ -131,7 +136,7 @@ def _section_error(key: str, value: Any) -> ConfigError:
     return ConfigError(f"'{key}' is a section, not an option: write {key}.<option>=...{hint}")
 
 
-def _check_keys(layer: DictConfig, known: list[str], prefix: str = "") -> None:
+def _check_keys(layer: DictConfig, known: list[str], origin: str, prefix: str = "") -> None:
     for name in layer:
         key = f"{prefix}{name!s}"
         if key in known:
@@ -140,10 +145,10 @@ def _check_keys(layer: DictConfig, known: list[str], prefix: str = "") -> None:
             child = layer[name]
             if not isinstance(child, DictConfig):
                 raise _section_error(key, child)
-            _check_keys(child, known, f"{key}.")
+            _check_keys(child, known, origin, f"{key}.")
             continue
-        full = ".".join([key, *_first_leaf(layer[name])])
-        raise ConfigError(f"unknown option '{full}'.{nearest(full, known)} See --help")
+        full = ".".join([key, *_first_leaf(layer[name])])[:LONGEST_KEY]
+        raise ConfigError(f"{origin}unknown option {full!r}.{nearest(full, known)} See --help")
 
 
 def _first_leaf(value: Any) -> list[str]:

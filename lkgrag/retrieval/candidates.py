@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -12,7 +11,7 @@ import pandas as pd
 
 from lkgrag.data.splits import Events
 from lkgrag.errors import LkgragError
-from lkgrag.io import atomic
+from lkgrag.io import read_parquet, write_parquet
 from lkgrag.progress import bar
 from lkgrag.retrieval.base import rows_per_block
 from lkgrag.retrieval.ranking import Seen, histories_of, pessimistic_ranks, top_k
@@ -79,8 +78,7 @@ class CandidateLists:
             "scores": list(self.scores),
         }
         columns |= {RANK + name: rank for name, rank in self.ranks.items()}
-        with atomic(path) as tmp:
-            pd.DataFrame(columns).to_parquet(tmp, index=False)
+        write_parquet(path, pd.DataFrame(columns))
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> CandidateLists:
@@ -89,8 +87,9 @@ class CandidateLists:
         Raises:
             LkgragError: it is missing or broken.
         """
+        advice = "delete it and run again"
+        table = read_parquet(path, advice)
         try:
-            table = pd.read_parquet(path)
             events = Events(*(table[c].to_numpy(np.int64) for c in ("user", "position", "target")))
             ranks = {
                 str(c).removeprefix(RANK): table[c].to_numpy(np.int64)
@@ -99,12 +98,8 @@ class CandidateLists:
             }
             items = np.stack([*table["items"]]) if len(table) else np.zeros((0, 0), np.int64)
             scores = np.stack([*table["scores"]]) if len(table) else np.zeros((0, 0), np.float32)
-        except FileNotFoundError:
-            raise LkgragError(f"{Path(path)}: no such file") from None
-        except (OSError, ValueError, KeyError) as error:
-            raise LkgragError(
-                f"{Path(path)}: broken candidate lists ({error}); delete it and run again"
-            ) from error
+        except (ValueError, KeyError, TypeError) as error:
+            raise LkgragError(f"{path}: no candidate lists ({error}); {advice}") from error
         return cls(events, items, scores, ranks)
 
     @classmethod

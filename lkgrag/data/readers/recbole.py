@@ -73,7 +73,8 @@ def read_atomic(path: Path, separator: str = "\t") -> AtomicFile:
     names = []
     for field in header:
         name, _, kind = field.strip().rpartition(":")
-        if not name or kind not in TYPES:
+        # A colon in the name: several columns, separated by something else.
+        if not name or ":" in name or kind not in TYPES:
             raise DataError(
                 f"{path}: line 1, field {field[:40]!r}: a column is named as name:type with a type "
                 f"of {', '.join(TYPES)}, separated by {separator!r} (data.separator)"
