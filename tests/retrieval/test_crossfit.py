@@ -176,7 +176,7 @@ def test_lists_survive_a_file(stage, tmp_path):
     with pytest.raises(LkgragError, match="no such file"):
         CandidateLists.load(tmp_path / "none.parquet")
     path.write_bytes(b"broken")
-    with pytest.raises(LkgragError, match="broken candidate lists"):
+    with pytest.raises(LkgragError, match="broken Parquet file"):
         CandidateLists.load(path)
 
 
