@@ -8,11 +8,25 @@ to do. The command line prints that line and exits with status 2; ``--debug`` sh
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Iterable
 
 
+#: What would break a line, or command the terminal.
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
+
+
 class LkgragError(Exception):
-    """Base class of all errors that the user can act on."""
+    """Base class of all errors that the user can act on.
+
+    Args:
+        message: becomes one line: line breaks (of libraries' messages) become spaces, other control
+            characters (of files that are shown) their escapes.
+    """
+
+    def __init__(self, message: str = "") -> None:
+        line = re.sub(r"\s*\n\s*", " ", message.strip())
+        super().__init__(_CONTROL.sub(lambda found: ascii(found[0])[1:-1], line))
 
 
 class ConfigError(LkgragError):

@@ -18,7 +18,8 @@ from lkgrag.data.readers.base import Reader, read_separated, split_values
 if TYPE_CHECKING:
     from lkgrag.config import DataConfig
 
-YEAR = re.compile(r"^(?P<title>.*?)\s*\((?P<year>\d{4})(?:[-\u2013]\d{0,4})?\)\s*$")
+#: A year, or the first of several, at the end of a title without spaces behind it.
+YEAR = re.compile(r"\((\d{4})(?:[-\u2013]\d{0,4})?\)$")
 NO_GENRE = "(no genres listed)"
 #: A tag is an attribute only if so many users gave it to the movie, or it would be a private note.
 MIN_TAGGERS = 2
@@ -56,9 +57,10 @@ def split_year(titles: pd.Series) -> tuple[list[str], list[list[str]]]:
     """``Heat (1995)`` as the title ``Heat`` and the year ``1995``; other titles stay as they are."""
     names, years = [], []
     for text in titles:
-        match = YEAR.match(text)
-        names.append(match["title"] if match else text.strip())
-        years.append([match["year"]] if match else [])
+        text = text.strip()
+        match = YEAR.search(text)
+        names.append(text[: match.start()].rstrip() if match else text)
+        years.append([match[1]] if match else [])
     return names, years
 
 

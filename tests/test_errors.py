@@ -1,0 +1,14 @@
+import pickle
+
+from lkgrag.errors import DataError, nearest
+
+
+def test_a_message_is_one_line_whatever_it_shows():
+    error = DataError("x.inter: no column 'u\rser\x1b[31m'\n  of\u2028these\t")
+    assert str(error) == r"x.inter: no column 'u\rser\x1b[31m' of\u2028these"
+    assert str(pickle.loads(pickle.dumps(error))) == str(error)
+
+
+def test_nearest_words():
+    assert nearest("itm", ["item", "user"]) == " Did you mean 'item'?"
+    assert nearest("zzz", ["item", "user"]) == ""
