@@ -11,7 +11,6 @@ import difflib
 import re
 from collections.abc import Iterable
 
-
 #: What would break a line, or command the terminal.
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 
