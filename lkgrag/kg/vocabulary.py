@@ -42,7 +42,7 @@ FOLLOWED_BY = Relation(
     "followed_by", "item", "followed by", "follows", short="next", short_inverse="before"
 )
 CO_RATED = Relation(
-    "co_rated", "item", "rated by the same users as", "rated by the same users as", short="fans"
+    "co_rated", "item", "chosen by the same users as", "chosen by the same users as", short="fans"
 )
 RATED = Relation("rated", "item", "rated", "rated by", short="rated", short_inverse="rated by")
 #: Relations that hold both directions in one edge type and have no inverse.

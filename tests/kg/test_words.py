@@ -1,8 +1,21 @@
+import numpy as np
 import pytest
 
-from lkgrag.kg import PathWords, base_name, inverse, phrase, phrase_metapath, short, short_metapath
+from lkgrag.config import DataConfig, KGConfig, PathsConfig
+from lkgrag.data import Interactions, Queries, make_split
+from lkgrag.kg import (
+    PathWords,
+    base_name,
+    build_kg,
+    inverse,
+    phrase,
+    phrase_metapath,
+    short,
+    short_metapath,
+)
 from lkgrag.kg.schema import column_relation, singular, snake, triple_relation
 from lkgrag.kg.words import USERS, audience_of
+from lkgrag.paths import PathFinder
 from lkgrag.testing.graph import toy_kg
 
 NEXT, BACK, CO = (("item", r, "item") for r in ("followed_by", "rev_followed_by", "co_rated"))
@@ -21,7 +34,7 @@ def test_inverse():
 def test_phrases_of_edge_types():
     assert phrase(NEXT) == "followed by"
     assert phrase(BACK) == "follows"
-    assert phrase(CO) == "rated by the same users as"
+    assert phrase(CO) == "chosen by the same users as"
     assert phrase(DIRECTED) == "directed by"
     assert phrase(DIRECTOR) == "director of"
     assert phrase(("item", "has_colour", "colour")) == "has the colour"
@@ -121,3 +134,21 @@ def test_audience():
     assert audience_of([("item", "has_brand", "brand")]).count(1) == "1 buyer"
     neutral = PathWords(toy_kg(), USERS).sentence((NEXT,), [STAR_WARS, ALIEN])
     assert neutral == "chosen next by 3 users of Star Wars (1977)"
+
+
+def test_without_ratings_nothing_is_said_of_any():
+    rows = [(u, i) for u in range(4) for i in range(4)]
+    items = {"item": list(range(4)), "brand": ["X", "X", "Y", "Y"]}
+    loose = DataConfig(min_user=1, min_item=1)
+    x = Interactions.from_frames(
+        {"user": [u for u, _ in rows], "item": [i for _, i in rows]}, items, config=loose
+    )
+    data = build_kg(x, make_split(x, loose).train_end, KGConfig(behaviour_min=1))
+    split = make_split(x, loose)
+    finder = PathFinder(data, PathsConfig())
+    candidates = np.tile(np.arange(4), (len(split.test), 1))
+    scores = np.zeros(candidates.shape, np.float32)
+    paths = finder(Queries.from_events(x, split.test, candidates, scores, 4))
+    said = PathWords(data).batch(paths)
+    assert any("bought by 4 buyers of" in text for text in said), said
+    assert not any("rated" in text or "star" in text for text in said)
