@@ -7,13 +7,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from rich.padding import Padding
 from rich.table import Table
+from rich.text import Text
 
 from lkgrag import progress
 from lkgrag.evaluation import Difference, difference_line, show
 from lkgrag.progress import console
 from lkgrag.recommendation import Recommendation
-from lkgrag.rundir import systems_of
+from lkgrag.rundir import PAGE, systems_of
 
 if TYPE_CHECKING:
     from torch_geometric.data import HeteroData
@@ -42,10 +44,10 @@ class Stages:
             console.print(f"[bold]{self.number}. {title}[/]")
 
     def say(self, text: str) -> None:
-        """One line below a stage's title."""
+        """One line below a stage's title, wrapped where it is too long for the terminal."""
         log.info("%s", text)
         if self.active:
-            console.print(f"   {text}", soft_wrap=True)
+            console.print(Padding(Text(text), (0, 0, 0, 3), expand=False))
 
     def interactions(self, loaded: Loaded) -> None:
         """Counts and ties."""
@@ -78,8 +80,6 @@ class Stages:
             if row.kind in ("node", "edge"):
                 table.add_row(row.name, f"{row.count:,}", row.words)
         if self.active:
-            from rich.padding import Padding
-
             console.print(Padding(table, (0, 0, 0, 3)))
 
     def retrieval(self, one: StageOne, loaded: Loaded, k: int) -> None:
@@ -121,11 +121,18 @@ class Stages:
         )
 
 
+def _known(value: Any) -> Any:
+    """Figures as they were before JSON, which has no word for a figure that does not exist."""
+    if isinstance(value, dict):
+        return {key: _known(v) for key, v in value.items()}
+    return np.nan if value is None else value
+
+
 def table(
     metrics: dict[str, Any], differences: list[tuple[str, str, str, str, str, Difference]]
 ) -> None:
     """The tables of both splits with the differences below."""
-    systems = systems_of(metrics)
+    systems = _known(systems_of(metrics))
     for split in ("val", "test"):
         lines = [
             difference_line(system, other, metric, population, found)
@@ -158,7 +165,7 @@ def results(metrics: dict[str, Any], explained: list[dict[str, Any]], folder: Pa
     differences = [
         (
             *(str(d[n]) for n in names),
-            Difference(**{k: v for k, v in d.items() if k not in names}),
+            Difference(**_known({k: v for k, v in d.items() if k not in names})),
         )
         for d in metrics["differences"]
     ]
@@ -166,11 +173,19 @@ def results(metrics: dict[str, Any], explained: list[dict[str, Any]], folder: Pa
     for value in explained:
         Recommendation.from_dict(value).show(console)
     if metrics.get("faithfulness"):
-        console.print(f"\n{faithful_line(metrics['faithfulness'])}", soft_wrap=True)
+        console.print()
+        console.print(Text(faithful_line(metrics["faithfulness"])))
     if progress.quiet:
         return
+    tokens = metrics["tokens_per_prompt"]
+    console.print()
     console.print(
-        f"\n{metrics['tokens_per_prompt']:.0f} tokens a prompt, "
-        f"{metrics['seconds']['total']:.0f} seconds, seed {metrics['seed']}"
+        (f"{tokens:.0f} tokens a prompt, " if tokens else "")
+        + f"{metrics['seconds']['total']:.0f} seconds, seed {metrics['seed']}"
     )
-    console.print(f"everything is in {folder}", soft_wrap=True)
+    page = folder / PAGE
+    console.print(
+        f"everything is in {folder}" + (f"; look at {page}" if page.exists() else ""),
+        soft_wrap=True,
+        markup=False,
+    )

@@ -147,7 +147,8 @@ def _carry_out(
         metrics = metrics_of(
             config, loaded, one, judged, found, cache, threads, accelerator, ranker, start
         )
-        write_files(config, folder, loaded, ranker, judged, curve, one, metrics)
+        curves = {"ranker": curve, "scorer": history.curve}
+        write_files(config, folder, loaded, ranker, judged, curves, one, metrics)
     elif is_sharded(accelerator):
         # A sharded model's forward passes are a common act: take part in the first process'.
         ranker.context = context

@@ -1,8 +1,9 @@
-"""Terminal output: one console, progress bars with a remaining time, quiet when piped."""
+"""Terminal output: one console, progress bars with a remaining time, warnings; plain when piped."""
 
 from __future__ import annotations
 
 import logging
+import os
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -10,6 +11,7 @@ from typing import TypeVar
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.text import Text
 
 T = TypeVar("T")
 
@@ -23,16 +25,40 @@ err_console = Console(stderr=True, highlight=False)
 quiet = False
 
 
+class Warnings(logging.Handler):
+    """Shows a warning in one line on stderr; its traceback is for the log."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Print it."""
+        text = Text.assemble(("warning:", "yellow"), " ", record.getMessage())
+        err_console.print(text, soft_wrap=True)
+
+
+#: The handler that :func:`set_verbosity` put in place.
+_shown: logging.Handler | None = None
+
+
 def set_verbosity(flags: set[str]) -> None:
-    """Follow ``--quiet`` and ``--verbose``; the log lines of the latter go to stderr."""
-    global quiet
+    """Follow ``--quiet`` and ``--verbose``: errors only, warnings too, or every log line, on stderr.
+
+    Of several processes only the first one speaks.
+    """
+    global quiet, _shown
     quiet = "--quiet" in flags
     logger = logging.getLogger("lkgrag")
+    # The run's own log gets everything of note, whatever is shown.
     logger.setLevel(logging.DEBUG if "--verbose" in flags else logging.INFO)
-    if "--verbose" in flags:
+    if _shown is not None:
+        logger.removeHandler(_shown)
+    if quiet or os.environ.get("RANK", "0") != "0":
+        _shown = logging.NullHandler()
+    elif "--verbose" in flags:
         from rich.logging import RichHandler
 
-        logger.addHandler(RichHandler(console=err_console, show_path=False, rich_tracebacks=False))
+        _shown = RichHandler(console=err_console, show_path=False, rich_tracebacks=False)
+    else:
+        _shown = Warnings(logging.WARNING)
+    logger.addHandler(_shown)
 
 
 def bars_shown() -> bool:

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import json
 import sys
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from lkgrag.arguments import switch, whole_number
 from lkgrag.cli import Command, run
 from lkgrag.errors import ConfigError, nearest
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 COMMAND = Command(
     name="lkgrag.recommend",
@@ -67,20 +71,6 @@ def check_options(pairs: dict[str, str], command: Command) -> None:
         raise ConfigError("option 'run' is missing: run=<folder of a finished run>")
 
 
-def _number(pairs: dict[str, str], key: str, default: int) -> int:
-    text = pairs.get(key, str(default))
-    if not text.isdecimal() or int(text) < 1:
-        raise ConfigError(f"option '{key}': {text!r} is no whole number of at least 1")
-    return int(text)
-
-
-def _flag(pairs: dict[str, str], key: str) -> bool:
-    text = pairs.get(key, "true").lower()
-    if text not in ("true", "false"):
-        raise ConfigError(f"option '{key}': {text!r} is neither true nor false")
-    return text == "true"
-
-
 def body(pairs: dict[str, str], flags: set[str]) -> None:
     """Check the options, load the ranker, rank."""
     check_options(pairs, COMMAND)
@@ -89,7 +79,7 @@ def body(pairs: dict[str, str], flags: set[str]) -> None:
         raise ConfigError(f"option 'format': {form!r} is none of {', '.join(FORMS)}")
     if ("users" in pairs) == ("history" in pairs):
         raise ConfigError("give either users=<ids> or history=[<items>]")
-    k, explain = _number(pairs, "k", 10), _flag(pairs, "explain")
+    k, explain = whole_number(pairs, "k", 10), switch(pairs, "explain", True)
     from lkgrag.rundir import RANKER, load_run
 
     folder, config = load_run(pairs["run"])
@@ -108,6 +98,7 @@ def body(pairs: dict[str, str], flags: set[str]) -> None:
 
 
 def _write(results: list[Any], form: str, out: str | None) -> None:
+    """Write the rankings to a file, or to the terminal."""
     from pathlib import Path
 
     from rich.console import Console
@@ -115,25 +106,39 @@ def _write(results: list[Any], form: str, out: str | None) -> None:
     from lkgrag.io import atomic
     from lkgrag.progress import console
 
-    def put(to: Console) -> None:
-        if form == "text":
-            for result in results:
-                result.show(to)
-        else:
-            to.print(whole, markup=False, soft_wrap=True, end="" if form == "html" else "\n")
+    whole = _whole(results, form)
+    if out is not None:
+        with atomic(Path(out)) as tmp, open(tmp, "w", encoding="utf-8") as file:
+            if whole is None:
+                to = Console(file=file, width=80, highlight=False, color_system=None)
+                _show(results, to)
+            else:
+                file.write(whole)
+    elif whole is None:
+        _show(results, console)
+    else:
+        # Not by the console, which would fit it to the terminal.
+        sys.stdout.write(whole)
+        sys.stdout.flush()
 
-    whole = ""
+
+def _whole(results: list[Any], form: str) -> str | None:
+    """The file's text; None for the form that is made for a terminal."""
     if form == "html":
         from lkgrag.report import recommendation_page
 
-        whole = recommendation_page(results)
-    elif form == "json":
-        whole = json.dumps([r.to_dict() for r in results], indent=2, ensure_ascii=False)
-    if out is None:
-        put(console)
-        return
-    with atomic(Path(out)) as tmp, open(tmp, "w", encoding="utf-8") as file:
-        put(Console(file=file, width=80, highlight=False))
+        return recommendation_page(results)
+    if form == "json":
+        from lkgrag.io import finite
+
+        values = finite([r.to_dict() for r in results])
+        return json.dumps(values, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+    return None
+
+
+def _show(results: list[Any], to: Console) -> None:
+    for result in results:
+        result.show(to)
 
 
 def main() -> int:

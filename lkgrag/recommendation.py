@@ -6,15 +6,16 @@ from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from rich.cells import cell_len, set_cell_size
-from rich.markup import escape
 from rich.padding import Padding
 from rich.text import Text
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-#: Columns of a title in the terminal.
-TITLE = 38
+#: Columns of a title in the terminal, and the most of a path in words.
+TITLE, LONGEST = 38, 280
+#: Items of the history that are shown.
+LATEST = 5
 #: Version of :meth:`Recommendation.to_dict`.
 FORMAT = 1
 
@@ -22,6 +23,13 @@ FORMAT = 1
 def one_line(text: str) -> str:
     """Text that cannot break a line or move the cursor of a terminal."""
     return " ".join("".join(c if c.isprintable() else " " for c in text).split())
+
+
+def fit(text: str, columns: int) -> str:
+    """Text cut to what fits; characters of some scripts take two columns of a terminal."""
+    if cell_len(text) <= columns:
+        return text
+    return set_cell_size(text, columns - 1).rstrip() + "…"
 
 
 @dataclass(frozen=True)
@@ -83,7 +91,25 @@ class Recommendation:
     target: str | None = None
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values with stable keys, as ``format=json`` prints them."""
+        """Plain values with stable keys, as ``format=json`` prints them.
+
+        A key keeps its name and meaning as long as ``format`` is 1; new ones may come. The keys, in
+        this order:
+
+        - ``format``: 1, the version of this layout.
+        - ``user``: id of the user, null for a raw history.
+        - ``target``: id of the item chosen in truth, null where that is not known.
+        - ``history``: what the ranker saw, oldest first: ``item`` (id) and ``title`` of each.
+        - ``items``: best first, of each:
+
+          - ``rank``, 1 is best; ``item`` (id); ``title``;
+          - ``score``, and its parts, which add up to it: ``lm``, ``scorer`` and ``prior``, already
+            weighted;
+          - ``paths``, most salient first; empty without explanation, or where there are none:
+            ``words`` (a phrase about the item), ``salience`` (a number, higher is more), ``nodes``
+            (``[type, name]`` from the history item to this one) and ``relations`` (of each step
+            between them, so one fewer).
+        """
         return {
             "format": FORMAT,
             "user": self.user,
@@ -109,28 +135,36 @@ class Recommendation:
             console: where to.
             explained: items whose paths are listed.
         """
-        who = f"user {self.user}" if self.user is not None else "a history"
-        console.print(f"\n[bold]{escape(who)}[/]")
-        latest = " > ".join(one_line(t) for _, t in self.history[-5:])
-        more = "... " if len(self.history) > 5 else ""
-        text = f"  history ({len(self.history)}): {more}{latest}"
-        console.print(Text(text), soft_wrap=False)
+        who = f"user {one_line(self.user)}" if self.user is not None else "a history"
+        console.print()
+        console.print(Text(fit(who, console.width), style="bold"))
+        console.print(_indented(2, self._latest()))
         head = "".join(f"{name:>8}" for name in ("score", "lm", "scorer", "prior"))
         console.print(Text(f"  {'':>4}{'title':<{TITLE}}{head}"), style="dim")
         for item in self.items:
             mark = "*" if item.item == self.target else " "
-            # Counted in columns of the terminal: some scripts take two a character.
-            title = one_line(item.title)
-            if cell_len(title) > TITLE - 2:
-                title = set_cell_size(title, TITLE - 3).rstrip() + "…"
+            title = set_cell_size(fit(one_line(item.title), TITLE - 2), TITLE)
             parts = "".join(f"{v:>8.2f}" for v in (item.score, item.lm, item.scorer, item.prior))
-            line = f"  {item.rank:>2}{mark} {set_cell_size(title, TITLE)}{parts}"
+            line = f"  {item.rank:>2}{mark} {title}{parts}"
             console.print(Text(line, style="bold" if mark == "*" else ""))
             if item.rank <= explained or mark == "*":
                 for path in item.paths:
-                    words = Text(f"{path.salience:+.2f}  {one_line(path.words)}", style="cyan")
-                    console.print(Padding(words, (0, 0, 0, 7), expand=False))
+                    words = fit(one_line(path.words), LONGEST)
+                    console.print(
+                        _indented(7, Text(f"{path.salience:+.2f}  {words}", style="cyan"))
+                    )
         if self.target is not None:
             there = any(i.item == self.target for i in self.items)
             note = "* chosen in truth" if there else "the item chosen in truth is not in this list"
             console.print(f"  {note}", style="dim")
+
+    def _latest(self) -> Text:
+        """The last titles of the history, each short enough to leave room for the others."""
+        titles = [fit(one_line(title), TITLE) for _, title in self.history[-LATEST:]]
+        more = "... " if len(self.history) > LATEST else ""
+        return Text(f"history ({len(self.history)}): {more}{' > '.join(titles)}")
+
+
+def _indented(columns: int, text: Text) -> Padding:
+    """Text whose further lines stand below its first."""
+    return Padding(text, (0, 0, 0, columns), expand=False)

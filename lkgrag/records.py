@@ -126,7 +126,7 @@ def write_files(
     loaded: Loaded,
     ranker: Ranker,
     judged: Judged,
-    curve: list[dict[str, float]],
+    curves: dict[str, Any],
     one: StageOne,
     metrics: dict[str, Any],
 ) -> None:
@@ -141,21 +141,19 @@ def write_files(
     save_kg(ranker.context.data, folder / KG)
     frames = [r.frame(x.user_ids, x.item_ids) for r in (judged.val, judged.test)]
     write_parquet(folder / RANKS, pd.concat(frames))
-    write_json(folder / CURVE, {"ranker": curve, "lrurec": one.report.get("lrurec_curve", [])})
+    write_json(folder / CURVE, {**curves, "lrurec": one.report.get("lrurec_curve", [])})
     explained = explain_events(config, loaded, ranker, one)
     write_json(folder / EXPLANATIONS, [r.to_dict() for r in explained])
     from lkgrag.report import PROMPTS, SALIENCE, prompt_tables
 
-    prompts, salience = prompt_tables(
-        x, ranker.context.finder.metapaths, judged.queries, judged.scored
-    )
+    prompts, salience = prompt_tables(x, ranker.context.finder.metapaths, judged)
     write_parquet(folder / PROMPTS, prompts)
     write_parquet(folder / SALIENCE, salience)
-    _report(folder, metrics)
+    draw_report(folder, metrics)
     write_json(folder / METRICS, metrics)
 
 
-def _report(folder: Path, metrics: dict[str, Any]) -> None:
+def draw_report(folder: Path, metrics: dict[str, Any]) -> None:
     """Draw the report; a picture that cannot be drawn must not cost the run."""
     from lkgrag.io import finite
     from lkgrag.report import write_report

@@ -23,6 +23,7 @@ from lkgrag.options import NOT_HASHED, load_config, run_name, to_dict, to_yaml
 FORMAT = 1
 METRICS, CONFIG, RANKER, LOG = "metrics.json", "config.yaml", "ranker", "run.log"
 LOCK = ".lock"
+PAGE = "report.html"
 PACKAGES = ("torch", "torch-geometric", "transformers", "peft", "accelerate", "numpy", "pandas")
 
 

@@ -1,3 +1,4 @@
+import json
 import os
 import subprocess
 import sys
@@ -27,18 +28,42 @@ def test_a_pipe_gets_no_colour_and_no_bar(finished):
     assert done.stderr == ""
 
 
-def test_quiet_gives_results_only(finished):
+def test_quiet_gives_results_only(finished, tmp_path):
     out = run("lkgrag.recommend", f"run={finished[0]}", "users=u1", "k=2", "--quiet")
     assert out.stderr == ""
-    done = run("lkgrag.train", *finished[1], "--quiet")
+    assert out.stdout.lstrip().startswith("user u1")
+    options = [o for o in finished[1] if not o.startswith(("out=", "llm.name="))]
+    done = run("lkgrag.train", *options, f"out={tmp_path / 'anew'}", "llm.name=none", "--quiet")
+    assert done.stderr == ""
+    assert done.stdout.lstrip().startswith("val: all users")
     assert "ranker" in done.stdout
     assert "seconds, seed" not in done.stdout
+    assert (tmp_path / "anew" / "report.html").exists()
+
+
+def test_evaluate_gives_a_plain_table(finished):
+    done = run("lkgrag.evaluate", f"run={finished[0]}", "--quiet")
+    assert done.stderr == ""
+    assert "\x1b" not in done.stdout
+    assert "ranker" in done.stdout
 
 
 def test_verbose_tells_the_log_on_stderr(finished):
     done = run("lkgrag.train", *finished[1], "--verbose")
     assert "INFO" in done.stderr
     assert "INFO" not in done.stdout
+
+
+def test_json_for_users_is_pure(finished, tmp_path):
+    done = run("lkgrag.recommend", f"run={finished[0]}", "users=u1,u2", "k=2", "format=json")
+    values = json.loads(done.stdout)
+    assert [v["user"] for v in values] == ["u1", "u2"]
+    assert [v["format"] for v in values] == [1, 1]
+    assert all(
+        abs(i["score"] - i["lm"] - i["scorer"] - i["prior"]) < 1e-4
+        for v in values
+        for i in v["items"]
+    )
 
 
 def test_a_page_for_a_user(finished, tmp_path):

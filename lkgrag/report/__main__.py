@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 
 from lkgrag.cli import Command, run
+from lkgrag.errors import RunError
 
 COMMAND = Command(
     name="lkgrag.report",
@@ -22,10 +23,17 @@ def body(pairs: dict[str, str], flags: set[str]) -> None:
     check_options(pairs, COMMAND)
     from lkgrag.progress import console
     from lkgrag.report.page import write_report
-    from lkgrag.rundir import load_run
+    from lkgrag.rundir import CONFIG, finished, load_run
 
     folder, _ = load_run(pairs["run"])
-    console.print(str(write_report(folder)), soft_wrap=True, markup=False)
+    metrics = finished(folder)
+    if metrics is None:
+        raise RunError(
+            f"run={folder}: the run is not finished; go on with "
+            f"python -m lkgrag.train config={folder / CONFIG} out={folder}"
+        )
+    page = write_report(folder, metrics)
+    console.print(str(page), soft_wrap=True, markup=False)
 
 
 def main() -> int:

@@ -3,33 +3,47 @@
 from __future__ import annotations
 
 import math
-from typing import TypeVar
+from collections.abc import Iterable
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import TYPE_CHECKING
 
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import PathPatch
 from matplotlib.path import Path
 
-from lkgrag.recommendation import PathExplanation, RankedItem, Recommendation, one_line
-from lkgrag.report.figures import COLOURS, INK, style
+from lkgrag.recommendation import PathExplanation, RankedItem, Recommendation
+from lkgrag.report.style import COLOURS, INK, PAPER, WIDTH, style
+from lkgrag.report.words import label
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 #: Candidates that are drawn.
 MOST_CANDIDATES = 5
-#: Characters of a node's name.
-WIDTH = 26
+#: Columns of the name of an item, of an entity between two, and of a kind of path.
+NAME, BETWEEN, KIND = 26, 16, 34
 #: Thinnest and thickest line, in points.
 THIN, THICK = 0.7, 5.0
-#: How far a path bends away from another with the same ends, in heights of the picture.
-BEND = 0.12
+#: Inches: between nodes, from a node to its name, at the edges, of a row of the legend.
+PITCH, LIFT, EDGE, LEGEND = 0.5, 0.13, 0.12, 0.2
+#: Inches that paths with the same ends bend away from one another.
+BEND = 0.13
 
+#: Type and name, or for a candidate ``item`` and its id.
 Node = tuple[str, str]
-T = TypeVar("T")
+Point = tuple[float, float]
 
 
-def label(text: str, width: int = WIDTH) -> str:
-    """A name short enough for a picture, without characters that no picture can show."""
-    words = one_line(text)
-    return words if len(words) <= width else words[: width - 1] + "…"
+@dataclass(frozen=True)
+class Drawn:
+    """One path of the drawing: the nodes that it passes, what kind it is, how salient."""
+
+    nodes: list[Node]
+    end: str
+    kind: str
+    salience: float
 
 
 def draw(found: Recommendation, name: str) -> Figure | None:
@@ -42,95 +56,125 @@ def draw(found: Recommendation, name: str) -> Figure | None:
     Returns:
         None where no candidate has a path.
     """
-    shown = [(i, p) for i in found.items[:MOST_CANDIDATES] for p in i.paths]
-    if not shown:
+    items = found.items[:MOST_CANDIDATES]
+    paths = [_drawn(item, path) for item in items for path in item.paths]
+    if not paths:
         return None
     with style(name):
-        return _draw(found.items[:MOST_CANDIDATES], shown)
+        return _draw(items, paths)
 
 
-def _draw(items: list[RankedItem], shown: list[tuple[RankedItem, PathExplanation]]) -> Figure:
-    history = _unique([_node(p, 0) for _, p in shown])
-    middle = _unique([_node(p, n) for _, p in shown for n in range(1, len(p.nodes) - 1)])
-    height = 0.42 * max(len(history), len(items), len(middle)) + 0.9
-    figure = Figure(figsize=(7.2, height), layout="constrained")
-    axes = figure.add_subplot()
+def _drawn(item: RankedItem, path: PathExplanation) -> Drawn:
+    from lkgrag.kg.schema import phrase_metapath
+
+    types = [node[0] for node in path.nodes]
+    edges = tuple(zip(types[:-1], path.relations, types[1:], strict=True))
+    nodes = [(node[0], node[1]) for node in path.nodes]
+    return Drawn(nodes, item.item, label(phrase_metapath(edges), KIND), path.salience)
+
+
+def _draw(items: list[RankedItem], paths: list[Drawn]) -> Figure:
+    right = {item.item: n for n, item in enumerate(items)}
+    # Nodes stand about as high as what they lead to, so that few lines cross.
+    left = _order((p.nodes[0], right[p.end]) for p in paths)
+    between = _order((node, right[p.end]) for p in paths for node in p.nodes[1:-1])
+    kinds = list(dict.fromkeys(p.kind for p in paths))
+    rows = max(len(left), len(items), len(between))
+    foot = EDGE + LEGEND * math.ceil(len(kinds) / 2)
+    height = foot + PITCH * rows + EDGE
+    figure = Figure(figsize=(WIDTH, height))
+    # One unit is one inch.
+    axes = figure.add_axes((0, 0, 1, 1))
     axes.set_axis_off()
-    axes.set(xlim=(-0.02, 1.02), ylim=(-0.08, 1.06))
-    place: dict[tuple[str, Node], tuple[float, float]] = {}
-    for side, x, nodes in (
-        ("left", 0.30, history),
-        ("middle", 0.52, middle),
-        ("right", 0.70, [("item", item.item) for item in items]),
-    ):
-        lower = 0.5 / max(len(history), len(items)) if side == "middle" else 0.0
-        for node, y in zip(nodes, _spread(len(nodes), lower), strict=True):
-            place[side, node] = (x, y)
-    relations = _unique([_relation(p) for _, p in shown])
-    colour = {r: COLOURS[n % len(COLOURS)] for n, r in enumerate(relations)}
-    top = max(p.salience for _, p in shown)
-    twins: dict[tuple[tuple[float, float], tuple[float, float]], int] = {}
-    for item, path in shown:
-        stops = [place["left", _node(path, 0)]]
-        stops += [place["middle", _node(path, n)] for n in range(1, len(path.nodes) - 1)]
-        stops.append(place["right", ("item", item.item)])
-        ends = (stops[0], stops[-1])
-        twins[ends] = twins.get(ends, -1) + 1
-        # Paths with the same ends bend away from one another.
-        bend = BEND * ((twins[ends] + 1) // 2) * (-1) ** twins[ends] if len(stops) == 2 else 0.0
-        axes.add_patch(
-            PathPatch(
-                _curve(stops, bend),
-                facecolor="none",
-                edgecolor=colour[_relation(path)],
-                linewidth=THIN + (THICK - THIN) * math.exp(min(path.salience - top, 0.0)),
-                alpha=0.75,
-                capstyle="round",
-                joinstyle="round",
-            )
-        )
-    titles = {("item", item.item): f"{item.rank}. {label(item.title)}" for item in items}
-    for (side, node), (x, y) in place.items():
-        axes.plot([x], [y], "o", color=INK, markersize=4)
-        shift, align = {"left": (-0.015, "right"), "right": (0.015, "left")}.get(
-            side, (0, "center")
-        )
-        text = titles[node] if side == "right" else label(node[1] or node[0])
-        lift = 0.24 / height if side == "middle" else 0.0
-        axes.text(x + shift, y + lift, text, ha=align, va="center", fontsize=9)
-    lines = [Line2D([], [], color=colour[r], linewidth=3) for r in relations]
+    axes.set(xlim=(0, WIDTH), ylim=(0, height))
+    low, high = foot + 0.1, height - EDGE - 2 * LIFT
+    starts = dict(zip(left, _spread(len(left), low, high), strict=True))
+    ends = dict(zip(right, _spread(len(right), low, high), strict=True))
+    middle = dict(zip(between, _spread(len(between), low, high, PITCH / 2), strict=True))
+    place: dict[Node, Point] = {}
+    for path in paths:
+        for n, node in enumerate(path.nodes[1:-1], start=1):
+            x = EDGE + (WIDTH - 2 * EDGE) * n / (len(path.nodes) - 1)
+            place.setdefault(node, (x, middle[node]))
+    colour = {kind: COLOURS[n % len(COLOURS)] for n, kind in enumerate(kinds)}
+    _lines(axes, paths, starts, ends, place, colour)
+    for node, y in starts.items():
+        _name(axes, (EDGE, y), label(node[1], NAME) or node[0], "left")
+    for item in items:
+        text = f"{item.rank}. {label(item.title, NAME) or item.item}"
+        _name(axes, (WIDTH - EDGE, ends[item.item]), text, "right")
+    for node, point in place.items():
+        _name(axes, point, label(node[1] or node[0], BETWEEN), "center")
     axes.legend(
-        lines, relations, loc="lower center", bbox_to_anchor=(0.5, -0.02), ncols=3, fontsize=8
+        [Line2D([], [], color=colour[k], linewidth=3) for k in kinds],
+        kinds,
+        loc="lower center",
+        borderaxespad=0.2,
+        ncols=2,
+        fontsize=8,
     )
     return figure
 
 
-def _node(path: PathExplanation, place: int) -> Node:
-    return (path.nodes[place][0], path.nodes[place][1])
+def _lines(
+    axes: Axes,
+    paths: list[Drawn],
+    starts: dict[Node, float],
+    ends: dict[str, float],
+    place: dict[Node, Point],
+    colour: dict[str, str],
+) -> None:
+    top = max(p.salience for p in paths)
+    twins: dict[tuple[Node, str], int] = {}
+    for path in paths:
+        stops = [(EDGE, starts[path.nodes[0]])]
+        stops += [place[node] for node in path.nodes[1:-1]]
+        stops.append((WIDTH - EDGE, ends[path.end]))
+        pair = (path.nodes[0], path.end)
+        number = twins[pair] = twins.get(pair, -1) + 1
+        bend = BEND * math.ceil(number / 2) * (-1) ** number if len(stops) == 2 else 0.0
+        axes.add_patch(
+            PathPatch(
+                _curve(stops, bend),
+                facecolor="none",
+                edgecolor=colour[path.kind],
+                linewidth=THIN + (THICK - THIN) * math.exp(path.salience - top),
+                alpha=0.8,
+                capstyle="round",
+                joinstyle="round",
+            )
+        )
 
 
-def _relation(path: PathExplanation) -> str:
-    """A kind of path for the legend, in words: that of its first step."""
-    from lkgrag.kg.schema import phrase
-
-    return phrase((path.nodes[0][0], path.relations[0], path.nodes[1][0]))
-
-
-def _unique(values: list[T]) -> list[T]:
-    return list(dict.fromkeys(values))
+def _name(axes: Axes, point: Point, text: str, side: str) -> None:
+    """A node with its name above, on paper, so that lines do not cross it."""
+    x, y = point
+    axes.plot([x], [y], "o", color=INK, markersize=4, zorder=3)
+    box = {"facecolor": PAPER, "edgecolor": "none", "alpha": 0.8, "pad": 0.8}
+    axes.text(x, y + LIFT, text, ha=side, va="center", fontsize=8.5, bbox=box, zorder=4)
 
 
-def _curve(stops: list[tuple[float, float]], bend: float) -> Path:
-    """Straight through all stops, or bent between two."""
-    if len(stops) != 2 or bend == 0:
-        return Path(stops)
-    (x0, y0), (x1, y1) = stops
-    middle = ((x0 + x1) / 2, (y0 + y1) / 2 + bend)
-    return Path([stops[0], middle, stops[1]], [Path.MOVETO, Path.CURVE3, Path.CURVE3])
+def _order(pairs: Iterable[tuple[Node, int]]) -> list[Node]:
+    """Nodes by the mean place of what they lead to."""
+    places: dict[Node, list[int]] = {}
+    for node, place in pairs:
+        places.setdefault(node, []).append(place)
+    return sorted(places, key=lambda node: sum(places[node]) / len(places[node]))
 
 
-def _spread(count: int, lower: float = 0.0) -> list[float]:
-    """Heights from the top, evenly; ``lower`` moves all down, so that lines pass between nodes."""
-    if count == 1:
-        return [0.55 - lower / 2]
-    return [1.0 - lower - (0.9 - lower) * n / (count - 1) for n in range(count)]
+def _curve(stops: list[Point], bend: float) -> Path:
+    """Through all stops; level at each, as lines that leave a page's edge."""
+    points, codes = [stops[0]], [Path.MOVETO]
+    for (x0, y0), (x1, y1) in pairwise(stops):
+        half = (x0 + x1) / 2
+        points += [(half, y0 + bend), (half, y1 + bend), (x1, y1)]
+        codes += [Path.CURVE4] * 3
+    return Path(points, codes)
+
+
+def _spread(count: int, low: float, high: float, inset: float = 0.0) -> list[float]:
+    """Heights from the top, evenly; ``inset`` keeps off either end."""
+    if count < 2:
+        return [(low + high) / 2] * count
+    low, high = low + inset, high - inset
+    return [high - (high - low) * n / (count - 1) for n in range(count)]

@@ -12,23 +12,28 @@ from markupsafe import Markup
 
 from lkgrag import __version__
 from lkgrag.recommendation import Recommendation
-from lkgrag.report.drawing import draw, label
-from lkgrag.report.figures import INK, figures, style
+from lkgrag.report.drawing import draw
+from lkgrag.report.figures import figures
 from lkgrag.report.gather import read_run
-from lkgrag.rundir import systems_of
+from lkgrag.report.style import INK, PAPER, style
+from lkgrag.report.words import label
+from lkgrag.rundir import PAGE, systems_of
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from lkgrag.report.gather import RunData
 
-PAGE, PICTURES = "report.html", "report"
-#: Columns of the table of systems.
-METRICS = ("mrr", "ndcg@5", "ndcg@10", "ndcg@20", "recall@1", "recall@5", "recall@10", "recall@20")
+#: Folder of the pictures within a run's.
+PICTURES = "report"
+#: Metrics in words, in the order of the table's columns.
+METRICS = {"mrr": "MRR", "ndcg": "NDCG", "recall": "Recall"}
 #: Dots per inch of the PNG files.
 DPI = 160
-#: Characters of a title on the page.
-TITLE_WIDTH = 120
+#: Columns of a title, and of a path in words, on the page.
+TITLE_WIDTH, WORDS_WIDTH = 120, 300
+#: Pixels a point, and how far a picture may grow beyond its own size.
+PIXELS, GROWTH = 4 / 3, 1.5
 
 
 def _environment() -> Environment:
@@ -41,8 +46,10 @@ def _environment() -> Environment:
         lstrip_blocks=True,
     )
     found.filters["figure"] = lambda v: "–" if v is None else f"{v:.4f}".lstrip("0")
-    found.filters["signed"] = lambda v, n=4: "–" if v is None else f"{v:+.{n}f}"
+    found.filters["signed"] = lambda v: "–" if v is None else f"{v:+.4f}".replace("0.", ".", 1)
     found.filters["title"] = lambda text: label(str(text), TITLE_WIDTH) or "(no title)"
+    found.filters["words"] = lambda text: label(str(text), WORDS_WIDTH)
+    found.filters["heading"] = _heading
     return found
 
 
@@ -56,12 +63,14 @@ def svg(figure: Figure, name: str) -> Markup:
     text = text[text.index("<svg") :]
     text = re.sub(r'\bid="', f'id="{name}-', text)
     text = re.sub(r'(href="|url\()#', rf"\1#{name}-", text)
-    # Named units would fix the size: the page's width decides.
-    text = re.sub(r'(<svg[^>]*?) height="[^"]*"', r"\1", text, count=1)
-    text = re.sub(r'(<svg[^>]*?) width="[^"]*"', r"\1", text, count=1)
     text = re.sub(r"<metadata>.*?</metadata>", "", text, flags=re.DOTALL)
+    # The page's width decides how wide a picture is, within what is good to read.
+    widest = round(72 * figure.get_figwidth() * PIXELS * GROWTH)
+    size = re.compile(r'(<svg[^>]*?) (?:width|height)="[^"]*"')
+    text = size.sub(r"\1", size.sub(r"\1", text, count=1), count=1)
+    text = text.replace("<svg", f'<svg role="img" style="max-width: {widest}px"', 1)
     # Safe: matplotlib has escaped what the picture says.
-    return Markup(text.replace(INK, "currentColor"))
+    return Markup(text.replace(INK, "currentColor").replace(PAPER, "var(--card)"))
 
 
 def save_pictures(figure: Figure, folder: Path, name: str) -> None:
@@ -77,6 +86,8 @@ def save_pictures(figure: Figure, folder: Path, name: str) -> None:
 def write_report(folder: Path, metrics: dict[str, Any] | None = None) -> Path:
     """Write ``report.html`` and the pictures of a run's folder, from the folder alone.
 
+    What the folder lacks (an older run's, or one without a language model) is left out of the page.
+
     Args:
         folder: of a run.
         metrics: where ``metrics.json`` is not there yet.
@@ -87,61 +98,79 @@ def write_report(folder: Path, metrics: dict[str, Any] | None = None) -> Path:
     Raises:
         LkgragError: a file that the report needs is missing or broken, or one cannot be written.
     """
+    from lkgrag.display import faithful_line
     from lkgrag.io import atomic
 
     run = read_run(folder, metrics)
-    pictures = []
+    charts = {}
     for name, caption, figure in figures(run):
         save_pictures(figure, folder / PICTURES, name)
-        pictures.append({"name": name, "caption": caption, "svg": svg(figure, name)})
+        charts[name] = {"caption": caption, "svg": svg(figure, name)}
     users = []
     for number, found in enumerate(run.explained, start=1):
-        drawn = draw(found, f"user-{number}")
+        name = f"user-{number}"
+        drawn = draw(found, name)
         if drawn is not None:
-            save_pictures(drawn, folder / PICTURES, f"user-{number}")
-        users.append(_user(found, drawn, f"user-{number}"))
-    page = (
-        _environment()
-        .get_template("run.html")
-        .render(
-            run=run,
-            version=__version__,
-            tables=_tables(run),
-            metric_names=[_heading(m) for m in _metrics(run)],
-            pictures={p["name"]: p for p in pictures},
-            users=users,
-        )
+            save_pictures(drawn, folder / PICTURES, name)
+        users.append(_user(found, drawn, name))
+    faithful = run.metrics.get("faithfulness")
+    page = _environment().get_template("run.html")
+    text = page.render(
+        run=run,
+        version=__version__,
+        tables=_tables(run),
+        metric_names=[_heading(m) for m in _metrics(run)],
+        pictures=charts,
+        faithful=faithful_line(faithful) if faithful else "",
+        users=users,
     )
     with atomic(folder / PAGE) as tmp:
-        tmp.write_text(page, encoding="utf-8")
+        tmp.write_text(text, encoding="utf-8")
     return folder / PAGE
 
 
 def recommendation_page(found: list[Recommendation]) -> str:
     """One page of rankings, as ``lkgrag.recommend format=html`` gives it."""
-    users = [_user(r, draw(r, f"user-{n}"), f"user-{n}") for n, r in enumerate(found, start=1)]
-    return _environment().get_template("users.html").render(users=users, version=__version__)
+    from lkgrag.progress import track
+
+    users = []
+    for number, ranking in enumerate(track(found, "draw", len(found)), start=1):
+        name = f"user-{number}"
+        users.append(_user(ranking, draw(ranking, name), name))
+    page = _environment().get_template("users.html")
+    return page.render(users=users, version=__version__)
 
 
 def _user(found: Recommendation, drawn: Figure | None, name: str) -> dict[str, Any]:
-    there = any(item.item == found.target for item in found.items)
     return {
         "found": found,
-        "there": there,
+        "there": any(item.item == found.target for item in found.items),
         "drawing": svg(drawn, name) if drawn is not None else None,
     }
 
 
 def _heading(metric: str) -> str:
     name, _, k = metric.partition("@")
-    words = {"mrr": "MRR", "ndcg": "NDCG", "recall": "Recall"}[name]
+    words = METRICS.get(name, name)
     return f"{words}@{k}" if k else words
 
 
 def _metrics(run: RunData) -> list[str]:
-    """The columns that the run has figures for."""
-    known = {m for v in systems_of(run.metrics).values() for m in v["test"]["all"]}
-    return [m for m in METRICS if m in known]
+    """The columns that the run has figures for: by metric, then by cut-off."""
+    known = {
+        metric
+        for splits in systems_of(run.metrics).values()
+        for populations in splits.values()
+        for values in populations.values()
+        for metric in values
+    }
+    names = list(METRICS)
+
+    def order(metric: str) -> tuple[int, str, int]:
+        name, _, k = metric.partition("@")
+        return (names.index(name) if name in names else len(names), name, int(k or 0))
+
+    return sorted(known, key=order)
 
 
 def _tables(run: RunData) -> list[dict[str, Any]]:

@@ -8,8 +8,10 @@ import pandas as pd
 import pytest
 
 from lkgrag.recommendation import PathExplanation, RankedItem, Recommendation
+from lkgrag.records import draw_report
 from lkgrag.report import recommendation_page, write_report
-from lkgrag.report.gather import groups
+from lkgrag.report.__main__ import main
+from lkgrag.report.words import label
 
 VOID = {"meta", "br", "hr", "img", "link", "input"}
 HOSTILE = [
@@ -82,20 +84,45 @@ def test_a_run_leaves_a_whole_page_and_its_pictures(folder):
     page = (folder / "report.html").read_text(encoding="utf-8")
     check(page)
     names = {p.stem for p in (folder / "report").glob("*.svg")}
-    assert {"learning", "recall", "salience", "tokens"} <= names
+    assert {"recall", "ranker", "scorer", "lrurec", "salience", "tokens"} <= names
+    assert any(name.startswith("user-") for name in names)
+    assert page.count("<svg") == len(names)
     for name in names:
         ET.parse(folder / "report" / f"{name}.svg")
         assert (folder / "report" / f"{name}.png").read_bytes().startswith(b"\x89PNG")
 
 
-def test_the_figures_of_the_page_are_those_of_the_metrics(folder):
+TABLES = {
+    ("test", "all"): "Test, all users",
+    ("test", "retrieved"): "Test, users whose item was proposed",
+    ("val", "all"): "Validation, all users",
+    ("val", "retrieved"): "Validation, users whose item was proposed",
+}
+
+
+@pytest.mark.parametrize("place", TABLES)
+def test_the_figures_of_the_page_are_those_of_the_metrics(folder, place):
+    split, population = place
     page = (folder / "report.html").read_text(encoding="utf-8")
     metrics = json.loads((folder / "metrics.json").read_text())
-    for system in ("retriever", "lm", "scorer", "ranker"):
-        row = re.search(rf"<tr><td>{system}</td>(.*?)</tr>", page).group(1)
+    table = page.split(f"<h3>{TABLES[place]}</h3>")[1].split("</table>")[0]
+    heads = [h.lower() for h in re.findall(r"<th>([^<]*)</th>", table)[1:]]
+    for system in ("random", "popularity", "itemitem", "lrurec", "retriever", "lm", "ranker"):
+        row = re.search(rf"<tr><td>{system}</td>(.*?)</tr>", table).group(1)
         shown = re.findall(r"<td[^>]*>([^<]*)</td>", row)
-        expected = f"{metrics[system]['test']['all']['ndcg@10']:.4f}".lstrip("0")
-        assert expected in shown
+        figures = metrics[system][split][population]
+        assert set(heads) == set(figures)
+        assert shown == [f"{figures[h]:.4f}".removeprefix("0") for h in heads]
+
+
+def test_the_differences_are_those_of_the_metrics(folder):
+    page = (folder / "report.html").read_text(encoding="utf-8")
+    metrics = json.loads((folder / "metrics.json").read_text())
+    rows = re.findall(r'<tr><td class="comparison">.*?</tr>', page)
+    assert len(rows) == len(metrics["differences"]) > 0
+    for row, found in zip(rows, metrics["differences"]):
+        for key in ("mean", "low", "high"):
+            assert f"{found[key]:+.4f}".replace("0.", ".", 1) in row
 
 
 def test_the_page_is_made_again_from_the_folder_alone(folder):
@@ -110,7 +137,55 @@ def test_a_run_without_the_newer_tables_has_a_page_all_the_same(folder):
         (folder / name).unlink()
     page = write_report(folder).read_text(encoding="utf-8")
     check(page)
-    assert page.count("holds no data for this picture") == 2
+    assert "This run holds no attention by kind of path" in page
+    assert "This run holds no tokens by prompt" in page
+    assert "<h3>Test, all users</h3>" in page
+
+
+def test_a_run_without_events_curves_or_users_has_a_page(folder):
+    metrics = json.loads((folder / "metrics.json").read_text())
+    for system in ("random", "ranker"):
+        for population in metrics[system]["test"].values():
+            population.update(dict.fromkeys(population))
+    metrics.update(differences=[], faithfulness={}, tokens_per_prompt=0.0)
+    for name in ("ranks", "prompts", "salience"):
+        table = pd.read_parquet(folder / f"{name}.parquet")
+        table.iloc[:0].to_parquet(folder / f"{name}.parquet")
+    (folder / "curve.json").write_text('{"ranker": [], "lrurec": []}')
+    (folder / "explanations.json").write_text("[]")
+    page = write_report(folder, metrics).read_text(encoding="utf-8")
+    check(page)
+    assert "<svg" not in page
+    assert "No user was explained in this run." in page
+    assert "<td>–</td>" in page
+
+
+def test_the_command_makes_the_page_again(folder, monkeypatch, capsys):
+    (folder / "report.html").unlink()
+    monkeypatch.setattr("sys.argv", ["lkgrag.report", f"run={folder}"])
+    assert main() == 0
+    assert capsys.readouterr().out.strip() == str(folder / "report.html")
+    assert (folder / "report.html").exists()
+
+
+def test_the_command_refuses_what_is_no_finished_run(folder, monkeypatch, capsys):
+    (folder / "metrics.json").unlink()
+    monkeypatch.setattr("sys.argv", ["lkgrag.report", f"run={folder}"])
+    assert main() == 2
+    error = capsys.readouterr().err
+    assert "not finished" in error
+    assert "Traceback" not in error
+
+
+def test_a_drawing_that_fails_is_a_warning(small_run, tmp_path, monkeypatch, caplog):
+    def broken(folder, metrics):
+        raise RuntimeError("no ink")
+
+    monkeypatch.setattr("lkgrag.report.write_report", broken)
+    draw_report(tmp_path, {})
+    (record,) = caplog.records
+    assert record.levelname == "WARNING"
+    assert f"python -m lkgrag.report run={tmp_path}" in record.getMessage()
 
 
 def test_no_title_breaks_the_page():
@@ -120,7 +195,10 @@ def test_no_title_breaks_the_page():
     assert "\x1b" not in page
     assert "\x00" not in page
     assert "&lt;script&gt;" in page
-    assert "x" * 200 not in page
+    assert "x" * 301 not in page
+    assert "(no title)" in page
+    assert "שלום עולם" in page
+    assert "$x_1$ &amp; \\frac{1}{2}" in page
     for drawing in re.findall(r"<svg.*?</svg>", page, flags=re.DOTALL):
         ET.fromstring(drawing)
 
@@ -131,16 +209,17 @@ def test_ids_of_the_pictures_differ():
     assert len(ids) == len(set(ids))
 
 
-def test_groups_cover_all_histories_and_skip_attributes_with_many_values():
-    prompts = pd.DataFrame(
-        {
-            "history": [1, 2, 3, 4, 5, 20],
-            "user_gender": ["F", "M", "F", "M", "F", None],
-        }
-    )
-    found = groups(prompts)
-    lengths = [c for c in found.columns if c.startswith("history")]
-    assert found[lengths].sum(axis=1).tolist() == [1] * 6
-    assert found["gender F"].tolist() == [True, False, True, False, True, False]
-    many = pd.DataFrame({"history": range(1, 21), "user_zip": [str(n) for n in range(20)]})
-    assert not any("zip" in c for c in groups(many).columns)
+def test_a_ranking_without_paths_has_no_drawing_and_says_so():
+    found = Recommendation([RankedItem(1, "a", "A", 0.1, 0.1, 0.0, 0.0)], [])
+    page = recommendation_page([found])
+    check(page)
+    assert "<svg" not in page
+    assert "No path is shown for these items." in page
+    assert "No history." in page
+
+
+def test_names_are_cut_to_columns():
+    assert label("short", 10) == "short"
+    assert label("x" * 11, 10) == "x" * 9 + "…"
+    assert label("日本語の題名", 7) == "日本語…"
+    assert label("a\x1b\u202eb\n", 10) == "a b"

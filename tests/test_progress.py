@@ -1,0 +1,55 @@
+import logging
+
+import pytest
+
+from lkgrag import progress
+
+
+@pytest.fixture(autouse=True)
+def as_before():
+    logger = logging.getLogger("lkgrag")
+    level, handlers = logger.level, list(logger.handlers)
+    yield
+    progress.set_verbosity(set())
+    for handler in [h for h in logger.handlers if h not in handlers]:
+        logger.removeHandler(handler)
+    logger.setLevel(level)
+
+
+def said(capsys, flags):
+    progress.set_verbosity(flags)
+    log = logging.getLogger("lkgrag.somewhere")
+    log.debug("fine")
+    log.info("news")
+    log.warning("[red]odd[/]")
+    out, err = capsys.readouterr()
+    assert out == ""
+    return err
+
+
+def test_a_warning_is_one_line_on_stderr(capsys):
+    assert said(capsys, set()) == "warning: [red]odd[/]\n"
+
+
+def test_quiet_says_nothing(capsys):
+    assert said(capsys, {"--quiet"}) == ""
+    assert not progress.bars_shown()
+
+
+def test_verbose_tells_every_log_line_once(capsys):
+    progress.set_verbosity(set())
+    err = said(capsys, {"--verbose"})
+    assert [err.count(word) for word in ("fine", "news", "odd")] == [1, 1, 1]
+
+
+def test_only_the_first_process_speaks(capsys, monkeypatch):
+    monkeypatch.setenv("RANK", "1")
+    assert said(capsys, set()) == ""
+
+
+def test_no_bar_where_nobody_looks(capsys):
+    progress.set_verbosity(set())
+    assert list(progress.track([1, 2], "work")) == [1, 2]
+    with progress.bar("work") as update:
+        update(1, 2)
+    assert capsys.readouterr() == ("", "")
