@@ -1,6 +1,6 @@
 """Record a finished run as a result, and put its table into README.
 
-``python -m benchmarks.record RUN NAME ["COMMAND"]`` writes ``benchmarks/results/NAME.json`` and
+``python -m benchmarks.record RUN NAME ["COMMAND" ["NOTE"]]`` writes ``benchmarks/results/NAME.json`` and
 replaces what stands between the markers ``<!-- NAME -->`` and ``<!-- /NAME -->`` of README.md, and the
 example ranking there.
 """
@@ -37,10 +37,10 @@ def hardware() -> dict[str, Any]:
     return {"processor": model, "cores": os.cpu_count(), "memory_gib": round(pages / 2**30)}
 
 
-def record(run: Path, name: str, command: str) -> dict[str, Any]:
-    """Write the result of a run; return it."""
+def record(run: Path, name: str, command: str, note: str = "") -> dict[str, Any]:
+    """Write the result of a run, with a note on what to know of its figures; return it."""
     metrics = read_json(run / "metrics.json")
-    result = {"command": command, "hardware": hardware(), **metrics}
+    result = {"command": command, "hardware": hardware(), "note": note, **metrics}
     write_json(RESULTS / f"{name}.json", result)
     return result
 
@@ -81,6 +81,8 @@ def markdown(result: dict[str, Any]) -> str:
         f"{result['tokens_per_prompt']:.0f} tokens a prompt. The visible history is masked; every "
         "ranking ends after 20 items; a missed target counts 0.",
     ]
+    if result["note"]:
+        lines[-1] += f" {result['note']}"
     return "\n".join(lines)
 
 
@@ -106,11 +108,12 @@ def put(readme: Path, name: str, text: str) -> None:
 
 def main() -> int:
     """Entry point."""
-    if len(sys.argv) not in (3, 4):
+    if not 3 <= len(sys.argv) <= 5:
         print(__doc__)
         return 2
     run, name = Path(sys.argv[1]), sys.argv[2]
-    result = record(run, name, sys.argv[3] if len(sys.argv) > 3 else COMMAND)
+    command, note = [*sys.argv[3:], *(COMMAND, "")[len(sys.argv) - 3 :]]
+    result = record(run, name, command, note)
     put(ROOT / "README.md", name, markdown(result))
     put(ROOT / "README.md", "example", example(run))
     return 0
