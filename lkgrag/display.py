@@ -14,7 +14,7 @@ from rich.text import Text
 from lkgrag import progress
 from lkgrag.evaluation import Difference, difference_line, show
 from lkgrag.progress import console
-from lkgrag.recommendation import Recommendation
+from lkgrag.recommendation import Recommendation, print_wrapped
 from lkgrag.rundir import PAGE, systems_of
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ class Stages:
         """One line below a stage's title, wrapped where it is too long for the terminal."""
         log.info("%s", text)
         if self.active:
-            console.print(Padding(Text(text), (0, 0, 0, 3), expand=False))
+            print_wrapped(console, 3, Text(text))
 
     def interactions(self, loaded: Loaded) -> None:
         """Counts and ties."""
@@ -174,7 +174,7 @@ def results(metrics: dict[str, Any], explained: list[dict[str, Any]], folder: Pa
         Recommendation.from_dict(value).show(console)
     if metrics.get("faithfulness"):
         console.print()
-        console.print(Text(faithful_line(metrics["faithfulness"])))
+        print_wrapped(console, 0, Text(faithful_line(metrics["faithfulness"])))
     if progress.quiet:
         return
     tokens = metrics["tokens_per_prompt"]

@@ -6,7 +6,6 @@ from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from rich.cells import cell_len, set_cell_size
-from rich.padding import Padding
 from rich.text import Text
 
 if TYPE_CHECKING:
@@ -25,11 +24,23 @@ def one_line(text: str) -> str:
     return " ".join("".join(c if c.isprintable() else " " for c in text).split())
 
 
+def shown_title(text: str) -> str:
+    """A title in one line, or that there is none."""
+    return one_line(text) or "(no title)"
+
+
 def fit(text: str, columns: int) -> str:
     """Text cut to what fits; characters of some scripts take two columns of a terminal."""
     if cell_len(text) <= columns:
         return text
     return set_cell_size(text, columns - 1).rstrip() + "…"
+
+
+def print_wrapped(console: Console, indent: int, text: Text) -> None:
+    """Print text whose further lines stand below its first."""
+    for line in text.wrap(console, max(console.width - indent, 20)):
+        line.rstrip()
+        console.print(Text(" " * indent).append_text(line))
 
 
 @dataclass(frozen=True)
@@ -138,21 +149,19 @@ class Recommendation:
         who = f"user {one_line(self.user)}" if self.user is not None else "a history"
         console.print()
         console.print(Text(fit(who, console.width), style="bold"))
-        console.print(_indented(2, self._latest()))
+        print_wrapped(console, 2, self._latest())
         head = "".join(f"{name:>8}" for name in ("score", "lm", "scorer", "prior"))
         console.print(Text(f"  {'':>4}{'title':<{TITLE}}{head}"), style="dim")
         for item in self.items:
             mark = "*" if item.item == self.target else " "
-            title = set_cell_size(fit(one_line(item.title), TITLE - 2), TITLE)
+            title = set_cell_size(fit(shown_title(item.title), TITLE - 2), TITLE)
             parts = "".join(f"{v:>8.2f}" for v in (item.score, item.lm, item.scorer, item.prior))
             line = f"  {item.rank:>2}{mark} {title}{parts}"
             console.print(Text(line, style="bold" if mark == "*" else ""))
             if item.rank <= explained or mark == "*":
                 for path in item.paths:
                     words = fit(one_line(path.words), LONGEST)
-                    console.print(
-                        _indented(7, Text(f"{path.salience:+.2f}  {words}", style="cyan"))
-                    )
+                    print_wrapped(console, 7, Text(f"{path.salience:+.2f}  {words}", style="cyan"))
         if self.target is not None:
             there = any(i.item == self.target for i in self.items)
             note = "* chosen in truth" if there else "the item chosen in truth is not in this list"
@@ -160,11 +169,6 @@ class Recommendation:
 
     def _latest(self) -> Text:
         """The last titles of the history, each short enough to leave room for the others."""
-        titles = [fit(one_line(title), TITLE) for _, title in self.history[-LATEST:]]
+        titles = [fit(shown_title(title), TITLE) for _, title in self.history[-LATEST:]]
         more = "... " if len(self.history) > LATEST else ""
         return Text(f"history ({len(self.history)}): {more}{' > '.join(titles)}")
-
-
-def _indented(columns: int, text: Text) -> Padding:
-    """Text whose further lines stand below its first."""
-    return Padding(text, (0, 0, 0, columns), expand=False)

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 #: Candidates that are drawn.
 MOST_CANDIDATES = 5
 #: Columns of the name of an item, of an entity between two, and of a kind of path.
-NAME, BETWEEN, KIND = 26, 16, 34
+NAME, BETWEEN, KIND = 23, 14, 34
 #: Thinnest and thickest line, in points.
 THIN, THICK = 0.7, 5.0
 #: Inches: between nodes, from a node to its name, at the edges, of a row of the legend.

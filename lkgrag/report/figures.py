@@ -107,16 +107,16 @@ def recall(run: RunData) -> Figure | None:
     if test.empty or not systems:
         return None
     depth = int(test["candidates"].max())
+    ranks = {s: test[f"rank_{s}"].to_numpy() for s in systems}
+    deepest = {s: max(int(rank.max()), depth) for s, rank in ranks.items()}
+    far = min(FAR, max(deepest.values()))
     figure, axes = axes_of(3.1)
-    far = depth
-    for system in systems:
-        rank = test[f"rank_{system}"].to_numpy()
-        end = min(FAR, int(rank.max())) if rank.max() > depth else depth
-        ks = np.arange(1, end + 1)
+    for system, rank in ranks.items():
+        # Stage one ranks all items; what only reorders the candidates ends with them.
+        ks = np.arange(1, (far if deepest[system] > depth else depth) + 1)
         share = [float(((rank > 0) & (rank <= k)).mean()) for k in ks]
         line = "-" if system in ("retriever", "ranker") else "--"
         axes.plot(ks, share, line, label=system, linewidth=1.6)
-        far = max(far, end)
     axes.axvline(depth, color=INK, linewidth=0.8, linestyle=":")
     axes.text(depth, 0.005, f" {depth} candidates", fontsize=8, va="bottom")
     axes.set(xlabel="k", ylabel="recall", xscale="log", xlim=(1, max(far, 2)), ylim=(0, None))

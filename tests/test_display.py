@@ -1,0 +1,72 @@
+import io
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from lkgrag import display, progress
+
+
+@pytest.fixture
+def shown(monkeypatch):
+    file = io.StringIO()
+    monkeypatch.setattr(display, "console", Console(file=file, width=80, highlight=False))
+    return file
+
+
+def metrics(figure, faithful=None):
+    names = ("ndcg@10", "recall@10", "mrr")
+    row = {p: dict.fromkeys(names, figure) for p in ("all", "retrieved")}
+    return {
+        "ranker": {"val": row, "test": row},
+        "differences": [],
+        "faithfulness": faithful or {},
+        "tokens_per_prompt": 0.0,
+        "seconds": {"total": 3.0},
+        "seed": 0,
+    }
+
+
+def test_figures_that_do_not_exist_are_dashes(shown):
+    deletion = {"ranker": {"fall": None, "score": None, "control": None}}
+    found = {"prompts": 0, "share_existing": None, "deletion": deletion}
+    display.results(metrics(None, found), [], Path("nowhere"))
+    row = next(line for line in shown.getvalue().splitlines() if line.startswith(" ranker"))
+    assert row.split() == ["ranker"] + ["-"] * 6
+    assert "0 prompts: no path was worded" in shown.getvalue()
+    assert "tokens" not in shown.getvalue()
+
+
+def test_a_difference_that_does_not_exist_is_printed(shown):
+    value = metrics(0.5)
+    names = ("mean", "low", "high", "p", "se")
+    place = {"split": "test", "system": "lm", "other": "random", "metric": "mrr"}
+    value["differences"] = [
+        {**place, "population": "all", **dict.fromkeys(names), "users": 0, "events": 0}
+    ]
+    display.results(value, [], Path("nowhere"))
+    assert "lm - random: +nan" in shown.getvalue()
+
+
+def test_the_page_is_pointed_at_where_there_is_one(shown, tmp_path):
+    display.results(metrics(0.5), [], tmp_path)
+    assert "look at" not in shown.getvalue()
+    (tmp_path / "report.html").touch()
+    display.results(metrics(0.5), [], tmp_path)
+    assert f"look at {tmp_path / 'report.html'}" in shown.getvalue()
+
+
+def test_quiet_leaves_the_figures_only(shown, monkeypatch):
+    monkeypatch.setattr(progress, "quiet", True)
+    display.Stages(True).start("interactions")
+    display.results(metrics(0.5), [], Path("nowhere"))
+    assert shown.getvalue().lstrip().startswith("val: all users")
+    assert "seconds" not in shown.getvalue()
+
+
+def test_stages_wrap_below_their_beginning_and_take_no_markup(shown):
+    display.Stages(True).say("[bold]" + "word " * 40)
+    lines = shown.getvalue().splitlines()
+    assert lines[0].startswith("   [bold]word")
+    assert all(line.startswith("   word") for line in lines[1:])
+    assert all(len(line) <= 80 and line == line.rstrip() for line in lines)
