@@ -78,7 +78,7 @@ class Options(SphinxDirective):
         section = nodes.section(ids=[f"options-{room or 'run'}"], names=[f"options {title}"])
         section += nodes.title(title, title)
         section += paragraph(*words(inspect.getdoc(cls) or ""))
-        items = nodes.definition_list(classes=["options"])
+        items = nodes.definition_list(classes=["simple", "options"])
         for key, field in fields:
             items += self._option(key, field)
         section += items
@@ -149,7 +149,7 @@ class Flags(Directive):
 
 def definitions(rows: dict[str, str]) -> nodes.definition_list:
     """Words in code and what they mean."""
-    items = nodes.definition_list(classes=["options"])
+    items = nodes.definition_list(classes=["simple", "options"])
     for head, meaning in rows.items():
         body = nodes.definition("", paragraph(*words(meaning)))
         items += nodes.definition_list_item("", nodes.term("", "", nodes.literal(head, head)), body)

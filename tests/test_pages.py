@@ -1,0 +1,70 @@
+"""README and the pages show what works: options of every command line exist, the tutorial holds."""
+
+import re
+import runpy
+import shlex
+import sys
+from importlib import import_module
+from pathlib import Path
+
+import pytest
+
+from lkgrag.cli import parse
+from lkgrag.options import load_config
+
+ROOT = Path(__file__).parents[1]
+TUTORIAL = ROOT / "docs" / "tutorial.md"
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+
+
+def blocks(page, language):
+    return re.findall(rf"^```{language}\n(.*?)^```", page.read_text(encoding="utf-8"), re.M | re.S)
+
+
+def command_lines(page):
+    """Module and arguments of each command of ours in the shell blocks of a page."""
+    for block in blocks(page, "bash"):
+        for line in block.replace("\\\n", " ").splitlines():
+            found = re.search(r"-m (lkgrag\.\w+)([^&]*)", line)
+            if found:
+                words = shlex.split(found[2], comments=True)
+                yield found[1], [word for word in words if word != "..."]
+
+
+LINES = [(page.stem, *line) for page in PAGES for line in command_lines(page)]
+
+
+def test_there_are_command_lines():
+    assert len(LINES) > 20
+
+
+@pytest.mark.parametrize(("page", "module", "words"), LINES)
+def test_options_of_command_lines_exist(page, module, words):
+    name = "lkgrag.report.__main__" if module == "lkgrag.report" else module
+    command = import_module(name).COMMAND
+    pairs, _ = parse(words)
+    rest = {key: text for key, text in pairs.items() if key not in command.options}
+    if command.configurable:
+        load_config(rest)
+    else:
+        assert not rest
+
+
+def masked(text):
+    """Words without figures and line breaks, which depend on the machine and the terminal."""
+    return re.sub(r"[-+]?(\d[\d,]*)?\.?\d+", "#", " ".join(text.split()))
+
+
+def test_the_tutorial_without_a_language_model(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    told = blocks(TUTORIAL, "text")
+    runpy.run_path(str(ROOT / "docs" / "examples" / "make_books.py"))
+    assert capsys.readouterr().out in told
+    module, words = next(line for line in command_lines(TUTORIAL) if "llm.name=none" in line[1])
+    monkeypatch.setattr(sys, "argv", [module, *words])
+    assert import_module(module).main() == 0
+    stages = next(text for text in told if text.startswith("1. interactions"))
+    assert masked(stages) in masked(capsys.readouterr().out)
+    (example,) = blocks(TUTORIAL, "python")
+    exec(compile(example, str(TUTORIAL), "exec"), {})
+    assert capsys.readouterr().out in told
