@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from lkgrag.errors import ConfigError
 from lkgrag.fusion import Fusion
 from lkgrag.io import read_json, read_safetensors, write_json, write_safetensors
 from lkgrag.options import to_dict
@@ -15,6 +16,8 @@ from lkgrag.progress import bar
 from lkgrag.ranker import Ranker
 from lkgrag.scorer import PathScorer, Pretraining, build_scorer, code_of, pretrain
 from lkgrag.stages import queries_for, retrieval_key
+from lkgrag.training.negatives import every_training_event, uniform_queries
+from lkgrag.training.objective import learns
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -24,7 +27,7 @@ if TYPE_CHECKING:
     from lkgrag.cache import StageCache
     from lkgrag.config import Config
     from lkgrag.data import Queries
-    from lkgrag.paths import PathBatch, PathFinder
+    from lkgrag.paths import Finder, PathBatch
     from lkgrag.retrieval import StageOne
     from lkgrag.stages import Loaded
 
@@ -35,21 +38,35 @@ NO_LLM = "none"
 
 
 def training_queries(config: Config, loaded: Loaded, one: StageOne) -> Queries:
-    """Stage two's examples: cross-fitted lists that hold their target."""
+    """Stage two's examples: cross-fitted lists that hold their target, or random ones as published."""
+    if config.training.negatives == "uniform":
+        events = one.examples.events
+        if not len(events):
+            events = every_training_event(loaded.interactions, loaded.split.train_end)
+        return uniform_queries(
+            loaded.interactions, events, config.retrieval.k, config.paths.history, config.seed
+        )
     return queries_for(config, loaded, one.examples[one.examples.retrieved])
 
 
-def chunks(finder: PathFinder, queries: Queries) -> Iterator[PathBatch]:
+def chunks(finder: Finder, queries: Queries) -> Iterator[PathBatch]:
     """Paths of many queries, a part at a time."""
     for start in range(0, len(queries), CHUNK):
         yield finder(queries[slice(start, start + CHUNK)])
 
 
-def new_scorer(config: Config, data: HeteroData, finder: PathFinder) -> PathScorer:
+def new_scorer(config: Config, data: HeteroData, finder: Finder) -> PathScorer:
     """A fresh scorer whose initial weights follow from the run's seed."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed)
-        return build_scorer(config.scorer, data, finder.metapaths)
+        scorer = build_scorer(config.scorer, data, finder.metapaths)
+    if config.paths.search == "shortest" and not scorer.open_metapaths:
+        raise ConfigError(
+            f"scorer.name={config.scorer.name} must know all meta-paths beforehand, but "
+            "paths.search=shortest finds them as it goes: set paths.search=metapaths, or scorer.name to "
+            "published or shortest"
+        )
+    return scorer
 
 
 def stage_scorer(
@@ -57,7 +74,7 @@ def stage_scorer(
     config: Config,
     loaded: Loaded,
     data: HeteroData,
-    finder: PathFinder,
+    finder: Finder,
     examples: Queries,
 ) -> tuple[PathScorer, Pretraining]:
     """The scorer, trained alone on the examples.
@@ -74,7 +91,7 @@ def stage_scorer(
     def build(folder: Path) -> None:
         scorer = new_scorer(config, data, finder)
         found = Pretraining()
-        if len(examples):
+        if len(examples) and config.scorer.pretrain_epochs > 0:
             with bar("train the scorer") as update:
                 found = pretrain(
                     scorer,
@@ -109,7 +126,7 @@ def build_ranker(
     config: Config,
     data: HeteroData,
     scorer: PathScorer,
-    finder: PathFinder,
+    finder: Finder,
     examples: Queries,
     pretraining: Pretraining,
     device: torch.device,
@@ -125,14 +142,17 @@ def build_ranker(
         pretraining: what the scorer's training found.
         device: to put it on.
     """
-    fusion = Fusion(pretraining.a, pretraining.b)
+    fusion = Fusion(pretraining.a, pretraining.b, config.training.fuse)
+    if not learns(config):
+        # Parameters that no loss reaches would stop DistributedDataParallel, which waits for them.
+        scorer.requires_grad_(False)
     if config.llm.name == NO_LLM:
         return Ranker(None, scorer, None, fusion).to(device)
     from lkgrag.llm import LMScorer, load_llm
-    from lkgrag.prompt import Prompter
+    from lkgrag.prompt import build_prompter
 
     model, tokenizer = load_llm(config.llm, device)
-    prompter = Prompter(tokenizer, data, config.prompt, config.llm.readout)
+    prompter = build_prompter(tokenizer, data, config.prompt, config.llm.readout)
     prompter.fit(chunks(finder, examples))
     lm = LMScorer(model, config.llm, config.seed)
     return Ranker(lm, scorer.to(device), prompter, fusion.to(device))

@@ -84,6 +84,11 @@ class KGConfig:
     relations: list[str] | None = opt(None, "keep only these relations (default: all)")
     exclude: list[str] = opt([], "drop these relations")
     users: bool = opt(True, "user nodes, their attributes and `rated` edges (training only)")
+    combine: bool = opt(
+        False,
+        "one node for each combination of an item's genres, and of its categories, as published, "
+        "instead of one for each value",
+    )
     behaviour: bool = opt(True, "`followed_by` and `co_rated` relations counted on training data")
     follow_window: int = opt(
         3, "`followed_by` joins an item with the next so many of the same user"
@@ -128,6 +133,12 @@ class PathsConfig:
     max_length: int = opt(2, "longest meta-path, in edges")
     max_per_pair: int = opt(8, "most path instances a (history item, candidate) pair")
     through_items: bool = opt(False, "allow items as inner nodes of a path")
+    search: str = opt(
+        "metapaths",
+        "all instances of the meta-paths within the limits above, or, as published, one shortest "
+        "path of any length a pair",
+        ("metapaths", "shortest"),
+    )
 
 
 @dataclass
@@ -146,7 +157,12 @@ class ScorerConfig:
 class PromptConfig:
     """What the language model reads."""
 
-    verbaliser: str = opt("compact", "wording of paths", ("compact", "none"))
+    verbaliser: str = opt(
+        "compact",
+        "wording: short grades beside each candidate; no paths; or the published prompts of "
+        "LlamaRec-LKG-RAG (reference) and LlamaRec (llamarec), which need llm.readout=letters",
+        ("compact", "none", "reference", "llamarec"),
+    )
     history: int = opt(12, "latest history titles in the prompt")
     max_title: int = opt(10, "tokens a title, then cut")
     max_tokens: int = opt(768, "token budget of a prompt: paths go first, then the oldest history")
@@ -156,7 +172,10 @@ class PromptConfig:
     )
     ratings: bool = opt(False, "the ratings of history titles, where known")
     order: str = opt(
-        "random", "order of the candidates, in training and evaluation", ("random", "retriever")
+        "random",
+        "order of the candidates, in training and evaluation; published: random in training, the "
+        "retriever's in evaluation",
+        ("random", "retriever", "published"),
     )
 
 
@@ -198,6 +217,15 @@ class TrainingConfig:
 
     max_examples: int = opt(
         -1, "prompts trained on in all (-1: the default budget: 800 on a CPU, every one on a GPU)"
+    )
+    negatives: str = opt(
+        "retriever",
+        "the other candidates of training lists: what a cross-fitted stage one proposes, for the "
+        "held-back windows; or random items, for every training interaction, as published",
+        ("retriever", "uniform"),
+    )
+    fuse: list[str] = opt(
+        ["scorer", "prior"], "what is added to the LM's scores: scorer, prior, both or nothing"
     )
     epochs: int = opt(2, "passes over the examples, unless max_examples ends first")
     batch_size: int = opt(8, "prompts an optimiser step, over all processes")
@@ -252,7 +280,11 @@ class Config:
     """Everything that a run depends on."""
 
     seed: int = opt(0, "seed of every random draw")
-    preset: str | None = opt(None, "a YAML of lkgrag/conf that changes defaults, as `reference`")
+    preset: str | None = opt(
+        None,
+        "YAML of lkgrag/conf that changes defaults, as `reference`; of several, as "
+        "`amazon-beauty,llama-2-7b`, the later one wins",
+    )
     out: str | None = opt(None, "the run's folder (default: outputs/<data>-<llm>-<hash>)")
     threads: int = opt(-1, "CPU threads a process (-1: cores / local processes)")
     overwrite: bool = opt(False, "begin anew in a folder that holds a run")

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from torch_geometric.data import HeteroData
 
     from lkgrag.data import Queries
-    from lkgrag.paths import PathFinder
+    from lkgrag.paths import Finder
     from lkgrag.retrieval import StageOne
     from lkgrag.scorer import Pretraining
     from lkgrag.stages import Loaded
@@ -94,9 +94,10 @@ class Stages:
             f"{len(one.examples):,} hold their target"
         )
 
-    def scorer(self, finder: PathFinder, examples: Queries, found: Pretraining) -> None:
+    def scorer(self, finder: Finder, examples: Queries, found: Pretraining) -> None:
         """Paths a prompt and the scorer's training alone."""
-        self.say(f"{len(finder.metapaths)} meta-paths")
+        if finder.metapaths:
+            self.say(f"{len(finder.metapaths)} meta-paths")
         if len(examples):
             sample = finder(examples[np.arange(min(64, len(examples)))])
             self.say(f"{len(sample) / sample.num_prompts:.0f} path instances a prompt")

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from torch_geometric.data import HeteroData
 
     from lkgrag.data import Queries
-    from lkgrag.paths import PathBatch, PathFinder
+    from lkgrag.paths import Finder, PathBatch
     from lkgrag.ranker import Ranker
 
 
@@ -52,7 +52,7 @@ def metapath_shares(salience: Tensor, paths: PathBatch) -> Tensor:
 def faithfulness(
     ranker: Ranker,
     data: HeteroData,
-    finder: PathFinder,
+    finder: Finder,
     queries: Queries,
     count: int,
     batch_size: int,

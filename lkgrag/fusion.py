@@ -7,6 +7,7 @@ r"""The fused score: :math:`score(c) = lm(c) + a \cdot scorer(c) + b \cdot prior
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 import torch
@@ -28,6 +29,8 @@ SMALLEST = 1e-3
 LARGEST = 50.0
 #: Place of the LM among the terms.
 LM = 0
+#: What the LM's scores are fused with.
+TERMS = ("scorer", "prior")
 
 
 def centre(scores: Tensor, mask: Tensor) -> Tensor:
@@ -54,10 +57,21 @@ def list_cross_entropy(scores: Tensor, target: Tensor, mask: Tensor) -> Tensor:
 
 
 class Fusion(nn.Module):
-    """The two non-negative scalars ``a`` (scorer) and ``b`` (prior)."""
+    """The two non-negative scalars ``a`` (scorer) and ``b`` (prior).
 
-    def __init__(self, a: float = 1.0, b: float = 1.0) -> None:
+    Args:
+        a: initial weight of the scorer.
+        b: initial weight of the prior.
+        terms: which of ``scorer`` and ``prior`` count at all; the other one's weight stays 0.
+    """
+
+    used: Tensor
+
+    def __init__(self, a: float = 1.0, b: float = 1.0, terms: Sequence[str] = TERMS) -> None:
         super().__init__()
+        self.terms = tuple(t for t in TERMS if t in terms)
+        used = torch.tensor([float(t in self.terms) for t in TERMS])
+        self.register_buffer("used", used, persistent=False)
         self.raw = nn.Parameter(torch.zeros(2))
         self.set(a, b)
 
@@ -72,12 +86,12 @@ class Fusion(nn.Module):
     @property
     def a(self) -> Tensor:
         """Weight of the scorer."""
-        return F.softplus(self.raw[0])
+        return self.used[0] * F.softplus(self.raw[0])
 
     @property
     def b(self) -> Tensor:
         """Weight of the prior."""
-        return F.softplus(self.raw[1])
+        return self.used[1] * F.softplus(self.raw[1])
 
     def forward(self, lm: Tensor, scorer: Tensor, prior: Tensor, mask: Tensor) -> Tensor:
         """Fuse three terms of shape ``[B, C]``; ``-inf`` in padding."""
@@ -93,6 +107,7 @@ def fit_weights(
     user: NDArray[np.int64],
     start: tuple[float, float] = (1.0, 1.0),
     seed: int = 0,
+    fuse: Sequence[str] = TERMS,
 ) -> tuple[float, float]:
     """Fit ``a`` and ``b`` on lists whose three terms are known.
 
@@ -108,6 +123,7 @@ def fit_weights(
         user: int64 ``[E]``, whose list it is.
         start: what comes back where there is no list to fit on.
         seed: of the folds.
+        fuse: which of ``scorer`` and ``prior`` count; the other one's weight is 0.
 
     Returns:
         ``(a, b)``.
@@ -119,8 +135,10 @@ def fit_weights(
         target[usable],
         user[usable],
     )
-    if len(y) == 0:
-        return start
+    used = np.asarray([1.0, *(float(t in fuse) for t in TERMS)])
+    if len(y) == 0 or used.sum() == 1:
+        return start[0] * used[1], start[1] * used[2]
+    x = x * used[:, None, None]
     scale = np.asarray([term[m].std() for term in x[:2]] + [1.0])
     # A term that is the same everywhere (no language model, no path) can have any weight.
     x = x / np.where(scale > 0, scale, 1.0)[:, None, None]
@@ -135,7 +153,9 @@ def fit_weights(
     w = _logit(x, m, y, STRENGTHS[int(held.argmin())])
     lm, scorer, prior = w / np.where(scale > 0, scale, 1.0)
     unit = lm if scale[LM] > 0 else 1.0
-    unit = max(unit, prior / LARGEST)
+    # Without the prior nothing but the LM can be what the others are measured by.
+    unit = max(unit, prior / LARGEST) if used[2] else max(unit, scorer / LARGEST)
+    unit, prior = max(unit, 1e-12), prior * used[2]
     return float(min(scorer / unit, LARGEST)), float(prior / unit)
 
 
@@ -146,6 +166,7 @@ def cross_fit_weights(
     user: NDArray[np.int64],
     start: tuple[float, float],
     seed: int = 0,
+    fuse: Sequence[str] = TERMS,
 ) -> NDArray[np.float64]:
     """Weights for each list, fitted without any list of its user.
 
@@ -159,7 +180,7 @@ def cross_fit_weights(
     for f in np.unique(fold):
         inside, rest = fold == f, fold != f
         out[inside] = fit_weights(
-            terms[:, rest], mask[rest], target[rest], user[rest], start, seed + 1
+            terms[:, rest], mask[rest], target[rest], user[rest], start, seed + 1, fuse
         )
     return out
 

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from lkgrag.config import Config
     from lkgrag.evaluation import Difference
-    from lkgrag.paths import PathFinder
+    from lkgrag.paths import Finder
     from lkgrag.ranker import Ranker
     from lkgrag.retrieval import CandidateLists
     from lkgrag.stages import Loaded
@@ -114,7 +114,7 @@ def judge(
     loaded: Loaded,
     ranker: Ranker,
     data: HeteroData,
-    finder: PathFinder,
+    finder: Finder,
     val: CandidateLists,
     test: CandidateLists,
     accelerator: Accelerator | None,
@@ -157,13 +157,13 @@ def judge(
                 update,
             )
     seconds = time.perf_counter() - start
-    learned = ranker.learned
+    learned, fuse = ranker.learned, ranker.fusion.terms
     q, p = queries["val"], scored["val"]
     per_list = np.tile((ranker.fusion.a.item(), ranker.fusion.b.item()), (len(q), 1))
     if refit:
-        per_list = cross_fit_weights(p.terms, p.mask, q.target, q.user, learned, seed=config.seed)
+        per_list = cross_fit_weights(p.terms, p.mask, q.target, q.user, learned, config.seed, fuse)
         ranker.fusion.set(
-            *fit_weights(p.terms, p.mask, q.target, q.user, learned, seed=config.seed)
+            *fit_weights(p.terms, p.mask, q.target, q.user, learned, config.seed, fuse)
         )
     weights = (ranker.fusion.a.item(), ranker.fusion.b.item())
     fused = {

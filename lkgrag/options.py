@@ -21,6 +21,8 @@ SECTIONS = frozenset(key.split(".")[0] for key, _ in config_fields() if "." in k
 
 #: Index letters that there are, A to Z and a to z.
 LETTERS = 52
+#: Wordings of `prompt.verbaliser` that stand between history and candidates.
+PUBLISHED = ("reference", "llamarec")
 #: Characters of an unknown key that a message shows.
 LONGEST_KEY = 60
 #: Keys whose value is a text, or a text or nothing.
@@ -54,13 +56,14 @@ def load_config(overrides: dict[str, str], extra: dict[str, Any] | None = None) 
         # A file may name a preset as the command line does; what else it holds comes on top.
         preset = loaded.get("preset")
     if preset is not None and preset != "null":
-        path = resources.files("lkgrag") / "conf" / f"{preset}.yaml"
-        if not path.is_file():
-            raise ConfigError(
-                f"preset={preset}: no such preset.{nearest(preset, presets())} "
-                f"There are: {', '.join(presets())}"
-            )
-        layers.append((_read(Path(str(path)), f"preset={preset}"), f"preset={preset}: "))
+        for name in str(preset).split(","):
+            path = resources.files("lkgrag") / "conf" / f"{name}.yaml"
+            if not path.is_file():
+                raise ConfigError(
+                    f"preset={preset}: no such preset.{nearest(name, presets())} "
+                    f"There are: {', '.join(presets())}"
+                )
+            layers.append((_read(Path(str(path)), f"preset={name}"), f"preset={name}: "))
         layers.append((OmegaConf.create({"preset": preset}), ""))
     if loaded is not None:
         layers.append((loaded, f"config={file}: "))
@@ -70,6 +73,10 @@ def load_config(overrides: dict[str, str], extra: dict[str, Any] | None = None) 
     known = [key for key, _ in config_fields()]
     for layer, origin in layers:
         _check_keys(layer, known, origin)
+        name = OmegaConf.select(layer, "scorer.name")
+        if name is not None and name != base.scorer.name:
+            # Another scorer does not take the options of the one that a preset had named.
+            base.scorer.kwargs = {}
         try:
             base = OmegaConf.merge(base, layer)
         except OmegaConfBaseException as error:
@@ -209,6 +216,18 @@ def check(config: Config) -> None:
             f"retrieval.k={config.retrieval.k}: llm.readout=letters has {LETTERS} letters for the "
             "candidates; lower it, or set llm.readout=candidates"
         )
+    if config.prompt.verbaliser in PUBLISHED and config.llm.readout != "letters":
+        raise ConfigError(
+            f"prompt.verbaliser={config.prompt.verbaliser} is read by index letters: "
+            "set llm.readout=letters, or preset=reference for the whole published setting"
+        )
+    for name in config.training.fuse:
+        if name not in ("scorer", "prior"):
+            raise ConfigError(
+                f"training.fuse: {name!r} is no term; choose from scorer and prior, or [] for neither"
+            )
+    if config.llm.name == "none" and not config.training.fuse:
+        raise ConfigError("llm.name=none and training.fuse=[] leave nothing to rank by")
     if not config.evaluation.ks or min(config.evaluation.ks) < 1:
         raise ConfigError("option 'evaluation.ks' needs cut-offs of at least 1, as [5,10,20]")
 

@@ -7,24 +7,19 @@ import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-import pandas as pd
-
 from lkgrag import __version__
 from lkgrag.catalogue import Catalogue
 from lkgrag.errors import RunError
 from lkgrag.io import (
     read_json,
-    read_parquet,
     read_safetensors,
     write_json,
-    write_parquet,
     write_safetensors,
 )
+from lkgrag.users import Users
 
 if TYPE_CHECKING:
     import torch
-    from numpy.typing import NDArray
 
     from lkgrag.ranker import Ranker
 
@@ -63,7 +58,7 @@ def save(ranker: Ranker, folder: Path) -> None:
     save_kg(context.data, part / KG)
     context.retriever.save(part / RETRIEVER)
     context.catalogue.save(part / CATALOGUE)
-    _save_users(context.users, part / USERS)
+    context.users.save(part / USERS)
     (part / CONFIG).write_text(to_yaml(context.config), encoding="utf-8")
     write_json(
         part / META,
@@ -100,7 +95,7 @@ def load(folder: Path, device: torch.device | str | None = None) -> Ranker:
     from lkgrag.fusion import Fusion
     from lkgrag.kg import load_kg
     from lkgrag.options import load_config
-    from lkgrag.paths import PathFinder
+    from lkgrag.paths import path_finder
     from lkgrag.ranker import Ranker
     from lkgrag.retrieval import FusedRetriever
     from lkgrag.serving import Context
@@ -112,25 +107,25 @@ def load(folder: Path, device: torch.device | str | None = None) -> Ranker:
     config = load_config({"config": str(folder / CONFIG)})
     place = best_device(device)
     data = load_kg(folder / KG)
-    finder = PathFinder(data, config.paths)
+    finder = path_finder(data, config.paths)
     metapaths = [tuple(tuple(edge) for edge in m) for m in meta["metapaths"]]
     if list(finder.metapaths) != metapaths:
         raise RunError(f"{folder}: its graph and its meta-paths differ; train it again")
     scorer = new_scorer(config, data, finder)
     scorer.load_state_dict(read_safetensors(folder / SCORER))
-    fusion = Fusion(meta["fusion"]["a"], meta["fusion"]["b"])
+    fusion = Fusion(meta["fusion"]["a"], meta["fusion"]["b"], config.training.fuse)
     lm = prompter = None
     merged: str | None = meta.get("merged")
     if meta["llm"] is not None:
         from lkgrag.llm import LMScorer, load_llm
-        from lkgrag.prompt import Prompter
+        from lkgrag.prompt import build_prompter
 
         if merged is not None:
             config.llm.name, config.llm.quantization = str((folder / merged).resolve()), "none"
         model, tokenizer = load_llm(config.llm, place)
         lm = LMScorer(model, config.llm, config.seed, adapter=merged is None)
         lm.load(folder / ADAPTER if merged is None else folder)
-        prompter = Prompter(tokenizer, data, config.prompt, config.llm.readout)
+        prompter = build_prompter(tokenizer, data, config.prompt, config.llm.readout)
         prompter.load_tables(read_safetensors(folder / TABLES))
     ranker = Ranker(lm, scorer.to(place), prompter, fusion.to(place))
     ranker.learned = (float(meta["learned"][0]), float(meta["learned"][1]))
@@ -140,7 +135,7 @@ def load(folder: Path, device: torch.device | str | None = None) -> Ranker:
         retriever=FusedRetriever.load(folder / RETRIEVER),
         catalogue=Catalogue.load(folder / CATALOGUE),
         config=config,
-        users=_load_users(folder / USERS),
+        users=Users(folder / USERS),
         merged=None if merged is None else config.llm.name,
     )
     return ranker.eval()
@@ -158,26 +153,3 @@ def _meta(folder: Path) -> dict[str, Any]:
             f"this is {__version__}: upgrade with pip install -U lkgrag"
         )
     return meta
-
-
-def _save_users(
-    users: dict[str, tuple[NDArray[np.int64], NDArray[np.float32]]], path: Path
-) -> None:
-    table = pd.DataFrame(
-        {
-            "user": list(users),
-            "items": [items for items, _ in users.values()],
-            "ratings": [ratings for _, ratings in users.values()],
-        }
-    )
-    write_parquet(path, table)
-
-
-def _load_users(path: Path) -> dict[str, tuple[NDArray[np.int64], NDArray[np.float32]]]:
-    table = read_parquet(path)
-    return {
-        user: (np.asarray(items, np.int64), np.asarray(ratings, np.float32))
-        for user, items, ratings in zip(
-            table["user"], table["items"], table["ratings"], strict=True
-        )
-    }

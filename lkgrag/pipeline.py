@@ -112,7 +112,7 @@ def _carry_out(
 ) -> dict[str, Any]:
     """All stages from the graph on, in the order of the data's flow."""
     from lkgrag.build import build_ranker, stage_scorer, training_queries
-    from lkgrag.paths import PathFinder
+    from lkgrag.paths import path_finder
     from lkgrag.stages import stage_kg, stage_retrieval
     from lkgrag.training.sharding import is_sharded
 
@@ -127,7 +127,7 @@ def _carry_out(
     show.retrieval(one, loaded, config.retrieval.k)
     show.start("paths and scorer")
     fit_data = stage_kg(cache, config, loaded, one.fit_end)
-    finder, fit_finder = PathFinder(data, config.paths), PathFinder(fit_data, config.paths)
+    finder, fit_finder = path_finder(data, config.paths), path_finder(fit_data, config.paths)
     examples = training_queries(config, loaded, one)
     scorer, history = stage_scorer(cache, config, loaded, fit_data, fit_finder, examples)
     show.scorer(finder, examples, history)

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from torch_geometric.data import HeteroData
 
     from lkgrag.data import Queries
-    from lkgrag.paths import PathFinder
+    from lkgrag.paths import Finder
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ class Predictions:
 def predict(
     ranker: Ranker,
     data: HeteroData,
-    finder: PathFinder,
+    finder: Finder,
     queries: Queries,
     order: str,
     seed: int,
@@ -113,7 +113,8 @@ def predict(
         place = torch.as_tensor(index, device=device)
         for term, value in enumerate((result.lm, result.scorer, result.prior)):
             out[term, place] = value.double()
-        shares[place] = metapath_shares(result.salience, paths).double()
+        if finder.metapaths:
+            shares[place] = metapath_shares(result.salience, paths).double()
         if result.words is not None:
             tokens[place] = result.words.lengths
     if progress is not None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lkgrag.arguments import switch, whole_number
@@ -11,7 +12,10 @@ from lkgrag.cli import Command, run
 from lkgrag.errors import ConfigError, nearest
 
 if TYPE_CHECKING:
+    from accelerate import PartialState
     from rich.console import Console
+
+    from lkgrag.ranker import Ranker
 
 COMMAND = Command(
     name="lkgrag.recommend",
@@ -22,22 +26,29 @@ COMMAND = Command(
         "history": ("[ID,ID,...]", "items of someone unknown, oldest first, by id or exact title"),
         "candidates": ("[ID,ID,...]", "rank these (default: what the retriever proposes)"),
         "k": ("10", "items to show"),
+        "shard": ("256", "users a shard, where out is a folder"),
         "explain": ("true", "show the paths in words"),
         "format": (
             "text",
-            "text (80 columns), json, or html (a page to look at) [text | json | html]",
+            "text (80 columns), json, html (a page to look at), or parquet (shards in the folder out) "
+            "[text | json | html | parquet]",
         ),
-        "out": ("FILE", "write there instead of the terminal"),
+        "out": (
+            "FILE",
+            "write there instead of the terminal; a folder (out=recs/) takes users=all as Parquet shards, "
+            "made by one process or many, and goes on where a killed call stopped",
+        ),
     },
     examples=[
         "python -m lkgrag.recommend run=outputs/ml-100k-smollm2-135m-1a2b3c4d users=1,2",
+        "accelerate launch -m lkgrag.recommend run=... users=all out=recs/",
         'python -m lkgrag.recommend run=... "history=[Toy Story,Fargo,50]" k=5 format=json',
     ],
     configurable=False,
 )
 
 
-FORMS = ("text", "json", "html")
+FORMS = ("text", "json", "html", "parquet")
 
 
 def parse_list(text: str) -> list[str]:
@@ -80,15 +91,28 @@ def body(pairs: dict[str, str], flags: set[str]) -> None:
     if ("users" in pairs) == ("history" in pairs):
         raise ConfigError("give either users=<ids> or history=[<items>]")
     k, explain = whole_number(pairs, "k", 10), switch(pairs, "explain", True)
+    shards = _shards_wanted(pairs, form)
     from lkgrag.rundir import RANKER, load_run
 
     folder, config = load_run(pairs["run"])
+    from accelerate import PartialState
+
+    from lkgrag.launch import refuse_shared_devices
     from lkgrag.ranker import Ranker
     from lkgrag.setup import prepare_process
 
     prepare_process(config)
-    ranker = Ranker.from_pretrained(folder / RANKER)
+    refuse_shared_devices()
+    state = PartialState()
+    if not shards and not state.is_main_process:
+        # One answer to one question, however many processes were started.
+        return
+    ranker = Ranker.from_pretrained(folder / RANKER, state.device)
     candidates = parse_list(pairs["candidates"]) if "candidates" in pairs else None
+    if shards:
+        size = whole_number(pairs, "shard", 256)
+        _all(ranker, folder / RANKER, Path(pairs["out"]), candidates, k, explain, size, state)
+        return
     if "history" in pairs:
         results = [ranker.recommend(parse_list(pairs["history"]), candidates, k, explain)]
     else:
@@ -97,10 +121,65 @@ def body(pairs: dict[str, str], flags: set[str]) -> None:
     _write(results, form, pairs.get("out"))
 
 
+def _shards_wanted(pairs: dict[str, str], form: str) -> bool:
+    """Whether the rankings go into a folder, as Parquet shards.
+
+    Raises:
+        ConfigError: a folder is asked for with another form, or for a few users, or not named.
+    """
+    out = pairs.get("out", "")
+    folder = out.endswith("/") or (bool(out) and Path(out).is_dir())
+    if form == "parquet" and not out:
+        raise ConfigError("format=parquet writes shards into a folder: name it by out=recs/")
+    if not folder and form != "parquet":
+        return False
+    if "format" in pairs and form != "parquet":
+        raise ConfigError(
+            f"out={out} is a folder, which holds Parquet shards: leave format={form} out"
+        )
+    if pairs.get("users", "").strip() != "all":
+        raise ConfigError(f"out={out}: a folder of shards is made for users=all")
+    return True
+
+
+def _all(
+    ranker: Ranker,
+    saved: Path,
+    out: Path,
+    candidates: list[str] | None,
+    k: int,
+    explain: bool,
+    size: int,
+    state: PartialState,
+) -> None:
+    """Rank for all users, each process its shards."""
+    from lkgrag.bulk import fingerprint, recommend_all
+    from lkgrag.progress import bar, err_console
+
+    assert ranker.context is not None
+    items = None if candidates is None else ranker.context.catalogue.index(candidates, "candidates")
+    with bar("rank users: shards", state.is_main_process) as update:
+        count = recommend_all(
+            ranker,
+            out,
+            k,
+            explain,
+            items,
+            size,
+            {"ranker": fingerprint(saved)},
+            state.process_index,
+            state.num_processes,
+            state.wait_for_everyone,
+            update,
+        )
+    if state.is_main_process:
+        err_console.print(
+            f"{len(ranker.context.users):,} users in {count} shards in {out}", soft_wrap=True
+        )
+
+
 def _write(results: list[Any], form: str, out: str | None) -> None:
     """Write the rankings to a file, or to the terminal."""
-    from pathlib import Path
-
     from rich.console import Console
 
     from lkgrag.io import atomic

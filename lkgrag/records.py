@@ -14,6 +14,7 @@ from lkgrag.catalogue import Catalogue
 from lkgrag.errors import LkgragError
 from lkgrag.io import write_json, write_parquet
 from lkgrag.rundir import FORMAT, METRICS, RANKER, environment, today
+from lkgrag.users import UsersInMemory
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
@@ -38,17 +39,13 @@ def serving_context(
     from lkgrag.serving import Context
 
     x = loaded.interactions
-    users = {
-        user: (x.sequence(n), x.rating[x.indptr[n] : x.indptr[n + 1]])
-        for n, user in enumerate(x.user_ids)
-    }
     return Context(
         data=data,
         finder=finder,
         retriever=one.retriever,
         catalogue=Catalogue(x.item_ids, x.titles),
         config=config,
-        users=users,
+        users=UsersInMemory(x.user_ids, x.indptr, x.item, x.rating),
     )
 
 
@@ -190,6 +187,7 @@ def explain_events(config: Config, loaded: Loaded, ranker: Ranker, one: StageOne
                 rating=x.rating[begin : begin + position],
                 candidates=lists.items[e][lists.items[e] >= 0],
                 user=x.user_ids[user],
+                index=user,
                 target=int(lists.events.target[e]),
             )
         )

@@ -70,7 +70,6 @@ def open_run(config: Config, main: bool = True) -> Iterator[Path]:
         logger.addHandler(handler)
         logger.info("lkgrag %s: %s", __version__, " ".join(sys.argv))
         refused = False
-        refused = False
         try:
             yield folder
         except LkgragError:

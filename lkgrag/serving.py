@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -9,7 +10,7 @@ import numpy as np
 import torch
 
 from lkgrag.data.queries import Queries
-from lkgrag.errors import ConfigError, DataError, nearest
+from lkgrag.errors import ConfigError, DataError
 from lkgrag.kg.words import PathWords
 from lkgrag.ranker import Ranker, RankerBatch, RankerOutput
 from lkgrag.recommendation import PathExplanation, RankedItem, Recommendation
@@ -24,8 +25,9 @@ if TYPE_CHECKING:
 
     from lkgrag.catalogue import Catalogue
     from lkgrag.config import Config
-    from lkgrag.paths import PathBatch, PathFinder
+    from lkgrag.paths import Finder, PathBatch
     from lkgrag.retrieval import FusedRetriever
+    from lkgrag.users import UserTable
 
 #: Prompts a forward pass when many users are ranked.
 BATCH = 8
@@ -41,31 +43,17 @@ class Context:
         retriever: proposes candidates.
         catalogue: ids and titles.
         config: of the run.
-        users: histories of the data's users, by id: item indices and ratings, oldest first.
+        users: ids and histories of the data's users.
         merged: folder of a language model that the adapter was merged into; None with an adapter.
     """
 
     data: HeteroData
-    finder: PathFinder
+    finder: Finder
     retriever: FusedRetriever
     catalogue: Catalogue
     config: Config
-    users: dict[str, tuple[NDArray[np.int64], NDArray[np.float32]]]
+    users: UserTable
     merged: str | None = None
-
-    def history_of(self, user: str) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-        """History and ratings of a user of the data.
-
-        Raises:
-            DataError: the user is unknown; the message names the nearest ones.
-        """
-        found = self.users.get(user)
-        if found is None:
-            raise DataError(
-                f"users={user}: no such user among the {len(self.users)} of this run."
-                f"{nearest(user, self.users)} For someone unknown give history=[...]"
-            )
-        return found
 
 
 @dataclass(frozen=True)
@@ -78,6 +66,7 @@ class Request:
         candidates: rank these; what the retriever proposes if None.
         user: who it is for, to be shown.
         target: the item that was chosen in truth, where known, to be marked.
+        index: user index, -1 for someone unknown.
     """
 
     history: NDArray[np.int64]
@@ -85,6 +74,7 @@ class Request:
     candidates: NDArray[np.int64] | None = None
     user: str | None = None
     target: int | None = None
+    index: int = -1
 
 
 def request_for(
@@ -114,8 +104,10 @@ def request_of_user(
     Raises:
         DataError: the user or a candidate is unknown.
     """
-    items, rating = context_of(ranker).history_of(user)
-    return Request(items, rating, _candidates(ranker, candidates), user)
+    users = context_of(ranker).users
+    index = users.index(user)
+    ((_, (items, rating)),) = users.rows(index, index + 1)
+    return Request(items, rating, _candidates(ranker, candidates), user, index=index)
 
 
 def _candidates(ranker: Ranker, items: Sequence[object] | None) -> NDArray[np.int64] | None:
@@ -197,6 +189,7 @@ class _Batch:
             value,
             context.config.paths.history,
             [r.rating for r in self.requests],
+            np.asarray([r.index for r in self.requests], np.int64),
         )
 
     @torch.no_grad()
@@ -204,8 +197,10 @@ class _Batch:
         self.ranker.eval()
         device = next(iter(self.ranker.parameters())).device
         config = self.context.config
-        num, width = self.queries.candidate_items.shape
-        order = candidate_order(np.arange(num), width, config.prompt.order, config.seed, epoch=-1)
+        width = self.queries.candidate_items.shape[1]
+        # By what is asked, not by its place in a batch: the same request gets the same answer.
+        ids = np.asarray([zlib.crc32(r.history.tobytes()) for r in self.requests], np.int64)
+        order = candidate_order(ids, width, config.prompt.order, config.seed, epoch=-1)
         data = self.context.data.to(device)
         order_ = torch.as_tensor(order, device=device)
         return self.ranker(RankerBatch(data, self.paths.to(device), order_))

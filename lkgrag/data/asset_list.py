@@ -81,6 +81,19 @@ _ML_LATEST_SMALL = {
 }
 _SNAP = "http://snap.stanford.edu/data/amazon/productGraph/categoryFiles"
 
+
+def _amazon(name: str, category: str, size: str) -> Asset:
+    """A category of the Amazon data of 2014; its files are as their server has them, unchecked."""
+    files = (f"ratings_{category}.csv", f"meta_{category}.json.gz")
+    return Asset(
+        name=name,
+        about=f"Amazon {category.replace('_', ' ')} 2014, ratings and metadata",
+        licence="research, cite McAuley et al. 2015",
+        size=size,
+        parts=tuple(Part((File(f, f),), (UrlSource(f"{_SNAP}/{f}"),)) for f in files),
+    )
+
+
 DATASETS: dict[str, Asset] = {
     asset.name: asset
     for asset in (
@@ -119,22 +132,8 @@ DATASETS: dict[str, Asset] = {
                 ),
             ),
         ),
-        Asset(
-            name="amazon-beauty",
-            about="Amazon Beauty 2014, ratings and metadata",
-            licence="research, cite McAuley et al. 2015",
-            size="180 MB",
-            parts=(
-                Part(
-                    (File("ratings_Beauty.csv", "ratings_Beauty.csv"),),
-                    (UrlSource(f"{_SNAP}/ratings_Beauty.csv"),),
-                ),
-                Part(
-                    (File("meta_Beauty.json.gz", "meta_Beauty.json.gz"),),
-                    (UrlSource(f"{_SNAP}/meta_Beauty.json.gz"),),
-                ),
-            ),
-        ),
+        _amazon("amazon-beauty", "Beauty", "180 MB"),
+        _amazon("amazon-games", "Video_Games", "110 MB"),
     )
 }
 

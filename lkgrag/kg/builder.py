@@ -95,7 +95,9 @@ def _links(
     interactions: Interactions, config: KGConfig
 ) -> tuple[list[Links], list[str], dict[str, int]]:
     """All links of tables and triples, with names that do not collide."""
-    links, left_out = column_links(interactions.items, "item", interactions.item_ids)
+    links, left_out = column_links(
+        interactions.items, "item", interactions.item_ids, config.combine
+    )
     if config.users:
         links += column_links(interactions.users, "user", [])[0]
     links = _rename(links, relations=set(OWN), nodes=set(RESERVED))

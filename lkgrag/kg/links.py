@@ -16,6 +16,10 @@ if TYPE_CHECKING:
     from lkgrag.kg.vocabulary import Relation
 
 
+#: Node types that `kg.combine` makes one node a combination of.
+COMBINED = ("genre", "category")
+
+
 @dataclass(frozen=True)
 class Links:
     """Edges of one relation from items or users to values, or from items to items.
@@ -43,11 +47,17 @@ class Links:
 
 
 def column_links(
-    table: pd.DataFrame, owner: str, item_ids: list[str]
+    table: pd.DataFrame, owner: str, item_ids: list[str], combine: bool = False
 ) -> tuple[list[Links], dict[str, int]]:
     """The links of all attribute columns of a table, one row an item or user.
 
     Columns that name other items (``also_bought`` and the like) join items.
+
+    Args:
+        table: the attributes.
+        owner: ``item`` or ``user``.
+        item_ids: of the data.
+        combine: make one value of all the genres of a row, and of all its categories.
 
     Returns:
         The links, and how many values of such columns are no items of the data.
@@ -56,10 +66,13 @@ def column_links(
     for column in table.columns:
         if column == "title" and owner == "item":
             continue
-        lengths = table[column].map(len).to_numpy(np.int64)
-        source = np.repeat(np.arange(len(table)), lengths)
-        values = np.array([v for row in table[column] for v in row], dtype=object)
         relation = column_relation(str(column), owner)
+        cells = table[column]
+        if combine and relation.node in COMBINED:
+            cells = cells.map(lambda values: ["|".join(values)] if len(values) else [])
+        lengths = cells.map(len).to_numpy(np.int64)
+        source = np.repeat(np.arange(len(table)), lengths)
+        values = np.array([v for row in cells for v in row], dtype=object)
         if relation.node != "item":
             out.append(Links(owner, relation, source, values, str(column)))
             continue

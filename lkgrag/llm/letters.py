@@ -14,7 +14,12 @@ if TYPE_CHECKING:
 LETTERS = ascii_uppercase + ascii_lowercase
 
 
-def letter_ids(tokenizer: PreTrainedTokenizerBase, count: int, before: str) -> list[int]:
+def letter_ids(
+    tokenizer: PreTrainedTokenizerBase,
+    count: int,
+    before: str,
+    spaces: tuple[str, ...] = (" ", ""),
+) -> list[int]:
     """Token ids of the first letters as they follow ``before``.
 
     A letter is taken with the space before it, as running text has it, or without where the tokenizer
@@ -24,6 +29,7 @@ def letter_ids(tokenizer: PreTrainedTokenizerBase, count: int, before: str) -> l
         tokenizer: of the language model.
         count: candidates a prompt.
         before: text at the end of the prompt, the answer slot.
+        spaces: what may stand between that and a letter; the first that fits is taken.
 
     Raises:
         ConfigError: more candidates than letters.
@@ -37,7 +43,7 @@ def letter_ids(tokenizer: PreTrainedTokenizerBase, count: int, before: str) -> l
     options = {"add_special_tokens": False}
     head = list(tokenizer([before], **options)["input_ids"][0])
     wrong = ""
-    for space in (" ", ""):
+    for space in spaces:
         texts = [before + space + letter for letter in LETTERS[:count]]
         rows = [list(row) for row in tokenizer(texts, **options)["input_ids"]] if texts else []
         fits = [row[:-1] == head and row[-1] != tokenizer.unk_token_id for row in rows]

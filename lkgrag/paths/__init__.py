@@ -1,7 +1,34 @@
 """Paths between the history and the candidates: meta-paths, instances, batches."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from lkgrag.paths.base import Finder
 from lkgrag.paths.batch import PathBatch
 from lkgrag.paths.instances import PathFinder
 from lkgrag.paths.metapath import metapaths
+from lkgrag.paths.shortest import ShortestPaths
 
-__all__ = ["PathBatch", "PathFinder", "metapaths"]
+if TYPE_CHECKING:
+    from torch_geometric.data import HeteroData
+
+    from lkgrag.config import PathsConfig
+
+#: By the words of ``paths.search``.
+SEARCHES: dict[str, type[PathFinder] | type[ShortestPaths]] = {
+    "metapaths": PathFinder,
+    "shortest": ShortestPaths,
+}
+
+
+def path_finder(data: HeteroData, config: PathsConfig) -> Finder:
+    """The search that ``paths.search`` names, on a graph.
+
+    Raises:
+        ConfigError: an option does not fit the graph.
+    """
+    return SEARCHES[config.search](data, config)
+
+
+__all__ = ["Finder", "PathBatch", "PathFinder", "ShortestPaths", "metapaths", "path_finder"]

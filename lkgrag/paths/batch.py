@@ -5,11 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING
 
+import numpy as np
 import torch
 from torch import Tensor
 
 if TYPE_CHECKING:
     from torch_geometric.typing import EdgeType
+
+    from lkgrag.data.queries import Queries
 
     MetaPath = tuple[EdgeType, ...]
 
@@ -121,6 +124,35 @@ class PathBatch:
         starts = self.history_items[self.sample, self.history]
         if bool((starts != self.nodes[:, 0]).any()):
             raise ValueError("a path must start at the item of its history slot")
+
+    @classmethod
+    def of(
+        cls,
+        queries: Queries,
+        *,
+        metapaths: list[MetaPath],
+        sample: Tensor,
+        candidate: Tensor,
+        history: Tensor,
+        metapath: Tensor,
+        nodes: Tensor,
+        weight: Tensor,
+    ) -> PathBatch:
+        """The paths of some queries; the arguments are those of the class."""
+        given = (
+            "user",
+            "history_items",
+            "candidate_items",
+            "history_rating",
+            "history_time",
+            "history_age",
+            "time",
+            "prior",
+        )
+        asked = {
+            name: torch.from_numpy(np.ascontiguousarray(getattr(queries, name))) for name in given
+        }
+        return cls(metapaths, sample, history, candidate, metapath, nodes, weight, **asked)
 
     def __len__(self) -> int:
         """Number of path instances."""

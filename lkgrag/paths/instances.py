@@ -150,17 +150,8 @@ class PathFinder:
         )
         slot, history = np.divmod(flat, max(num_history, 1))
         sample, candidate = np.divmod(slot, max(num_candidates, 1))
-        given = (
-            "user",
-            "history_items",
-            "candidate_items",
-            "history_rating",
-            "history_time",
-            "history_age",
-            "time",
-            "prior",
-        )
-        return PathBatch(
+        return PathBatch.of(
+            queries,
             metapaths=self.metapaths,
             sample=torch.from_numpy(sample),
             history=torch.from_numpy(history),
@@ -168,10 +159,6 @@ class PathFinder:
             metapath=torch.from_numpy(column("metapath")),
             nodes=torch.from_numpy(column("nodes", (0, self._width))),
             weight=torch.from_numpy(column("weight").astype(np.float32)),
-            **{
-                name: torch.from_numpy(np.ascontiguousarray(getattr(queries, name)))
-                for name in given
-            },
         )
 
 

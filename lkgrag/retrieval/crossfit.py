@@ -106,15 +106,17 @@ def fit_stage_one(
     fit_end, held = split.holdback(
         interactions, config.crossfit_window, config.crossfit_users, seed
     )
-    crossed, _ = fit_lrurec(
-        interactions,
-        fit_end,
-        config,
-        seed,
-        epochs=full.best_epoch,
-        checkpoint=None if root is None else root / "lrurec-crossfit.safetensors",
-        device=device,
-    )
+    crossed = lrurec
+    if len(held):
+        crossed, _ = fit_lrurec(
+            interactions,
+            fit_end,
+            config,
+            seed,
+            epochs=full.best_epoch,
+            checkpoint=None if root is None else root / "lrurec-crossfit.safetensors",
+            device=device,
+        )
     base = fit_systems(interactions, split.train_end, kg_for(split.train_end), lrurec, config)
     other = fit_systems(interactions, fit_end, kg_for(fit_end), crossed, config)
     weights = fit_fusion(other, interactions, held, seed)

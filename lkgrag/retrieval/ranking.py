@@ -94,11 +94,13 @@ def top_k(
 
 
 def ndcg(ranks: NDArray[np.int64], k: int) -> float:
-    """Mean over events of ``1 / log2(1 + rank)`` where the rank is at most ``k``, else 0."""
+    """Mean over events of ``1 / log2(1 + rank)`` where the rank is at most ``k``, else 0; NaN without any."""
+    if not len(ranks):
+        return float("nan")
     hit = ranks <= k
     return float(np.where(hit, 1.0 / np.log2(1.0 + np.minimum(ranks, k)), 0.0).mean())
 
 
 def recall(ranks: NDArray[np.int64], k: int) -> float:
     """Share of events whose target is among the first ``k``."""
-    return float((ranks <= k).mean())
+    return float((ranks <= k).mean()) if len(ranks) else float("nan")

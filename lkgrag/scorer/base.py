@@ -39,7 +39,13 @@ class PathScorer(nn.Module, ABC):
         num_nodes: number of nodes of each type.
         metapaths: the meta-paths that ``PathBatch.metapath`` indexes, each a tuple of edge types.
         **kwargs: of the subclass, from ``scorer.kwargs``.
+
+    Attributes:
+        open_metapaths: whether ``forward`` reads the meta-paths off each batch, as it must with
+            ``paths.search=shortest``, where the constructor is given none.
     """
+
+    open_metapaths: bool = False
 
     def __init__(
         self,

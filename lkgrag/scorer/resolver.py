@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 #: Scorers of this package; imported when asked for.
 REGISTERED = {
     "metapath_attention": "lkgrag.scorer.metapath_attention:MetapathAttention",
+    "published": "lkgrag.scorer.published:PublishedPreference",
     "reference": "lkgrag.scorer.reference:ReferencePreference",
     "shortest": "lkgrag.scorer.shortest:Shortest",
 }

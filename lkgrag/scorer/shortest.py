@@ -24,6 +24,8 @@ class Shortest(PathScorer):
     pooled by log-sum-exp.
     """
 
+    open_metapaths = True
+
     def forward(self, data: HeteroData, paths: PathBatch) -> PathScores:
         """Score the paths of a batch of prompts; see :meth:`PathScorer.forward`."""
         edges = torch.tensor([len(m) for m in paths.metapaths], device=paths.sample.device)

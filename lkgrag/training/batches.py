@@ -60,14 +60,15 @@ def candidate_order(
     Args:
         ids: a number that identifies each prompt, ``[B]``.
         num_candidates: ``C``.
-        policy: ``random`` (a permutation drawn from (seed, epoch, id)) or ``retriever``.
+        policy: ``random`` (a permutation drawn from (seed, epoch, id)), ``retriever``, or
+            ``published`` (random in training, the retriever's in evaluation).
         seed: of the run.
         epoch: of training; -1 in evaluation.
 
     Returns:
         int64 ``[B, C]``: the slot that stands at each place.
     """
-    if policy == "retriever":
+    if policy == "retriever" or (policy == "published" and epoch < 0):
         return np.tile(np.arange(num_candidates), (len(ids), 1))
     rows = [
         np.random.default_rng([seed, epoch + 1, int(i), 0x02DE]).permutation(num_candidates)

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from torch_geometric.data import HeteroData
 
     from lkgrag.config import PromptConfig, TrainingConfig
-    from lkgrag.paths import PathFinder
+    from lkgrag.paths import Finder
 
 log = logging.getLogger(__name__)
 
@@ -61,7 +61,7 @@ class Trainer:
         self,
         ranker: Ranker,
         data: HeteroData,
-        finder: PathFinder,
+        finder: Finder,
         queries: Queries,
         config: TrainingConfig,
         prompt: PromptConfig,

@@ -18,7 +18,7 @@ from torch import Tensor
 from lkgrag.fusion import list_cross_entropy
 
 if TYPE_CHECKING:
-    from lkgrag.config import TrainingConfig
+    from lkgrag.config import Config, TrainingConfig
     from lkgrag.ranker import Ranker
 
 
@@ -98,6 +98,16 @@ def build_optimizer(ranker: Ranker, config: TrainingConfig) -> torch.optim.AdamW
         ],
         betas=(0.9, 0.99),
     )
+
+
+def learns(config: Config) -> bool:
+    """Whether any loss reaches the scorer: by the fusion, a loss of its own, or the paths' gates.
+
+    With neither it only picks what is worded, as the preference of the published LlamaRec-LKG-RAG did.
+    """
+    worded = config.prompt.verbaliser not in ("none", "llamarec")
+    gated = config.llm.gate != "off" and config.llm.name != "none" and worded
+    return "scorer" in config.training.fuse or config.training.aux_scorer > 0 or gated
 
 
 def rate(step: int, steps: int, warmup: float) -> float:

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from torch_geometric.data import HeteroData
 
     from lkgrag.data import Queries
-    from lkgrag.paths import PathFinder
+    from lkgrag.paths import Finder
 
 log = logging.getLogger(__name__)
 #: Strengths of the ridge that are tried, in units of the features' mean square.
@@ -42,7 +42,7 @@ HELD = 4
 def probe_head(
     ranker: Ranker,
     data: HeteroData,
-    finder: PathFinder,
+    finder: Finder,
     queries: Queries,
     count: int,
     batch_size: int,

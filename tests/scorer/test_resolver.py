@@ -55,7 +55,7 @@ def test_module_and_class():
     ("name", "message"),
     [
         ("metapath_atention", "Did you mean 'metapath_attention'"),
-        ("nonsense", "There are metapath_attention, reference, shortest"),
+        ("nonsense", "There are metapath_attention, published, reference, shortest"),
         ("no_such_package.scorer:X", "no module 'no_such_package'"),
         ("lkgrag.scorer.shortest:Longest", "cannot import lkgrag.scorer.shortest:Longest"),
         ("pathlib:Path", "no subclass of lkgrag.scorer.PathScorer"),

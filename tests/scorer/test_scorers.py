@@ -2,6 +2,7 @@
 
 from lkgrag.scorer import REGISTERED, resolve_scorer
 from lkgrag.scorer.metapath_attention import MetapathAttention
+from lkgrag.scorer.published import PublishedPreference
 from lkgrag.scorer.reference import ReferencePreference
 from lkgrag.scorer.shortest import Shortest
 from lkgrag.testing import PathScorerTests
@@ -18,6 +19,10 @@ class TestMetapathAttentionNarrow(PathScorerTests):
 
 class TestReferencePreference(PathScorerTests):
     scorer = ReferencePreference
+
+
+class TestPublishedPreference(PathScorerTests):
+    scorer = PublishedPreference
 
 
 class TestShortest(PathScorerTests):

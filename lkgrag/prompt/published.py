@@ -1,0 +1,308 @@
+r"""The published prompts: of LlamaRec (arXiv 2311.02089) and LlamaRec-LKG-RAG (arXiv 2506.07449).
+
+::
+
+    ### Instruction:
+    Given user history in chronological order and the relations, recommend an item from the candidate
+    pool with its index letter.
+
+    ### Input:
+    User history: (1) Alien (1979)
+     (2) Blade Runner (1982);
+     Relations: The user rated the (1) Alien (1979) 5.0 stars. (1) Alien (1979) -> DIRECTED_BY ->
+    Ridley Scott -> IS_THE_DIRECTOR_OF -> (B) Thelma & Louise (1991)
+     ...;
+     Candidate pool: (A) Casablanca (1942)
+     (B) Thelma & Louise (1991)
+
+    ### Response:
+
+Lines are joined by a space, a line break and a space, as published. LlamaRec's prompt has no relations.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+
+from lkgrag.kg.schema import REVERSE
+from lkgrag.llm.letters import LETTERS, letter_ids
+from lkgrag.prompt.budget import Evidence, within_budget
+from lkgrag.prompt.collate import PAD, Prompt, TokenBatch, collate
+from lkgrag.prompt.pieces import encode_pieces, start_tokens
+from lkgrag.prompt.titles import clean_title, encode_titles
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from torch import Tensor
+    from torch_geometric.data import HeteroData
+    from torch_geometric.typing import EdgeType
+    from transformers import PreTrainedTokenizerBase
+
+    from lkgrag.config import PromptConfig
+    from lkgrag.paths import PathBatch
+
+INSTRUCTION = (
+    "Given user history in chronological order, recommend an item from the candidate pool with its "
+    "index letter."
+)
+INSTRUCTION_RELATIONS = (
+    "Given user history in chronological order and the relations, recommend an item from the candidate "
+    "pool with its index letter."
+)
+ANSWER = "### Response:\n"
+#: Between the lines of a list, and what opens the lists behind the first.
+JOINT, RELATIONS, POOL = " \n", " \n Relations:", " \n Candidate pool:"
+#: What closes a list, and a sentence about a history item.
+STOP, POINT = ";", "."
+#: Published names of relations and of their inverses.
+NAMES = {
+    "has_genre": ("GENRE_IS", "GENRE_INCLUDES"),
+    "released_in": ("RELEASED_YEAR_IS", "YEAR_INCLUDES"),
+    "directed_by": ("DIRECTED_BY", "IS_THE_DIRECTOR_OF"),
+    "starring": ("HAS_ACTOR", "ACTED_IN"),
+    "has_brand": ("BRAND_IS", "BRAND_INCLUDES"),
+    "has_category": ("CATEGORY_IS", "CATEGORY_INCLUDES"),
+}
+#: Longest name of a node that is no item, in characters.
+MAX_NAME = 120
+
+_ARTICLE = re.compile(r"^(.*), (a|an|the)( \(\d{4}\))?$", re.IGNORECASE)
+
+
+def relation_name(edge_type: EdgeType) -> str:
+    """The published name of a relation, or one made like it: ``WRITTEN_BY``, ``WRITTEN_BY_OF``."""
+    relation = edge_type[1]
+    name = relation.removeprefix(REVERSE)
+    names = NAMES.get(name, (name.upper(), f"{name.upper()}_OF"))
+    return names[relation.startswith(REVERSE)]
+
+
+def published_title(title: str) -> str:
+    """A title as the published prompts have it: article in front, nothing behind the first comma."""
+    found = _ARTICLE.match(title.strip())
+    if found:
+        title = f"{found[2]} {found[1]}{found[3] or ''}"
+    return title.split(",")[0].strip() or title
+
+
+class PublishedPrompter:
+    """Words and encodes the published prompts.
+
+    With relations, one path a history item is worded: the most salient one; of equals that whose
+    candidate stands first. A prompt that is too long loses the relations of the oldest history items
+    first, then the oldest history; the published one lost its beginning, instruction and all.
+
+    Args:
+        tokenizer: of the language model.
+        data: the graph, for titles and names.
+        config: of the prompts; ``verbaliser`` is ``reference`` or ``llamarec``.
+        readout: must be ``letters``.
+        titles: of the items, by index; the graph's by default.
+    """
+
+    def __init__(
+        self,
+        tokenizer: PreTrainedTokenizerBase,
+        data: HeteroData,
+        config: PromptConfig,
+        readout: str = "letters",
+        titles: Sequence[str] | None = None,
+    ) -> None:
+        if readout != "letters":
+            raise ValueError(f"the published prompts are read by letters, not by {readout!r}")
+        self.config, self.readout = config, readout
+        self.tokenizer = tokenizer
+        self._data = data
+        self._relations = config.verbaliser == "reference"
+        names = data["item"].name if titles is None else titles
+        self.titles = encode_titles(
+            tokenizer, [published_title(str(t)) for t in names], config.max_title, inside=True
+        )
+        instruction = INSTRUCTION_RELATIONS if self._relations else INSTRUCTION
+        head = f"### Instruction:\n{instruction}\n\n### Input:\nUser history:"
+        first = tokenizer([head], add_special_tokens=False)["input_ids"][0]
+        self._head = [*start_tokens(tokenizer), *(int(i) for i in first)]
+        self._letters: list[int] = []
+        self._known: dict[str, list[int]] = {}
+
+    def fit(self, batches: Iterable[PathBatch]) -> PublishedPrompter:
+        """There is nothing to learn; return itself."""
+        return self
+
+    def tables(self) -> dict[str, Tensor]:
+        """Nothing was learned."""
+        return {}
+
+    def load_tables(self, tables: dict[str, Tensor]) -> None:
+        """There is nothing to take over."""
+
+    def __call__(
+        self,
+        paths: PathBatch,
+        salience: Tensor | None,
+        order: Tensor,
+        generator: torch.Generator | None = None,
+    ) -> TokenBatch:
+        """Make the prompts of a batch.
+
+        Args:
+            paths: ``P`` paths of ``B`` prompts, on the CPU.
+            salience: ``[P]``, decides which paths are worded; None: the shortest.
+            order: int64 ``[B, C]``, the candidate slot that stands at each place.
+            generator: not used: the published choice is never sampled.
+
+        Raises:
+            ConfigError: candidates do not fit into ``prompt.max_tokens``, or outnumber the letters.
+            ModelError: a letter is no single token.
+        """
+        chosen = self._choose(paths, salience, order) if self._relations else _NONE
+        ends = np.searchsorted(paths.sample.numpy()[chosen], np.arange(paths.num_prompts + 1))
+        prompts, kept = [], np.ones(len(chosen), bool)
+        for row in range(paths.num_prompts):
+            low, high = ends[row], ends[row + 1]
+            prompt, keep = self._prompt(paths, row, order[row].tolist(), chosen[low:high])
+            prompts.append(prompt)
+            kept[low:high] = keep
+        index = torch.from_numpy(chosen[kept])
+        worded = [paths.sample[index], paths.candidate[index], paths.metapath[index]]
+        return collate(prompts, index, torch.arange(len(index)), torch.stack(worded, 1))
+
+    def _choose(self, paths: PathBatch, salience: Tensor | None, order: Tensor) -> np.ndarray:
+        """The path of each (prompt, history item), sorted by these; int64 ``[K]``."""
+        if salience is None:
+            length = torch.tensor([len(m) for m in paths.metapaths], dtype=torch.float64)
+            salience = -length[paths.metapath]
+        place = torch.empty_like(order).scatter_(
+            1, order, torch.arange(order.shape[1]).expand_as(order)
+        )
+        group = (paths.sample * paths.history_items.shape[1] + paths.history).numpy()
+        value = salience.detach().double().numpy()
+        rank = np.lexsort((place[paths.sample, paths.candidate].numpy(), -value, group))
+        _, first = np.unique(group[rank], return_index=True)
+        return rank[first]
+
+    def _prompt(
+        self, paths: PathBatch, row: int, order: list[int], chosen: np.ndarray
+    ) -> tuple[Prompt, list[bool]]:
+        """One prompt, and which of the chosen paths it holds."""
+        candidates = paths.candidate_items[row].tolist()
+        shown = [slot for slot in order if candidates[slot] >= 0]
+        self._check_letters(len(shown))
+        letter = {slot: LETTERS[place] for place, slot in enumerate(shown)}
+        pool = [self._ids(f" ({letter[s]})") + self.titles[candidates[s]] for s in shown]
+        items = paths.history_items[row].tolist()
+        slots = [h for h, item in enumerate(items) if item >= 0][-self.config.history :]
+        number = {h: place for place, h in enumerate(slots, start=1)}
+        history = [self._ids(f" ({number[h]})") + self.titles[items[h]] for h in slots]
+        lines = {
+            int(p): self._line(paths, int(p), number, letter)
+            for p in chosen
+            if int(paths.history[p]) in number
+        }
+        joint, between, opening = (self._ids(text) for text in (JOINT, RELATIONS, POOL))
+        answer = self._ids("\n\n" + ANSWER)
+        # Two closing semicolons at most.
+        fixed = len(self._head) + len(opening) + len(answer) + 2
+        fixed += sum(map(len, pool)) + len(joint) * max(0, len(pool) - 1)
+        evidence = [
+            # The section's heading goes with the last line to go, that of the latest history item.
+            Evidence(h, 0, h, len(ids) + len(between if n == len(lines) - 1 else joint))
+            for n, (h, ids) in enumerate((int(paths.history[p]), x) for p, x in lines.items())
+        ]
+        first, keep = within_budget(
+            self.config.max_tokens, fixed, [len(x) + len(joint) for x in history], evidence
+        )
+        prompt = Prompt.begin(self._head, len(candidates))
+        _join(prompt, history[first:], joint)
+        self._close(prompt, STOP)
+        worded = [ids for ids, stays in zip(lines.values(), keep, strict=True) if stays]
+        if worded:
+            _add(prompt, between)
+            _join(prompt, worded, joint, bundles=True)
+            self._close(prompt, STOP)
+        _add(prompt, opening)
+        _join(prompt, pool, joint)
+        _add(prompt, answer)
+        prompt.positions = list(range(len(prompt.tokens)))
+        prompt.block = [0] * len(prompt.tokens)
+        for place, slot in enumerate(shown):
+            prompt.read[slot] = len(prompt.tokens) - 1
+            prompt.letter[slot] = self._letters[place]
+        stays = iter(keep)
+        return prompt, [int(p) in lines and next(stays) for p in chosen]
+
+    def _line(
+        self, paths: PathBatch, path: int, number: dict[int, int], letter: dict[int, str]
+    ) -> list[int]:
+        """One path: the user's own edge, then the way from the history item to the candidate."""
+        h = int(paths.history[path])
+        row = int(paths.sample[path])
+        rating = float(paths.history_rating[row, h])
+        nodes = paths.nodes[path].tolist()
+        item = self._ids(f" ({number[h]})") + self.titles[nodes[0]]
+        if rating == rating:
+            out = self._ids(" The user rated the") + item + self._ids(f" {round(rating, 2)} stars.")
+        else:
+            out = self._ids(" The user chose the") + item
+            out = out[:-1] + self._glued(out[-1], POINT)
+        out = out + item
+        metapath = paths.metapaths[int(paths.metapath[path])]
+        for place, edge_type in enumerate(metapath, start=1):
+            out = out + self._ids(f" -> {relation_name(edge_type)} ->")
+            if place == len(metapath):
+                out = out + self._ids(f" ({letter[int(paths.candidate[path])]})")
+            if edge_type[2] == "item":
+                out = out + self.titles[nodes[place]]
+            else:
+                out = out + self._ids(f" {self._name(edge_type[2], nodes[place])}")
+        return out
+
+    def _name(self, node_type: str, node: int) -> str:
+        """The name of a value; of a combination, its parts."""
+        parts = str(self._data[node_type].name[node]).split("|")
+        return "|".join(clean_title(part, fallback=node_type) for part in parts)[:MAX_NAME]
+
+    def _ids(self, text: str) -> list[int]:
+        """Tokens of a text as it stands within a prompt, remembered."""
+        if text not in self._known:
+            (self._known[text],) = encode_pieces(self.tokenizer, [text], before="a")
+        return self._known[text]
+
+    def _glued(self, token: int, text: str) -> list[int]:
+        """A token with punctuation behind it, which tokenizers may make one token of."""
+        before = str(self.tokenizer.decode([token]))
+        (ids,) = encode_pieces(self.tokenizer, [before + text], before="a")
+        if str(self.tokenizer.decode(ids)).strip() != (before + text).strip() or "\ufffd" in before:
+            return [token, *self._ids(text)]
+        return ids
+
+    def _close(self, prompt: Prompt, text: str) -> None:
+        """Put punctuation behind the last token, in its bundle."""
+        token, bundle = prompt.tokens.pop(), prompt.bundle.pop()
+        _add(prompt, self._glued(token, text), bundle)
+
+    def _check_letters(self, count: int) -> None:
+        """Make sure that so many letters are known; the answer follows a line break."""
+        if count > len(self._letters):
+            self._letters = letter_ids(self.tokenizer, count, ANSWER, spaces=("", " "))
+
+
+_NONE = np.zeros(0, np.int64)
+
+
+def _add(prompt: Prompt, ids: list[int], bundle: int = PAD) -> None:
+    prompt.tokens += ids
+    prompt.bundle += [bundle] * len(ids)
+
+
+def _join(prompt: Prompt, lines: list[list[int]], joint: list[int], bundles: bool = False) -> None:
+    """Append lines with joints between them, each as a bundle of its own where wanted."""
+    for number, ids in enumerate(lines):
+        if number:
+            _add(prompt, joint)
+        _add(prompt, ids, number if bundles else PAD)

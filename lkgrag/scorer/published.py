@@ -1,0 +1,91 @@
+r"""The path choice of the published LlamaRec-LKG-RAG (arXiv 2506.07449, its code), as it is.
+
+Every history item has one shortest path to each candidate, and of these the prompt words one: that
+with the highest user preference times TF-IDF of its relations. In the published code no loss reaches
+the preference; whether one does here is a matter of the configuration (see the preset ``reference``).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor, nn
+
+from lkgrag.kg.schema import REVERSE
+from lkgrag.scorer.base import PathScorer, PathScores, candidate_from_salience
+
+if TYPE_CHECKING:
+    from torch_geometric.data import HeteroData
+    from torch_geometric.typing import EdgeType, NodeType
+
+    from lkgrag.paths import PathBatch
+
+
+class PublishedPreference(PathScorer):
+    r"""Salience of a path: user preference times the softmax of its relations' TF-IDF.
+
+    .. math::
+        s_p = \sum_r \mathrm{softmax}(W \,\mathrm{LN}(e_u) + b)_r \cdot
+        \mathrm{softmax}_r\!\left(\mathrm{tf}_{p, r}
+        \left(\ln \frac{N_h}{1 + n_{h, r}} + 1\right)\right)
+
+    Classes :math:`r` are the relations that lead from an item; a relation's inverse counts for none.
+    :math:`\mathrm{tf}_{p, r}` is the share of :math:`r` among the path's relations, :math:`N_h` the
+    number of paths of the prompt from the history item :math:`h`, :math:`n_{h, r}` how often
+    :math:`r` occurs on them. Someone unknown has the mean embedding.
+
+    Args:
+        metadata: see :class:`PathScorer`.
+        num_nodes: see :class:`PathScorer`; a graph without users knows nobody.
+        metapaths: see :class:`PathScorer`; those of each batch are read instead.
+        dim: width of the user embedding, 128 for MovieLens and 512 for Beauty as published.
+        dropout: on the user embedding, in training.
+    """
+
+    open_metapaths = True
+
+    def __init__(
+        self,
+        metadata: tuple[list[NodeType], list[EdgeType]],
+        num_nodes: dict[NodeType, int],
+        metapaths: list[tuple[EdgeType, ...]],
+        dim: int = 128,
+        dropout: float = 0.2,
+    ) -> None:
+        super().__init__(metadata, num_nodes, metapaths)
+        names = [e[1] for e in metadata[1] if e[0] == "item" and not e[1].startswith(REVERSE)]
+        self.relations = list(dict.fromkeys(names))
+        self.user = nn.Embedding(max(1, self.num_nodes.get("user", 0)), dim)
+        nn.init.xavier_uniform_(self.user.weight)
+        self.norm = nn.LayerNorm(dim)
+        self.dropout = nn.Dropout(dropout)
+        self.preference = nn.Linear(dim, max(1, len(self.relations)))
+
+    def forward(self, data: HeteroData, paths: PathBatch) -> PathScores:
+        """Score the paths of a batch of prompts; see :meth:`PathScorer.forward`."""
+        known = (paths.user >= 0) & (paths.user < self.user.num_embeddings)
+        embedded = self.user(paths.user.where(known, 0))
+        embedded = torch.where(known[:, None], embedded, self.user.weight.mean(0))
+        preference = self.preference(self.dropout(self.norm(embedded))).softmax(1)
+        salience = (preference[paths.sample] * self.tfidf(paths)).sum(1)
+        return PathScores(salience, candidate_from_salience(salience, paths))
+
+    def tfidf(self, paths: PathBatch) -> Tensor:
+        """The softmax of each path's TF-IDF over the classes, ``[P, R]``."""
+        device = paths.sample.device
+        table = torch.zeros(len(paths.metapaths), max(1, len(self.relations)))
+        index = {name: column for column, name in enumerate(self.relations)}
+        for row, metapath in enumerate(paths.metapaths):
+            for _, relation, _ in metapath:
+                if relation in index:
+                    table[row, index[relation]] += 1
+        count = table.to(device)[paths.metapath]
+        group = paths.sample * paths.history_items.shape[1] + paths.history
+        size = paths.num_prompts * paths.history_items.shape[1]
+        number = torch.bincount(group, minlength=size).to(count)
+        occurs = count.new_zeros(size, count.shape[1]).index_add_(0, group, count)
+        idf = torch.log(number[:, None].clamp(min=1) / (occurs + 1)) + 1
+        # A path without any of the classes has no share to divide.
+        tf = count / count.sum(1, keepdim=True).clamp(min=1)
+        return (tf * idf[group]).softmax(1)

@@ -1,0 +1,132 @@
+"""The any-length search against networkx on random graphs."""
+
+import itertools
+
+import networkx as nx
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from path_graphs import graphs, queries
+
+from lkgrag.config import KGConfig, PathsConfig
+from lkgrag.data import Queries
+from lkgrag.errors import ConfigError
+from lkgrag.evaluation import exist
+from lkgrag.paths import ShortestPaths, path_finder
+from lkgrag.testing import planted
+from lkgrag.testing.graph import TOY_ITEMS, toy_kg
+
+
+def multigraph(data):
+    """Every edge that the search may take; keys are places in ``data.edge_types``."""
+    graph = nx.MultiDiGraph()
+    graph.add_nodes_from(
+        (t, n) for t in data.node_types if t != "user" for n in range(data[t].num_nodes)
+    )
+    for key, (source, relation, target) in enumerate(data.edge_types):
+        between_items = source == target == "item"
+        if "user" in (source, target) or (between_items and relation.startswith("rev_")):
+            continue
+        for s, t in data[source, relation, target].edge_index.T.tolist():
+            if (source, s) != (target, t):
+                graph.add_edge((source, s), (target, t), key)
+    return graph
+
+
+def oracle(data, graph, start, end):
+    """The first of all shortest paths, by (edge type, node) step by step."""
+    try:
+        paths = nx.all_shortest_paths(graph, ("item", start), ("item", end))
+        options = [
+            [(min(graph[a][b]), b[1]) for a, b in itertools.pairwise(path)] for path in paths
+        ]
+    except nx.NetworkXNoPath:
+        return None
+    types = list(data.edge_types)
+    best = min(options)
+    return [types[k] for k, _ in best], [start, *(n for _, n in best)]
+
+
+@settings(max_examples=100, deadline=None)
+@given(graphs(), st.integers(0, 10**6))
+def test_equals_networkx(data, seed):
+    data.temporal = False
+    rng = np.random.default_rng(seed)
+    history, candidates = rng.integers(-1, 6, (3, 4)), rng.integers(-1, 6, (3, 5))
+    batch = ShortestPaths(data, PathsConfig())(queries(history, candidates))
+    found = {
+        (int(b), int(c), int(h)): (list(batch.metapaths[m]), [n for n in nodes.tolist() if n >= 0])
+        for b, c, h, m, nodes in zip(
+            batch.sample, batch.candidate, batch.history, batch.metapath, batch.nodes, strict=True
+        )
+    }
+    assert len(found) == len(batch)
+    assert list(found) == sorted(found)
+    graph, expected = multigraph(data), {}
+    for b in range(3):
+        for c, end in enumerate(candidates[b]):
+            for h, start in enumerate(history[b]):
+                if min(start, end) >= 0 and start != end:
+                    path = oracle(data, graph, int(start), int(end))
+                    if path is not None:
+                        expected[b, c, h] = path
+    assert found == expected
+    assert bool(exist(data, batch).all())
+    if len(batch):
+        assert 0 < float(batch.weight.min()) <= float(batch.weight.max()) <= 1
+
+
+def test_more_candidates_than_bits():
+    data = toy_kg(KGConfig(behaviour=False))
+    candidates = np.tile(np.arange(10), 8)[None]
+    batch = ShortestPaths(data, PathsConfig())(queries([[0, 2]], candidates))
+    rows = {(int(c), int(h)): nodes.tolist() for c, h, nodes in
+            zip(batch.candidate, batch.history, batch.nodes, strict=True)}  # fmt: skip
+    for (c, h), nodes in rows.items():
+        assert rows[c % 10, h] == nodes
+    assert len(rows) % 8 == 0
+
+
+def test_a_long_way_by_hand():
+    data = toy_kg(KGConfig(behaviour=False, relations=["directed_by", "starring"], users=False))
+    names = [title for title, *_ in TOY_ITEMS]
+    start, end = names.index("Alien (1979)"), names.index("Star Wars (1977)")
+    batch = ShortestPaths(data, PathsConfig())(queries([[start]], [[end]]))
+    (metapath,) = batch.metapaths
+    assert [e[1] for e in metapath] == [
+        "directed_by",
+        "rev_directed_by",
+        "starring",
+        "rev_starring",
+    ]
+    scott = data["director"].name.index("Ridley Scott")
+    ford = data["actor"].name.index("Harrison Ford")
+    blade_runner = names.index("Blade Runner (1982)")
+    assert batch.nodes.tolist() == [[start, scott, blade_runner, ford, end]]
+
+
+def test_relations_between_items_have_a_direction():
+    data = toy_kg(KGConfig(behaviour=False, relations=["sequel"], users=False))
+    there = ShortestPaths(data, PathsConfig())(queries([[0]], [[1]]))
+    back = ShortestPaths(data, PathsConfig())(queries([[1]], [[0]]))
+    assert [e[1] for e in there.metapaths[0]] == ["sequel"]
+    assert len(back) == 0
+
+
+def test_times_are_refused():
+    x = planted(num_users=30)
+    from lkgrag.config import DataConfig
+    from lkgrag.data import make_split
+    from lkgrag.kg import build_kg
+
+    data = build_kg(x, make_split(x, DataConfig()).train_end, KGConfig(temporal=True))
+    with pytest.raises(ConfigError, match=r"kg\.temporal"):
+        path_finder(data, PathsConfig(search="shortest"))
+
+
+def test_unknown_items_are_refused():
+    finder = ShortestPaths(toy_kg(), PathsConfig())
+    with pytest.raises(ValueError, match="candidate_items"):
+        finder(queries([[0]], [[99]]))
+    assert isinstance(queries([[0]], [[1]]), Queries)

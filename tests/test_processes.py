@@ -1,0 +1,180 @@
+"""Two processes on the CPU (gloo), started by Accelerate's own launcher: the same as one."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pandas as pd
+import pytest
+from safetensors.numpy import load_file
+from small_run import small_options
+
+FAILURES = ("marked as ready only once", "unused", "did not receive grad", "Traceback")
+
+
+def free_port():
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        return s.getsockname()[1]
+
+
+def command(processes, module, args):
+    """A command line, and what its environment holds beside ours."""
+    if processes == 1:
+        return [sys.executable, "-m", module, *args], {}
+    launcher = [sys.executable, "-m", "accelerate.commands.launch", "--multi_gpu"]
+    launcher += ["--num_processes", str(processes), "--num_machines", "1", "--machine_rank", "0"]
+    launcher += ["--mixed_precision", "no", "--dynamo_backend", "no"]
+    launcher += ["--main_process_port", str(free_port()), "-m", module]
+    return [*launcher, *args], {"ACCELERATE_USE_CPU": "true"}
+
+
+def launch(processes, args, module="lkgrag.train"):
+    line, env = command(processes, module, args)
+    done = subprocess.run(
+        line, env={**os.environ, **env}, capture_output=True, text=True, timeout=600
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    for words in FAILURES:
+        assert words not in done.stderr
+    return done
+
+
+def arguments(root, **changes):
+    options = {
+        **small_options(root),
+        # Nothing divides evenly: batches of 7, passes of 2, an odd number of prompts.
+        "training.batch_size": "7",
+        "training.micro_batch": "2",
+        "training.max_examples": "23",
+        "evaluation.batch_size": "3",
+        "evaluation.max_events": "11",
+        # Dropout draws for each process anew.
+        "scorer.kwargs": "{dropout: 0.0}",
+        **changes,
+    }
+    return [f"{key}={value}" for key, value in options.items()]
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory):
+    """The folders of one run with one process and of one with two, which share nothing."""
+    folders = {}
+    for processes in (1, 2):
+        root = tmp_path_factory.mktemp(f"processes{processes}")
+        launch(processes, arguments(root))
+        folders[processes] = root / "out"
+    return folders
+
+
+def metrics(folder):
+    return json.loads((folder / "metrics.json").read_text())
+
+
+def close(found, expected, where=""):
+    """Figures within 1e-4, everything else the same."""
+    if isinstance(expected, dict):
+        assert found.keys() == expected.keys(), where
+        for key, value in expected.items():
+            if key not in ("seconds", "date", "processes", "threads"):
+                close(found[key], value, f"{where}/{key}")
+    elif isinstance(expected, list):
+        assert len(found) == len(expected), where
+        for n, value in enumerate(expected):
+            close(found[n], value, f"{where}/{n}")
+    elif isinstance(expected, float) and isinstance(found, float):
+        assert found == pytest.approx(expected, abs=1e-4), where
+    else:
+        assert found == expected, where
+
+
+def weights(folder):
+    files = sorted((folder / "ranker").rglob("*.safetensors"))
+    assert len(files) >= 3
+    return {
+        f"{path.name}:{name}": value for path in files for name, value in load_file(path).items()
+    }
+
+
+def test_processes_are_two(runs):
+    assert metrics(runs[1])["processes"] == 1
+    assert metrics(runs[2])["processes"] == 2
+
+
+def test_processes_see_the_same_batches(runs):
+    curves = [json.loads((runs[n] / "curve.json").read_text())["ranker"] for n in (1, 2)]
+    assert len(curves[0]) == len(curves[1]) == 4
+    for one, two in zip(*curves, strict=True):
+        close(two, one)
+
+
+def test_processes_train_the_same_weights(runs):
+    one, two = (weights(runs[n]) for n in (1, 2))
+    assert one.keys() == two.keys()
+    assert any("lora" in name for name in one)
+    for name, value in one.items():
+        np.testing.assert_allclose(two[name], value, atol=1e-4, err_msg=name)
+
+
+def test_processes_rank_the_same(runs):
+    one, two = (pd.read_parquet(runs[n] / "ranks.parquet") for n in (1, 2))
+    assert len(one) % 2 or len(one[one["retrieved"]]) % 2, "let it not divide evenly"
+    pd.testing.assert_frame_equal(two, one)
+    close(metrics(runs[2]), metrics(runs[1]))
+
+
+@pytest.mark.parametrize(("before", "after"), [(2, 1), (1, 2)])
+def test_processes_of_another_number_resume(runs, tmp_path, before, after):
+    args = arguments(tmp_path)
+    line, env = command(before, "lkgrag.train", args)
+    process = subprocess.Popen(
+        line,
+        env={**os.environ, **env},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    while process.poll() is None and not list((tmp_path / "out" / "checkpoints").glob("*")):
+        time.sleep(0.01)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    assert not (tmp_path / "out" / "metrics.json").exists()
+    launch(after, args)
+    log = (tmp_path / "out" / "run.log").read_text()
+    assert "resuming the training at step" in log
+    found = metrics(tmp_path / "out")
+    assert found["processes"] == after
+    close(found, metrics(runs[1]))
+    for name, value in weights(runs[1]).items():
+        np.testing.assert_allclose(weights(tmp_path / "out")[name], value, atol=1e-4, err_msg=name)
+
+
+def test_processes_rank_all_users_together(runs, tmp_path):
+    args = [f"run={runs[1]}", "users=all", "k=3", "shard=7"]
+    tables = []
+    for processes in (1, 2):
+        out = tmp_path / f"recs{processes}"
+        launch(processes, [*args, f"out={out}/"], "lkgrag.recommend")
+        tables.append(pd.concat(pd.read_parquet(p) for p in sorted(out.glob("part-*"))))
+    pd.testing.assert_frame_equal(tables[1], tables[0])
+    assert tables[0]["user"].nunique() == 60
+
+
+def test_processes_answer_a_question_once(runs):
+    done = launch(2, [f"run={runs[1]}", "users=u1", "k=2", "format=json"], "lkgrag.recommend")
+    assert len(json.loads(done.stdout)) == 1
+
+
+def test_processes_of_the_published_preset(tmp_path):
+    """A scorer that no loss reaches must not stop the exchange of gradients."""
+    given = dict(a.split("=", 1) for a in arguments(tmp_path))
+    for key in ("scorer.pretrain_epochs", "scorer.kwargs", "training.probe"):
+        given.pop(key)
+    args = [f"{k}={v}" for k, v in given.items()]
+    launch(2, [*args, "preset=reference", "llm.lora_dropout=0.0"])
+    assert metrics(tmp_path / "out")["processes"] == 2

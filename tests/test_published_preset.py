@@ -1,0 +1,181 @@
+"""The presets of the published methods: a whole run each, and what reaches their preference module."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+from small_run import small_options
+
+from lkgrag.build import build_ranker, training_queries
+from lkgrag.cache import StageCache
+from lkgrag.fusion import Fusion, fit_weights
+from lkgrag.io import read_json
+from lkgrag.options import load_config, presets
+from lkgrag.paths import path_finder
+from lkgrag.pipeline import train
+from lkgrag.ranker import Ranker, RankerBatch
+from lkgrag.scorer import Pretraining, build_scorer
+from lkgrag.stages import load_data, stage_kg, stage_retrieval
+from lkgrag.training.negatives import every_training_event, uniform_queries
+from lkgrag.training.objective import learns, losses, total
+
+
+def options_of(root, preset, **more):
+    given = small_options(root)
+    for key in ("retrieval.hidden", "scorer.pretrain_epochs", "training.probe"):
+        given.pop(key)
+    return {**given, "preset": preset, "retrieval.epochs": "1", **more}
+
+
+def parts(config, tmp_path):
+    loaded = load_data(config)
+    cache = StageCache(tmp_path / "cache", True)
+    one = stage_retrieval(cache, config, loaded, torch.device("cpu"))
+    data = stage_kg(cache, config, loaded, one.fit_end)
+    return loaded, one, data, path_finder(data, config.paths)
+
+
+def gradients(config, tmp_path):
+    """The gradient of each scorer parameter after one backward pass of the training's loss."""
+    loaded, one, data, finder = parts(config, tmp_path)
+    examples = training_queries(config, loaded, one)
+    scorer = build_scorer(config.scorer, data, finder.metapaths)
+    device = torch.device("cpu")
+    ranker = build_ranker(config, data, scorer, finder, examples, Pretraining(), device)
+    # Even where the preset freezes it: no loss would reach it.
+    ranker.scorer.requires_grad_(True)
+    ranker.train()
+    queries = examples[slice(0, 8)]
+    paths = finder(queries)
+    order = torch.arange(paths.num_candidates).repeat(len(queries), 1)
+    out = ranker(RankerBatch(data, paths, order, lm_share=config.training.fused_lm))
+    target, weight = torch.as_tensor(queries.target), torch.ones(len(queries))
+    found = losses(
+        out.scores,
+        out.lm,
+        out.scorer,
+        target,
+        paths.candidate_mask,
+        weight,
+        config.training.distill,
+    )
+    total(found, config.training).backward()
+    reached = [p.grad is not None and bool(p.grad.abs().any()) for p in ranker.scorer.parameters()]
+    adapter = [p.grad for n, p in ranker.named_parameters() if "lora_B" in n]
+    assert any(g is not None and bool(g.abs().any()) for g in adapter)
+    return reached
+
+
+def test_no_gradient_reaches_the_published_preference(tmp_path):
+    config = load_config(options_of(tmp_path, "reference"))
+    assert not learns(config)
+    assert not any(gradients(config, tmp_path))
+
+
+def test_the_same_module_learns_in_the_default_setting(tmp_path):
+    given = small_options(tmp_path)
+    config = load_config({**given, "scorer.name": "published", "retrieval.epochs": "1"})
+    assert learns(config)
+    assert all(gradients(config, tmp_path))
+
+
+def test_the_default_scorer_learns(tmp_path):
+    config = load_config({**small_options(tmp_path), "retrieval.epochs": "1"})
+    assert any(gradients(config, tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("preset", "more", "words"),
+    [
+        ("reference", {}, "and the relations"),
+        ("reference", {"scorer.name": "shortest"}, "and the relations"),
+        ("llamarec", {}, "recommend an item"),
+    ],
+)
+def test_each_mode_runs(tmp_path, preset, more, words):
+    config = load_config(options_of(tmp_path, preset, **more))
+    folder = train(config)
+    metrics = read_json(folder / "metrics.json")
+    assert metrics["fusion"] == {"a": 0.0, "b": 0.0}
+    # Nothing but the language model ranks.
+    assert metrics["ranker"]["test"] == metrics["lm"]["test"]
+    assert metrics["tokens_per_prompt"] > 100
+    ranker = Ranker.from_pretrained(folder / "ranker")
+    made = ranker.recommend(history=["i1", "i2"], k=3)
+    assert len(made.items) == 3
+    assert json.dumps(made.to_dict())
+    assert (folder / "report.html").stat().st_size > 10_000
+    data = ranker.context.data
+    queries = ranker.context.finder
+    assert queries.metapaths == []
+    assert ranker.prompter.tokenizer.decode(ranker.prompter._head).count(words) == 1
+    assert not any("followed_by" in e[1] for e in data.edge_types)
+    assert (metrics["faithfulness"]["share_existing"] in (1.0, None)) or preset == "llamarec"
+
+
+def test_every_preset_is_a_configuration():
+    for name in presets():
+        assert load_config({"preset": name}).preset == name
+    both = load_config({"preset": "reference,llama-2-7b"})
+    assert both.llm.quantization == "nf4"
+    assert both.prompt.verbaliser == "reference"
+    beauty = load_config({"preset": "reference-beauty"})
+    assert (beauty.prompt.max_title, beauty.scorer.kwargs) == (10, {"dim": 512})
+    # Another scorer is not given the preset's options of its own.
+    relations = load_config({"preset": "reference-beauty", "scorer.name": "shortest"})
+    assert relations.scorer.kwargs == {}
+    kept = load_config({"preset": "reference-beauty", "scorer.kwargs": "{dropout: 0.1}"})
+    assert kept.scorer.kwargs == {"dim": 512, "dropout": 0.1}
+
+
+def test_uniform_lists(tmp_path):
+    config = load_config(options_of(tmp_path, "reference"))
+    loaded = load_data(config)
+    x, end = loaded.interactions, loaded.split.train_end
+    events = every_training_event(x, end)
+    assert len(events) == int((end - 1).sum())
+    queries = uniform_queries(x, events, 8, 4, seed=0)
+    again = uniform_queries(x, events, 8, 4, seed=0)
+    assert np.array_equal(queries.candidate_items, again.candidate_items)
+    other = uniform_queries(x, events, 8, 4, seed=1)
+    assert not np.array_equal(queries.candidate_items, other.candidate_items)
+    for row in range(len(events)):
+        user, position = events.user[row], events.position[row]
+        past = set(x.sequence(user)[:position].tolist())
+        items = queries.candidate_items[row]
+        assert len(set(items.tolist())) == 8
+        negatives = set(items.tolist()) - {events.target[row]}
+        assert len(negatives) == 7
+        assert not negatives & past
+    counts = np.bincount(queries.target, minlength=8)
+    assert counts.min() > len(events) / 8 * 0.5
+
+
+def test_uniform_lists_of_a_small_catalogue():
+    from lkgrag.testing.graph import toy_interactions
+
+    x = toy_interactions()
+    events = every_training_event(x, np.full(x.num_users, 4))
+    queries = uniform_queries(x, events, 20, 4, seed=0)
+    for row in range(len(events)):
+        items = queries.candidate_items[row]
+        past = set(x.sequence(events.user[row])[: events.position[row]].tolist())
+        assert set(items[items >= 0].tolist()) == set(range(x.num_items)) - past | {
+            events.target[row]
+        }
+
+
+def test_fusion_without_terms():
+    fusion = Fusion(2.0, 3.0, terms=["prior"])
+    assert (fusion.a.item(), round(fusion.b.item(), 4)) == (0.0, 3.0)
+    rng = np.random.default_rng(0)
+    terms = rng.normal(size=(3, 60, 5))
+    mask, target, user = np.ones((60, 5), bool), rng.integers(0, 5, 60), np.arange(60)
+    terms[1, np.arange(60), target] += 3
+    assert fit_weights(terms, mask, target, user, fuse=[]) == (0.0, 0.0)
+    a, b = fit_weights(terms, mask, target, user, fuse=["scorer"])
+    assert a > 0
+    assert b == 0
+    a, b = fit_weights(terms, mask, target, user, fuse=["prior"])
+    assert a == 0
