@@ -23,6 +23,11 @@ def fsdp_asked() -> bool:
     return os.environ.get(FSDP, "false").lower() in ("true", "1", "yes")
 
 
+def on_cpu() -> bool:
+    """Whether the launcher was told to stay on the CPU."""
+    return os.environ.get(CPU, "false").lower() in ("true", "1", "yes")
+
+
 def refuse_shared_devices() -> None:
     """Stop where processes would share a GPU: Accelerate would deal them out in turns and say nothing.
 
@@ -33,7 +38,7 @@ def refuse_shared_devices() -> None:
     """
     import torch
 
-    if os.environ.get(CPU, "false").lower() in ("true", "1", "yes"):
+    if on_cpu():
         return
     processes, devices = int(os.environ.get(LOCAL, "1")), torch.cuda.device_count()
     if processes > 1 and not (torch.cuda.is_available() or torch.accelerator.is_available()):

@@ -7,12 +7,16 @@ import socket
 import subprocess
 import sys
 import time
+from contextlib import suppress
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 from safetensors.numpy import load_file
 from small_run import small_options
+
+from lkgrag.training.checkpoint import FILE
 
 FAILURES = ("marked as ready only once", "unused", "did not receive grad", "Traceback")
 
@@ -81,7 +85,7 @@ def close(found, expected, where=""):
     if isinstance(expected, dict):
         assert found.keys() == expected.keys(), where
         for key, value in expected.items():
-            if key not in ("seconds", "date", "processes", "threads"):
+            if key not in ("seconds", "date", "processes", "threads", "llm"):
                 close(found[key], value, f"{where}/{key}")
     elif isinstance(expected, list):
         assert len(found) == len(expected), where
@@ -123,7 +127,9 @@ def test_processes_train_the_same_weights(runs):
 
 def test_processes_rank_the_same(runs):
     one, two = (pd.read_parquet(runs[n] / "ranks.parquet") for n in (1, 2))
-    assert len(one) % 2 or len(one[one["retrieved"]]) % 2, "let it not divide evenly"
+    assert (one[one["retrieved"]].groupby("split").size() % 2 == 1).any(), (
+        "let it not divide evenly"
+    )
     pd.testing.assert_frame_equal(two, one)
     close(metrics(runs[2]), metrics(runs[1]))
 
@@ -137,11 +143,14 @@ def test_processes_of_another_number_resume(runs, tmp_path, before, after):
         env={**os.environ, **env},
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
-        start_new_session=True,
     )
-    while process.poll() is None and not list((tmp_path / "out" / "checkpoints").glob("*")):
+    while process.poll() is None and not (tmp_path / "out" / "checkpoints" / FILE).exists():
         time.sleep(0.01)
-    os.killpg(process.pid, signal.SIGKILL)
+    # The launcher's workers have sessions of their own: all that were told of this folder go.
+    for found in Path("/proc").glob("[0-9]*/cmdline"):
+        with suppress(OSError):
+            if str(tmp_path / "out").encode() in found.read_bytes():
+                os.kill(int(found.parent.name), signal.SIGKILL)
     process.wait()
     assert not (tmp_path / "out" / "metrics.json").exists()
     launch(after, args)
@@ -173,8 +182,13 @@ def test_processes_answer_a_question_once(runs):
 def test_processes_of_the_published_preset(tmp_path):
     """A scorer that no loss reaches must not stop the exchange of gradients."""
     given = dict(a.split("=", 1) for a in arguments(tmp_path))
-    for key in ("scorer.pretrain_epochs", "scorer.kwargs", "training.probe"):
+    for key in (
+        "scorer.pretrain_epochs",
+        "scorer.kwargs",
+        "training.probe",
+        "training.max_examples",
+    ):
         given.pop(key)
     args = [f"{k}={v}" for k, v in given.items()]
-    launch(2, [*args, "preset=reference", "llm.lora_dropout=0.0"])
+    launch(2, [*args, "preset=reference", "training.max_examples=5", "evaluation.faithfulness=0"])
     assert metrics(tmp_path / "out")["processes"] == 2
