@@ -12,6 +12,7 @@ import numpy as np
 
 from lkgrag.catalogue import Catalogue
 from lkgrag.errors import LkgragError
+from lkgrag.evaluation import cold_start
 from lkgrag.io import write_json, write_parquet
 from lkgrag.rundir import FORMAT, METRICS, RANKER, environment, today
 from lkgrag.users import UsersInMemory
@@ -88,6 +89,8 @@ def metrics_of(
     """``metrics.json``: the figures by system, and what is needed to trust them."""
     differences = judged.differences(config.evaluation.bootstrap, config.seed)
     keys = ("split", "system", "other", "metric", "population")
+    x = loaded.interactions
+    popularity = np.bincount(x.item[loaded.split.train_mask(x)], minlength=x.num_items)
     return {
         **judged.metrics(config.evaluation.ks),
         "format": FORMAT,
@@ -108,6 +111,7 @@ def metrics_of(
         "prompts_ranked": judged.prompts,
         "mask_seen": config.retrieval.mask_seen,
         "faithfulness": found,
+        "cold_start": cold_start(judged.test, popularity),
         "fusion": {"a": judged.weights[0], "b": judged.weights[1]},
         "stage_one": {k: v for k, v in one.report.items() if k != "lrurec_curve"},
         "differences": [

@@ -1,6 +1,7 @@
 """Evaluation: metrics, who is counted, how sure a difference is, tables, faithfulness."""
 
 from lkgrag.evaluation.beyond import beyond_accuracy, categories, top_lists
+from lkgrag.evaluation.cold import cold_start
 from lkgrag.evaluation.faithfulness import Deletion, deletion_test, exist, share_existing
 from lkgrag.evaluation.metrics import expected_gains, gains, metric_names, pessimistic_rank
 from lkgrag.evaluation.protocol import SplitResult, nest, sample_events
@@ -18,6 +19,7 @@ __all__ = [
     "SplitResult",
     "beyond_accuracy",
     "categories",
+    "cold_start",
     "deletion_test",
     "difference_line",
     "exist",

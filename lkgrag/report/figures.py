@@ -6,15 +6,15 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import numpy as np
+from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, MaxNLocator, NullLocator, ScalarFormatter
 
 from lkgrag.report.heatmap import draw_salience, salience_of
-from lkgrag.report.style import COLOURS, INK, axes_of, style
+from lkgrag.report.style import COLOURS, INK, WIDTH, axes_of, style
 from lkgrag.report.words import label
 from lkgrag.rundir import systems_of
 
 if TYPE_CHECKING:
-    from matplotlib.figure import Figure
     from numpy.typing import NDArray
 
     from lkgrag.report.gather import RunData
@@ -42,6 +42,11 @@ def figures(run: RunData) -> Iterator[tuple[str, str, Figure]]:
         "scorer": ("The scorer's training alone: loss on held-out users.", scorer_curve),
         "lrurec": ("LRURec's training: NDCG@10 on validation.", lrurec_curve),
         "salience": ("", salience),
+        "cold": (
+            "Test users by the number of items that they had chosen before, and test items by their "
+            "interactions in training.",
+            cold,
+        ),
         "tokens": ("Tokens of the prompts, validation and test.", tokens),
     }
     for name, (caption, make) in makers.items():
@@ -141,6 +146,30 @@ def _salience_caption(run: RunData) -> str:
         "kind of path, in percent."
     )
     return f"{text} In words, {key}." if key else text
+
+
+def cold(run: RunData) -> Figure | None:
+    """NDCG@10 by length of the history and by popularity of the true item."""
+    found = run.metrics.get("cold_start") or {}
+    panels = {
+        "items chosen before": found.get("history") or [],
+        "training interactions of the true item": found.get("popularity") or [],
+    }
+    if not all(panels.values()):
+        return None
+    figure = Figure(figsize=(WIDTH, 4.8), layout="constrained")
+    for number, (what, groups) in enumerate(panels.items(), start=1):
+        axes = figure.add_subplot(2, 1, number)
+        for system in (s for s in DRAWN if s in groups[0]["systems"]):
+            values = [g["systems"][system]["ndcg@10"] for g in groups]
+            line = "-" if system in ("retriever", "ranker") else "--"
+            axes.plot(range(len(groups)), values, line, marker="o", markersize=3, label=system)
+        names = [f"{g['group']}\n({g['events']:,})" for g in groups]
+        axes.set_xticks(range(len(groups)), names, fontsize=7)
+        axes.set(xlabel=what, ylabel="NDCG@10", ylim=(0, None))
+    handles, labels = figure.axes[0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside upper center", ncols=3, fontsize=8)
+    return figure
 
 
 def tokens(run: RunData) -> Figure | None:

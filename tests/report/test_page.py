@@ -142,12 +142,22 @@ def test_a_run_without_the_newer_tables_has_a_page_all_the_same(folder):
     assert "<h3>Test, all users</h3>" in page
 
 
+def test_cold_start_is_drawn_and_told(folder):
+    page = write_report(folder).read_text(encoding="utf-8")
+    found = json.loads((folder / "metrics.json").read_text())["cold_start"]
+    assert (folder / "report" / "cold.png").stat().st_size > 1000
+    for kind in ("history", "popularity"):
+        for group in found[kind]:
+            assert f"<td>{group['group']}</td><td>{group['events']}</td>" in page
+
+
 def test_a_run_without_events_curves_or_users_has_a_page(folder):
     metrics = json.loads((folder / "metrics.json").read_text())
     for system in ("random", "ranker"):
         for population in metrics[system]["test"].values():
             population.update(dict.fromkeys(population))
-    metrics.update(differences=[], faithfulness={}, tokens_per_prompt=0.0)
+    nothing = {"split": "test", "history": [], "popularity": []}
+    metrics.update(differences=[], faithfulness={}, tokens_per_prompt=0.0, cold_start=nothing)
     for name in ("ranks", "prompts", "salience"):
         table = pd.read_parquet(folder / f"{name}.parquet")
         table.iloc[:0].to_parquet(folder / f"{name}.parquet")

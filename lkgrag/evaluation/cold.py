@@ -1,0 +1,61 @@
+"""Cold start: figures by the length of the history and by the popularity of the true item."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from lkgrag.evaluation.protocol import SplitResult
+
+#: Largest value of each group but the last, which has no end.
+HISTORY = (5, 10, 20, 50, 100)
+POPULARITY = (0, 5, 20, 50, 100)
+METRICS = ("ndcg@10", "recall@10")
+
+
+def cold_start(result: SplitResult, popularity: NDArray[np.int64]) -> dict[str, Any]:
+    """Figures of every system by group of events; groups without an event are left out.
+
+    Args:
+        result: the ranks on a split; events whose target is no candidate count 0, as ever.
+        popularity: int64 ``[num_items]``, training interactions of each item.
+
+    Returns:
+        ``split``; and for ``history`` (items before the prediction) and ``popularity`` (training
+        interactions of the true item) a list of groups, each with its name (``6-10``), the number of
+        ``events`` and ``systems``: ``{system: {metric: mean}}``.
+    """
+    return {
+        "split": result.split,
+        "history": _groups(result, result.position, HISTORY),
+        "popularity": _groups(result, popularity[result.target], POPULARITY),
+    }
+
+
+def _groups(
+    result: SplitResult, value: NDArray[np.int64], ends: tuple[int, ...]
+) -> list[dict[str, Any]]:
+    gains = {s: {m: result.gains(s, m) for m in METRICS} for s in result.systems}
+    group = np.searchsorted(ends, value, "left")
+    out = []
+    for number in range(len(ends) + 1):
+        inside = group == number
+        if not inside.any():
+            continue
+        systems = {
+            system: {name: float(v[inside].mean()) for name, v in values.items()}
+            for system, values in gains.items()
+        }
+        out.append({"group": _name(number, ends), "events": int(inside.sum()), "systems": systems})
+    return out
+
+
+def _name(number: int, ends: tuple[int, ...]) -> str:
+    if number == len(ends):
+        return f"over {ends[-1]}"
+    low = ends[number - 1] + 1 if number else min(1, ends[0])
+    return str(low) if low == ends[number] else f"{low}-{ends[number]}"
