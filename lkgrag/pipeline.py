@@ -75,7 +75,9 @@ def train(config: Config, interactions: Interactions | None = None) -> Path:
         loaded = _prepare(config, interactions, accelerator, show)
     with open_run(config, main) as folder:
         done = None if loaded else finished(folder)
-        if done is None:
+        if done is not None:
+            _refuse_other_data(config, folder, done)
+        else:
             loaded = loaded or _prepare(config, interactions, accelerator, show)
             done = _carry_out(config, folder, accelerator, threads, loaded, show)
         if main:
@@ -83,6 +85,23 @@ def train(config: Config, interactions: Interactions | None = None) -> Path:
     with suppress(Exception):
         accelerator.end_training()
     return folder
+
+
+def _refuse_other_data(config: Config, folder: Path, done: dict[str, Any]) -> None:
+    """Stop before the table of a finished run is shown for data that it is not of.
+
+    Raises:
+        RunError: the files of ``data.root`` are not those that the run was made of.
+    """
+    from lkgrag.data.readers import files_digest
+    from lkgrag.errors import RunError
+
+    now = files_digest(config.data)
+    if now is not None and now != done.get("data", {}).get("files", now):
+        raise RunError(
+            f"{folder} holds a run of other data: the files of data.root={config.data.root} have "
+            "changed since; begin anew with overwrite=true, or choose another out="
+        )
 
 
 def _prepare(

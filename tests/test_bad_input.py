@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from lkgrag import Ranker, evaluate, recommend, train
-from lkgrag.errors import ModelError
+from lkgrag.errors import ModelError, RunError
 
 HEADER = "user_id:token\titem_id:token\trating:float\ttimestamp:float\n"
 ROWS = [
@@ -313,3 +313,24 @@ def test_a_gpu_where_none_is(small_run, tmp_path, monkeypatch, refuse):
 def test_a_ranker_for_a_gpu_where_none_is(small_run):
     with pytest.raises(ModelError, match=r"device=cuda.*device='cpu'"):
         Ranker.from_pretrained(small_run[0] / "out", device="cuda")
+
+
+def test_a_finished_run_whose_data_changed(tmp_path):
+    from small_run import small_options
+
+    from lkgrag.options import load_config
+    from lkgrag.pipeline import train
+
+    options = {**small_options(tmp_path), "retrieval.epochs": "1", "llm.name": "none"}
+    folder = train(load_config(options))
+    before = (folder / "metrics.json").read_bytes()
+    assert train(load_config(options)) == folder
+    file = tmp_path / "shop.inter"
+    lines = file.read_text().splitlines()
+    file.write_text("\n".join(lines[:-1]) + "\n")
+    with pytest.raises(RunError, match=r"holds a run of other data: .*overwrite=true"):
+        train(load_config(options))
+    assert (folder / "metrics.json").read_bytes() == before
+    # What is not there cannot be compared: the table is shown.
+    file.rename(tmp_path / "away")
+    assert train(load_config(options)) == folder

@@ -11,7 +11,7 @@ from lkgrag.data.readers.amazon import Amazon2014
 from lkgrag.data.readers.base import Reader, readers, register_reader
 from lkgrag.data.readers.movielens import MovieLens100K, MovieLensCSV, MovieLensDat
 from lkgrag.data.readers.recbole import RecBole, read_recbole
-from lkgrag.errors import ConfigError, DataError, nearest
+from lkgrag.errors import ConfigError, DataError, LkgragError, nearest
 
 if TYPE_CHECKING:
     from lkgrag.config import DataConfig
@@ -89,14 +89,32 @@ def read_tables(config: DataConfig) -> tuple[Tables, str]:
         raise ConfigError(
             f"data.columns: files of the reader '{reader.name}' have fixed columns; leave it out"
         )
+    return reader.read(folder, config), _digest(reader, folder, config)
+
+
+def files_digest(config: DataConfig) -> str | None:
+    """What :func:`read_tables` gives beside the tables, without reading them.
+
+    Returns:
+        None where there is nothing to compare: no ``data.root``, or it holds no data set now.
+    """
+    if config.root is None:
+        return None
+    try:
+        folder = data_folder(config)
+        return _digest(find_reader(folder, config), folder, config)
+    except LkgragError:
+        return None
+
+
+def _digest(reader: Reader, folder: Path, config: DataConfig) -> str:
     sha = hashlib.sha256(reader.name.encode())
-    tables = reader.read(folder, config)
     for file in reader.files(folder, config):
         if file.is_file():
             with open(file, "rb") as handle:
                 content = hashlib.file_digest(handle, "sha256").digest()
             sha.update(file.name.encode() + b"\0" + content)
-    return tables, sha.hexdigest()
+    return sha.hexdigest()
 
 
 for _reader in (Amazon2014(), MovieLensDat(), MovieLens100K(), MovieLensCSV(), RecBole()):
@@ -105,6 +123,7 @@ for _reader in (Amazon2014(), MovieLensDat(), MovieLens100K(), MovieLensCSV(), R
 __all__ = [
     "Reader",
     "data_folder",
+    "files_digest",
     "find_reader",
     "read_recbole",
     "read_tables",
