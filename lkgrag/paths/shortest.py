@@ -1,16 +1,17 @@
-"""One shortest path of any length for each pair, as the published LlamaRec-LKG-RAG asks of its graph."""
+"""One shortest path for each pair, of any length, as the published LlamaRec-LKG-RAG asks of its graph."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import torch
 
 from lkgrag.errors import ConfigError
 from lkgrag.kg.schema import REVERSE
-from lkgrag.paths.adjacency import Adjacency, spread
+from lkgrag.paths.adjacency import Adjacency
 from lkgrag.paths.batch import PathBatch
+from lkgrag.paths.kernel import BITS, scratch, search
 from lkgrag.paths.metapath import ITEM, USER, distinct
 from lkgrag.paths.short import rarity
 
@@ -23,17 +24,36 @@ if TYPE_CHECKING:
     from lkgrag.data.queries import Queries
     from lkgrag.paths.batch import MetaPath
 
-#: Candidates that one pass of the search carries, a bit each.
-BITS = 64
+#: Edges a path that the search has room for at first.
+ROOM = 6
+#: Prompts a call of the kernel; what one gives stays in the processor's cache.
+BLOCK = 64
+
+
+class Witnesses(NamedTuple):
+    """One shortest path a connected pair, sorted by (prompt, candidate, history).
+
+    Attributes:
+        ends: int64 ``[N, 3]``: prompt, candidate slot, history slot.
+        length: int64 ``[N]``, edges.
+        chain: int64 ``[length.sum()]``, the paths' edges one after the other, as places in the
+            finder's tables ``source``, ``kind`` and ``target``.
+    """
+
+    ends: NDArray[np.int64]
+    length: NDArray[np.int64]
+    chain: NDArray[np.int64]
 
 
 class ShortestPaths:
-    """Finds one shortest path, of whatever length, from every history item to every candidate.
+    r"""Finds one shortest path from every history item to every candidate.
 
     Paths follow the direction of relations between items (``also_bought``, not its inverse) and both
-    directions of relations to values; no node is a user. Of several shortest paths the first is taken
-    in the order of (edge type, node), step by step from the history item, edge types in the order of
-    ``data.edge_types``. A pair of equal items has no path.
+    directions of relations to values; no node is a user. A pair of equal items has no path. Of several
+    shortest paths of :math:`L` edges that is taken whose node after :math:`\lfloor L/2 \rfloor` edges
+    comes first by (node type, index), types in the order of ``data.node_types``; from there, edge by edge
+    towards either end, that whose edge comes first by (edge type, next node), edge types in the order of
+    ``data.edge_types``.
 
     The kinds of paths are not known beforehand: ``metapaths`` is empty, each
     :class:`~lkgrag.paths.PathBatch` brings its own, and only scorers with ``open_metapaths`` can
@@ -41,45 +61,70 @@ class ShortestPaths:
 
     Args:
         data: the graph.
-        config: not read; the search has no bound.
+        config: not read; the search has no bound unless ``longest`` is given.
+        longest: most edges of a path; 0 for no bound.
 
     Attributes:
         metapaths: empty.
+        edge_types: that paths go over.
+        source: int64 ``[E]``, edges' sources among all nodes; see :meth:`offset`.
+        kind: int32 ``[E]``, which of ``edge_types``.
+        target: int32 ``[E]``.
+        touched: edges that the last call looked at.
 
     Raises:
         ConfigError: edges have times to be minded (``kg.temporal``), which this search does not.
     """
 
-    def __init__(self, data: HeteroData, config: PathsConfig) -> None:
+    def __init__(
+        self, data: HeteroData, config: PathsConfig | None = None, longest: int = 0
+    ) -> None:
         self.metapaths: list[MetaPath] = []
+        self.longest = longest
+        self.touched = 0
         self.num_items = int(data[ITEM].num_nodes)
-        self._edge_types = [e for e in distinct(data.edge_types) if _used(e)]
+        self.edge_types = [e for e in distinct(data.edge_types) if _used(e)]
         types = [t for t in data.node_types if t != USER]
         sizes = [int(data[t].num_nodes) for t in types]
-        #: First index of each node type among all nodes.
         self._offset = dict(zip(types, np.cumsum([0, *sizes])[:-1].tolist(), strict=True))
         parts = []
-        for number, edge_type in enumerate(self._edge_types):
+        for number, edge_type in enumerate(self.edge_types):
             edges = Adjacency.of(data, edge_type)
             if np.isfinite(edges.time).any():
                 raise ConfigError(
                     "paths.search=shortest does not mind when an edge first stood: set "
                     "kg.temporal=false or kg.behaviour=false"
                 )
+            strength: NDArray[np.float64] = edges.weight.copy()
+            if edge_type[2] != ITEM:
+                strength = strength * rarity(edges.degree)[edges.target]
             source = edges.source + self._offset[edge_type[0]]
             target = edges.target + self._offset[edge_type[2]]
-            strength = edges.weight.copy()
-            if edge_type[2] != ITEM:
-                strength *= rarity(edges.degree)[edges.target]
             parts.append((source, np.full(len(source), number), target, strength))
-        columns = [np.concatenate(c) for c in zip(*parts, strict=True)] if parts else [_NONE] * 4
+        none = np.zeros(0, np.int64)
+        columns = [np.concatenate(c) for c in zip(*parts, strict=True)] if parts else [none] * 4
         order = np.lexsort((columns[2], columns[1], columns[0]))
-        self._source, self._type, self._target, self._strength = (c[order] for c in columns)
+        source, kind, target, strengths = (c[order] for c in columns)
         total = sum(sizes)
-        self._out = np.searchsorted(self._source, np.arange(total + 1))
-        inward = np.argsort(self._target, kind="stable")
-        self._from = self._source[inward]
-        self._in = np.searchsorted(self._target[inward], np.arange(total + 1))
+        self.source, self.kind = source.astype(np.int64), kind.astype(np.int32)
+        self.target, self._strength = target.astype(np.int32), strengths.astype(np.float64)
+        inward = np.lexsort((source, kind, target))
+        self._tables = (
+            np.searchsorted(source, np.arange(total + 1)),
+            self.kind,
+            self.target,
+            np.searchsorted(target[inward], np.arange(total + 1)),
+            self.kind[inward],
+            source[inward].astype(np.int32),
+            inward.astype(np.int64),
+        )
+        #: First index of each edge type's targets among all nodes.
+        self._ends = np.array([self._offset[e[2]] for e in self.edge_types], np.int64)
+        self._work = scratch(total)
+
+    def offset(self, node_type: str) -> int:
+        """First index of a node type among all nodes."""
+        return self._offset[node_type]
 
     def __call__(self, queries: Queries) -> PathBatch:
         """Find the paths of a batch.
@@ -94,117 +139,109 @@ class ShortestPaths:
         Raises:
             ValueError: an item of the queries is not in the graph.
         """
-        history, candidates = queries.history_items, queries.candidate_items
+        found = self.find(queries.history_items, queries.candidate_items)
+        return self._batch(queries, found)
+
+    def find(self, history: NDArray[np.int64], candidates: NDArray[np.int64]) -> Witnesses:
+        """Find one shortest path for each pair.
+
+        Args:
+            history: int64 ``[B, H]``, item indices, -1 padding.
+            candidates: int64 ``[B, C]``, likewise.
+
+        Raises:
+            ValueError: an item is not in the graph.
+        """
         for name, items in (("history_items", history), ("candidate_items", candidates)):
             if items.max(initial=-1) >= self.num_items or items.min(initial=-1) < -1:
                 raise ValueError(f"{name} must lie in [-1, {self.num_items})")
-        ends, chains = [], []
-        for row in range(len(history)):
-            for pair, chain in self._prompt(history[row], candidates[row]):
-                ends.append((row, *pair))
-                chains.append(chain)
-        return self._batch(queries, ends, chains)
-
-    def _prompt(
-        self, history: NDArray[np.int64], candidates: NDArray[np.int64]
-    ) -> list[tuple[tuple[int, int], list[int]]]:
-        """``((candidate slot, history slot), edges)`` of each connected pair of one prompt."""
-        found = []
-        for start in range(0, len(candidates), BITS):
-            part = candidates[start : start + BITS]
-            levels = self._levels(history[history >= 0], part)
-            found += [((start + c, h), e) for (c, h), e in self._walk(history, part, levels)]
-        return sorted(found)
-
-    def _levels(
-        self, history: NDArray[np.int64], candidates: NDArray[np.int64]
-    ) -> list[NDArray[np.uint64]]:
-        """Bits of the candidates that each node reaches in exactly so many steps and no fewer."""
         offset = self._offset[ITEM]
-        first = np.zeros(len(self._out) - 1, np.uint64)
-        slots = np.flatnonzero(candidates >= 0)
-        bits = np.uint64(1) << slots.astype(np.uint64)
-        np.bitwise_or.at(first, candidates[slots] + offset, bits)
-        levels, seen, front = [first], first.copy(), np.unique(candidates[slots] + offset)
-        wanted = np.bitwise_or.reduce(bits, initial=np.uint64(0))
-        while len(front) and (seen[history + offset] != wanted).any():
-            count = self._in[front + 1] - self._in[front]
-            row, place = spread(self._in[front], count)
-            node, bit = self._from[place], levels[-1][front][row]
-            order = np.argsort(node, kind="stable")
-            node, bit = node[order], bit[order]
-            begin = np.flatnonzero(np.diff(node, prepend=-1))
-            front = node[begin]
-            fresh = (np.bitwise_or.reduceat(bit, begin) if len(begin) else bit) & ~seen[front]
-            front, fresh = front[fresh != 0], fresh[fresh != 0]
-            level = np.zeros_like(first)
-            level[front] = fresh
-            seen[front] |= fresh
-            levels.append(level)
-        return levels
+        left, right = (np.where(x >= 0, x + offset, -1) for x in (history, candidates))
+        self.touched = 0
+        ends, lengths, chains = [], [], []
+        for start in range(0, len(left), BLOCK):
+            rows = slice(start, start + BLOCK)
+            for h in range(0, left.shape[1], BITS):
+                for c in range(0, right.shape[1], BITS):
+                    part = self._part(
+                        np.ascontiguousarray(left[rows, h : h + BITS]),
+                        np.ascontiguousarray(right[rows, c : c + BITS]),
+                    )
+                    for place, length, chain in part:
+                        ends.append(place + np.array([start, c, h]))
+                        lengths.append(length)
+                        chains.append(chain)
+        none = np.zeros(0, np.int64)
+        place = np.concatenate([np.zeros((0, 3), np.int64), *ends])
+        length, chain = np.concatenate([none, *lengths]), np.concatenate([none, *chains])
+        if max(left.shape[1], right.shape[1]) <= BITS:
+            return Witnesses(place, length, chain)
+        order = np.lexsort((place[:, 2], place[:, 1], place[:, 0]))
+        begin = (np.cumsum(length) - length)[order]
+        length = length[order]
+        first = np.cumsum(length) - length
+        edge = np.arange(int(length.sum())) + np.repeat(begin - first, length)
+        return Witnesses(place[order], length, chain[edge])
 
-    def _walk(
-        self,
-        history: NDArray[np.int64],
-        candidates: NDArray[np.int64],
-        levels: list[NDArray[np.uint64]],
-    ) -> list[tuple[tuple[int, int], list[int]]]:
-        """From each history item down the levels to each candidate."""
-        offset = self._offset[ITEM]
-        slots = np.flatnonzero(history >= 0)
-        begin = np.repeat(history[slots] + offset, len(candidates))
-        h = np.repeat(slots, len(candidates))
-        c = np.tile(np.arange(len(candidates)), len(slots))
-        bit = np.uint64(1) << c.astype(np.uint64)
-        distance = np.full(len(begin), -1)
-        for steps, level in enumerate(levels):
-            distance[(level[begin] & bit) != 0] = steps
-        out: list[tuple[tuple[int, int], list[int]]] = []
-        for length in range(1, len(levels)):
-            rows = np.flatnonzero(distance == length)
-            at, chain = begin[rows], []
-            for left in range(length - 1, -1, -1):
-                count = self._out[at + 1] - self._out[at]
-                row, place = spread(self._out[at], count)
-                good = (levels[left][self._target[place]] & bit[rows][row]) != 0
-                # Edges of a node are sorted by (type, target), so the first good one is the rule's.
-                _, first = np.unique(row[good], return_index=True)
-                edge = place[good][first]
-                chain.append(edge)
-                at = self._target[edge]
-            edges = np.stack(chain, 1).tolist() if len(rows) else []
-            out += zip(zip(c[rows].tolist(), h[rows].tolist(), strict=True), edges, strict=True)
+    def _part(
+        self, history: NDArray[np.int64], candidates: NDArray[np.int64]
+    ) -> list[tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]]:
+        """The paths for at most :data:`BITS` slots on either side, in as many rounds as it takes."""
+        most = history.shape[1] * candidates.shape[1]
+        done, room, out = 0, ROOM, []
+        while done < len(history):
+            pairs = (len(history) - done) * most
+            ends = np.empty((pairs, 3), np.int64)
+            indptr = np.zeros(pairs + 1, np.int64)
+            chain = np.empty(pairs * room, np.int64)
+            found, touched, problem = search(
+                history[done:], candidates[done:], *self._tables, self.longest, *self._work,
+                ends, indptr, chain,
+            )  # fmt: skip
+            self.touched += touched
+            if problem == 1:
+                bits = self._work[0]
+                self._work = scratch(bits.shape[2], 2 * (bits.shape[1] - 1))
+            elif problem == 2:
+                room *= 2
+            place = ends[:found] + np.array([done, 0, 0])
+            whole = int(indptr[found])
+            out.append((place, np.diff(indptr[: found + 1]), chain[:whole].copy()))
+            if not problem:
+                break
+            # The prompt that had no room comes again, with those behind it; others are done.
+            done = int(place[-1, 0]) + 1 if found else done
         return out
 
-    def _batch(
-        self, queries: Queries, ends: list[tuple[int, int, int]], chains: list[list[int]]
-    ) -> PathBatch:
-        width = max((len(chain) for chain in chains), default=0) + 1
-        nodes = np.full((len(chains), width), -1, np.int64)
-        weight = np.ones(len(chains), np.float32)
-        kinds = [tuple(int(self._type[e]) for e in chain) for chain in chains]
-        known = sorted(set(kinds), key=lambda kind: (len(kind), kind))
-        number = {kind: i for i, kind in enumerate(known)}
-        for row, chain in enumerate(chains):
-            nodes[row, 0] = self._source[chain[0]] - self._offset[ITEM]
-            for place, edge in enumerate(chain):
-                kind = self._edge_types[self._type[edge]][2]
-                nodes[row, place + 1] = self._target[edge] - self._offset[kind]
-            weight[row] = np.prod(self._strength[chain])
-        slots = np.asarray(ends, np.int64).reshape(-1, 3)
+    def _batch(self, queries: Queries, found: Witnesses) -> PathBatch:
+        longest = int(found.length.max(initial=0))
+        number = len(found.length)
+        row = np.repeat(np.arange(number), found.length)
+        step = np.arange(len(row)) - np.repeat(np.cumsum(found.length) - found.length, found.length)
+        kinds = np.full((number, longest), -1, np.int64)
+        kinds[row, step] = self.kind[found.chain]
+        nodes = np.full((number, longest + 1), -1, np.int64)
+        ends = self._ends[self.kind[found.chain]] if len(row) else row
+        nodes[row, step + 1] = self.target[found.chain] - ends
+        nodes[:, 0] = queries.history_items[found.ends[:, 0], found.ends[:, 2]]
+        weight = np.ones(number)
+        np.multiply.at(weight, row, self._strength[found.chain])
+        order = np.lexsort([*kinds.T[::-1], found.length]) if longest else np.arange(number)
+        new = np.ones(number, bool)
+        new[1:] = (kinds[order][1:] != kinds[order][:-1]).any(1)
+        metapath = np.empty(number, np.int64)
+        metapath[order] = np.cumsum(new) - 1
+        known = kinds[order][new]
         return PathBatch.of(
             queries,
-            metapaths=[tuple(self._edge_types[t] for t in kind) for kind in known],
-            sample=torch.from_numpy(slots[:, 0].copy()),
-            candidate=torch.from_numpy(slots[:, 1].copy()),
-            history=torch.from_numpy(slots[:, 2].copy()),
-            metapath=torch.tensor([number[kind] for kind in kinds], dtype=torch.int64),
+            metapaths=[tuple(self.edge_types[k] for k in kind if k >= 0) for kind in known],
+            sample=torch.from_numpy(found.ends[:, 0].copy()),
+            candidate=torch.from_numpy(found.ends[:, 1].copy()),
+            history=torch.from_numpy(found.ends[:, 2].copy()),
+            metapath=torch.from_numpy(metapath),
             nodes=torch.from_numpy(nodes),
-            weight=torch.from_numpy(weight),
+            weight=torch.from_numpy(weight.astype(np.float32)),
         )
-
-
-_NONE = np.zeros(0, np.int64)
 
 
 def _used(edge_type: EdgeType) -> bool:

@@ -13,7 +13,8 @@ from lkgrag.config import KGConfig, PathsConfig
 from lkgrag.data import Queries
 from lkgrag.errors import ConfigError
 from lkgrag.evaluation import exist
-from lkgrag.paths import ShortestPaths, path_finder
+from lkgrag.paths import ShortestPaths, kernel, path_finder, shortest
+from lkgrag.paths.kernel import scratch
 from lkgrag.testing import planted
 from lkgrag.testing.graph import TOY_ITEMS, toy_kg
 
@@ -35,17 +36,25 @@ def multigraph(data):
 
 
 def oracle(data, graph, start, end):
-    """The first of all shortest paths, by (edge type, node) step by step."""
+    """The first of all shortest paths by its middle node, then from there towards either end."""
     try:
         paths = nx.all_shortest_paths(graph, ("item", start), ("item", end))
-        options = [
-            [(min(graph[a][b]), b[1]) for a, b in itertools.pairwise(path)] for path in paths
-        ]
+        paths = [list(path) for path in paths]
     except nx.NetworkXNoPath:
         return None
     types = list(data.edge_types)
-    best = min(options)
-    return [types[k] for k, _ in best], [start, *(n for _, n in best)]
+    node_types = list(data.node_types)
+    half = (len(paths[0]) - 1) // 2
+
+    def key(path):
+        kinds = [min(graph[a][b]) for a, b in itertools.pairwise(path)]
+        back = [(kinds[k - 1], path[k - 1][1]) for k in range(half, 0, -1)]
+        ahead = [(kinds[k], path[k + 1][1]) for k in range(half, len(kinds))]
+        return (node_types.index(path[half][0]), path[half][1]), back, ahead
+
+    best = min(paths, key=key)
+    kinds = [types[min(graph[a][b])] for a, b in itertools.pairwise(best)]
+    return kinds, [n for _, n in best]
 
 
 @settings(max_examples=100, deadline=None)
@@ -86,6 +95,36 @@ def test_more_candidates_than_bits():
     for (c, h), nodes in rows.items():
         assert rows[c % 10, h] == nodes
     assert len(rows) % 8 == 0
+
+
+@settings(max_examples=40, deadline=None)
+@given(graphs(), st.integers(0, 10**6), st.integers(1, 5))
+def test_bounds_and_small_rooms_change_nothing_else(data, seed, longest):
+    data.temporal = False
+    rng = np.random.default_rng(seed)
+    history, candidates = rng.integers(-1, 6, (4, 4)), rng.integers(-1, 6, (4, 5))
+    whole = ShortestPaths(data).find(history, candidates)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(shortest, "ROOM", 1)
+        patch.setattr(shortest, "scratch", lambda nodes, steps=1: scratch(nodes, steps))
+        again = ShortestPaths(data).find(history, candidates)
+        short = ShortestPaths(data, longest=longest).find(history, candidates)
+    for one, other in zip(whole, again, strict=True):
+        np.testing.assert_array_equal(one, other)
+    keep = whole.length <= longest
+    np.testing.assert_array_equal(short.ends, whole.ends[keep])
+    np.testing.assert_array_equal(short.chain, whole.chain[np.repeat(keep, whole.length)])
+
+
+def test_without_numba_the_same(monkeypatch):
+    data = toy_kg(KGConfig(behaviour=False))
+    asked = queries([[0, 3, 5], [1, 2, -1]], [[7, 8, 9], [4, 6, 0]])
+    compiled = ShortestPaths(data).find(asked.history_items, asked.candidate_items)
+    monkeypatch.setattr(shortest, "search", kernel.search.py_func)
+    monkeypatch.setattr(kernel, "_grow", kernel._grow.py_func)
+    plain = ShortestPaths(data).find(asked.history_items, asked.candidate_items)
+    for one, other in zip(compiled, plain, strict=True):
+        np.testing.assert_array_equal(one, other)
 
 
 def test_a_long_way_by_hand():

@@ -1,0 +1,248 @@
+"""The inner loop of the search for shortest paths, compiled by numba where that is installed.
+
+A search meets in the middle. Every node carries a bit for each history item that reaches it in exactly
+so many steps, and one for each candidate that it reaches; the two sides grow in turns, and a pair is
+joined at the first node that both meet at. So a path of length 4 costs two steps from either side, not
+four from one.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+try:
+    from numba import njit as _njit
+except ImportError:  # pragma: no cover - numba is a dependency; without it the same code runs slowly
+    compiled: Any = lambda **options: lambda function: function  # noqa: E731
+else:
+    compiled = _njit
+
+
+#: Slots that one pass carries on either side, a bit each.
+BITS = 64
+#: Steps from either side that the scratch arrays have room for at first.
+STEPS = 6
+
+_ZERO = np.uint64(0)
+_ONE = np.uint64(1)
+
+
+def scratch(num_nodes: int, steps: int = STEPS) -> tuple[NDArray, ...]:
+    """Arrays that :func:`search` works in; untouched pages of them take no memory.
+
+    Returns:
+        For either side the bits by (step, node), the nodes by (step, place), and the bits seen.
+    """
+    bits = np.zeros((2, steps + 1, num_nodes), np.uint64)
+    nodes = np.zeros((2, steps + 1, num_nodes), np.int32)
+    return bits, nodes, np.zeros((2, num_nodes), np.uint64)
+
+
+@compiled(cache=True, nogil=True)
+def _grow(side, step, count, indptr, neighbour, bits, nodes, seen):  # type: ignore[no-untyped-def]
+    """One more step of a side; how many nodes it reaches, and edges touched."""
+    found, touched = 0, 0
+    for place in range(count):
+        node = nodes[side, step, place]
+        bit = bits[side, step, node]
+        for edge in range(indptr[node], indptr[node + 1]):
+            other = neighbour[edge]
+            new = bit & ~seen[side, other]
+            touched += 1
+            if new != _ZERO:
+                if bits[side, step + 1, other] == _ZERO:
+                    nodes[side, step + 1, found] = other
+                    found += 1
+                bits[side, step + 1, other] |= new
+                seen[side, other] |= new
+    return found, touched
+
+
+@compiled(cache=True, nogil=True)
+def search(  # type: ignore[no-untyped-def]
+    history,
+    candidates,
+    out_ptr,
+    out_type,
+    out_node,
+    in_ptr,
+    in_type,
+    in_node,
+    in_edge,
+    longest,
+    bits,
+    nodes,
+    seen,
+    ends,
+    indptr,
+    chain,
+):
+    """One shortest path for every pair of each prompt.
+
+    Args:
+        history: int64 ``[B, H]``, nodes, -1 padding; ``H`` at most 64.
+        candidates: int64 ``[B, C]``, likewise.
+        out_ptr: int64 ``[V + 1]``, edges by source, sorted by (type, target) within it.
+        out_type: int32 ``[E]``.
+        out_node: int32 ``[E]``, targets.
+        in_ptr: int64 ``[V + 1]``, edges by target, sorted by (type, source) within it.
+        in_type: int32 ``[E]``.
+        in_node: int32 ``[E]``, sources.
+        in_edge: int64 ``[E]``, the same edges as places in the order by source.
+        longest: most edges of a path; 0 for no bound.
+        bits: of :func:`scratch`, all 0; left so.
+        nodes: likewise.
+        seen: likewise.
+        ends: int64 ``[N, 3]``, room for (prompt, candidate slot, history slot) of each path.
+        indptr: int64 ``[N + 1]``, room for where each path's edges begin.
+        chain: int64 ``[M]``, room for edges, by source, from history item to candidate.
+
+    Returns:
+        Paths found, edges touched by the search, and 0; or, if that was too small, 1 for more steps and 2
+        for more room in ``chain``: the paths of whole prompts before it stand.
+    """
+    steps = bits.shape[1] - 1
+    num_history, num_candidates = history.shape[1], candidates.shape[1]
+    counts = np.zeros((2, steps + 1), np.int64)
+    remaining = np.zeros(history.shape[1], np.uint64)
+    # The paths of one prompt by pair, until they are told in the order of the pairs.
+    way = np.zeros((num_candidates * num_history, 2 * steps), np.int64)
+    lengths = np.zeros(num_candidates * num_history, np.int64)
+    back_way = np.zeros(steps, np.int64)
+    reach = np.zeros(2, np.int64)
+    found, touched = 0, 0
+    for prompt in range(history.shape[0]):
+        first, problem = found, 0
+        lengths[:] = 0
+        wanted = _ZERO
+        counts[:] = 0
+        for slot in range(num_candidates):
+            node = candidates[prompt, slot]
+            if node >= 0:
+                bit = _ONE << np.uint64(slot)
+                wanted |= bit
+                if bits[1, 0, node] == _ZERO:
+                    nodes[1, 0, counts[1, 0]] = node
+                    counts[1, 0] += 1
+                bits[1, 0, node] |= bit
+                seen[1, node] |= bit
+        left = 0
+        for slot in range(num_history):
+            node = history[prompt, slot]
+            remaining[slot] = _ZERO
+            if node >= 0:
+                bit = _ONE << np.uint64(slot)
+                if bits[0, 0, node] == _ZERO:
+                    nodes[0, 0, counts[0, 0]] = node
+                    counts[0, 0] += 1
+                bits[0, 0, node] |= bit
+                seen[0, node] |= bit
+                # A pair of equal items has no path.
+                remaining[slot] = wanted & ~bits[1, 0, node]
+                if remaining[slot] != _ZERO:
+                    left += 1
+        reach[:] = 0
+        length = 0
+        while left > 0 and (longest == 0 or length < longest):
+            length += 1
+            side = length % 2
+            step = reach[side]
+            if step >= steps:
+                problem = 1
+                break
+            counts[side, step + 1], more = _grow(
+                side,
+                step,
+                counts[side, step],
+                in_ptr if side == 1 else out_ptr,
+                in_node if side == 1 else out_node,
+                bits,
+                nodes,
+                seen,
+            )
+            touched += more
+            reach[side] = step + 1
+            if counts[side, step + 1] == 0:
+                break
+            # The side that meets at fewer nodes tells where to look.
+            less = 0 if counts[0, reach[0]] <= counts[1, reach[1]] else 1
+            number = counts[less, reach[less]]
+            middles = np.sort(nodes[less, reach[less], :number])
+            for place in range(number):
+                middle = middles[place]
+                here = bits[0, reach[0], middle]
+                there = bits[1, reach[1], middle]
+                if here == _ZERO or there == _ZERO:
+                    continue
+                for h in range(num_history):
+                    if (here >> np.uint64(h)) & _ONE == _ZERO:
+                        continue
+                    pairs = remaining[h] & there
+                    if pairs == _ZERO:
+                        continue
+                    remaining[h] &= ~pairs
+                    if remaining[h] == _ZERO:
+                        left -= 1
+                    h_bit = _ONE << np.uint64(h)
+                    # From the middle back to the history item: the same way for all candidates.
+                    node = middle
+                    for back in range(reach[0], 0, -1):
+                        for edge in range(in_ptr[node], in_ptr[node + 1]):
+                            if bits[0, back - 1, in_node[edge]] & h_bit != _ZERO:
+                                back_way[back - 1] = in_edge[edge]
+                                node = in_node[edge]
+                                break
+                    for c in range(num_candidates):
+                        c_bit = _ONE << np.uint64(c)
+                        if pairs & c_bit == _ZERO:
+                            continue
+                        pair = c * num_history + h
+                        lengths[pair] = length
+                        for k in range(reach[0]):
+                            way[pair, k] = back_way[k]
+                        node = middle
+                        for ahead in range(reach[1], 0, -1):
+                            place_of = reach[0] + reach[1] - ahead
+                            if ahead == 1:
+                                # A hub has more edges than the candidate that it leads to.
+                                end = candidates[prompt, c]
+                                for edge in range(in_ptr[end], in_ptr[end + 1]):
+                                    if in_node[edge] == node:
+                                        way[pair, place_of] = in_edge[edge]
+                                        break
+                                break
+                            for edge in range(out_ptr[node], out_ptr[node + 1]):
+                                if bits[1, ahead - 1, out_node[edge]] & c_bit != _ZERO:
+                                    way[pair, place_of] = edge
+                                    node = out_node[edge]
+                                    break
+        if problem == 0:
+            for pair in range(num_candidates * num_history):
+                length = lengths[pair]
+                if length == 0:
+                    continue
+                begin = indptr[found]
+                if begin + length > len(chain):
+                    problem = 2
+                    break
+                for k in range(length):
+                    chain[begin + k] = way[pair, k]
+                ends[found, 0] = prompt
+                ends[found, 1], ends[found, 2] = pair // num_history, pair % num_history
+                indptr[found + 1] = begin + length
+                found += 1
+        for side in range(2):
+            for step in range(reach[side] + 1):
+                for place in range(counts[side, step]):
+                    node = nodes[side, step, place]
+                    bits[side, step, node] = _ZERO
+                    seen[side, node] = _ZERO
+        if problem:
+            # What was written of this prompt does not stand.
+            return first, touched, problem
+    return found, touched, 0
