@@ -17,7 +17,9 @@ if TYPE_CHECKING:
 
 try:
     from numba import njit as _njit
-except ImportError:  # pragma: no cover - numba is a dependency; without it the same code runs slowly
+except (
+    ImportError
+):  # pragma: no cover - numba is a dependency; without it the same code runs slowly
     compiled: Any = lambda **options: lambda function: function  # noqa: E731
 else:
     compiled = _njit
@@ -30,6 +32,10 @@ STEPS = 6
 
 _ZERO = np.uint64(0)
 _ONE = np.uint64(1)
+#: The powers of 2 have different remainders by it, which tells a bit's place without a loop.
+_PRIME = np.uint64(67)
+SLOT_OF = np.zeros(67, np.int64)
+SLOT_OF[[2**slot % 67 for slot in range(BITS)]] = np.arange(BITS)
 
 
 def scratch(num_nodes: int, steps: int = STEPS) -> tuple[NDArray, ...]:
@@ -44,12 +50,14 @@ def scratch(num_nodes: int, steps: int = STEPS) -> tuple[NDArray, ...]:
 
 
 @compiled(cache=True, nogil=True)
-def _grow(side, step, count, indptr, neighbour, bits, nodes, seen):  # type: ignore[no-untyped-def]
-    """One more step of a side; how many nodes it reaches, and edges touched."""
+def _grow(side, step, count, active, indptr, neighbour, bits, nodes, seen):  # type: ignore[no-untyped-def]
+    """One more step of a side for the active bits; how many nodes it reaches, and edges touched."""
     found, touched = 0, 0
     for place in range(count):
         node = nodes[side, step, place]
-        bit = bits[side, step, node]
+        bit = bits[side, step, node] & active
+        if bit == _ZERO:
+            continue
         for edge in range(indptr[node], indptr[node + 1]):
             other = neighbour[edge]
             new = bit & ~seen[side, other]
@@ -64,6 +72,19 @@ def _grow(side, step, count, indptr, neighbour, bits, nodes, seen):  # type: ign
 
 
 @compiled(cache=True, nogil=True)
+def _between(source, target, in_ptr, pair_node, pair_edge):  # type: ignore[no-untyped-def]
+    """The edge between two neighbours, of the first type that there is; by bisection."""
+    low, high = in_ptr[target], in_ptr[target + 1]
+    while low < high:
+        middle = (low + high) // 2
+        if pair_node[middle] < source:
+            low = middle + 1
+        else:
+            high = middle
+    return pair_edge[low]
+
+
+@compiled(cache=True, nogil=True)
 def search(  # type: ignore[no-untyped-def]
     history,
     candidates,
@@ -74,6 +95,8 @@ def search(  # type: ignore[no-untyped-def]
     in_type,
     in_node,
     in_edge,
+    pair_node,
+    pair_edge,
     longest,
     bits,
     nodes,
@@ -94,6 +117,8 @@ def search(  # type: ignore[no-untyped-def]
         in_type: int32 ``[E]``.
         in_node: int32 ``[E]``, sources.
         in_edge: int64 ``[E]``, the same edges as places in the order by source.
+        pair_node: int32 ``[E]``, sources of the edges by (target, source, type).
+        pair_edge: int64 ``[E]``, these edges as places in the order by source.
         longest: most edges of a path; 0 for no bound.
         bits: of :func:`scratch`, all 0; left so.
         nodes: likewise.
@@ -114,6 +139,8 @@ def search(  # type: ignore[no-untyped-def]
     way = np.zeros((num_candidates * num_history, 2 * steps), np.int64)
     lengths = np.zeros(num_candidates * num_history, np.int64)
     back_way = np.zeros(steps, np.int64)
+    met = np.zeros(bits.shape[2], np.int32)
+    slot_of = SLOT_OF
     reach = np.zeros(2, np.int64)
     found, touched = 0, 0
     for prompt in range(history.shape[0]):
@@ -155,10 +182,16 @@ def search(  # type: ignore[no-untyped-def]
             if step >= steps:
                 problem = 1
                 break
+            # Slots whose pairs are all joined need no further step.
+            active = _ZERO
+            for h in range(num_history):
+                if remaining[h] != _ZERO:
+                    active |= remaining[h] if side == 1 else _ONE << np.uint64(h)
             counts[side, step + 1], more = _grow(
                 side,
                 step,
                 counts[side, step],
+                active,
                 in_ptr if side == 1 else out_ptr,
                 in_node if side == 1 else out_node,
                 bits,
@@ -169,38 +202,51 @@ def search(  # type: ignore[no-untyped-def]
             reach[side] = step + 1
             if counts[side, step + 1] == 0:
                 break
-            # The side that meets at fewer nodes tells where to look.
+            # The side that is at fewer nodes tells where to look.
             less = 0 if counts[0, reach[0]] <= counts[1, reach[1]] else 1
-            number = counts[less, reach[less]]
-            middles = np.sort(nodes[less, reach[less], :number])
+            open_h, open_c = _ZERO, _ZERO
+            for h in range(num_history):
+                if remaining[h] != _ZERO:
+                    open_h |= _ONE << np.uint64(h)
+                    open_c |= remaining[h]
+            number = 0
+            for place in range(counts[less, reach[less]]):
+                node = nodes[less, reach[less], place]
+                if (bits[0, reach[0], node] & open_h) and (bits[1, reach[1], node] & open_c):
+                    met[number] = node
+                    number += 1
+            met[:number].sort()
             for place in range(number):
-                middle = middles[place]
-                here = bits[0, reach[0], middle]
+                middle = met[place]
+                here = bits[0, reach[0], middle] & open_h
                 there = bits[1, reach[1], middle]
-                if here == _ZERO or there == _ZERO:
-                    continue
-                for h in range(num_history):
-                    if (here >> np.uint64(h)) & _ONE == _ZERO:
-                        continue
+                while here != _ZERO:
+                    h_bit = here & (~here + _ONE)
+                    here ^= h_bit
+                    h = slot_of[h_bit % _PRIME]
                     pairs = remaining[h] & there
                     if pairs == _ZERO:
                         continue
                     remaining[h] &= ~pairs
                     if remaining[h] == _ZERO:
                         left -= 1
-                    h_bit = _ONE << np.uint64(h)
+                        open_h ^= h_bit
                     # From the middle back to the history item: the same way for all candidates.
                     node = middle
                     for back in range(reach[0], 0, -1):
+                        if back == 1:
+                            start = history[prompt, h]
+                            back_way[0] = _between(start, node, in_ptr, pair_node, pair_edge)
+                            break
                         for edge in range(in_ptr[node], in_ptr[node + 1]):
                             if bits[0, back - 1, in_node[edge]] & h_bit != _ZERO:
                                 back_way[back - 1] = in_edge[edge]
                                 node = in_node[edge]
                                 break
-                    for c in range(num_candidates):
-                        c_bit = _ONE << np.uint64(c)
-                        if pairs & c_bit == _ZERO:
-                            continue
+                    while pairs != _ZERO:
+                        c_bit = pairs & (~pairs + _ONE)
+                        pairs ^= c_bit
+                        c = slot_of[c_bit % _PRIME]
                         pair = c * num_history + h
                         lengths[pair] = length
                         for k in range(reach[0]):
@@ -209,12 +255,10 @@ def search(  # type: ignore[no-untyped-def]
                         for ahead in range(reach[1], 0, -1):
                             place_of = reach[0] + reach[1] - ahead
                             if ahead == 1:
-                                # A hub has more edges than the candidate that it leads to.
                                 end = candidates[prompt, c]
-                                for edge in range(in_ptr[end], in_ptr[end + 1]):
-                                    if in_node[edge] == node:
-                                        way[pair, place_of] = in_edge[edge]
-                                        break
+                                way[pair, place_of] = _between(
+                                    node, end, in_ptr, pair_node, pair_edge
+                                )
                                 break
                             for edge in range(out_ptr[node], out_ptr[node + 1]):
                                 if bits[1, ahead - 1, out_node[edge]] & c_bit != _ZERO:

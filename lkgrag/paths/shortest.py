@@ -109,6 +109,7 @@ class ShortestPaths:
         self.source, self.kind = source.astype(np.int64), kind.astype(np.int32)
         self.target, self._strength = target.astype(np.int32), strengths.astype(np.float64)
         inward = np.lexsort((source, kind, target))
+        by_pair = np.lexsort((kind, source, target))
         self._tables = (
             np.searchsorted(source, np.arange(total + 1)),
             self.kind,
@@ -117,6 +118,8 @@ class ShortestPaths:
             self.kind[inward],
             source[inward].astype(np.int32),
             inward.astype(np.int64),
+            source[by_pair].astype(np.int32),
+            by_pair.astype(np.int64),
         )
         #: First index of each edge type's targets among all nodes.
         self._ends = np.array([self._offset[e[2]] for e in self.edge_types], np.int64)

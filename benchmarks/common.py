@@ -1,0 +1,90 @@
+"""What the benchmarks share: targets, the record of a result, timing, progress."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from omegaconf import OmegaConf
+
+from benchmarks.record import RESULTS, hardware
+from lkgrag.io import read_json, write_json
+from lkgrag.rundir import environment, today
+
+TARGETS = Path(__file__).with_name("targets.yaml")
+
+
+def judge(prefix: str, found: dict[str, float | None]) -> list[dict[str, Any]]:
+    """Every target whose name begins with ``prefix``, with what was measured.
+
+    Args:
+        prefix: as ``S``.
+        found: by name; a name that is missing was not measured.
+
+    Returns:
+        ``{name, what, value, target, met}``; ``value: null, met: false`` where not measured.
+    """
+    rows = []
+    entries: Any = OmegaConf.to_container(OmegaConf.load(TARGETS))
+    for name, entry in entries.items():
+        if not name.startswith(prefix):
+            continue
+        value = found.get(name)
+        goal = entry["target"]
+        met = value is not None and (value >= goal if entry["at"] == "least" else value <= goal)
+        rows.append(
+            {"name": name, "what": entry["what"], "value": value, "target": goal, "met": bool(met)}
+        )
+    return rows
+
+
+def save(name: str, command: str, seed: int, result: dict[str, Any]) -> Path:
+    """Write ``results/NAME.json`` with what is needed to trust it."""
+    path = RESULTS / f"{name}.json"
+    head = {
+        "command": command,
+        "date": today(),
+        "seed": seed,
+        "hardware": hardware(),
+        "versions": environment(),
+    }
+    write_json(path, {**head, **result})
+    return path
+
+
+def stored(name: str) -> dict[str, Any] | None:
+    """The stored result of that name, if there is one."""
+    path = RESULTS / f"{name}.json"
+    return dict(read_json(path)) if path.exists() else None
+
+
+def rate(work: Callable[[], Any], amount: int, seconds: float = 1.0, least: int = 1) -> float:
+    """Amount a second: the best of the repeats that fit into a time, after one to warm up.
+
+    Args:
+        work: is called again and again.
+        amount: that one call does.
+        seconds: to spend, more where one call takes longer.
+        least: repeats at least.
+    """
+    work()
+    best, spent, repeats = float("inf"), 0.0, 0
+    while spent < seconds or repeats < least:
+        start = time.perf_counter()
+        work()
+        took = time.perf_counter() - start
+        best, spent, repeats = min(best, took), spent + took, repeats + 1
+    return amount / best
+
+
+def say(text: str) -> None:
+    """Progress, on standard error."""
+    print(text, file=sys.stderr, flush=True)
+
+
+def fell(now: float, before: float, share: float = 1 / 3) -> bool:
+    """Whether a ratio is smaller than the stored one by more than a share of it."""
+    return now < (1 - share) * before

@@ -1,0 +1,131 @@
+"""The benchmark suite: ``python -m benchmarks.run speed [--list] [--only PART] [--quick] [--check]``.
+
+``speed`` measures each part against what a user would pick instead and against the physical limit, on the
+machine at hand, and writes ``benchmarks/results/speed.json``. Ratios are the result: absolute times belong
+to one machine.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+from benchmarks.common import fell, judge, save, say, stored
+
+SUITES = {"speed": ("paths", "wording", "whole")}
+#: Folders of data sets below LKGRAG_DATA.
+ROOTS = ("ml-latest-small", "amazon-beauty")
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Entry point; returns the exit status: 0, 1 where ``--check`` finds a fall, 2 for bad options."""
+    from lkgrag.cli import prepare_environment
+    from lkgrag.errors import LkgragError
+
+    prepare_environment()
+    options = _parser().parse_args(argv)
+    if options.list:
+        for part in SUITES[options.suite]:
+            print(part)
+        return 0
+    for part in options.only or []:
+        if part not in SUITES[options.suite]:
+            print(f"--only {part}: there are {', '.join(SUITES[options.suite])}", file=sys.stderr)
+            return 2
+    try:
+        return _speed(options)
+    except LkgragError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.run", description=__doc__)
+    parser.add_argument("suite", choices=sorted(SUITES))
+    parser.add_argument("--list", action="store_true", help="print the parts and stop")
+    parser.add_argument("--only", action="append", metavar="PART", help="measure this part only")
+    parser.add_argument(
+        "--quick", action="store_true", help="seconds instead of minutes, no targets"
+    )
+    parser.add_argument("--check", action="store_true", help="fail where a ratio fell by a third")
+    parser.add_argument(
+        "--run", type=Path, help="a finished run of lkgrag.train, for the part whole"
+    )
+    parser.add_argument("--seed", type=int, default=0)
+    return parser
+
+
+def data_roots() -> dict[str, str]:
+    """Folders of the data sets that are at hand, by name."""
+    root = Path(os.environ.get("LKGRAG_DATA", ""))
+    return {
+        n: str(root / n) for n in ROOTS if os.environ.get("LKGRAG_DATA") and (root / n).is_dir()
+    }
+
+
+def _speed(options: argparse.Namespace) -> int:
+    parts = options.only or SUITES["speed"]
+    result: dict[str, Any] = {}
+    if "paths" in parts:
+        from benchmarks.speed import paths
+
+        result["paths"] = paths.measure(data_roots(), options.quick, options.seed)
+    if "wording" in parts:
+        result["wording"] = _wording(options.seed)
+    if "whole" in parts:
+        from benchmarks.speed import whole
+
+        if options.run is None:
+            say("whole: give --run FOLDER of a finished run; left out")
+        else:
+            result["whole"] = whole.measure(options.run, options.quick)
+    values = {k: v for part in result.values() for k, v in part.pop("values").items()}
+    result["targets"] = judge("S", {} if options.quick else values)
+    for row in result["targets"]:
+        value = "not measured" if row["value"] is None else f"{row['value']:,.3g}"
+        print(f"{row['name']:<12} {value:>14} of {row['target']:<8g} {'met' if row['met'] else ''}")
+    before = stored("speed")
+    status = 0
+    if options.check and before is not None:
+        status = _check(result, before)
+    if not options.quick and not options.only:
+        line = f"python -m benchmarks.run speed{' --run RUN' if options.run else ''}"
+        say(f"wrote {save('speed', line, options.seed, result)}")
+    return status
+
+
+def _wording(seed: int) -> dict[str, Any]:
+    import numpy as np
+
+    from benchmarks.speed import wording
+    from lkgrag.kg import build_kg
+    from lkgrag.options import load_config
+    from lkgrag.stages import load_data
+    from lkgrag.training.negatives import every_training_event, uniform_queries
+
+    config = load_config({})
+    loaded = load_data(config)
+    data = build_kg(loaded.interactions, loaded.split.train_end, config.kg)
+    events = every_training_event(loaded.interactions, loaded.split.train_end)
+    chosen = np.random.default_rng(seed).permutation(len(events))[:256]
+    queries = uniform_queries(loaded.interactions, events[chosen], 20, config.paths.history, seed)
+    return wording.measure(config, data, queries)
+
+
+def _check(now: dict[str, Any], before: dict[str, Any]) -> int:
+    """Compare the ratios to peers with the stored ones; only ratios hold across machines."""
+    status = 0
+    for name, found in now.get("paths", {}).get("sets", {}).items():
+        old = before.get("paths", {}).get("sets", {}).get(name, {}).get("times", {})
+        for peer, ratio in found["times"].items():
+            if ratio is not None and old.get(peer) and fell(ratio, old[peer]):
+                print(f"{name}, times {peer}: {ratio:.1f}, stored {old[peer]:.1f}", file=sys.stderr)
+                status = 1
+    return status
+
+
+if __name__ == "__main__":
+    sys.exit(main())

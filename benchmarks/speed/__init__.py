@@ -1,0 +1,1 @@
+"""Speed: each part against what a user would pick instead, and against the physical limit."""
