@@ -15,7 +15,7 @@ from typing import Any
 
 from benchmarks.common import fell, judge, save, say, stored
 
-SUITES = {"speed": ("paths", "wording", "whole")}
+SUITES = {"speed": ("paths", "wording", "lm", "whole")}
 #: Folders of data sets below LKGRAG_DATA.
 ROOTS = ("ml-latest-small", "amazon-beauty")
 
@@ -75,6 +75,10 @@ def _speed(options: argparse.Namespace) -> int:
         result["paths"] = paths.measure(data_roots(), options.quick, options.seed)
     if "wording" in parts:
         result["wording"] = _wording(options.seed)
+    if "lm" in parts:
+        from benchmarks.speed import lm
+
+        result["lm"] = lm.measure(options.quick, options.seed)
     if "whole" in parts:
         from benchmarks.speed import whole
 

@@ -75,4 +75,4 @@ def test_parts_are_listed_and_unknown_ones_refused(capsys):
     assert run.main(["speed", "--list"]) == 0
     assert capsys.readouterr().out.split() == list(run.SUITES["speed"])
     assert run.main(["speed", "--only", "path"]) == 2
-    assert "there are paths, wording, whole" in capsys.readouterr().err
+    assert "there are paths, wording, lm, whole" in capsys.readouterr().err

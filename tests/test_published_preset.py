@@ -23,9 +23,17 @@ from lkgrag.training.objective import learns, losses, total
 
 def options_of(root, preset, **more):
     given = small_options(root)
-    for key in ("retrieval.hidden", "scorer.pretrain_epochs", "training.probe"):
+    for key in ("scorer.pretrain_epochs", "training.probe"):
         given.pop(key)
-    return {**given, "preset": preset, "retrieval.epochs": "1", **more}
+    few = {"evaluation.max_events": "6", "evaluation.faithfulness": "2", "evaluation.explain": "1"}
+    return {
+        **given,
+        **few,
+        "preset": preset,
+        "retrieval.epochs": "1",
+        "retrieval.hidden": "16",
+        **more,
+    }
 
 
 def parts(config, tmp_path):

@@ -150,7 +150,8 @@ class PathBatch:
             "prior",
         )
         asked = {
-            name: torch.from_numpy(np.ascontiguousarray(getattr(queries, name))) for name in given
+            name: torch.from_numpy(np.require(getattr(queries, name), requirements="CW"))
+            for name in given
         }
         return cls(metapaths, sample, history, candidate, metapath, nodes, weight, **asked)
 

@@ -1,0 +1,216 @@
+"""The ranker's language model: a ladder from the published form to ours, and its training."""
+
+from __future__ import annotations
+
+import resource
+from collections.abc import Callable
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from benchmarks.common import rate, say
+from benchmarks.speed.floor import best_rate, forward_operations
+from lkgrag.kg import build_kg
+from lkgrag.llm import LMScorer, load_llm
+from lkgrag.options import load_config
+from lkgrag.paths import PathFinder, path_finder
+from lkgrag.prompt import TokenBatch, build_prompter
+from lkgrag.stages import load_data
+from lkgrag.training.negatives import every_training_event, uniform_queries
+
+if TYPE_CHECKING:
+    from torch_geometric.data import HeteroData
+    from transformers import PreTrainedModel
+
+    from lkgrag.config import Config
+    from lkgrag.data import Queries
+
+#: Prompts a pass.
+BATCH = 8
+
+
+def measure(quick: bool, seed: int) -> dict[str, Any]:
+    """Measure inference and training of the default language model on prompts of ml-100k.
+
+    Args:
+        quick: few prompts.
+        seed: of the prompts.
+
+    Returns:
+        ``inference`` and ``training``, a row a step of the ladder, and the values of targets.
+    """
+    config = load_config({})
+    loaded = load_data(config)
+    events = every_training_event(loaded.interactions, loaded.split.train_end)
+    number = 16 if quick else 64
+    chosen = np.random.default_rng(seed).permutation(len(events))[:number]
+    queries = uniform_queries(loaded.interactions, events[chosen], 20, 20, seed)
+    model, tokenizer = load_llm(config.llm)
+    dtype = next(model.parameters()).dtype
+    say(f"lm: floor, {str(dtype).removeprefix('torch.')}, {torch.get_num_threads()} threads")
+    best = best_rate(model.config, dtype, 0.1 if quick else 0.5)
+    data = build_kg(loaded.interactions, loaded.split.train_end, config.kg)
+    rows = _ladder(config, data, loaded, queries, model, tokenizer, best, quick)
+    trained = _training(config, data, queries, model, tokenizer, best, quick)
+    ours, stock = rows["ours"], rows["the same prompts, stock attention"]
+    own, other = trained["ours"], trained["stock"]
+    return {
+        "prompts": number,
+        "operations_a_second": best,
+        "dtype": str(dtype),
+        "threads": torch.get_num_threads(),
+        "inference": rows,
+        "training": trained,
+        "peak_memory_mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
+        "values": {
+            "S7_floor": ours["per_cent_of_floor"],
+            "S7_stock": ours["prompts_a_second"] / stock["prompts_a_second"],
+            "S8_floor": own["per_cent_of_floor"],
+            "S8_stock": own["examples_a_second"] / other["examples_a_second"],
+            "S5": trained["paths_per_cent_of_a_step"],
+        },
+    }
+
+
+def _prompts(
+    config: Config, data: HeteroData, queries: Queries, tokenizer: Any, grouped: bool
+) -> list[TokenBatch]:
+    """Batches of prompts as tokens, in the order given or by length."""
+    finder = path_finder(data, config.paths)
+    prompter = build_prompter(tokenizer, data, config.prompt, config.llm.readout)
+    prompter.fit([finder(queries)])
+    order = np.arange(len(queries))
+    if grouped:
+        order = np.argsort((queries.history_items >= 0).sum(1), kind="stable")
+    out = []
+    for start in range(0, len(order), BATCH):
+        part = queries[order[start : start + BATCH]]
+        paths = finder(part)
+        places = torch.arange(paths.num_candidates).repeat(len(part), 1)
+        out.append(prompter(paths, None, places))
+    return out
+
+
+def _row(
+    batches: list[TokenBatch],
+    work: Callable[[TokenBatch], Any],
+    model: Any,
+    best: float,
+    quick: bool,
+) -> dict[str, float]:
+    lengths = torch.cat([b.lengths for b in batches])
+
+    def all_of_them() -> None:
+        for batch in batches:
+            work(batch)
+
+    speed = rate(all_of_them, len(lengths), 0 if quick else 5.0)
+    floor = best / (forward_operations(model, lengths) / len(lengths))
+    return {
+        "tokens_a_prompt": float(lengths.double().mean()),
+        "prompts_a_second": speed,
+        "floor_prompts_a_second": floor,
+        "per_cent_of_floor": 100 * speed / floor,
+    }
+
+
+@torch.no_grad()
+def _ladder(
+    config: Config,
+    data: HeteroData,
+    loaded: Any,
+    queries: Queries,
+    model: PreTrainedModel,
+    tokenizer: Any,
+    best: float,
+    quick: bool,
+) -> dict[str, dict[str, float]]:
+    published = load_config({"preset": "reference", "data.name": "ml-100k"})
+    plain = build_kg(loaded.interactions, loaded.split.train_end, published.kg)
+    letters = load_config({"llm.readout": "letters"})
+    rows: dict[str, dict[str, float]] = {}
+
+    def stock(batch: TokenBatch) -> Tensor:
+        mask = (batch.block >= 0).long()
+        return model(input_ids=batch.input_ids, attention_mask=mask, use_cache=False).logits
+
+    def add(name: str, batches: list[TokenBatch], work: Callable[[TokenBatch], Any]) -> None:
+        rows[name] = _row(batches, work, model, best, quick)
+        r = rows[name]
+        say(
+            f"  {name}: {r['tokens_a_prompt']:.0f} tokens, {r['prompts_a_second']:.2f} prompts a second, "
+            f"{r['per_cent_of_floor']:.0f} % of the floor"
+        )
+
+    model.set_attn_implementation("sdpa")
+    add("published", _prompts(published, plain, queries, tokenizer, False), stock)
+    compact = _prompts(letters, data, queries, tokenizer, False)
+    add("compact wording", compact, stock)
+    bare = LMScorer(model, replace(letters.llm, attention="sdpa", gate="off"), adapter=False).eval()
+    add("answer position only", compact, bare)
+    grouped = _prompts(letters, data, queries, tokenizer, True)
+    add("prompts of like length together", grouped, bare)
+    ours = _prompts(config, data, queries, tokenizer, True)
+    dense = LMScorer(model, replace(config.llm, attention="sdpa", gate="off"), adapter=False).eval()
+    add("the same prompts, stock attention", ours, dense)
+    own = LMScorer(model, replace(config.llm, gate="off"), adapter=False).eval()
+    add("ours", ours, own)
+    return rows
+
+
+def _training(
+    config: Config,
+    data: HeteroData,
+    queries: Queries,
+    model: PreTrainedModel,
+    tokenizer: Any,
+    best: float,
+    quick: bool,
+) -> dict[str, Any]:
+    """Forward and backward of a batch with LoRA on all linear layers."""
+    import copy
+    import time
+
+    part = queries[slice(0, BATCH)]
+    (batch,) = _prompts(config, data, part, tokenizer, True)
+    # Forward, and the backward pass to the activations: the base's weights have no gradient.
+    operations = 2 * forward_operations(model, batch.lengths) / BATCH
+    out: dict[str, Any] = {}
+    for name, attention in (("stock", "sdpa"), ("ours", "auto")):
+        say(f"lm: training, {name}")
+        scorer = LMScorer(
+            copy.deepcopy(model), replace(config.llm, attention=attention, gate="off")
+        )
+        if name == "stock":
+            _plain_lora(scorer)
+        scorer.train()
+
+        def step(scorer: LMScorer = scorer) -> None:
+            scorer.zero_grad()
+            scorer(batch).square().sum().backward()
+
+        speed = rate(step, BATCH, 0 if quick else 15.0)
+        floor = best / operations
+        out[name] = {"examples_a_second": speed, "per_cent_of_floor": 100 * speed / floor}
+        say(f"  {speed:.2f} examples a second, {100 * speed / floor:.0f} % of the floor")
+        del scorer
+    finder = PathFinder(data, config.paths)
+    finder(part)
+    start = time.perf_counter()
+    for _ in range(20):
+        finder(part)
+    took = (time.perf_counter() - start) / 20
+    out["paths_per_cent_of_a_step"] = 100 * took / (BATCH / out["ours"]["examples_a_second"])
+    return out
+
+
+def _plain_lora(scorer: LMScorer) -> None:
+    """Put peft's own forward pass back where ours takes its place."""
+    from peft.tuners.lora import Linear
+
+    for module in scorer.modules():
+        if isinstance(module, Linear) and "forward" in vars(module):
+            del module.forward
