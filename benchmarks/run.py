@@ -1,6 +1,8 @@
-"""The benchmark suite: ``python -m benchmarks.run speed [--list] [--only PART] [--quick] [--check]``.
+"""The benchmark suite: ``python -m benchmarks.run speed|quality [--list] [--only PART] [--quick]``.
 
-``speed`` measures each part against what a user would pick instead and against the physical limit, on the
+``quality`` makes the rows of ``benchmarks/quality.yaml`` on every data set and seed (``--data``, ``--seeds`` and
+``--only`` take some of them), resumable, below ``--root``, and writes ``benchmarks/results/quality-DATA.json``
+with the per-user ranks beside it. ``speed`` measures each part against what a user would pick instead and against the physical limit, on the
 machine at hand, and writes ``benchmarks/results/speed.json``. Ratios are the result: absolute times belong
 to one machine.
 """
@@ -15,7 +17,7 @@ from typing import Any
 
 from benchmarks.common import fell, judge, save, say, stored
 
-SUITES = {"speed": ("paths", "wording", "lm", "whole")}
+SPEED = ("paths", "wording", "lm", "whole")
 #: Folders of data sets below LKGRAG_DATA.
 ROOTS = ("ml-latest-small", "amazon-beauty")
 
@@ -27,16 +29,16 @@ def main(argv: list[str] | None = None) -> int:
 
     prepare_environment()
     options = _parser().parse_args(argv)
+    parts = parts_of(options.suite)
     if options.list:
-        for part in SUITES[options.suite]:
-            print(part)
+        print("\n".join(parts))
         return 0
     for part in options.only or []:
-        if part not in SUITES[options.suite]:
-            print(f"--only {part}: there are {', '.join(SUITES[options.suite])}", file=sys.stderr)
+        if part not in parts:
+            print(f"--only {part}: there are {', '.join(parts)}", file=sys.stderr)
             return 2
     try:
-        return _speed(options)
+        return _speed(options) if options.suite == "speed" else _quality(options)
     except LkgragError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
@@ -44,7 +46,7 @@ def main(argv: list[str] | None = None) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.run", description=__doc__)
-    parser.add_argument("suite", choices=sorted(SUITES))
+    parser.add_argument("suite", choices=("quality", "speed"))
     parser.add_argument("--list", action="store_true", help="print the parts and stop")
     parser.add_argument("--only", action="append", metavar="PART", help="measure this part only")
     parser.add_argument(
@@ -54,8 +56,40 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--run", type=Path, help="a finished run of lkgrag.train, for the part whole"
     )
-    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--seed", type=int, default=0, help="of the prompts of speed")
+    parser.add_argument("--data", action="append", metavar="NAME", help="this data set only")
+    parser.add_argument("--seeds", type=int, metavar="N", help="so many seeds only")
+    parser.add_argument("--root", type=Path, default=Path("outputs/quality"), help="of the runs")
     return parser
+
+
+def parts_of(suite: str) -> tuple[str, ...]:
+    """What ``--only`` takes: the parts of speed, the rows of quality."""
+    if suite == "speed":
+        return SPEED
+    from benchmarks.quality import settings
+
+    return tuple(settings()["rows"])
+
+
+def _quality(options: argparse.Namespace) -> int:
+    from benchmarks import quality
+
+    said = quality.settings()
+    names = options.data or list(said["data"])
+    for name in names:
+        if name not in said["data"]:
+            print(f"--data {name}: there are {', '.join(said['data'])}", file=sys.stderr)
+            return 2
+    rows = options.only or list(said["rows"])
+    seeds = said["seeds"][: options.seeds]
+    quality.carry_out(names, rows, seeds, data_roots(), options.root)
+    for name in names:
+        table, about = quality.gather(name, list(said["rows"]), said["seeds"], options.root)
+        if len(table):
+            line = "python -m benchmarks.run quality"
+            say(f"wrote {quality.save(name, table, about, line)}")
+    return 0
 
 
 def data_roots() -> dict[str, str]:
@@ -67,7 +101,7 @@ def data_roots() -> dict[str, str]:
 
 
 def _speed(options: argparse.Namespace) -> int:
-    parts = options.only or SUITES["speed"]
+    parts = options.only or SPEED
     result: dict[str, Any] = {}
     if "paths" in parts:
         from benchmarks.speed import paths

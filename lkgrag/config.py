@@ -123,6 +123,10 @@ class RetrievalConfig:
         "the stage one that proposes its candidates",
     )
     crossfit_users: float = opt(1.0, "share of the users with such a window")
+    crossfit: bool = opt(
+        True,
+        "false, for comparison only: the lists come from a stage one that has seen the answers",
+    )
 
 
 @dataclass
@@ -133,6 +137,10 @@ class PathsConfig:
     max_length: int = opt(2, "longest meta-path, in edges")
     max_per_pair: int = opt(8, "most path instances a (history item, candidate) pair")
     through_items: bool = opt(False, "allow items as inner nodes of a path")
+    relations: list[str] | None = opt(
+        None, "paths go over these relations only; the others stay in the graph, for stage one"
+    )
+    exclude: list[str] = opt([], "relations that paths do not go over")
     search: str = opt(
         "metapaths",
         "all instances of the meta-paths within the limits above, or, as published, one shortest "
@@ -167,6 +175,14 @@ class PromptConfig:
     max_title: int = opt(10, "tokens a title, then cut")
     max_tokens: int = opt(768, "token budget of a prompt: paths go first, then the oldest history")
     paths: int = opt(2, "most worded paths a candidate")
+    choice: str = opt(
+        "salience",
+        "which paths of a candidate are worded: the most salient, or, for comparison, random ones",
+        ("salience", "random"),
+    )
+    shuffle: bool = opt(
+        False, "for comparison only: each candidate gets the words of another one of its list"
+    )
     decay: float = opt(
         0.8, "a path counts decay ** (age of its history item in items) in a bundle's grade"
     )

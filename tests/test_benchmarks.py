@@ -3,11 +3,15 @@
 import json
 
 import numpy as np
+import pandas as pd
 import pytest
+from small_run import small_options
 
-from benchmarks import common, run
+from benchmarks import common, quality, run
 from benchmarks.speed import paths, peers
 from lkgrag.config import KGConfig
+from lkgrag.errors import LkgragError
+from lkgrag.options import load_config, to_dict
 from lkgrag.paths import ShortestPaths
 from lkgrag.testing import toy_kg
 
@@ -73,6 +77,111 @@ def test_peers_give_the_same_lengths(make):
 
 def test_parts_are_listed_and_unknown_ones_refused(capsys):
     assert run.main(["speed", "--list"]) == 0
-    assert capsys.readouterr().out.split() == list(run.SUITES["speed"])
+    assert capsys.readouterr().out.split() == list(run.SPEED)
     assert run.main(["speed", "--only", "path"]) == 2
     assert "there are paths, wording, lm, whole" in capsys.readouterr().err
+
+
+def table_of(ranks, seeds=(0, 1)):
+    """Ranks by row on the same events, two of them of one user."""
+    frames = []
+    for seed in seeds:
+        for row, values in ranks.items():
+            frames.append(
+                pd.DataFrame(
+                    {
+                        "user": ["a", "a", "b", "c"],
+                        "position": [3, 4, 3, 3],
+                        "split": "test",
+                        "rank_retriever": [2, 2, 2, 25],
+                        "rank_ranker": values,
+                        "row": row,
+                        "seed": seed,
+                    }
+                )
+            )
+    return pd.concat(frames, ignore_index=True)
+
+
+def test_rows_and_differences_by_hand():
+    table = table_of({"lkgrag": [1, 2, 1, 0], "llamarec": [2, 2, 3, 0]})
+    lines = {line["row"]: line for line in quality.summary(table, 2000, 0)}
+    assert list(lines) == ["retriever", "lkgrag", "llamarec"]
+    gain = 1 / np.log2(3)
+    assert lines["lkgrag"]["mean"]["ndcg@10"] == pytest.approx((2 + gain) / 4)
+    assert lines["lkgrag"]["spread"]["ndcg@10"] == 0
+    assert lines["lkgrag"]["mean"]["recall@1"] == 0.5
+    # A rank past the 20 candidates is a miss, as everywhere.
+    assert lines["retriever"]["mean"]["recall@20"] == 0.75
+    assert "lkgrag_minus" not in lines["lkgrag"]
+    found = lines["llamarec"]["lkgrag_minus"]
+    assert found["mean"] == pytest.approx(((1 - gain) + 0 + (1 - 0.5) + 0) / 4)
+    assert found["events"] == 8
+    assert found["low"] <= found["mean"] <= found["high"]
+
+
+def test_only_common_events_are_compared():
+    table = table_of({"lkgrag": [1, 2, 1, 0], "llamarec": [2, 2, 3, 0]})
+    table = table[~((table["row"] == "llamarec") & (table["user"] == "a"))]
+    assert quality.difference(table, "llamarec", "ranker", 100, 0)["events"] == 4
+    alone = table[table["row"] == "llamarec"]
+    assert quality.difference(alone, "llamarec", "ranker", 100, 0) is None
+
+
+def test_every_row_is_a_configuration(tmp_path):
+    said = quality.settings()
+    for data in said["data"]:
+        for row in said["rows"]:
+            config = load_config(quality.overrides(data, row, 1, {}, tmp_path))
+            assert config.seed == 1
+            assert config.training.max_examples == 800
+    configs = [
+        load_config(quality.overrides("ml-100k", row, 0, {}, tmp_path))
+        for row in said["rows"]
+        if row != "lkgrag-crossfit"
+    ]
+    same = {json.dumps([to_dict(c.kg), to_dict(c.retrieval)]) for c in configs}
+    # The same candidates for all.
+    assert len(same) == 1
+
+
+def test_the_suite_end_to_end(tmp_path, monkeypatch):
+    """Two rows of a small data set: made, resumed, saved, and computed again from the ranks."""
+    options = small_options(tmp_path)
+    for key in ("out", "cache.root", "training.max_examples", "training.tracker"):
+        options.pop(key)
+    said = {
+        "seeds": [0],
+        "budget": {"training.max_examples": 16, "retrieval.epochs": 1},
+        "data": {"shop": {k: v for k, v in options.items() if k != "retrieval.epochs"}},
+        "rows": {"scorer": {"llm.name": "none"}, "lkgrag": {}},
+    }
+    monkeypatch.setattr(quality, "settings", lambda: said)
+    monkeypatch.setattr(quality, "RESULTS", tmp_path / "results")
+    assert run.main(["quality", "--root", str(tmp_path / "runs")]) == 0
+    stored = json.loads((tmp_path / "results" / "quality-shop.json").read_text())
+    rows = [line["row"] for line in stored["rows"]]
+    assert rows == [
+        "popularity",
+        "itemitem",
+        "graph_itemitem",
+        "lrurec",
+        "retriever",
+        "scorer",
+        "lkgrag",
+    ]
+    assert quality.recomputed("shop")
+    metrics = json.loads((tmp_path / "runs" / "shop" / "lkgrag" / "0" / "metrics.json").read_text())
+    for metric in ("ndcg@10", "recall@20", "mrr"):
+        found = stored["rows"][-1]["mean"][metric]
+        assert found == pytest.approx(metrics["ranker"]["test"]["all"][metric])
+    table = pd.read_parquet(tmp_path / "results" / "quality-shop.parquet")
+    table["rank_ranker"] = 1
+    table.to_parquet(tmp_path / "results" / "quality-shop.parquet")
+    assert not quality.recomputed("shop")
+    path = tmp_path / "runs" / "shop" / "scorer" / "0" / "metrics.json"
+    other = json.loads(path.read_text())
+    other["versions"]["lkgrag"] = "9.9"
+    path.write_text(json.dumps(other))
+    with pytest.raises(LkgragError, match="made with another version"):
+        quality.gather("shop", ["scorer", "lkgrag"], [0], tmp_path / "runs")

@@ -150,7 +150,7 @@ class PathBatch:
             "prior",
         )
         asked = {
-            name: torch.from_numpy(np.require(getattr(queries, name), requirements="CW"))
+            name: torch.from_numpy(np.require(getattr(queries, name), requirements=["C", "W"]))
             for name in given
         }
         return cls(metapaths, sample, history, candidate, metapath, nodes, weight, **asked)

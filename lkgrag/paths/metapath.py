@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from lkgrag.errors import ConfigError
-from lkgrag.kg.schema import REVERSE
+from lkgrag.errors import ConfigError, nearest
+from lkgrag.kg.schema import REVERSE, base_name
 from lkgrag.kg.vocabulary import SYMMETRIC
 
 if TYPE_CHECKING:
@@ -30,12 +30,12 @@ def metapaths(edge_types: Iterable[EdgeType], config: PathsConfig) -> list[MetaP
     symmetric one, or ``rev_rev_`` as made by ``ToUndirected``) is used once.
 
     Raises:
-        ConfigError: ``paths.max_length`` is not between 1 and 4.
+        ConfigError: ``paths.max_length`` is not between 1 and 4, or a relation is unknown.
     """
     if not 1 <= config.max_length <= LONGEST:
         raise ConfigError(f"paths.max_length must be 1 to {LONGEST}, got {config.max_length}")
     steps: dict[str, list[EdgeType]] = {}
-    for edge_type in distinct(edge_types):
+    for edge_type in chosen(distinct(edge_types), config):
         if USER not in (edge_type[0], edge_type[2]):
             steps.setdefault(edge_type[0], []).append(edge_type)
     found: list[MetaPath] = []
@@ -46,6 +46,24 @@ def metapaths(edge_types: Iterable[EdgeType], config: PathsConfig) -> list[MetaP
             inner = [p for p in front if p[-1][2] != ITEM or config.through_items]
             front = [(*path, step) for path in inner for step in steps.get(path[-1][2], [])]
     return found
+
+
+def chosen(edge_types: list[EdgeType], config: PathsConfig) -> list[EdgeType]:
+    """The edge types that ``paths.relations`` and ``paths.exclude`` leave.
+
+    Raises:
+        ConfigError: a name is no relation of the graph.
+    """
+    names = sorted({base_name(e[1]) for e in edge_types})
+    for option, given in (("relations", config.relations), ("exclude", config.exclude)):
+        for name in given or []:
+            if name not in names:
+                raise ConfigError(
+                    f"paths.{option}: no relation '{name}' in the graph.{nearest(name, names)} "
+                    f"There are: {', '.join(names)}"
+                )
+    keep = set(names if config.relations is None else config.relations) - set(config.exclude)
+    return [e for e in edge_types if base_name(e[1]) in keep]
 
 
 def distinct(edge_types: Iterable[EdgeType]) -> list[EdgeType]:

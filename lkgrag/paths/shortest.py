@@ -12,7 +12,7 @@ from lkgrag.kg.schema import REVERSE
 from lkgrag.paths.adjacency import Adjacency
 from lkgrag.paths.batch import PathBatch
 from lkgrag.paths.kernel import BITS, scratch, search
-from lkgrag.paths.metapath import ITEM, USER, distinct
+from lkgrag.paths.metapath import ITEM, USER, chosen, distinct
 from lkgrag.paths.short import rarity
 
 if TYPE_CHECKING:
@@ -61,7 +61,7 @@ class ShortestPaths:
 
     Args:
         data: the graph.
-        config: not read; the search has no bound unless ``longest`` is given.
+        config: relations that paths go over; all by default.
         longest: most edges of a path; 0 for no bound.
 
     Attributes:
@@ -73,7 +73,8 @@ class ShortestPaths:
         touched: edges that the last call looked at.
 
     Raises:
-        ConfigError: edges have times to be minded (``kg.temporal``), which this search does not.
+        ConfigError: edges have times to be minded (``kg.temporal``), which this search does not, or a
+            relation is unknown.
     """
 
     def __init__(
@@ -83,7 +84,10 @@ class ShortestPaths:
         self.longest = longest
         self.touched = 0
         self.num_items = int(data[ITEM].num_nodes)
-        self.edge_types = [e for e in distinct(data.edge_types) if _used(e)]
+        edge_types = distinct(data.edge_types)
+        if config is not None:
+            edge_types = chosen(edge_types, config)
+        self.edge_types = [e for e in edge_types if _used(e)]
         types = [t for t in data.node_types if t != USER]
         sizes = [int(data[t].num_nodes) for t in types]
         self._offset = dict(zip(types, np.cumsum([0, *sizes])[:-1].tolist(), strict=True))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -128,11 +129,42 @@ class Choice:
     key: NDArray[np.float64]
 
 
+def by_chance(paths: PathBatch, bundles: Bundles) -> NDArray[np.float64]:
+    """A number in [0, 1) a bundle that follows from history, candidate and meta-path alone."""
+    slots = paths.num_candidates
+    sample, slot = np.divmod(bundles.slot, slots)
+    asked = np.array([zlib.crc32(h.tobytes()) for h in paths.history_items.numpy()], np.uint64)
+    item = paths.candidate_items.numpy()[sample, slot].astype(np.uint64)
+    mixed = asked[sample] * np.uint64(0x9E3779B97F4A7C15) + item * np.uint64(0xBF58476D1CE4E5B9)
+    mixed ^= bundles.metapath.astype(np.uint64) * np.uint64(0x94D049BB133111EB)
+    # The finaliser of splitmix64 spreads every bit over all.
+    mixed = (mixed ^ (mixed >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    mixed = (mixed ^ (mixed >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    mixed ^= mixed >> np.uint64(31)
+    return (mixed >> np.uint64(11)).astype(np.float64) / 2**53
+
+
+def of_others(paths: PathBatch) -> NDArray[np.int64]:
+    """For each prompt and candidate slot the slot that gets its words, int64 ``[B, C]``.
+
+    The filled slots are moved on by a number that follows from the history: each gets another's.
+    """
+    filled = paths.candidate_items.numpy() >= 0
+    out = np.tile(np.arange(filled.shape[1]), (len(filled), 1))
+    for row, history in enumerate(paths.history_items.numpy()):
+        slots = np.flatnonzero(filled[row])
+        if len(slots) > 1:
+            by = 1 + zlib.crc32(history.tobytes()) % (len(slots) - 1)
+            out[row, slots] = np.roll(slots, -by)
+    return out
+
+
 def choose(
     bundles: Bundles,
     grades: NDArray[np.int64],
     limit: int,
     generator: torch.Generator | None = None,
+    chance: NDArray[np.float64] | None = None,
 ) -> Choice:
     """The foremost ``limit`` bundles of each candidate: most salient, or strongest without salience.
 
@@ -144,8 +176,11 @@ def choose(
         limit: most bundles a candidate.
         generator: where given, Gumbel noise is added to the salience, so that bundles are drawn
             without replacement with probability proportional to ``exp(salience)``.
+        chance: float64 ``[N]``, decides in place of all else where given.
     """
-    if bundles.salience is not None:
+    if chance is not None:
+        key = chance
+    elif bundles.salience is not None:
         key = bundles.salience
         if generator is not None:
             uniform = torch.rand(len(bundles), generator=generator, dtype=torch.float64)

@@ -11,7 +11,7 @@ from torch import Tensor
 from lkgrag.errors import LkgragError
 from lkgrag.llm.letters import LETTERS, letter_ids
 from lkgrag.prompt.budget import Evidence, within_budget
-from lkgrag.prompt.bundles import Grades
+from lkgrag.prompt.bundles import Grades, of_others
 from lkgrag.prompt.collate import PAD, Prompt, TokenBatch, collate
 from lkgrag.prompt.template import ANSWER, Template
 from lkgrag.prompt.titles import encode_titles
@@ -105,6 +105,8 @@ class Prompter:
         words = self.verbaliser.word(paths, bundles, choice.index, grade)
         num, slots = paths.candidate_items.shape
         sample, slot = np.divmod(bundles.slot[choice.index], slots)
+        if self.config.shuffle:
+            slot = of_others(paths)[sample, slot]
         ends = np.searchsorted(sample, np.arange(num + 1))
         items, ratings = paths.history_items.tolist(), paths.history_rating.tolist()
         candidates, orders = paths.candidate_items.tolist(), order.tolist()

@@ -15,7 +15,7 @@ import numpy as np
 
 from lkgrag.errors import ConfigError, nearest
 from lkgrag.kg.schema import short, short_metapath
-from lkgrag.prompt.bundles import Bundles, Choice, Grades, bundle_paths, choose
+from lkgrag.prompt.bundles import Bundles, Choice, Grades, bundle_paths, by_chance, choose
 from lkgrag.prompt.pieces import encode_pieces
 from lkgrag.prompt.titles import clean_title
 
@@ -70,7 +70,8 @@ class Verbaliser(ABC):
             raise ValueError("the verbaliser does not know these meta-paths: call fit first")
         bundles = bundle_paths(paths, self.config.decay, salience)
         grade = self.grades(bundles)
-        return bundles, choose(bundles, grade, self.config.paths, generator), grade
+        chance = by_chance(paths, bundles) if self.config.choice == "random" else None
+        return bundles, choose(bundles, grade, self.config.paths, generator, chance), grade
 
     @abstractmethod
     def word(

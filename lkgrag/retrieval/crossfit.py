@@ -121,7 +121,11 @@ def fit_stage_one(
     other = fit_systems(interactions, fit_end, kg_for(fit_end), crossed, config)
     weights = fit_fusion(other, interactions, held, seed)
     retriever = weights.apply(base)
-    examples = crossfitted_lists(other, interactions, held, config.k, seed)
+    if config.crossfit:
+        examples = crossfitted_lists(other, interactions, held, config.k, seed)
+    else:
+        examples = candidate_lists(retriever, interactions, held, config.k)
+        fit_end = split.train_end
     val = candidate_lists(retriever, interactions, split.val, config.k)
     test = candidate_lists(retriever, interactions, split.test, config.k)
     report = {

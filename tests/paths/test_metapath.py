@@ -3,7 +3,7 @@ from torch_geometric import transforms
 
 from lkgrag.config import PathsConfig
 from lkgrag.errors import ConfigError
-from lkgrag.paths import metapaths
+from lkgrag.paths import ShortestPaths, metapaths
 from lkgrag.testing.graph import toy_kg
 
 NEXT, BACK = ("item", "followed_by", "item"), ("item", "rev_followed_by", "item")
@@ -49,3 +49,18 @@ def test_length_is_checked():
     for length in (0, 5):
         with pytest.raises(ConfigError, match=r"paths\.max_length"):
             metapaths([NEXT], PathsConfig(max_length=length))
+
+
+def test_relations_that_paths_go_over():
+    data = toy_kg()
+    only = metapaths(data.edge_types, PathsConfig(relations=["directed_by", "followed_by"]))
+    assert {e[1] for m in only for e in m} == {
+        "directed_by", "rev_directed_by", "followed_by", "rev_followed_by",
+    }  # fmt: skip
+    without = metapaths(data.edge_types, PathsConfig(exclude=["followed_by"]))
+    assert not any("followed_by" in e[1] for m in without for e in m)
+    shortest = ShortestPaths(data, PathsConfig(relations=["starring"]))
+    assert {e[1] for e in shortest.edge_types} == {"starring", "rev_starring"}
+    for options in ({"relations": ["directed"]}, {"exclude": ["directed"]}):
+        with pytest.raises(ConfigError, match=r"no relation .directed.*Did you mean .directed_by"):
+            metapaths(data.edge_types, PathsConfig(**options))

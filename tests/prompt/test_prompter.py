@@ -6,6 +6,7 @@ import torch
 from lkgrag.config import PromptConfig
 from lkgrag.errors import ConfigError
 from lkgrag.prompt import Prompter, Verbaliser, register_verbaliser
+from lkgrag.prompt.bundles import of_others
 from lkgrag.prompt.verbaliser import distinct_words
 from lkgrag.testing.graph import TOY_ITEMS
 from lkgrag.testing.llm import WORDS, tiny_tokenizer
@@ -239,3 +240,38 @@ def test_a_verbaliser_of_ones_own():
         prompter(verbaliser="shoot")
     with pytest.raises(ValueError, match="readout"):
         Prompter(TOKENIZER, DATA, PromptConfig(), "words")
+
+
+def test_random_paths_follow_from_what_is_asked_alone():
+    make = prompter(choice="random", paths=1)
+    whole = make(PATHS, SALIENCE, ORDER)
+    other = make(PATHS, -SALIENCE, ORDER)
+    assert torch.equal(whole.worded, other.worded)
+    # A prompt alone gets the same paths as among others.
+    for row in range(3):
+        one = PATHS.prompts(torch.tensor([row]))
+        alone = make(one, None, ORDER[row : row + 1])
+        expected = whole.worded[whole.worded[:, 0] == row][:, 1:]
+        assert torch.equal(alone.worded[:, 1:], expected)
+    salient = prompter(paths=1)(PATHS, SALIENCE, ORDER)
+    assert whole.worded.shape == salient.worded.shape
+    assert not torch.equal(whole.worded, salient.worded)
+
+
+def test_shuffled_words_are_those_of_another_candidate():
+    plain, shuffled = prompter(), prompter(shuffle=True)
+    words = expected_words(plain)
+    tokens = shuffled(PATHS, SALIENCE, ORDER)
+    given = of_others(PATHS)
+    moved = 0
+    for row in range(3):
+        filled = [s for s in range(4) if PATHS.candidate_items[row, s] >= 0]
+        assert sorted(given[row][filled]) == filled
+        assert len(filled) == 1 or all(given[row][s] != s for s in filled)
+        for slot in filled:
+            title = TOY_ITEMS[int(PATHS.candidate_items[row, int(given[row][slot])])][0]
+            evidence = words.get((row, slot), [])
+            if evidence:
+                moved += 1
+                assert f"\n{title} | {' '.join(evidence)}" in text(tokens, row)
+    assert moved

@@ -225,3 +225,15 @@ def test_a_part_of_the_systems_can_be_fused(data):
     assert set(one.test.ranks) == {*SYSTEMS, "retriever"}
     # The fused order is the single system's.
     np.testing.assert_array_equal(one.test.ranks["retriever"], one.test.ranks["itemitem"])
+
+
+def test_without_crossfitting_only_the_examples_change(data, stage):
+    x, split = data
+    plain = fit_stage_one(x, split, graph_of(x), replace(CONFIG, crossfit=False), 0)
+    np.testing.assert_array_equal(plain.fit_end, split.train_end)
+    assert plain.retriever.weights == stage.retriever.weights
+    for name in ("val", "test"):
+        np.testing.assert_array_equal(getattr(plain, name).items, getattr(stage, name).items)
+    np.testing.assert_array_equal(plain.examples.events.target, stage.examples.events.target)
+    # A stage one that has seen the answers proposes them more often.
+    assert plain.examples.retrieved.mean() > stage.examples.retrieved.mean()
