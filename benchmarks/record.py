@@ -1,8 +1,8 @@
 """Record a finished run as a result, and put its table into README.
 
 ``python -m benchmarks.record RUN NAME ["COMMAND" ["NOTE"]]`` writes ``benchmarks/results/NAME.json`` and
-replaces what stands between the markers ``<!-- NAME -->`` and ``<!-- /NAME -->`` of README.md, and the
-example ranking there.
+replaces what stands between the markers ``<!-- NAME -->`` and ``<!-- /NAME -->`` of README.md or of a page of
+the docs; a NAME that begins with ``default`` also replaces the example ranking of README.md.
 """
 
 from __future__ import annotations
@@ -74,12 +74,13 @@ def markdown(result: dict[str, Any]) -> str:
             f"{d['mean']:+.4f} [{d['low']:+.4f}, {d['high']:+.4f}], {probability(d['p'])}"
         )
     seconds = result["seconds"]
+    prompts = result["tokens_per_prompt"]
+    tokens = f", {prompts:.0f} tokens a prompt" if prompts else ", no language model"
     lines += [
         "",
         f"Seed {result['seed']}, {result['date']}, {result['hardware']['processor']} "
-        f"({result['threads']} threads): {seconds['total'] / 60:.1f} minutes in all, "
-        f"{result['tokens_per_prompt']:.0f} tokens a prompt. The visible history is masked; every "
-        "ranking ends after 20 items; a missed target counts 0.",
+        f"({result['threads']} threads): {seconds['total'] / 60:.1f} minutes in all{tokens}. The visible "
+        "history is masked; every ranking ends after 20 items; a missed target counts 0.",
     ]
     if result["note"]:
         lines[-1] += f" {result['note']}"
@@ -114,8 +115,11 @@ def main() -> int:
     run, name = Path(sys.argv[1]), sys.argv[2]
     command, note = [*sys.argv[3:], *(COMMAND, "")[len(sys.argv) - 3 :]]
     result = record(run, name, command, note)
-    put(ROOT / "README.md", name, markdown(result))
-    put(ROOT / "README.md", "example", example(run))
+    pages = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+    page = next((p for p in pages if f"<!-- {name} -->" in p.read_text(encoding="utf-8")), pages[0])
+    put(page, name, markdown(result))
+    if name.startswith("default"):
+        put(ROOT / "README.md", "example", example(run))
     return 0
 
 

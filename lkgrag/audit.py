@@ -50,6 +50,7 @@ def body(pairs: dict[str, str], flags: set[str]) -> None:
 
 def show(found: list[Finding]) -> None:
     """The findings as a table, worst first, and below it the words for what is not clean."""
+    from rich.markup import escape
     from rich.table import Table
 
     from lkgrag.kg.audit import CONTROLS, LEAK, SUSPECTED
@@ -77,7 +78,7 @@ def show(found: list[Finding]) -> None:
             console.print(f"[{styles[f.verdict]}]{f.relation}[/]: {f.why}", soft_wrap=True)
     if any(f.verdict in styles for f in found):
         names = ",".join(f.relation for f in found if f.verdict in styles)
-        console.print(f"without them: kg.exclude=[{names}]", soft_wrap=True)
+        console.print(escape(f"without them: kg.exclude=[{names}]"), soft_wrap=True)
 
 
 def pair(reach: Reach | None) -> str:

@@ -80,7 +80,7 @@ def test_values_made_of_the_answers(shop):
     assert found["has_in_basket"].verdict == LEAK
 
 
-def test_links_made_of_all_choices_are_suspect(shop):
+def test_links_made_of_all_choices_are_suspect(shop, capsys):
     """As `also_bought`: crawled after everything, it knows training and test alike."""
     triples = set()
     for u in range(shop.num_users):
@@ -90,6 +90,8 @@ def test_links_made_of_all_choices_are_suspect(shop):
     found = findings(with_triples(shop, sorted(triples)))
     assert found["also_bought"].verdict == SUSPECTED
     assert found["also_bought"].train.lift > 3
+    command.show(list(found.values()))
+    assert "without them: kg.exclude=[also_bought]" in capsys.readouterr().out
 
 
 def test_behaviour_counted_with_the_test(shop):
