@@ -166,3 +166,32 @@ def test_counts_of_amazon_beauty(shared_data):
         "also_viewed": 155103,
         "bought_together": 9009,
     }
+
+
+def test_the_preset_of_amazon_games_on_files_of_the_official_layout(tmp_path):
+    import gzip
+
+    from lkgrag.options import load_config
+    from lkgrag.stages import load_data
+
+    users, items = range(8), range(6)
+    rows = [
+        f"A{u},B{i:03},{1 + (u + i) % 5}.0,{1_300_000_000 + 86_400 * (10 * u + i)}"
+        for u in users
+        for i in items
+    ]
+    (tmp_path / "ratings_Video_Games.csv").write_text("\n".join(rows) + "\n")
+    with gzip.open(tmp_path / "meta_Video_Games.json.gz", "wt") as file:
+        for i in items:
+            # As in the official files: Python literals, one without a title.
+            title = "" if i == 5 else f"'title': 'Game {i}, Gold', "
+            file.write(
+                f"{{'asin': 'B{i:03}', {title}'categories': [['Video Games', 'PC', 'Games']], "
+                f"'related': {{'also_bought': ['B{(i + 1) % 6:03}', 'ELSEWHERE']}}, 'price': 9.99}}\n"
+            )
+    config = load_config({"preset": "amazon-games", "data.root": str(tmp_path)})
+    assert config.retrieval.crossfit_window == 1
+    x = load_data(config).interactions
+    assert (x.num_users, x.num_items) == (8, 5)
+    assert x.titles[0] == "Game 0, Gold"
+    assert set(x.triples["relation"]) == {"also_bought"}
