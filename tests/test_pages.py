@@ -1,5 +1,6 @@
 """README and the pages show what works: options of every command line exist, the tutorial holds."""
 
+import json
 import re
 import runpy
 import shlex
@@ -48,6 +49,30 @@ def test_options_of_command_lines_exist(page, module, words):
         load_config(rest)
     else:
         assert not rest
+
+
+def test_figures_of_beauty_are_those_of_the_results():
+    results = [
+        json.loads((ROOT / "benchmarks" / "results" / f"{name}.json").read_text())
+        for name in ("beauty-clean-scorer", "beauty-scorer")
+    ]
+    (line,) = re.findall(r"^On Amazon Beauty.*?(?=\n\n)", PAGES[0].read_text(), re.M | re.S)
+    line = " ".join(line.split())
+    for found in results:
+        told = [f"{found[s]['test']['all']['ndcg@10']:.4f}"[1:] for s in ("retriever", "ranker")]
+        assert f"from {told[0]} to {told[1]}" in line
+    assert f"{results[0]['data']['counts']['users']:,} users" in line
+    gain = next(
+        d
+        for d in results[0]["differences"]
+        if (d["split"], d["system"], d["population"]) == ("test", "ranker", "all")
+    )
+    low, high, mean = (f"{gain[k]:+.4f}".replace("0.", ".", 1) for k in ("low", "high", "mean"))
+    assert f"{mean} [{low}, {high}]" in line
+    assert (
+        f"LRURec alone has {results[0]['lrurec']['test']['all']['ndcg@10']:.4f}".replace("0.", ".")
+        in line
+    )
 
 
 def masked(text):
