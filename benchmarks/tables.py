@@ -70,7 +70,7 @@ def whole(found: dict[str, Any]) -> str:
     """From an id to an explained ranking."""
     rows = [[f"cold: {k}", number(v)] for k, v in found["cold"].items()]
     rows += [[f"warm: {k}", number(v)] for k, v in found["warm"].items()]
-    return table(["one user", "seconds"], [["--help", number(found["help"])], *rows])
+    return table(["one user", "seconds"], [["`--help`", number(found["help"])], *rows])
 
 
 def targets(rows: list[dict[str, Any]]) -> str:

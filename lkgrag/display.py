@@ -89,10 +89,11 @@ class Stages:
             self.say(f"{name}: {share:.1%} of the targets are among the {k} candidates")
         weights = ", ".join(f"{n} {w:.2f}" for n, w in one.report["fusion"].items())
         self.say(f"fusion: {weights}")
-        self.say(
-            f"cross-fitted lists for stage two: {int(one.examples.retrieved.sum()):,} of "
-            f"{len(one.examples):,} hold their target"
-        )
+        if len(one.examples):
+            self.say(
+                f"cross-fitted lists for stage two: {int(one.examples.retrieved.sum()):,} of "
+                f"{len(one.examples):,} hold their target"
+            )
 
     def scorer(self, finder: Finder, examples: Queries, found: Pretraining) -> None:
         """Paths a prompt and the scorer's training alone."""
