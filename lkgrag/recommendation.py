@@ -155,7 +155,10 @@ class Recommendation:
         for item in self.items:
             mark = "*" if item.item == self.target else " "
             title = set_cell_size(fit(shown_title(item.title), TITLE - 2), TITLE)
-            parts = "".join(f"{v:>8.2f}" for v in (item.score, item.lm, item.scorer, item.prior))
+            # Rounded first: a part of -0.001 is 0.00, not -0.00.
+            parts = "".join(
+                f"{round(v, 2) + 0.0:>8.2f}" for v in (item.score, item.lm, item.scorer, item.prior)
+            )
             line = f"  {item.rank:>2}{mark} {title}{parts}"
             console.print(Text(line, style="bold" if mark == "*" else ""))
             if item.rank <= explained or mark == "*":
