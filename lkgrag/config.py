@@ -10,6 +10,11 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+#: Wordings of ``prompt.verbaliser`` that are whole prompts of the published methods.
+PUBLISHED = ("reference", "llamarec")
+#: What the LM's scores are fused with, by the words of ``training.fuse``.
+TERMS = ("scorer", "prior")
+
 
 def opt(default: Any, help: str, choices: tuple[str, ...] = ()) -> Any:
     """A dataclass field with its meaning (and allowed words) kept beside the default."""

@@ -17,6 +17,8 @@ from scipy.special import logsumexp
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from lkgrag.config import TERMS
+
 #: Strengths of the pull towards the retriever alone that the refit tries, strongest first: how many
 #: lists' worth of evidence it takes to move a standardised term half of its way.
 STRENGTHS = (1e6, 1000.0, 300.0, 100.0, 30.0, 10.0)
@@ -29,8 +31,6 @@ SMALLEST = 1e-3
 LARGEST = 50.0
 #: Place of the LM among the terms.
 LM = 0
-#: What the LM's scores are fused with.
-TERMS = ("scorer", "prior")
 
 
 def centre(scores: Tensor, mask: Tensor) -> Tensor:

@@ -18,14 +18,19 @@ CPU = "ACCELERATE_USE_CPU"
 LOCAL = "LOCAL_WORLD_SIZE"
 
 
+def _told(variable: str) -> bool:
+    """Whether the launcher switched something on."""
+    return os.environ.get(variable, "false").lower() in ("true", "1", "yes")
+
+
 def fsdp_asked() -> bool:
     """Whether the launcher was told to shard the model over its processes."""
-    return os.environ.get(FSDP, "false").lower() in ("true", "1", "yes")
+    return _told(FSDP)
 
 
 def on_cpu() -> bool:
     """Whether the launcher was told to stay on the CPU."""
-    return os.environ.get(CPU, "false").lower() in ("true", "1", "yes")
+    return _told(CPU)
 
 
 def refuse_shared_devices() -> None:

@@ -12,7 +12,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from lkgrag.cli import config_fields
-from lkgrag.config import Config
+from lkgrag.config import PUBLISHED, TERMS, Config
 from lkgrag.errors import ConfigError, nearest
 
 #: Keys that say where results go or how a run is carried out, not what is computed.
@@ -21,8 +21,6 @@ SECTIONS = frozenset(key.split(".")[0] for key, _ in config_fields() if "." in k
 
 #: Index letters that there are, A to Z and a to z.
 LETTERS = 52
-#: Wordings of `prompt.verbaliser` that stand between history and candidates.
-PUBLISHED = ("reference", "llamarec")
 #: Characters of an unknown key that a message shows.
 LONGEST_KEY = 60
 #: Keys whose value is a text, or a text or nothing.
@@ -222,7 +220,7 @@ def check(config: Config) -> None:
             "set llm.readout=letters, or preset=reference for the whole published setting"
         )
     for name in config.training.fuse:
-        if name not in ("scorer", "prior"):
+        if name not in TERMS:
             raise ConfigError(
                 f"training.fuse: {name!r} is no term; choose from scorer and prior, or [] for neither"
             )

@@ -16,7 +16,7 @@ from scipy import sparse
 from lkgrag.data.splits import Events
 from lkgrag.kg.builder import build_kg
 from lkgrag.kg.leaks import find_leaks
-from lkgrag.kg.schema import REVERSE
+from lkgrag.kg.schema import REVERSE, base_name
 from lkgrag.kg.vocabulary import CO_RATED, FOLLOWED_BY, RATED
 
 if TYPE_CHECKING:
@@ -219,10 +219,9 @@ def _over(
 ) -> dict[str, int]:
     """Edges of behaviour that hold more than training gives, by relation."""
     out: dict[str, int] = {}
-    for line in find_leaks(data, interactions, train_end):
-        name, count = line.split(":")[0].split()[1], int(line.split(": ")[1].split()[0])
-        name = name.removeprefix(REVERSE)
-        out[name] = max(out.get(name, 0), count)
+    for leak in find_leaks(data, interactions, train_end):
+        name = base_name(leak.edge_type[1])
+        out[name] = max(out.get(name, 0), leak.edges)
     return out
 
 

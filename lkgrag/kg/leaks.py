@@ -6,7 +6,7 @@ It counts again, from the sequences and by other means than the builder.
 from __future__ import annotations
 
 from collections import Counter
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -16,13 +16,39 @@ from lkgrag.kg.vocabulary import CO_RATED, FOLLOWED_BY, RATED
 if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch_geometric.data import HeteroData
+    from torch_geometric.typing import EdgeType
 
     from lkgrag.data.interactions import Interactions
 
 
+class Leak(NamedTuple):
+    """Edges of one type that hold more than training gives.
+
+    Attributes:
+        edge_type: of them.
+        edges: how many.
+        first: ends of the first one.
+        held: users or interactions that it holds.
+        allowed: that training gives.
+    """
+
+    edge_type: EdgeType
+    edges: int
+    first: tuple[int, int]
+    held: int
+    allowed: int
+
+    def __str__(self) -> str:
+        """In words."""
+        return (
+            f"{' '.join(self.edge_type)}: {self.edges} edges hold more than training has, "
+            f"the first {self.first} with {self.held} for {self.allowed}"
+        )
+
+
 def find_leaks(
     data: HeteroData, interactions: Interactions, train_end: NDArray[np.int64]
-) -> list[str]:
+) -> list[Leak]:
     """What a graph holds that the training interactions cannot give.
 
     Args:
@@ -31,7 +57,7 @@ def find_leaks(
         train_end: int64 ``[num_users]``, number of training interactions of each user.
 
     Returns:
-        One line for each edge type with such edges; empty if there are none.
+        One entry for each edge type with such edges; empty if there are none.
     """
     sequences = [interactions.sequence(u)[:end].tolist() for u, end in enumerate(train_end)]
     window = int(data.get("follow_window", 0)) or None
@@ -53,10 +79,8 @@ def find_leaks(
         over = [k for k, (a, b) in enumerate(pairs) if held[k] > allowed.get((a, b), 0)]
         if over:
             a, b = pairs[over[0]]
-            leaks.append(
-                f"{' '.join(edge_type)}: {len(over)} edges hold more than training has, "
-                f"the first ({a}, {b}) with {int(held[over[0]])} for {allowed.get((a, b), 0)}"
-            )
+            count = int(held[over[0]])
+            leaks.append(Leak(edge_type, len(over), (a, b), count, allowed.get((a, b), 0)))
     return leaks
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from lkgrag.config import PUBLISHED
 from lkgrag.prompt.budget import within_budget
 from lkgrag.prompt.bundles import Bundles, Grades, bundle_paths
 from lkgrag.prompt.collate import TokenBatch
@@ -27,7 +28,7 @@ def build_prompter(
     Raises:
         ConfigError: no such wording.
     """
-    if config.verbaliser in ("reference", "llamarec"):
+    if config.verbaliser in PUBLISHED:
         return PublishedPrompter(tokenizer, data, config, readout)
     return Prompter(tokenizer, data, config, readout)
 

@@ -162,13 +162,14 @@ class PublishedPrompter:
         """
         chosen = self._choose(paths, salience, order) if self._relations else _NONE
         ends = np.searchsorted(paths.sample.numpy()[chosen], np.arange(paths.num_prompts + 1))
-        prompts, kept = [], np.ones(len(chosen), bool)
+        prompts: list[Prompt] = []
+        kept: list[int] = []
         for row in range(paths.num_prompts):
             low, high = ends[row], ends[row + 1]
-            prompt, keep = self._prompt(paths, row, order[row].tolist(), chosen[low:high])
+            prompt, told = self._prompt(paths, row, order[row].tolist(), chosen[low:high].tolist())
             prompts.append(prompt)
-            kept[low:high] = keep
-        index = torch.from_numpy(chosen[kept])
+            kept += told
+        index = torch.tensor(kept, dtype=torch.int64)
         worded = [paths.sample[index], paths.candidate[index], paths.metapath[index]]
         return collate(prompts, index, torch.arange(len(index)), torch.stack(worded, 1))
 
@@ -187,9 +188,9 @@ class PublishedPrompter:
         return rank[first]
 
     def _prompt(
-        self, paths: PathBatch, row: int, order: list[int], chosen: np.ndarray
-    ) -> tuple[Prompt, list[bool]]:
-        """One prompt, and which of the chosen paths it holds."""
+        self, paths: PathBatch, row: int, order: list[int], chosen: list[int]
+    ) -> tuple[Prompt, list[int]]:
+        """One prompt, and those of the chosen paths that it holds."""
         candidates = paths.candidate_items[row].tolist()
         shown = [slot for slot in order if candidates[slot] >= 0]
         self._check_letters(len(shown))
@@ -199,11 +200,8 @@ class PublishedPrompter:
         slots = [h for h, item in enumerate(items) if item >= 0][-self.config.history :]
         number = {h: place for place, h in enumerate(slots, start=1)}
         history = [self._ids(f" ({number[h]})") + self.titles[items[h]] for h in slots]
-        lines = {
-            int(p): self._line(paths, int(p), number, letter)
-            for p in chosen
-            if int(paths.history[p]) in number
-        }
+        told = [p for p in chosen if int(paths.history[p]) in number]
+        lines = [self._line(paths, p, number, letter) for p in told]
         joint, between, opening = (self._ids(text) for text in (JOINT, RELATIONS, POOL))
         answer = self._ids("\n\n" + ANSWER)
         # Two closing semicolons at most.
@@ -212,7 +210,7 @@ class PublishedPrompter:
         evidence = [
             # The section's heading goes with the last line to go, that of the latest history item.
             Evidence(h, 0, h, len(ids) + len(between if n == len(lines) - 1 else joint))
-            for n, (h, ids) in enumerate((int(paths.history[p]), x) for p, x in lines.items())
+            for n, (h, ids) in enumerate(zip(paths.history[told].tolist(), lines, strict=True))
         ]
         first, keep = within_budget(
             self.config.max_tokens, fixed, [len(x) + len(joint) for x in history], evidence
@@ -220,7 +218,7 @@ class PublishedPrompter:
         prompt = Prompt.begin(self._head, len(candidates))
         _join(prompt, history[first:], joint)
         self._close(prompt, STOP)
-        worded = [ids for ids, stays in zip(lines.values(), keep, strict=True) if stays]
+        worded = [ids for ids, stays in zip(lines, keep, strict=True) if stays]
         if worded:
             _add(prompt, between)
             _join(prompt, worded, joint, bundles=True)
@@ -233,8 +231,7 @@ class PublishedPrompter:
         for place, slot in enumerate(shown):
             prompt.read[slot] = len(prompt.tokens) - 1
             prompt.letter[slot] = self._letters[place]
-        stays = iter(keep)
-        return prompt, [int(p) in lines and next(stays) for p in chosen]
+        return prompt, [p for p, stays in zip(told, keep, strict=True) if stays]
 
     def _line(
         self, paths: PathBatch, path: int, number: dict[int, int], letter: dict[int, str]

@@ -106,7 +106,9 @@ def fit_stage_one(
     fit_end, held = split.holdback(
         interactions, config.crossfit_window, config.crossfit_users, seed
     )
-    crossed = lrurec
+    base = fit_systems(interactions, split.train_end, kg_for(split.train_end), lrurec, config)
+    # With nothing held back the cross-fitted stage one would be the same.
+    other = base
     if len(held):
         crossed, _ = fit_lrurec(
             interactions,
@@ -117,8 +119,7 @@ def fit_stage_one(
             checkpoint=None if root is None else root / "lrurec-crossfit.safetensors",
             device=device,
         )
-    base = fit_systems(interactions, split.train_end, kg_for(split.train_end), lrurec, config)
-    other = fit_systems(interactions, fit_end, kg_for(fit_end), crossed, config)
+        other = fit_systems(interactions, fit_end, kg_for(fit_end), crossed, config)
     weights = fit_fusion(other, interactions, held, seed)
     retriever = weights.apply(base)
     if config.crossfit:
