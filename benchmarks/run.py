@@ -17,7 +17,7 @@ from typing import Any
 
 from benchmarks.common import fell, judge, save, say, stored
 
-SPEED = ("paths", "wording", "lm", "whole")
+SPEED = ("paths", "lru", "wording", "lm", "whole")
 #: Folders of data sets below LKGRAG_DATA.
 ROOTS = ("ml-latest-small", "amazon-beauty")
 
@@ -107,6 +107,12 @@ def _speed(options: argparse.Namespace) -> int:
         from benchmarks.speed import paths
 
         result["paths"] = paths.measure(data_roots(), options.quick, options.seed)
+    if "lru" in parts:
+        import torch
+
+        from benchmarks.speed import lru
+
+        result["lru"] = lru.measure(data_roots(), options.quick, torch.get_num_threads())
     if "wording" in parts:
         result["wording"] = _wording(options.seed)
     if "lm" in parts:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import hashlib
+from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,9 +15,13 @@ from lkgrag.cache import StageCache
 from lkgrag.data import Interactions, Queries, make_split
 from lkgrag.data.memory import check_same, content_digest
 from lkgrag.data.readers import read_tables
+from lkgrag.io import read_json, read_safetensors, write_json, write_safetensors
 from lkgrag.kg import build_kg, load_kg, save_kg
 from lkgrag.options import to_dict
 from lkgrag.retrieval import CandidateLists, FusedRetriever, StageOne, fit_stage_one
+from lkgrag.retrieval.lru_state import Progress
+from lkgrag.retrieval.lru_training import OPTIONS, fit_lrurec
+from lkgrag.retrieval.lrurec import LRURecRetriever
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -23,6 +29,7 @@ if TYPE_CHECKING:
 
     from lkgrag.config import Config
     from lkgrag.data import Split
+    from lkgrag.data.splits import Events
 
 
 @dataclass
@@ -67,16 +74,69 @@ def stage_kg(
     cache: StageCache, config: Config, loaded: Loaded, train_end: NDArray[np.int64]
 ) -> HeteroData:
     """The graph that the first ``train_end[user]`` interactions of each user give."""
-    import hashlib
-
-    ends = hashlib.sha256(train_end.astype("<i8").tobytes()).hexdigest()
-    depends = {**loaded.key, "kg": to_dict(config.kg), "train_end": ends}
+    depends = {**loaded.key, "kg": to_dict(config.kg), "train_end": _digest(train_end)}
     return cache.stage(
         "kg",
         depends,
         lambda folder: save_kg(build_kg(loaded.interactions, train_end, config.kg), folder / "kg"),
         lambda folder: load_kg(folder / "kg"),
     )
+
+
+def stage_lrurec(
+    cache: StageCache,
+    config: Config,
+    loaded: Loaded,
+    device: torch.device,
+    train_end: NDArray[np.int64],
+    *,
+    val: Events | None,
+    epochs: int | None,
+) -> tuple[LRURecRetriever, Progress]:
+    """LRURec on the first ``train_end[user]`` interactions; no graph is needed, so none is waited for.
+
+    Args:
+        cache: of stages.
+        config: of the run.
+        loaded: its data.
+        device: to train on.
+        train_end: int64 ``[num_users]``.
+        val: events to stop on; of the run's own split, or none.
+        epochs: number of epochs (default: ``retrieval.epochs``).
+    """
+
+    def build(folder: Path) -> None:
+        lrurec, progress = fit_lrurec(
+            loaded.interactions,
+            train_end,
+            config.retrieval,
+            config.seed,
+            val=val,
+            epochs=epochs,
+            checkpoint=folder / "training.safetensors",
+            device=device,
+        )
+        lrurec.save(folder)
+        write_json(folder / "progress.json", asdict(progress))
+        (folder / "training.safetensors").unlink(missing_ok=True)
+
+    def load(folder: Path) -> tuple[LRURecRetriever, Progress]:
+        progress = Progress(**read_json(folder / "progress.json"))
+        return LRURecRetriever.load(folder), progress
+
+    depends = {
+        **loaded.key,
+        "train_end": _digest(train_end),
+        "lrurec": {n: getattr(config.retrieval, n) for n in (*OPTIONS, "patience")},
+        "validated": val is not None,
+        "most_epochs": epochs,
+        "seed": config.seed,
+    }
+    return cache.stage("lrurec", depends, build, load)
+
+
+def _digest(train_end: NDArray[np.int64]) -> str:
+    return hashlib.sha256(train_end.astype("<i8").tobytes()).hexdigest()
 
 
 def retrieval_key(config: Config, loaded: Loaded) -> dict[str, Any]:
@@ -95,16 +155,13 @@ def stage_retrieval(
     """Stage one in full and cross-fitted, and the candidates of all events."""
 
     def build(folder: Path) -> None:
-        from lkgrag.io import write_json, write_safetensors
-
         one = fit_stage_one(
             loaded.interactions,
             loaded.split,
             lambda end: stage_kg(cache, config, loaded, end),
             config.retrieval,
             config.seed,
-            folder=folder,
-            device=device,
+            partial(stage_lrurec, cache, config, loaded, device),
         )
         one.retriever.save(folder / "retriever")
         for name in ("examples", "val", "test"):
@@ -113,8 +170,6 @@ def stage_retrieval(
         write_json(folder / "report.json", one.report)
 
     def load(folder: Path) -> StageOne:
-        from lkgrag.io import read_json, read_safetensors
-
         lists = {
             n: CandidateLists.load(folder / f"{n}.parquet") for n in ("examples", "val", "test")
         }

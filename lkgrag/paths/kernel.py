@@ -8,22 +8,14 @@ four from one.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
+from lkgrag.jit import compiled
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
-
-try:
-    from numba import njit as _njit
-except (
-    ImportError
-):  # pragma: no cover - numba is a dependency; without it the same code runs slowly
-    compiled: Any = lambda **options: lambda function: function  # noqa: E731
-else:
-    compiled = _njit
-
 
 #: Slots that one pass carries on either side, a bit each.
 BITS = 64

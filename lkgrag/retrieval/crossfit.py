@@ -7,11 +7,10 @@ fusion weights come from other users' windows.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from functools import partial
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
@@ -29,13 +28,13 @@ from lkgrag.retrieval.ranking import histories_of, ndcg, recall
 from lkgrag.retrieval.weights import fit_weights, make_pools
 
 if TYPE_CHECKING:
-    import torch
     from numpy.typing import NDArray
     from torch_geometric.data import HeteroData
 
     from lkgrag.config import RetrievalConfig
     from lkgrag.data.interactions import Interactions
     from lkgrag.data.splits import Split
+    from lkgrag.retrieval.lru_state import Progress
 
 #: The weights of the lists of one fold of users are fitted on the others'.
 FOLDS = 2
@@ -64,14 +63,22 @@ class StageOne:
     report: dict[str, Any]
 
 
+class FitLRURec(Protocol):
+    """Trains LRURec on the first ``train_end[user]`` items; see :func:`fit_lrurec`."""
+
+    def __call__(
+        self, train_end: NDArray[np.int64], *, val: Events | None, epochs: int | None
+    ) -> tuple[LRURecRetriever, Progress]:
+        """The trained retriever, and how its training went."""
+
+
 def fit_stage_one(
     interactions: Interactions,
     split: Split,
     kg_for: Callable[[NDArray[np.int64]], HeteroData],
     config: RetrievalConfig,
     seed: int,
-    folder: str | os.PathLike[str] | None = None,
-    device: torch.device | str = "cpu",
+    lrurec_for: FitLRURec | None = None,
 ) -> StageOne:
     """Fit stage one in full and cross-fitted, and propose for all events.
 
@@ -86,23 +93,14 @@ def fit_stage_one(
         kg_for: gives the graph for a ``train_end``.
         config: options of retrieval.
         seed: of LRURec, of the users held back and of the folds.
-        folder: for LRURec's checkpoints (``lrurec-full`` and ``lrurec-crossfit``); none by default.
-        device: that LRURec is trained on.
+        lrurec_for: trains LRURec; by default it is trained here, on the CPU, without checkpoints.
 
     Raises:
         ConfigError: ``retrieval.systems`` is empty or names an unknown system.
     """
     check_systems(config)
-    root = None if folder is None else Path(folder)
-    lrurec, full = fit_lrurec(
-        interactions,
-        split.train_end,
-        config,
-        seed,
-        val=split.val,
-        checkpoint=None if root is None else root / "lrurec-full.safetensors",
-        device=device,
-    )
+    fit = lrurec_for or partial(fit_lrurec, interactions, config=config, seed=seed)
+    lrurec, full = fit(split.train_end, val=split.val, epochs=None)
     fit_end, held = split.holdback(
         interactions, config.crossfit_window, config.crossfit_users, seed
     )
@@ -110,15 +108,7 @@ def fit_stage_one(
     # With nothing held back the cross-fitted stage one would be the same.
     other = base
     if len(held):
-        crossed, _ = fit_lrurec(
-            interactions,
-            fit_end,
-            config,
-            seed,
-            epochs=full.best_epoch,
-            checkpoint=None if root is None else root / "lrurec-crossfit.safetensors",
-            device=device,
-        )
+        crossed, _ = fit(fit_end, val=None, epochs=full.best_epoch)
         other = fit_systems(interactions, fit_end, kg_for(fit_end), crossed, config)
     weights = fit_fusion(other, interactions, held, seed)
     retriever = weights.apply(base)

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from lkgrag.retrieval.topk import best_of_rows
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
@@ -74,22 +76,17 @@ def top_k(
     Returns:
         Items int64 ``[B, k]`` (-1 where there are fewer) and scores float32 ``[B, k]`` (-inf there).
     """
-    num_items = scores.shape[1]
-    # Items in the order of the tie rule: a stable sort by score then keeps that order in ties.
-    tie_order = np.lexsort((np.arange(num_items), -popularity))
-    masked = scores.astype(np.float32, copy=True)
-    masked[seen.row, seen.item] = -np.inf
-    masked = masked[:, tie_order]
-    width = min(k, num_items)
-    # Only what reaches the k-th best score can be in the list; sort those alone.
-    floor = np.partition(masked, num_items - width, axis=1)[:, num_items - width]
     items = np.full((len(scores), k), -1, np.int64)
     values = np.full((len(scores), k), -np.inf, np.float32)
-    for row in range(len(scores)):
-        reach = np.flatnonzero((masked[row] >= floor[row]) & (masked[row] > -np.inf))
-        best = reach[np.argsort(-masked[row, reach], kind="stable")[:width]]
-        items[row, : len(best)] = tie_order[best]
-        values[row, : len(best)] = masked[row, best]
+    if k < 1:
+        return items, values
+    # The place of each item in the order of the tie rule.
+    turn = np.empty(scores.shape[1], np.int64)
+    turn[np.lexsort((np.arange(scores.shape[1]), -popularity))] = np.arange(scores.shape[1])
+    order = np.argsort(seen.row, kind="stable")
+    ptr = np.searchsorted(seen.row[order], np.arange(len(scores) + 1))
+    block = np.ascontiguousarray(scores, np.float32)
+    best_of_rows(block, ptr, seen.item[order], turn, k, items, values)
     return items, values
 
 

@@ -36,9 +36,9 @@ def graph_of(x):
 
 
 @pytest.fixture(scope="module")
-def stage(data, tmp_path_factory):
+def stage(data):
     x, split = data
-    return fit_stage_one(x, split, graph_of(x), CONFIG, 0, folder=tmp_path_factory.mktemp("ck"))
+    return fit_stage_one(x, split, graph_of(x), CONFIG, 0)
 
 
 def tensors_of(retriever, folder):
