@@ -3,6 +3,7 @@
 from lkgrag.kg.builder import build_kg
 from lkgrag.kg.leaks import check_no_leak, find_leaks
 from lkgrag.kg.names import Names
+from lkgrag.kg.remote import RemoteKG
 from lkgrag.kg.schema import (
     REVERSE,
     base_name,
@@ -26,6 +27,7 @@ __all__ = [
     "Names",
     "PathWords",
     "Relation",
+    "RemoteKG",
     "as_of",
     "base_name",
     "build_kg",

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy import sparse
 
+from lkgrag.arrays import distinct
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
@@ -123,7 +125,7 @@ def _edges(columns: list[NDArray], training: Training, num_items: int, config: K
 
 def item_degree(training: Training, num_items: int) -> NDArray[np.int64]:
     """Number of training users of each item, int64 ``[num_items]``."""
-    pairs = np.unique(training.user * num_items + training.item)
+    pairs = distinct(training.user * num_items + training.item)
     return np.bincount(pairs % num_items, minlength=num_items)
 
 
@@ -148,17 +150,20 @@ def normalised(
 
 def co_rated(training: Training, num_items: int, config: KGConfig) -> Edges:
     """Join items of the same history; keep each item's strongest partners, symmetrised."""
-    pairs = np.unique(training.user * num_items + training.item)
+    pairs = distinct(training.user * num_items + training.item)
     user, item = pairs // num_items, pairs % num_items
     shape = (int(user.max(initial=-1)) + 1, num_items)
     matrix = sparse.csr_matrix((np.ones(len(pairs), np.float32), (user, item)), shape=shape)
     need = config.behaviour_min
     degree = item_degree(training, num_items)
+    by_item = matrix.T.tocsr()
     kept = [
-        _strongest(matrix, rows, degree, need, config.co_rated_top)
+        _strongest(by_item[rows] @ matrix, rows, degree, need, config.co_rated_top)
         for rows in np.array_split(np.arange(num_items), -(-num_items // BLOCK))
     ]
-    low, high, count = np.unique(np.concatenate(kept, 1), axis=1)
+    low, high, count = np.concatenate(kept, 1)
+    key, first = np.unique(low * num_items + high, return_index=True)
+    low, high, count = key // num_items, key % num_items, count[first]
     weight = normalised(count, degree, np.stack([low, high]), CO_RATED_SHRINKAGE)
     time = np.full(len(low), np.nan)
     if config.temporal:
@@ -170,7 +175,7 @@ def co_rated(training: Training, num_items: int, config: KGConfig) -> Edges:
 
 
 def _strongest(
-    matrix: sparse.csr_matrix,
+    product: sparse.csr_matrix,
     rows: NDArray[np.int64],
     degree: NDArray[np.int64],
     need: int,
@@ -179,7 +184,7 @@ def _strongest(
     """The ``top`` strongest partners of some items (ties: the smaller partner).
 
     Args:
-        matrix: ``[num_users, num_items]``, 1 where they met.
+        product: float ``[R, num_items]``, users that each of them and any item have in common.
         rows: int64 ``[R]``, the items.
         degree: int64 ``[num_items]``.
         need: least number of common users.
@@ -188,7 +193,7 @@ def _strongest(
     Returns:
         int64 ``[3, K]``: smaller item, larger item, common users.
     """
-    product = (matrix[:, rows].T @ matrix).tocoo()
+    product = product.tocoo()
     keep = (product.data >= need) & (rows[product.row] != product.col)
     row, partner = product.row[keep].astype(np.int64), product.col[keep].astype(np.int64)
     item, count = rows[row], product.data[keep].astype(np.int64)

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch_geometric.data import HeteroData
 
+from lkgrag.arrays import distinct
 from lkgrag.errors import ConfigError, nearest
 from lkgrag.kg import behaviour
 from lkgrag.kg.behaviour import Edges, Training
@@ -173,7 +174,7 @@ def _add_links(data: HeteroData, group: list[Links]) -> None:
     if relation.node != "item":
         target = _values(data, relation.node, target, all(link.named for link in group))
     width = data[relation.node].num_nodes
-    pairs = np.unique(source.astype(np.int64) * width + target.astype(np.int64))
+    pairs = distinct(source.astype(np.int64) * width + target.astype(np.int64))
     index = np.stack([pairs // width, pairs % width]) if width else np.zeros((2, 0), np.int64)
     extra: dict[str, NDArray] = {}
     if relation.node == "item":
@@ -203,7 +204,8 @@ def _edges(
     extra: dict[str, NDArray],
 ) -> None:
     """Store edges sorted by source, then target."""
-    order = np.lexsort((index[1], index[0]))
+    # One key, which is often sorted already; then this takes a single pass.
+    order = np.argsort(index[0] * (int(index[1].max(initial=0)) + 1) + index[1], kind="stable")
     store = data[edge_type]
     store.edge_index = torch.from_numpy(np.ascontiguousarray(index[:, order]))
     for name, values in extra.items():

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
+from hashlib import blake2b
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 
+from lkgrag.arrays import distinct
 from lkgrag.kg.links import Links
 from lkgrag.kg.schema import triple_relation
 from lkgrag.kg.vocabulary import Relation
@@ -76,11 +78,12 @@ def triple_links(triples: pd.DataFrame, links: pd.DataFrame) -> tuple[list[Links
     item_of[place[place >= 0]] = links["item"].to_numpy(np.int64)[place >= 0]
     raw = []
     for name, rows in triples.groupby("relation", sort=True).indices.items():
-        pairs = np.unique(np.stack([head[rows], tail[rows]], 1), axis=0)
-        joined = (item_of[pairs] >= 0).any(1)
+        pairs = distinct(head[rows] * len(entities) + tail[rows])
+        ends = pairs // len(entities), pairs % len(entities)
+        joined = (item_of[ends[0]] >= 0) | (item_of[ends[1]] >= 0)
         report.unlinked += int((~joined).sum())
         if joined.any():
-            raw.append(_Raw(str(name), pairs[joined, 0], pairs[joined, 1]))
+            raw.append(_Raw(str(name), ends[0][joined], ends[1][joined]))
     names = np.asarray(entities, dtype=object)
     out = []
     for relation in _merge(raw, item_of, report):
@@ -101,25 +104,28 @@ def _merge(raw: list[_Raw], item_of: NDArray[np.int64], report: TripleReport) ->
     The one that leads away from the items stays; among equals the first by name.
     """
     ordered = sorted(raw, key=lambda r: (-round(_forward_share(r, item_of), 6), r.name))
-    # A relation's fingerprint is the sorted bytes of its pairs; the transpose's likewise.
     kept: list[_Raw] = []
     seen: dict[bytes, tuple[str, str]] = {}
     for relation in ordered:
-        mine = _bytes(relation.head, relation.tail)
+        mine = _fingerprint(relation.head, relation.tail)
         if mine in seen:
             name, how = seen[mine]
             report.merged.append(f"{relation.name} is {how} {name}")
             continue
         kept.append(relation)
         # The transpose first: for a symmetric relation both are the same bytes.
-        seen[_bytes(relation.tail, relation.head)] = (relation.name, "the inverse of")
+        seen[_fingerprint(relation.tail, relation.head)] = (relation.name, "the inverse of")
         seen[mine] = (relation.name, "the same as")
     return sorted(kept, key=lambda r: r.name)
 
 
-def _bytes(head: NDArray[np.int64], tail: NDArray[np.int64]) -> bytes:
-    order = np.lexsort((tail, head))
-    return np.stack([head[order], tail[order]]).tobytes()
+def _fingerprint(head: NDArray[np.int64], tail: NDArray[np.int64]) -> bytes:
+    """A hash of the pairs, in whatever order they come."""
+    key = head * (int(tail.max(initial=0)) + 1) + tail
+    order = np.argsort(key, kind="stable")
+    found = blake2b(head[order].data)
+    found.update(tail[order].data)
+    return found.digest()
 
 
 def _links(

@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from torch_geometric.data import HeteroData
     from torch_geometric.typing import EdgeType
 
+    from lkgrag.kg.remote import RemoteKG
+
 
 @dataclass(frozen=True)
 class Adjacency:
@@ -20,39 +22,42 @@ class Adjacency:
     Attributes:
         indptr: int64 ``[num_sources + 1]``.
         target: int64 ``[E]``, rising within a source.
-        weight: float64 ``[E]``; 1 except between items.
+        weight: float ``[E]``; 1 except between items.
         time: float64 ``[E]``, when the edge first stood; -inf where that is not known or not asked.
         degree: int64 ``[num_targets]``, edges that lead to each target.
     """
 
     indptr: NDArray[np.int64]
     target: NDArray[np.int64]
-    weight: NDArray[np.float64]
+    weight: NDArray[np.floating]
     time: NDArray[np.float64]
     degree: NDArray[np.int64]
 
     @classmethod
-    def of(cls, data: HeteroData, edge_type: EdgeType) -> Adjacency:
+    def of(cls, data: HeteroData | RemoteKG, edge_type: EdgeType) -> Adjacency:
         """Read one edge type of a graph; of repeated edges the strongest stays."""
         store = data[edge_type]
-        source, target = (x.cpu().numpy().astype(np.int64) for x in store.edge_index)
+        source, target = (x.cpu().numpy().astype(np.int64, copy=False) for x in store.edge_index)
         num_source, num_target = (int(data[edge_type[i]].num_nodes) for i in (0, 2))
-        weight = np.ones(len(source))
+        # What is the same for all edges takes no memory.
+        weight: NDArray = np.broadcast_to(1.0, len(source))
         if edge_type[0] == edge_type[2] and "weight" in store:
-            weight = store.weight.cpu().numpy().astype(np.float64)
-        time = np.full(len(source), -np.inf)
+            weight = store.weight.cpu().numpy()
+        time: NDArray = np.broadcast_to(-np.inf, len(source))
         if data.get("temporal", False) and "time" in store:
             known = store.time.cpu().numpy().astype(np.float64)
             time = np.where(np.isnan(known), -np.inf, known)
-        order = np.lexsort((-weight, target, source))
-        if edge_type[0] == edge_type[2]:
-            order = order[source[order] != target[order]]
-        source, target = source[order], target[order]
-        weight, time = weight[order], time[order]
-        first = np.ones(len(source), bool)
-        first[1:] = (source[1:] != source[:-1]) | (target[1:] != target[:-1])
-        source, target = source[first], target[first]
-        weight, time = weight[first], time[first]
+        loops = edge_type[0] == edge_type[2]
+        if not _in_order(source, target, num_target, loops):
+            order = np.lexsort((-weight, target, source))
+            if loops:
+                order = order[source[order] != target[order]]
+            first = np.ones(len(order), bool)
+            a, b = source[order], target[order]
+            first[1:] = (a[1:] != a[:-1]) | (b[1:] != b[:-1])
+            order = order[first]
+            source, target = source[order], target[order]
+            weight, time = weight[order], time[order]
         return cls(
             _indptr(source, num_source),
             target,
@@ -60,6 +65,11 @@ class Adjacency:
             time,
             np.bincount(target, minlength=num_target),
         )
+
+    @property
+    def timed(self) -> bool:
+        """Whether any edge is known to have stood from some time on only."""
+        return bool(np.isfinite(self.time[: 1 if self.time.strides == (0,) else None]).any())
 
     @property
     def source(self) -> NDArray[np.int64]:
@@ -76,6 +86,15 @@ class Adjacency:
             self.time[order],
             np.diff(self.indptr),
         )
+
+
+def _in_order(
+    source: NDArray[np.int64], target: NDArray[np.int64], width: int, loops: bool
+) -> bool:
+    """Whether edges come by source, then target, each once; with ``loops`` also that none is a loop."""
+    key = source * width + target
+    rising = bool((key[1:] > key[:-1]).all())
+    return rising and not (loops and bool((source == target).any()))
 
 
 def _indptr(sorted_rows: NDArray[np.int64], num_rows: int) -> NDArray[np.int64]:

@@ -19,26 +19,33 @@ Users are never inner nodes, so no path can hold the edge between the prompt's u
 
 from __future__ import annotations
 
+import os
+from dataclasses import asdict
+from functools import partial
 from itertools import pairwise
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
+from torch_geometric.data import HeteroData
 
+from lkgrag.config import PathsConfig
 from lkgrag.errors import ConfigError
 from lkgrag.paths.adjacency import Adjacency
 from lkgrag.paths.batch import PathBatch
 from lkgrag.paths.long import LongPaths, best, concatenate, in_order
 from lkgrag.paths.metapath import ITEM, metapaths
 from lkgrag.paths.short import Found, ShortPaths
+from lkgrag.paths.tables import Tables, mapped
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
-    from torch_geometric.data import HeteroData
 
-    from lkgrag.config import PathsConfig
     from lkgrag.data.queries import Queries
+    from lkgrag.kg.remote import RemoteKG
     from lkgrag.paths.batch import MetaPath
+    from lkgrag.paths.tables import Edges
 
 #: Prompts worked on at a time; blocks of this size stay in the processor's cache.
 BLOCK = 32
@@ -52,31 +59,81 @@ class PathFinder:
     """Finds the path instances of a graph for batches of prompts.
 
     Args:
-        data: the graph. With ``data.temporal`` an edge that has a ``time`` counts only for prompts
-            whose prediction is strictly later.
+        data: the graph, or one behind PyG's remote interfaces (:class:`~lkgrag.kg.RemoteKG`). With
+            ``data.temporal`` an edge that has a ``time`` counts only for prompts whose prediction is
+            strictly later.
         config: longest path, cap, and whether items may be inner nodes.
+        folder: to keep the tables in files, mapped into memory, instead of in memory; see :meth:`open`.
 
     Attributes:
         metapaths: the meta-paths of the graph, as in every :class:`~lkgrag.paths.PathBatch`.
 
     Raises:
-        ConfigError: an option is out of range.
+        ConfigError: an option is out of range, or with ``folder`` a meta-path is longer than two edges
+            or leads over items.
     """
 
-    def __init__(self, data: HeteroData, config: PathsConfig) -> None:
+    def __init__(
+        self,
+        data: HeteroData | RemoteKG,
+        config: PathsConfig,
+        folder: str | os.PathLike[str] | None = None,
+    ) -> None:
         if config.max_per_pair < 1:
             raise ConfigError(f"paths.max_per_pair must be at least 1, got {config.max_per_pair}")
         self.config = config
         self.metapaths: list[MetaPath] = metapaths(data.edge_types, config)
         self.num_items = int(data[ITEM].num_nodes)
-        adjacency = {e: Adjacency.of(data, e) for m in self.metapaths for e in m}
-        # Edges between items have weights and times; the short way knows neither in two steps.
-        short = [m for m, p in enumerate(self.metapaths) if len(p) <= 2 and _plain(p, adjacency)]
-        self._short = ShortPaths(self.metapaths, adjacency, short, self.num_items)
-        rest = [m for m in range(len(self.metapaths)) if m not in set(short)]
-        backward = {e: a.reversed() for e, a in adjacency.items()} if rest else {}
-        self._long = [LongPaths(m, self.metapaths[m], adjacency, backward) for m in rest]
         self._width = max((len(m) + 1 for m in self.metapaths), default=0)
+        used = [e for m in self.metapaths for e in m]
+        if isinstance(data, HeteroData) and folder is None:
+            edges: Edges = {e: Adjacency.of(data, e) for e in used}.__getitem__
+        else:
+            # Read anew each time it is asked for, so that one relation at a time is in memory.
+            edges = partial(Adjacency.of, data)
+        # Edges between items have weights and times; the short way knows neither in two steps.
+        short = [m for m, p in enumerate(self.metapaths) if len(p) <= 2 and _plain(p, edges)]
+        direct = [m for m in short if len(self.metapaths[m]) == 1]
+        rest = [m for m in range(len(self.metapaths)) if m not in set(short)]
+        if rest and folder is not None:
+            raise ConfigError(
+                "paths in files are those of one edge or over one shared value: set paths.max_length "
+                "to 2, paths.through_items=false and kg.temporal=false"
+            )
+        tables = Tables.build(
+            [self.metapaths[m] for m in direct],
+            {m: self.metapaths[m] for m in short if m not in direct},
+            edges,
+            self.num_items,
+            None if folder is None else mapped(Path(folder)),
+        )
+        if folder is not None:
+            told = {"metapaths": self.metapaths, "config": asdict(config)}
+            tables.tell(Path(folder), {**told, "num_items": self.num_items})
+        self._short = ShortPaths(direct, tables)
+        adjacency = {e: edges(e) for m in rest for e in self.metapaths[m]}
+        backward = {e: a.reversed() for e, a in adjacency.items()}
+        self._long = [LongPaths(m, self.metapaths[m], adjacency, backward) for m in rest]
+
+    @classmethod
+    def open(cls, folder: str | os.PathLike[str]) -> PathFinder:
+        """Open the tables that a finder was made with; the graph itself is not needed.
+
+        They are mapped: a prompt reads the rows of its own items, and the system keeps in memory what
+        is asked for often. So the graph may be larger than memory.
+
+        Raises:
+            LkgragError: a file is missing or broken.
+        """
+        tables, told = Tables.open(Path(folder))
+        self = cls.__new__(cls)
+        self.config = PathsConfig(**told["config"])
+        self.metapaths = [tuple((s, r, t) for s, r, t in m) for m in told["metapaths"]]
+        self.num_items = int(told["num_items"])
+        self._width = max((len(m) + 1 for m in self.metapaths), default=0)
+        direct = [m for m, path in enumerate(self.metapaths) if len(path) == 1]
+        self._short, self._long = ShortPaths(direct, tables), []
+        return self
 
     def __call__(self, queries: Queries) -> PathBatch:
         """Find the instances of a batch.
@@ -162,10 +219,8 @@ class PathFinder:
         )
 
 
-def _plain(metapath: MetaPath, adjacency: dict) -> bool:
+def _plain(metapath: MetaPath, edges: Edges) -> bool:
     """Whether :class:`~lkgrag.paths.short.ShortPaths` can find a meta-path's instances."""
     if len(metapath) == 1:
         return True
-    return metapath[0][2] != ITEM and not any(
-        np.isfinite(adjacency[e].time).any() for e in metapath
-    )
+    return metapath[0][2] != ITEM and not any(edges(e).timed for e in metapath)

@@ -94,12 +94,12 @@ class ShortestPaths:
         parts = []
         for number, edge_type in enumerate(self.edge_types):
             edges = Adjacency.of(data, edge_type)
-            if np.isfinite(edges.time).any():
+            if edges.timed:
                 raise ConfigError(
                     "paths.search=shortest does not mind when an edge first stood: set "
                     "kg.temporal=false or kg.behaviour=false"
                 )
-            strength: NDArray[np.float64] = edges.weight.copy()
+            strength: NDArray[np.float64] = edges.weight.astype(np.float64)
             if edge_type[2] != ITEM:
                 strength = strength * rarity(edges.degree)[edges.target]
             source = edges.source + self._offset[edge_type[0]]

@@ -1,0 +1,1 @@
+"""Scale: graphs and users many times Amazon Beauty's, with its degrees."""
