@@ -17,12 +17,15 @@ from lkgrag.rundir import environment, today
 TARGETS = Path(__file__).with_name("targets.yaml")
 
 
-def judge(prefix: str, found: dict[str, float | None]) -> list[dict[str, Any]]:
+def judge(
+    prefix: str, found: dict[str, float | None], data: str | None = None
+) -> list[dict[str, Any]]:
     """Every target whose name begins with ``prefix``, with what was measured.
 
     Args:
         prefix: as ``S``.
         found: by name; a name that is missing was not measured.
+        data: the data set, where targets differ by it; a target that has none for it is left out.
 
     Returns:
         ``{name, what, value, target, met}``; ``value: null, met: false`` where not measured.
@@ -34,6 +37,10 @@ def judge(prefix: str, found: dict[str, float | None]) -> list[dict[str, Any]]:
             continue
         value = found.get(name)
         goal = entry["target"]
+        if isinstance(goal, dict):
+            if data not in goal:
+                continue
+            goal = goal[data]
         met = value is not None and (value >= goal if entry["at"] == "least" else value <= goal)
         rows.append(
             {"name": name, "what": entry["what"], "value": value, "target": goal, "met": bool(met)}

@@ -1,31 +1,32 @@
 """Quality: every row of ``quality.yaml`` on every data set and seed, and what lkgrag gains over each.
 
 Runs are kept below a folder and resumed; stages are shared by all rows. Per-user ranks go into the results, so
-that every figure can be computed again.
+that every figure can be computed again (:mod:`benchmarks.quality_table`).
 """
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 from omegaconf import OmegaConf
 
 from benchmarks.common import RESULTS, say
+from benchmarks.quality_table import summary, targets
 from lkgrag.errors import LkgragError
-from lkgrag.evaluation import paired_bootstrap
-from lkgrag.evaluation.metrics import gains
 from lkgrag.io import read_json, read_parquet, write_json, write_parquet
 from lkgrag.options import load_config
 from lkgrag.rundir import environment, finished, run_folder, today
 
 FILE = Path(__file__).with_name("quality.yaml")
-METRICS = ("mrr", "ndcg@5", "ndcg@10", "ndcg@20", "recall@1", "recall@5", "recall@10", "recall@20")
-#: Systems of stage one, that any run gives.
-STAGE_ONE = ("random", "popularity", "itemitem", "graph_itemitem", "lrurec", "retriever")
-MAIN = "lkgrag"
+#: Words of a row that are no options of a run.
+OWN = ("of", "system", "seeds", "alone")
+#: What is kept of each run's own account.
+ABOUT = ("seconds", "tokens_per_prompt", "prompts_ranked", "faithfulness", "cross_entropy", "date")
+#: Columns of ranks that are kept: what the table is made of.
+COLUMNS = ("user", "position", "candidates", "retrieved")
 
 
 def settings() -> dict[str, Any]:
@@ -34,11 +35,22 @@ def settings() -> dict[str, Any]:
     return dict(found)
 
 
+def made(said: dict[str, Any]) -> list[str]:
+    """Rows with runs of their own."""
+    return [name for name, options in said["rows"].items() if "of" not in options]
+
+
+def seeds_of(said: dict[str, Any], row: str) -> list[int]:
+    """Seeds that a row is made with."""
+    return list(said["seeds"][: said["rows"][row].get("seeds")])
+
+
 def overrides(data: str, row: str, seed: int, roots: dict[str, str], root: Path) -> dict[str, str]:
     """The options of one run."""
     said = settings()
-    options = {**said["data"][data], **said["budget"], **said["rows"][row]}
-    name = data.removesuffix("-clean")
+    own = {k: v for k, v in said["rows"][row].items() if k not in OWN}
+    options = {**said["data"][data], **said["budget"], **own}
+    name = data.removesuffix("-clean").removesuffix("-rolling")
     if name in roots:
         options["data.root"] = roots[name]
     options |= {
@@ -57,12 +69,22 @@ def carry_out(
     """Make the runs that are missing, one after the other; each goes on where it was stopped."""
     from lkgrag.pipeline import train
 
-    todo = [(d, r, s) for s in seeds for d in data for r in rows]
+    said = settings()
+    todo = [(d, r, s) for s in seeds for d in data for r in rows if s in seeds_of(said, r)]
+    took: list[float] = []
     for number, (name, row, seed) in enumerate(todo, start=1):
         config = load_config(overrides(name, row, seed, roots, root))
-        say(f"{number} of {len(todo)}: {name}, {row}, seed {seed}")
-        if finished(run_folder(config)) is None:
-            train(config)
+        if finished(run_folder(config)) is not None:
+            continue
+        left = sum(
+            finished(run_folder(load_config(overrides(*t, roots, root)))) is None
+            for t in todo[number - 1 :]
+        )
+        hours = f", about {left * sum(took) / len(took) / 3600:.1f} h left" if took else ""
+        say(f"{number} of {len(todo)}: {name}, {row}, seed {seed}{hours}")
+        start = time.perf_counter()
+        train(config)
+        took.append(time.perf_counter() - start)
 
 
 def gather(
@@ -91,78 +113,16 @@ def gather(
                         f"({files[what]}); delete it and run again"
                     )
             table = read_parquet(folder / "ranks.parquet")
-            table = table[table["split"] == "test"].assign(row=row, seed=seed)
-            frames.append(table)
+            table = table[table["split"] == "test"]
+            kept = [c for c in table if c in COLUMNS or str(c).startswith("rank_")]
+            frames.append(table[kept].assign(row=row, seed=seed))
             about[f"{row}/{seed}"] = {
-                key: metrics[key]
-                for key in ("seconds", "tokens_per_prompt", "faithfulness", "date")
+                **{key: metrics.get(key) for key in ABOUT},
+                "tied": bool(metrics["data"]["counts"].get("tied_last_two")),
             }
     if not frames:
         return pd.DataFrame(), {}
     return pd.concat(frames, ignore_index=True), about
-
-
-def figures(table: pd.DataFrame, system: str, depth: int = 20) -> dict[str, float]:
-    """Means over events of one row's one seed."""
-    rank = table[f"rank_{system}"].to_numpy()
-    rank = np.where(rank <= depth, rank, 0)
-    return {m: float(gains(rank, m).mean()) for m in METRICS}
-
-
-def summary(table: pd.DataFrame, resamples: int, seed: int) -> list[dict[str, Any]]:
-    """A line a row: mean and spread over seeds, and what lkgrag gains, pooled over seeds.
-
-    Args:
-        table: of :func:`gather`.
-        resamples: of the paired bootstrap over users.
-        seed: of the bootstrap.
-    """
-    out = []
-    for row, system in _lines(table):
-        part = table[table["row"] == row]
-        each = [figures(t, system) for _, t in part.groupby("seed")]
-        line: dict[str, Any] = {"row": system if row != system and system in STAGE_ONE else row}
-        line["seeds"] = len(each)
-        line["mean"] = {m: float(np.mean([e[m] for e in each])) for m in METRICS}
-        line["spread"] = {m: float(np.std([e[m] for e in each])) for m in METRICS}
-        found = difference(table, row, system, resamples, seed)
-        if found is not None:
-            line["lkgrag_minus"] = found
-        out.append(line)
-    return out
-
-
-def _lines(table: pd.DataFrame) -> list[tuple[str, str]]:
-    """Rows and the system whose rank counts; stage one is read off the main row."""
-    rows = list(dict.fromkeys(table["row"]))
-    first = MAIN if MAIN in rows else rows[0]
-    stage = [(first, s) for s in STAGE_ONE if f"rank_{s}" in table]
-    return [*stage, *((row, "ranker") for row in rows)]
-
-
-def difference(
-    table: pd.DataFrame, row: str, system: str, resamples: int, seed: int, metric: str = "ndcg@10"
-) -> dict[str, float] | None:
-    """Lkgrag minus a row on the events and seeds that both have, paired, users resampled."""
-    if MAIN not in set(table["row"]) or (row == MAIN and system == "ranker"):
-        return None
-    key = ["seed", "user", "position"]
-    main = table[table["row"] == MAIN].set_index(key)["rank_ranker"]
-    other = table[table["row"] == row].set_index(key)[f"rank_{system}"]
-    both = main.index.intersection(other.index)
-    if not len(both):
-        return None
-    ranks = [np.where(x.loc[both] <= 20, x.loc[both], 0) for x in (main, other)]
-    gain = gains(ranks[0], metric) - gains(ranks[1], metric)
-    users = pd.factorize(both.get_level_values("user"))[0]
-    found = paired_bootstrap(gain, users, resamples, seed)
-    return {
-        "mean": found.mean,
-        "low": found.low,
-        "high": found.high,
-        "p": found.p,
-        "events": len(both),
-    }
 
 
 def save(data: str, table: pd.DataFrame, about: dict[str, Any], command: str) -> Path:
@@ -170,6 +130,7 @@ def save(data: str, table: pd.DataFrame, about: dict[str, Any], command: str) ->
     from benchmarks.record import hardware
 
     path = RESULTS / f"quality-{data}.json"
+    said = settings()
     write_parquet(path.with_suffix(".parquet"), table)
     write_json(
         path,
@@ -178,8 +139,9 @@ def save(data: str, table: pd.DataFrame, about: dict[str, Any], command: str) ->
             "date": today(),
             "hardware": hardware(),
             "versions": environment(),
-            "settings": settings(),
-            "rows": summary(table, 10_000, 0),
+            "settings": said,
+            "rows": summary(table, said),
+            "targets": targets(data, table, about, said),
             "runs": about,
         },
     )
@@ -187,11 +149,24 @@ def save(data: str, table: pd.DataFrame, about: dict[str, Any], command: str) ->
 
 
 def recomputed(data: str) -> bool:
-    """Whether the stored figures follow from the stored ranks."""
+    """Whether the stored figures and targets follow from the stored ranks."""
     path = RESULTS / f"quality-{data}.json"
-    stored = read_json(path)["rows"]
-    again = summary(read_parquet(path.with_suffix(".parquet")), 10_000, 0)
-    return all(
-        a["row"] == b["row"] and all(abs(a["mean"][m] - b["mean"][m]) < 1e-9 for m in METRICS)
-        for a, b in zip(stored, again, strict=True)
+    stored = read_json(path)
+    table = read_parquet(path.with_suffix(".parquet"))
+    said = stored["settings"]
+    return bool(
+        _close(stored["rows"], summary(table, said))
+        and _close(stored["targets"], targets(data, table, stored["runs"], said))
     )
+
+
+def _close(a: Any, b: Any) -> bool:
+    """Whether two results agree but for rounding."""
+    if isinstance(a, dict) and isinstance(b, dict):
+        return a.keys() == b.keys() and all(_close(a[k], b[k]) for k in a)
+    if isinstance(a, list) and isinstance(b, list):
+        return len(a) == len(b) and all(_close(x, y) for x, y in zip(a, b, strict=True))
+    if isinstance(a, float) and isinstance(b, float | int):
+        return abs(a - b) <= 1e-9 * max(1.0, abs(a))
+    # What JSON has no word for was stored as null.
+    return bool(a == b or (a is None and b != b))

@@ -67,9 +67,9 @@ def parts_of(suite: str) -> tuple[str, ...]:
     """What ``--only`` takes: the parts of speed, the rows of quality."""
     if suite == "speed":
         return SPEED
-    from benchmarks.quality import settings
+    from benchmarks.quality import made, settings
 
-    return tuple(settings()["rows"])
+    return tuple(made(settings()))
 
 
 def _quality(options: argparse.Namespace) -> int:
@@ -81,11 +81,11 @@ def _quality(options: argparse.Namespace) -> int:
         if name not in said["data"]:
             print(f"--data {name}: there are {', '.join(said['data'])}", file=sys.stderr)
             return 2
-    rows = options.only or list(said["rows"])
+    rows = options.only or quality.made(said)
     seeds = said["seeds"][: options.seeds]
     quality.carry_out(names, rows, seeds, data_roots(), options.root)
     for name in names:
-        table, about = quality.gather(name, list(said["rows"]), said["seeds"], options.root)
+        table, about = quality.gather(name, quality.made(said), said["seeds"], options.root)
         if len(table):
             line = "python -m benchmarks.run quality"
             say(f"wrote {quality.save(name, table, about, line)}")

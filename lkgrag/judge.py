@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from scipy.special import logsumexp
 
 from lkgrag.data import Queries
 from lkgrag.evaluation import SplitResult, nest, pessimistic_rank, sample_events
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
     from lkgrag.retrieval import CandidateLists
     from lkgrag.stages import Loaded
 
-LM, SCORER = 0, 1
+LM, SCORER, PRIOR = 0, 1, 2
 
 
 @dataclass(frozen=True)
@@ -54,6 +55,46 @@ class Judged:
     seconds: float
     queries: dict[str, Queries]
     scored: dict[str, Predictions]
+
+    def losses(self, split: str) -> dict[str, NDArray[np.float64]]:
+        """Negative log-probability of each event's target among the candidates, in nats.
+
+        Returns:
+            By the terms of the fused score, each alone: float64 ``[E]``, NaN where the target is no
+            candidate. Chance is the logarithm of the number of candidates.
+        """
+        result: SplitResult = getattr(self, split)
+        scored, queries = self.scored[split], self.queries[split]
+        terms = {"scorer": SCORER, "prior": PRIOR}
+        if scored.tokens.any():
+            terms = {"lm": LM, **terms}
+        out = {}
+        for name, index in terms.items():
+            score = scored.term(index)
+            loss = logsumexp(score, axis=1) - score[np.arange(len(score)), queries.target]
+            out[name] = np.full(len(result), np.nan)
+            out[name][result.retrieved] = loss
+        return out
+
+    def cross_entropies(self) -> dict[str, dict[str, dict[str, float]]]:
+        """``{split: {term: {mean, se, chance, prompts}}}``, over events whose target is a candidate."""
+        out: dict[str, dict[str, dict[str, float]]] = {}
+        for split in ("val", "test"):
+            result: SplitResult = getattr(self, split)
+            number = int(result.retrieved.sum())
+            if not number:
+                continue
+            chance = float(np.log(result.num_candidates[result.retrieved]).mean())
+            out[split] = {
+                term: {
+                    "mean": float(np.nanmean(loss)),
+                    "se": float(np.nanstd(loss) / np.sqrt(number)),
+                    "chance": chance,
+                    "prompts": number,
+                }
+                for term, loss in self.losses(split).items()
+            }
+        return out
 
     def metrics(self, ks: list[int]) -> dict[str, Any]:
         """``{system: {split: {population: {metric: mean}}}}``."""

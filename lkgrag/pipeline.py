@@ -152,7 +152,9 @@ def _carry_out(
     show.scorer(finder, examples, history)
     show.start("ranker: language model, LoRA, fusion")
     ranker = build_ranker(config, data, scorer, fit_finder, examples, history, device)
+    begun = time.perf_counter()
     curve = _fit(config, folder, accelerator, ranker, fit_data, fit_finder, examples, loaded, show)
+    cache.seconds["ranker"] = time.perf_counter() - begun
     ranker.learned = (ranker.fusion.a.item(), ranker.fusion.b.item())
     show.start("evaluation")
     from lkgrag.judge import judge

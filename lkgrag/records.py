@@ -109,6 +109,7 @@ def metrics_of(
         },
         "tokens_per_prompt": judged.tokens,
         "prompts_ranked": judged.prompts,
+        "cross_entropy": judged.cross_entropies(),
         "mask_seen": config.retrieval.mask_seen,
         "faithfulness": found,
         "cold_start": cold_start(judged.test, popularity),
@@ -140,7 +141,10 @@ def write_files(
     ranker.save_pretrained(folder / RANKER)
     assert ranker.context is not None
     save_kg(ranker.context.data, folder / KG)
-    frames = [r.frame(x.user_ids, x.item_ids) for r in (judged.val, judged.test)]
+    frames = []
+    for result in (judged.val, judged.test):
+        losses = {f"nll_{k}": v for k, v in judged.losses(result.split).items()}
+        frames.append(result.frame(x.user_ids, x.item_ids).assign(**losses))
     write_parquet(folder / RANKS, pd.concat(frames))
     write_json(folder / CURVE, {**curves, "lrurec": one.report.get("lrurec_curve", [])})
     explained = explain_events(config, loaded, ranker, one)

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 from small_run import small_options
 
-from benchmarks import common, quality, run
+from benchmarks import common, quality, quality_table, run
 from benchmarks.speed import paths, peers
 from lkgrag.config import KGConfig
 from lkgrag.errors import LkgragError
@@ -82,6 +82,15 @@ def test_parts_are_listed_and_unknown_ones_refused(capsys):
     assert f"there are {', '.join(run.SPEED)}" in capsys.readouterr().err
 
 
+SAID = {
+    "rows": {
+        "lkgrag": {},
+        "llamarec+fusion": {},
+        "llamarec": {"of": "llamarec+fusion", "system": "lm"},
+    }
+}
+
+
 def table_of(ranks, seeds=(0, 1)):
     """Ranks by row on the same events, two of them of one user."""
     frames = []
@@ -92,9 +101,11 @@ def table_of(ranks, seeds=(0, 1)):
                     {
                         "user": ["a", "a", "b", "c"],
                         "position": [3, 4, 3, 3],
-                        "split": "test",
+                        "candidates": 20,
+                        "retrieved": [True, True, True, False],
                         "rank_retriever": [2, 2, 2, 25],
                         "rank_ranker": values,
+                        "rank_lm": [20, 1, 20, 0],
                         "row": row,
                         "seed": seed,
                     }
@@ -104,40 +115,88 @@ def table_of(ranks, seeds=(0, 1)):
 
 
 def test_rows_and_differences_by_hand():
-    table = table_of({"lkgrag": [1, 2, 1, 0], "llamarec": [2, 2, 3, 0]})
-    lines = {line["row"]: line for line in quality.summary(table, 2000, 0)}
-    assert list(lines) == ["retriever", "lkgrag", "llamarec"]
+    table = table_of({"lkgrag": [1, 2, 1, 0], "llamarec+fusion": [2, 2, 3, 0]})
+    lines = {line["row"]: line for line in quality_table.summary(table, SAID)}
+    assert list(lines) == ["random", "retriever", "lkgrag", "llamarec+fusion", "llamarec"]
     gain = 1 / np.log2(3)
     assert lines["lkgrag"]["mean"]["ndcg@10"] == pytest.approx((2 + gain) / 4)
+    assert lines["lkgrag"]["retrieved"]["ndcg@10"] == pytest.approx((2 + gain) / 3)
+    assert lines["lkgrag"]["candidates"] == 0.75
     assert lines["lkgrag"]["spread"]["ndcg@10"] == 0
     assert lines["lkgrag"]["mean"]["recall@1"] == 0.5
+    assert lines["random"]["mean"]["recall@5"] == pytest.approx(0.75 * 5 / 20)
     # A rank past the 20 candidates is a miss, as everywhere.
     assert lines["retriever"]["mean"]["recall@20"] == 0.75
-    assert "lkgrag_minus" not in lines["lkgrag"]
-    found = lines["llamarec"]["lkgrag_minus"]
+    assert lines["llamarec"]["mean"]["ndcg@10"] == pytest.approx(1 / 4)
+    assert "minus" not in lines["lkgrag"]
+    found = lines["llamarec+fusion"]["minus"]
     assert found["mean"] == pytest.approx(((1 - gain) + 0 + (1 - 0.5) + 0) / 4)
+    assert found["other"] == pytest.approx((2 * gain + 0.5) / 4)
+    assert found["per_cent"] == pytest.approx(100 * (1.5 - gain) / (2 * gain + 0.5))
     assert found["events"] == 8
     assert found["low"] <= found["mean"] <= found["high"]
+    # 80 % power at 5 %: 2.8 standard errors.
+    assert found["detectable"] == pytest.approx(2.8016 * found["se"], rel=1e-3)
+
+
+def test_seeds_of_one_user_are_drawn_together():
+    """More seeds of the same users add no users."""
+    ranks = {"lkgrag": [1, 2, 1, 0], "llamarec+fusion": [2, 2, 3, 0]}
+    one, many = (
+        quality_table.summary(table_of(ranks, range(n)), SAID)[-2]["minus"] for n in (1, 10)
+    )
+    assert one["users"] == many["users"] == 3
+    assert many["se"] == pytest.approx(one["se"])
 
 
 def test_only_common_events_are_compared():
-    table = table_of({"lkgrag": [1, 2, 1, 0], "llamarec": [2, 2, 3, 0]})
-    table = table[~((table["row"] == "llamarec") & (table["user"] == "a"))]
-    assert quality.difference(table, "llamarec", "ranker", 100, 0)["events"] == 4
-    alone = table[table["row"] == "llamarec"]
-    assert quality.difference(alone, "llamarec", "ranker", 100, 0) is None
+    table = table_of({"lkgrag": [1, 2, 1, 0], "llamarec+fusion": [2, 2, 3, 0]})
+    lines = [("lkgrag", "lkgrag", "ranker"), ("other", "llamarec+fusion", "ranker")]
+    table = table[~((table["row"] == "llamarec+fusion") & (table["user"] == "a"))]
+    assert quality_table.difference(table, *lines)["events"] == 4
+    alone = table[table["row"] == "llamarec+fusion"]
+    assert quality_table.difference(alone, *lines) is None
+
+
+def test_targets_by_hand():
+    table = table_of({"lkgrag": [1, 2, 1, 0], "llamarec+fusion": [2, 2, 3, 0]})
+    gain = 1 / np.log2(3)
+    loss = {"cross_entropy": {"val": {"lm": {"mean": 2.9, "chance": 2.99, "se": 0.02}}}}
+    worse = {"cross_entropy": {"val": {"lm": {"mean": 2.95, "chance": 2.99, "se": 0.02}}}}
+    about = {"lkgrag/0": loss, "lkgrag/1": worse, "llamarec+fusion/0": {"cross_entropy": None}}
+    rows = {r["name"]: r for r in quality_table.targets("amazon-beauty", table, about, SAID)}
+    assert rows["Q0_loss"]["value"] == pytest.approx(2.0)
+    assert not rows["Q0_loss"]["met"]
+    retriever = 3 * gain / 4
+    assert rows["Q2_gain"]["value"] == pytest.approx(100 * ((2 + gain) / 4 / retriever - 1))
+    # The better of the two is what counts.
+    better = (2 * gain + 0.5) / 4
+    assert rows["Q3_llamarec_gain"]["value"] == pytest.approx(100 * ((2 + gain) / 4 / better - 1))
+    assert rows["Q4"]["value"] == pytest.approx((2 + gain) / 4)
+    assert rows["Q4"]["met"]
+    for name in ("Q1_gain", "Q3_reference_gain", "Q3_reference_p"):
+        assert rows[name]["value"] is None
+        assert rows[name]["met"] is False
+    assert "Q2_gain" not in {
+        r["name"] for r in quality_table.targets("ml-100k", table, about, SAID)
+    }
+    # Where times are tied, one order of them says nothing of the lowest.
+    about["lkgrag/0"]["tied"] = True
+    said = {"rows": {**SAID["rows"], "lkgrag-ties1": {"alone": True}}}
+    rows = {r["name"]: r for r in quality_table.targets("amazon-beauty", table, about, said)}
+    assert rows["Q4"]["value"] is None
 
 
 def test_every_row_is_a_configuration(tmp_path):
     said = quality.settings()
     for data in said["data"]:
-        for row in said["rows"]:
+        for row in quality.made(said):
             config = load_config(quality.overrides(data, row, 1, {}, tmp_path))
             assert config.seed == 1
-            assert config.training.max_examples == 800
+            assert config.training.max_examples == 400
     configs = [
         load_config(quality.overrides("ml-100k", row, 0, {}, tmp_path))
-        for row in said["rows"]
+        for row in quality.made(said)
         if row != "lkgrag-crossfit"
     ]
     same = {json.dumps([to_dict(c.kg), to_dict(c.retrieval)]) for c in configs}
@@ -154,7 +213,7 @@ def test_the_suite_end_to_end(tmp_path, monkeypatch):
         "seeds": [0],
         "budget": {"training.max_examples": 16, "retrieval.epochs": 1},
         "data": {"shop": {k: v for k, v in options.items() if k != "retrieval.epochs"}},
-        "rows": {"scorer": {"llm.name": "none"}, "lkgrag": {}},
+        "rows": {"scorer": {"llm.name": "none", "seeds": 1}, "lkgrag": {}},
     }
     monkeypatch.setattr(quality, "settings", lambda: said)
     monkeypatch.setattr(quality, "RESULTS", tmp_path / "results")
@@ -162,6 +221,7 @@ def test_the_suite_end_to_end(tmp_path, monkeypatch):
     stored = json.loads((tmp_path / "results" / "quality-shop.json").read_text())
     rows = [line["row"] for line in stored["rows"]]
     assert rows == [
+        "random",
         "popularity",
         "itemitem",
         "graph_itemitem",

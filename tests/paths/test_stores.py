@@ -69,7 +69,9 @@ def stores(data, layout, inverses=True):
         row, column = data[edge_type].edge_index
         size = tuple(int(data[n].num_nodes) for n in edge_type[::2])
         if layout == "csr":
-            row = torch.cat([torch.zeros(1, dtype=torch.long), row.bincount(minlength=size[0]).cumsum(0)])
+            row = torch.cat(
+                [torch.zeros(1, dtype=torch.long), row.bincount(minlength=size[0]).cumsum(0)]
+            )
         graph.put_edge_index((row, column), edge_type=edge_type, layout=layout, size=size)
         if "weight" in data[edge_type]:
             features.put_tensor(

@@ -1,0 +1,165 @@
+"""From per-user ranks to rows, differences and targets; nothing here makes a run."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from benchmarks.common import judge
+from lkgrag.evaluation import paired_bootstrap
+from lkgrag.evaluation.metrics import expected_gains, gains
+from lkgrag.evaluation.significance import smallest_detectable
+
+METRICS = ("mrr", "ndcg@5", "ndcg@10", "ndcg@20", "recall@1", "recall@5", "recall@10", "recall@20")
+#: What is compared, and how many candidates a list has: a target placed deeper is missed.
+METRIC, DEPTH = "ndcg@10", 20
+#: Systems of stage one, that any run gives.
+STAGE_ONE = ("random", "popularity", "itemitem", "graph_itemitem", "lrurec", "retriever")
+MAIN, RANKER = "lkgrag", "ranker"
+#: Resamples of the bootstrap over users, and its seed.
+RESAMPLES, SEED = 10_000, 0
+EVENT = ["seed", "user", "position"]
+
+
+def event_gains(table: pd.DataFrame, system: str, metric: str) -> np.ndarray:
+    """The metric of each event; of ``random`` the expectation."""
+    if system == "random":
+        there = np.where(table["retrieved"], table["candidates"], 0)
+        return expected_gains(there, metric)
+    rank = table[f"rank_{system}"].to_numpy()
+    return gains(np.where(rank <= DEPTH, rank, 0), metric)
+
+
+def lines_of(table: pd.DataFrame, said: dict[str, Any]) -> list[tuple[str, str, str]]:
+    """``(name, row whose runs are read, system)`` of every line of the table."""
+    rows = list(dict.fromkeys(table["row"]))
+    counts = table.groupby("row").size()
+    widest = max(rows, key=lambda r: (counts[r], r == MAIN))
+    lines = [(s, widest, s) for s in STAGE_ONE if s == "random" or f"rank_{s}" in table]
+    for name, options in said["rows"].items():
+        row, system = options.get("of", name), options.get("system", RANKER)
+        part = table[table["row"] == row]
+        if len(part) and f"rank_{system}" in part and part[f"rank_{system}"].notna().all():
+            lines.append((name, row, system))
+    return lines
+
+
+def summary(table: pd.DataFrame, said: dict[str, Any]) -> list[dict[str, Any]]:
+    """A line a row: means over seeds and their spread, for all users and where the target was retrieved.
+
+    Args:
+        table: test ranks, a line an event, of all rows and seeds.
+        said: the settings.
+
+    Returns:
+        Lines with ``row seeds events mean spread retrieved candidates minus``; ``minus`` holds what
+        the main row gains over this one.
+    """
+    out = []
+    lines = lines_of(table, said)
+    main = next((line for line in lines if line[0] == MAIN), None)
+    for name, row, system in lines:
+        part = table[table["row"] == row]
+        each = [_figures(t, system) for _, t in part.groupby("seed")]
+        inside = [_figures(t[t["retrieved"]], system) for _, t in part.groupby("seed")]
+        line: dict[str, Any] = {
+            "row": name,
+            "seeds": len(each),
+            "events": int(len(part) / len(each)),
+            "candidates": float(part["retrieved"].mean()),
+        }
+        line["mean"] = {m: float(np.mean([e[m] for e in each])) for m in METRICS}
+        line["spread"] = {m: float(np.std([e[m] for e in each])) for m in METRICS}
+        line["retrieved"] = {m: float(np.mean([e[m] for e in inside])) for m in METRICS}
+        if main and name != MAIN and not said["rows"].get(name, {}).get("alone"):
+            line["minus"] = difference(table, main, (name, row, system))
+        out.append(line)
+    return out
+
+
+def _figures(table: pd.DataFrame, system: str) -> dict[str, float]:
+    """Means over events of one row's one seed; 0 without any."""
+    if not len(table):
+        return dict.fromkeys(METRICS, 0.0)
+    return {m: float(event_gains(table, system, m).mean()) for m in METRICS}
+
+
+def difference(
+    table: pd.DataFrame,
+    one: tuple[str, str, str],
+    other: tuple[str, str, str],
+    metric: str = METRIC,
+    retrieved: bool = False,
+) -> dict[str, float] | None:
+    """One line minus another on the events and seeds that both have, users resampled.
+
+    Returns:
+        ``mean low high p se events users``, ``other`` (the mean of the other one on these events),
+        ``per_cent`` (the gain over it) and ``detectable`` (the smallest difference that so many users
+        show with probability .8); None without a common event.
+    """
+    parts = []
+    for _, row, system in (one, other):
+        rows = table[table["row"] == row]
+        rows = rows[rows["retrieved"]] if retrieved else rows
+        gain = pd.Series(event_gains(rows, system, metric), pd.MultiIndex.from_frame(rows[EVENT]))
+        parts.append(gain)
+    both = parts[0].index.intersection(parts[1].index)
+    if not len(both):
+        return None
+    mine, theirs = (p.loc[both].to_numpy() for p in parts)
+    users = pd.factorize(both.get_level_values("user"))[0]
+    found = paired_bootstrap(mine - theirs, users, RESAMPLES, SEED)
+    base = float(theirs.mean())
+    return {
+        **found.to_dict(),
+        "other": base,
+        "per_cent": 100.0 * found.mean / base if base else float("nan"),
+        "detectable": smallest_detectable(mine - theirs, users),
+    }
+
+
+def targets(
+    data: str, table: pd.DataFrame, about: dict[str, Any], said: dict[str, Any]
+) -> list[dict[str, Any]]:
+    """Q0 to Q4 of a data set; what was not measured is null and not met."""
+    lines = {line[0]: line for line in lines_of(table, said)}
+    values: dict[str, float | None] = {}
+
+    def compare(name: str, one: str, others: list[str]) -> None:
+        """The gain over the best of the others, in per cent, and its p."""
+        known = [o for o in others if o in lines]
+        if one not in lines or len(known) < len(others):
+            return
+        found = [difference(table, lines[one], lines[o]) for o in known]
+        least = min((f for f in found if f is not None), key=lambda f: f["mean"], default=None)
+        if least is not None:
+            values[f"{name}_gain"], values[f"{name}_p"] = least["per_cent"], least["p"]
+
+    losses = [
+        a["cross_entropy"]["val"]["lm"]
+        for key, a in about.items()
+        if key.split("/")[0] == MAIN and "lm" in (a.get("cross_entropy") or {}).get("val", {})
+    ]
+    if losses:
+        values["Q0_loss"] = min((f["chance"] - f["mean"]) / f["se"] for f in losses)
+    if "lm" in lines:
+        found = difference(table, lines["lm"], lines["random"], retrieved=True)
+        values["Q0_random"] = None if found is None else found["low"]
+    compare("Q1", "retriever", ["lrurec", "itemitem", "graph_itemitem", "popularity"])
+    compare("Q2", MAIN, ["retriever"])
+    compare("Q3_llamarec", MAIN, ["llamarec", "llamarec+fusion"])
+    compare("Q3_reference", MAIN, ["reference", "reference+fusion"])
+    orders = [n for n in said["rows"] if n.startswith(f"{MAIN}-ties")]
+    # Where no times are tied, one order is all there are.
+    tied = any(a.get("tied") for a in about.values())
+    if MAIN in lines and (not tied or all(n in lines for n in orders)):
+        figures = []
+        for name in [MAIN, *(n for n in orders if n in lines)]:
+            _, row, system = lines[name]
+            parts = table[table["row"] == row].groupby("seed")
+            figures.append(np.mean([_figures(t, system)[METRIC] for _, t in parts]))
+        values["Q4"] = float(min(figures))
+    return judge("Q", values, data)
