@@ -1,10 +1,10 @@
-"""The benchmark suite: ``python -m benchmarks.run speed|quality [--list] [--only PART] [--quick]``.
+"""The benchmark suite: ``python -m benchmarks.run speed|scale|quality [--list] [--only PART] [--quick]``.
 
 ``quality`` makes the rows of ``benchmarks/quality.yaml`` on every data set and seed (``--data``, ``--seeds`` and
 ``--only`` take some of them), resumable, below ``--root``, and writes ``benchmarks/results/quality-DATA.json``
 with the per-user ranks beside it. ``speed`` measures each part against what a user would pick instead and against the physical limit, on the
 machine at hand, and writes ``benchmarks/results/speed.json``. Ratios are the result: absolute times belong
-to one machine.
+to one machine. ``scale`` builds and searches graphs of up to 100 times Amazon Beauty's size.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from typing import Any
 
 from benchmarks.common import fell, judge, save, say, stored
 
+SCALE = ("graph", "users", "remote")
 SPEED = ("paths", "lru", "wording", "lm", "whole")
 #: Folders of data sets below LKGRAG_DATA.
 ROOTS = ("ml-latest-small", "amazon-beauty")
@@ -38,7 +39,7 @@ def main(argv: list[str] | None = None) -> int:
             print(f"--only {part}: there are {', '.join(parts)}", file=sys.stderr)
             return 2
     try:
-        return _speed(options) if options.suite == "speed" else _quality(options)
+        return {"speed": _speed, "scale": _scale, "quality": _quality}[options.suite](options)
     except LkgragError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
@@ -46,7 +47,7 @@ def main(argv: list[str] | None = None) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.run", description=__doc__)
-    parser.add_argument("suite", choices=("quality", "speed"))
+    parser.add_argument("suite", choices=("quality", "scale", "speed"))
     parser.add_argument("--list", action="store_true", help="print the parts and stop")
     parser.add_argument("--only", action="append", metavar="PART", help="measure this part only")
     parser.add_argument(
@@ -65,8 +66,8 @@ def _parser() -> argparse.ArgumentParser:
 
 def parts_of(suite: str) -> tuple[str, ...]:
     """What ``--only`` takes: the parts of speed, the rows of quality."""
-    if suite == "speed":
-        return SPEED
+    if suite != "quality":
+        return SPEED if suite == "speed" else SCALE
     from benchmarks.quality import made, settings
 
     return tuple(made(settings()))
@@ -126,19 +127,48 @@ def _speed(options: argparse.Namespace) -> int:
             say("whole: give --run FOLDER of a finished run; left out")
         else:
             result["whole"] = whole.measure(options.run, options.quick)
-    values = {k: v for part in result.values() for k, v in part.pop("values").items()}
-    result["targets"] = judge("S", {} if options.quick else values)
+    before = stored("speed")
+    line = f"python -m benchmarks.run speed{' --run RUN' if options.run else ''}"
+    _tell("S", "speed", line, result, options)
+    return _check(result, before) if options.check and before is not None else 0
+
+
+def _scale(options: argparse.Namespace) -> int:
+    from benchmarks.scale import graph, remote, users
+
+    parts = options.only or SCALE
+    result: dict[str, Any] = {}
+    if "graph" in parts:
+        scales = [1] if options.quick else [1, 10, 100]
+        result["graph"] = graph.measure(scales, options.quick, options.seed)
+    if "users" in parts:
+        result["users"] = users.measure(
+            [1] if options.quick else [1, 10], options.quick, options.seed
+        )
+    if "remote" in parts:
+        result["remote"] = remote.measure(1 if options.quick else 10, options.quick, options.seed)
+    _tell("C", "scale", "python -m benchmarks.run scale", result, options)
+    return 0
+
+
+def _tell(
+    prefix: str, name: str, line: str, result: dict[str, Any], options: argparse.Namespace
+) -> None:
+    """Judge what was measured, print it, and write a whole result; a part goes into the stored one."""
+    values = {k: v for part in result.values() for k, v in part.pop("values", {}).items()}
+    before = stored(name)
+    if options.only and before is not None and not options.quick:
+        # Parts measured anew, beside those that stand.
+        old = {row["name"]: row["value"] for row in before["targets"]}
+        values = {**old, **values}
+        kept = {k: v for k, v in before.items() if isinstance(v, dict) and k in parts_of(name)}
+        result.update({**kept, **result})
+    result["targets"] = judge(prefix, {} if options.quick else values)
     for row in result["targets"]:
         value = "not measured" if row["value"] is None else f"{row['value']:,.3g}"
         print(f"{row['name']:<12} {value:>14} of {row['target']:<8g} {'met' if row['met'] else ''}")
-    before = stored("speed")
-    status = 0
-    if options.check and before is not None:
-        status = _check(result, before)
-    if not options.quick and not options.only:
-        line = f"python -m benchmarks.run speed{' --run RUN' if options.run else ''}"
-        say(f"wrote {save('speed', line, options.seed, result)}")
-    return status
+    if not options.quick:
+        say(f"wrote {save(name, line, options.seed, result)}")
 
 
 def _wording(seed: int) -> dict[str, Any]:

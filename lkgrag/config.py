@@ -119,6 +119,11 @@ class RetrievalConfig:
     lr: float = opt(3e-3, "LRURec: largest learning rate")
     weight_decay: float = opt(0.01, "LRURec: weight decay (not on the recurrence)")
     batch_size: int = opt(24, "LRURec: windows a batch")
+    sampled: int = opt(
+        -1,
+        "LRURec: random items that a step's labels compete with (0: all items; -1: all of up to "
+        "50,000, else 8,192)",
+    )
     epochs: int = opt(12, "LRURec: most epochs; the learning rate falls over all of them")
     patience: int = opt(4, "LRURec: epochs without a better validation NDCG@10 before it stops")
     decay: float = opt(0.8, "counts: weight of a history item is decay ** (its age in items)")

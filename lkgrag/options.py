@@ -202,6 +202,10 @@ def check(config: Config) -> None:
     for key, value in positive.items():
         if value < 1:
             raise ConfigError(f"option '{key}' must be at least 1, got {value}")
+    if config.retrieval.sampled < -1:
+        raise ConfigError(
+            f"option 'retrieval.sampled' must be -1, 0 or a number of items, got {config.retrieval.sampled}"
+        )
     if config.prompt.history > config.paths.history:
         raise ConfigError(
             f"prompt.history={config.prompt.history} is more than paths.history="

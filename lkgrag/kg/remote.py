@@ -44,7 +44,7 @@ class RemoteKG:
         graph_store: of the edges, in COO or CSR layout.
 
     Attributes:
-        edge_types: those of the store and their inverses.
+        edge_types: those of the store and their inverses, by name.
         node_types: in the order of their first appearance.
 
     Raises:
@@ -69,7 +69,8 @@ class RemoteKG:
             )
         self.node_types = list(self._size)
         self.edge_types: list[EdgeType] = []
-        for source, relation, target in self._attr:
+        # Stores list their relations in whatever order; paths of equal worth go by this one.
+        for source, relation, target in sorted(self._attr):
             self.edge_types.append((source, relation, target))
             back = (target, REVERSE + relation, source)
             if back not in self._attr and not relation.startswith(REVERSE):

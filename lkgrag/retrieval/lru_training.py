@@ -46,11 +46,16 @@ OPTIONS = (
     "lr",
     "weight_decay",
     "batch_size",
+    "sampled",
     "epochs",
     "mask_seen",
 )
 #: Windows are sorted by length within so many batches, so that little is padded.
 POOL = 8
+#: Catalogues up to this size get the full softmax, larger ones so many drawn items a step.
+FULL, SAMPLED = 50_000, 8_192
+#: Most validation events that decide when to stop.
+JUDGED = 30_000
 #: Learning rate at the first step and at the end, as shares of the largest.
 START, FLOOR = 0.02, 0.05
 
@@ -68,7 +73,8 @@ def fit_lrurec(
     """Train on the first ``train_end[user]`` items of each user.
 
     With ``val``, training stops after ``retrieval.patience`` epochs without a better NDCG@10 (masked
-    as in the test) and the best weights are kept; validation items are looked at for nothing else.
+    as in the test, on at most :data:`JUDGED` events) and the best weights are kept; validation items
+    are looked at for nothing else.
     Without, it runs ``epochs`` epochs and sees nothing beyond ``train_end``.
 
     Args:
@@ -88,6 +94,9 @@ def fit_lrurec(
     sequences = training_sequences(interactions, train_end)
     run = _Run(sequences, interactions.num_items, config, seed, torch.device(device))
     limit = config.epochs if epochs is None else epochs
+    if val is not None and len(val) > JUDGED:
+        chosen = np.random.default_rng([seed, 0x1D]).choice(len(val), JUDGED, replace=False)
+        val = val[np.sort(chosen)]
     path = None if checkpoint is None else Path(checkpoint)
     if path is not None and path.exists():
         run.restore(path)
@@ -158,8 +167,14 @@ class _Run:
         return float(loss.detach()), int(valid.sum())
 
     def _loss(self, states: Tensor, labels: Tensor) -> Tensor:
-        """Full-softmax cross-entropy, in nats a label."""
-        return F.cross_entropy(self.model.logits(states), labels)
+        """Cross-entropy in nats a label, over all items or, by the option, a sample of them."""
+        number = self.config.sampled
+        if number < 0:
+            number = SAMPLED if self.model.num_items > FULL else 0
+        if number == 0 or number >= self.model.num_items:
+            return F.cross_entropy(self.model.logits(states), labels)
+        drawn = torch.randint(self.model.num_items, (number,)).unique().to(self.device)
+        return sampled_loss(self.model, states, labels, drawn)
 
     def judge(self, interactions: Interactions, val: Events | None, mask: bool) -> None:
         """Note the validation NDCG and keep the weights if they are the best."""
@@ -216,6 +231,28 @@ class _Run:
         self.progress, weights, best = restore(path, self.identity(), self.optimizer)
         self.model.load_state_dict(weights)
         self.best = {k: v.to(self.device) for k, v in best.items()}
+
+
+def sampled_loss(model: LRURec, states: Tensor, labels: Tensor, drawn: Tensor) -> Tensor:
+    """Cross-entropy of the labels against drawn items that stand for all others.
+
+    The exponentials of the drawn items' logits, scaled up by how many items each stands for, estimate
+    the sum over all items without bias (importance sampling with a uniform proposal).
+
+    Args:
+        model: the network.
+        states: ``[N, width]``.
+        labels: int64 ``[N]``.
+        drawn: int64 ``[S]``, different items.
+    """
+    weight, bias = model.embedding.weight, model.bias
+    mine = (states * weight[labels]).sum(1) + bias[labels]
+    others = F.linear(states, weight[drawn], bias[drawn])
+    same = drawn == labels[:, None]
+    stand = (model.num_items - 1) / (len(drawn) - same.sum(1)).clamp(min=1)
+    others = (others + stand.log()[:, None]).masked_fill(same, -math.inf)
+    total = torch.cat([mine[:, None], others], 1).logsumexp(1)
+    return (total - mine).mean()
 
 
 def _copy(model: LRURec) -> dict[str, Tensor]:

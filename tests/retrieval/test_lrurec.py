@@ -8,7 +8,7 @@ from lkgrag.config import DataConfig, RetrievalConfig
 from lkgrag.data import make_split
 from lkgrag.errors import LkgragError, RunError
 from lkgrag.retrieval import LRURec, LRURecRetriever, fit_lrurec, lru_training
-from lkgrag.retrieval.lru_training import FLOOR, batches, learning_rate
+from lkgrag.retrieval.lru_training import FLOOR, batches, learning_rate, sampled_loss
 from lkgrag.retrieval.spectral import SCALE, spectral_embeddings
 from lkgrag.testing import planted
 
@@ -198,3 +198,37 @@ def test_the_learning_rate_rises_then_falls():
     assert 0.45 < max(rates) <= 0.5
     assert rates[-1] == pytest.approx(0.5 * FLOOR)
     assert learning_rate(config, 30) == rates[-1]
+
+
+def test_all_other_items_drawn_is_the_full_softmax():
+    torch.manual_seed(0)
+    model = LRURec(12, 4, 1, 0.0)
+    states, labels = torch.randn(7, 4), torch.randint(12, (7,))
+    full = torch.nn.functional.cross_entropy(model.logits(states), labels)
+    assert torch.allclose(sampled_loss(model, states, labels, torch.arange(12)), full, atol=1e-6)
+
+
+def test_drawn_items_estimate_the_full_softmax():
+    """The estimate of the sum over all items is right on average, whether the label was drawn or not."""
+    torch.manual_seed(0)
+    model = LRURec(40, 4, 1, 0.0)
+    with torch.no_grad():
+        model.bias.normal_()
+    states, labels = torch.randn(1, 4), torch.tensor([3])
+    mine = model.logits(states)[0, 3]
+    sums = []
+    for _ in range(4000):
+        drawn = torch.randperm(40)[:10]
+        sums.append((sampled_loss(model, states, labels, drawn) + mine).exp().detach())
+    full = model.logits(states).exp().sum()
+    assert abs(torch.stack(sums).mean() / full - 1) < 0.02
+
+
+def test_a_sample_trains_too():
+    x = planted()
+    end = np.diff(x.indptr) - 1
+    config = RetrievalConfig(epochs=3, sampled=30)
+    _, progress = fit_lrurec(x, end, config, 0)
+    assert progress.loss[-1] < progress.loss[0]
+    _, again = fit_lrurec(x, end, config, 0)
+    assert again.loss == progress.loss
