@@ -24,10 +24,10 @@ STEPS = 6
 
 _ZERO = np.uint64(0)
 _ONE = np.uint64(1)
-#: The powers of 2 have different remainders by it, which tells a bit's place without a loop.
-_PRIME = np.uint64(67)
-SLOT_OF = np.zeros(67, np.int64)
-SLOT_OF[[2**slot % 67 for slot in range(BITS)]] = np.arange(BITS)
+#: A bit's place without a loop: the top six bits of its product with a de Bruijn sequence.
+_BRUIJN, _SHIFT = np.uint64(0x03F79D71B4CB0A89), np.uint64(58)
+SLOT_OF = np.zeros(BITS, np.int64)
+SLOT_OF[[(2**slot * int(_BRUIJN) % 2**64) >> 58 for slot in range(BITS)]] = np.arange(BITS)
 
 
 def scratch(num_nodes: int, steps: int = STEPS) -> tuple[NDArray, ...]:
@@ -37,7 +37,8 @@ def scratch(num_nodes: int, steps: int = STEPS) -> tuple[NDArray, ...]:
         For either side the bits by (step, node), the nodes by (step, place), and the bits seen.
     """
     bits = np.zeros((2, steps + 1, num_nodes), np.uint64)
-    nodes = np.zeros((2, steps + 1, num_nodes), np.int32)
+    # One more place, which may be written to before it is known whether it counts.
+    nodes = np.zeros((2, steps + 1, num_nodes + 1), np.int32)
     return bits, nodes, np.zeros((2, num_nodes), np.uint64)
 
 
@@ -45,21 +46,23 @@ def scratch(num_nodes: int, steps: int = STEPS) -> tuple[NDArray, ...]:
 def _grow(side, step, count, active, indptr, neighbour, bits, nodes, seen):  # type: ignore[no-untyped-def]
     """One more step of a side for the active bits; how many nodes it reaches, and edges touched."""
     found, touched = 0, 0
+    here, reached, before_all = bits[side, step], bits[side, step + 1], seen[side]
+    front, listed = nodes[side, step], nodes[side, step + 1]
     for place in range(count):
-        node = nodes[side, step, place]
-        bit = bits[side, step, node] & active
+        node = front[place]
+        bit = here[node] & active
         if bit == _ZERO:
             continue
+        touched += indptr[node + 1] - indptr[node]
         for edge in range(indptr[node], indptr[node + 1]):
+            # No branch: which neighbours are new is nothing a processor can guess.
             other = neighbour[edge]
-            new = bit & ~seen[side, other]
-            touched += 1
-            if new != _ZERO:
-                if bits[side, step + 1, other] == _ZERO:
-                    nodes[side, step + 1, found] = other
-                    found += 1
-                bits[side, step + 1, other] |= new
-                seen[side, other] |= new
+            before = reached[other]
+            new = bit & ~before_all[other]
+            reached[other] = before | new
+            before_all[other] |= new
+            listed[found] = other
+            found += (before == _ZERO) & (new != _ZERO)
     return found, touched
 
 
@@ -130,8 +133,13 @@ def search(  # type: ignore[no-untyped-def]
     # The paths of one prompt by pair, until they are told in the order of the pairs.
     way = np.zeros((num_candidates * num_history, 2 * steps), np.int64)
     lengths = np.zeros(num_candidates * num_history, np.int64)
-    back_way = np.zeros(steps, np.int64)
-    met = np.zeros(bits.shape[2], np.int32)
+    middle = np.full(num_candidates * num_history, -1, np.int64)
+    joined = np.zeros(num_candidates * num_history, np.int64)
+    way_h, way_c = (
+        np.zeros((num_history, steps), np.int64),
+        np.zeros((num_candidates, steps), np.int64),
+    )
+    from_h, from_c = np.zeros(num_history, np.int64), np.zeros(num_candidates, np.int64)
     slot_of = SLOT_OF
     reach = np.zeros(2, np.int64)
     found, touched = 0, 0
@@ -201,62 +209,74 @@ def search(  # type: ignore[no-untyped-def]
                 if remaining[h] != _ZERO:
                     open_h |= _ONE << np.uint64(h)
                     open_c |= remaining[h]
+            # The first middle of every open pair that meets here, by node.
             number = 0
+            ours, theirs = bits[0, reach[0]], bits[1, reach[1]]
+            listed = nodes[less, reach[less]]
             for place in range(counts[less, reach[less]]):
-                node = nodes[less, reach[less], place]
-                if (bits[0, reach[0], node] & open_h) and (bits[1, reach[1], node] & open_c):
-                    met[number] = node
-                    number += 1
-            met[:number].sort()
-            for place in range(number):
-                middle = met[place]
-                here = bits[0, reach[0], middle] & open_h
-                there = bits[1, reach[1], middle]
+                node = listed[place]
+                here, there = ours[node] & open_h, theirs[node] & open_c
+                if there == _ZERO:
+                    continue
                 while here != _ZERO:
                     h_bit = here & (~here + _ONE)
                     here ^= h_bit
-                    h = slot_of[h_bit % _PRIME]
+                    h = slot_of[(h_bit * _BRUIJN) >> _SHIFT]
                     pairs = remaining[h] & there
-                    if pairs == _ZERO:
-                        continue
-                    remaining[h] &= ~pairs
-                    if remaining[h] == _ZERO:
-                        left -= 1
-                        open_h ^= h_bit
-                    # From the middle back to the history item: the same way for all candidates.
-                    node = middle
-                    for back in range(reach[0], 0, -1):
-                        if back == 1:
-                            start = history[prompt, h]
-                            back_way[0] = _between(start, node, in_ptr, pair_node, pair_edge)
-                            break
-                        for edge in range(in_ptr[node], in_ptr[node + 1]):
-                            if bits[0, back - 1, in_node[edge]] & h_bit != _ZERO:
-                                back_way[back - 1] = in_edge[edge]
-                                node = in_node[edge]
-                                break
                     while pairs != _ZERO:
                         c_bit = pairs & (~pairs + _ONE)
                         pairs ^= c_bit
-                        c = slot_of[c_bit % _PRIME]
-                        pair = c * num_history + h
-                        lengths[pair] = length
-                        for k in range(reach[0]):
-                            way[pair, k] = back_way[k]
-                        node = middle
-                        for ahead in range(reach[1], 0, -1):
-                            place_of = reach[0] + reach[1] - ahead
-                            if ahead == 1:
-                                end = candidates[prompt, c]
-                                way[pair, place_of] = _between(
-                                    node, end, in_ptr, pair_node, pair_edge
-                                )
+                        pair = slot_of[(c_bit * _BRUIJN) >> _SHIFT] * num_history + h
+                        if middle[pair] < 0:
+                            joined[number] = pair
+                            number += 1
+                            middle[pair] = node
+                        elif node < middle[pair]:
+                            middle[pair] = node
+            # Ways to a middle are kept: many pairs of a slot share theirs.
+            from_h[:] = -1
+            from_c[:] = -1
+            for place in range(number):
+                pair = joined[place]
+                c, h = pair // num_history, pair % num_history
+                top = middle[pair]
+                middle[pair] = -1
+                h_bit, c_bit = _ONE << np.uint64(h), _ONE << np.uint64(c)
+                remaining[h] &= ~c_bit
+                if remaining[h] == _ZERO:
+                    left -= 1
+                if from_h[h] != top:
+                    from_h[h] = top
+                    node = top
+                    for back in range(reach[0], 0, -1):
+                        if back == 1:
+                            start = history[prompt, h]
+                            way_h[h, 0] = _between(start, node, in_ptr, pair_node, pair_edge)
+                            break
+                        for edge in range(in_ptr[node], in_ptr[node + 1]):
+                            if bits[0, back - 1, in_node[edge]] & h_bit != _ZERO:
+                                way_h[h, back - 1] = in_edge[edge]
+                                node = in_node[edge]
                                 break
-                            for edge in range(out_ptr[node], out_ptr[node + 1]):
-                                if bits[1, ahead - 1, out_node[edge]] & c_bit != _ZERO:
-                                    way[pair, place_of] = edge
-                                    node = out_node[edge]
-                                    break
+                if from_c[c] != top:
+                    from_c[c] = top
+                    node = top
+                    for ahead in range(reach[1], 0, -1):
+                        at = reach[1] - ahead
+                        if ahead == 1:
+                            end = candidates[prompt, c]
+                            way_c[c, at] = _between(node, end, in_ptr, pair_node, pair_edge)
+                            break
+                        for edge in range(out_ptr[node], out_ptr[node + 1]):
+                            if bits[1, ahead - 1, out_node[edge]] & c_bit != _ZERO:
+                                way_c[c, at] = edge
+                                node = out_node[edge]
+                                break
+                lengths[pair] = length
+                for k in range(reach[0]):
+                    way[pair, k] = way_h[h, k]
+                for k in range(reach[1]):
+                    way[pair, reach[0] + k] = way_c[c, k]
         if problem == 0:
             for pair in range(num_candidates * num_history):
                 length = lengths[pair]
@@ -273,11 +293,19 @@ def search(  # type: ignore[no-untyped-def]
                 indptr[found + 1] = begin + length
                 found += 1
         for side in range(2):
+            whole = False
             for step in range(reach[side] + 1):
+                if counts[side, step] > bits.shape[2] // 8:
+                    # Most of the graph: clearing all of it in one sweep is quicker.
+                    bits[side, step, :] = _ZERO
+                    whole = True
+                    continue
                 for place in range(counts[side, step]):
                     node = nodes[side, step, place]
                     bits[side, step, node] = _ZERO
                     seen[side, node] = _ZERO
+            if whole:
+                seen[side, :] = _ZERO
         if problem:
             # What was written of this prompt does not stand.
             return first, touched, problem
