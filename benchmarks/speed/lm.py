@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import resource
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
 
 #: Prompts a pass.
 BATCH = 8
+#: Prompts that a ranked list is generated for, once.
+GENERATED = 20
 
 
 def measure(quick: bool, seed: int) -> dict[str, Any]:
@@ -148,6 +151,14 @@ def _ladder(
     model.set_attn_implementation("sdpa")
     # The longest prompts by far: as many as fill two passes say enough.
     few = queries[slice(0, 2 * BATCH)]
+    if not quick:
+        told = _prompts(published, plain, queries[slice(0, GENERATED)], tokenizer, True)
+        spoken = " > ".join(chr(ord("A") + n) for n in range(20))
+        length = len(tokenizer(spoken, add_special_tokens=False).input_ids)
+        rows["published, list generated"] = _generated(model, told, length, best)
+        say(
+            f"  generated: {rows['published, list generated']['prompts_a_second']:.3f} prompts a second"
+        )
     add("published", _prompts(published, plain, few, tokenizer, False), stock)
     compact = _prompts(letters, data, queries, tokenizer, False)
     add("compact wording", compact, stock)
@@ -163,6 +174,43 @@ def _ladder(
     return rows
 
 
+def _generated(model: Any, batches: list[TokenBatch], length: int, best: float) -> dict[str, float]:
+    """The published prompts answered by the whole ranked list, token by token, once.
+
+    Args:
+        model: a causal LM; its key-value cache is used.
+        batches: prompts.
+        length: tokens of a ranked list.
+        best: operations a second of the floor.
+    """
+    start = time.perf_counter()
+    for batch in batches:
+        # Generation goes on at the right, so that padding stands at the left.
+        width = batch.input_ids.shape[1]
+        shift = (torch.arange(width) - (width - batch.lengths[:, None])) % width
+        ids = batch.input_ids.gather(1, shift)
+        mask = (torch.arange(width) >= width - batch.lengths[:, None]).long()
+        model.generate(
+            input_ids=ids,
+            attention_mask=mask,
+            min_new_tokens=length,
+            max_new_tokens=length,
+            do_sample=False,
+            pad_token_id=0,
+        )
+    took = time.perf_counter() - start
+    lengths = torch.cat([b.lengths for b in batches])
+    speed = len(lengths) / took
+    floor = best / (forward_operations(model, lengths) / len(lengths))
+    return {
+        "tokens_a_prompt": float(lengths.double().mean()),
+        "tokens_generated": length,
+        "prompts_a_second": speed,
+        "floor_prompts_a_second": floor,
+        "per_cent_of_floor": 100 * speed / floor,
+    }
+
+
 def _training(
     config: Config,
     data: HeteroData,
@@ -174,7 +222,6 @@ def _training(
 ) -> dict[str, Any]:
     """Forward and backward of a batch with LoRA on all linear layers."""
     import copy
-    import time
 
     part = queries[slice(0, BATCH)]
     (batch,) = _prompts(config, data, part, tokenizer, True)
