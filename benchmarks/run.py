@@ -138,6 +138,9 @@ def _scale(options: argparse.Namespace) -> int:
 
     parts = options.only or SCALE
     result: dict[str, Any] = {}
+    # The quickest first: what fails should fail soon.
+    if "remote" in parts:
+        result["remote"] = remote.measure(1 if options.quick else 10, options.quick, options.seed)
     if "graph" in parts:
         scales = [1] if options.quick else [1, 10, 100]
         result["graph"] = graph.measure(scales, options.quick, options.seed)
@@ -145,8 +148,6 @@ def _scale(options: argparse.Namespace) -> int:
         result["users"] = users.measure(
             [1] if options.quick else [1, 10], options.quick, options.seed
         )
-    if "remote" in parts:
-        result["remote"] = remote.measure(1 if options.quick else 10, options.quick, options.seed)
     _tell("C", "scale", "python -m benchmarks.run scale", result, options)
     return 0
 

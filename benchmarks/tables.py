@@ -1,15 +1,17 @@
-"""Put the tables of ``benchmarks/results/speed.json`` into ``docs/speed.md``: ``python -m benchmarks.tables``."""
+"""Put the tables of ``benchmarks/results/`` into the pages of ``docs/``: ``python -m benchmarks.tables``."""
 
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from benchmarks.common import stored
 from benchmarks.record import put
+from benchmarks.scale.slopes import SIZES, projection, slopes
 
-PAGE = Path(__file__).resolve().parents[1] / "docs" / "speed.md"
+DOCS = Path(__file__).resolve().parents[1] / "docs"
 
 
 def number(value: float | None, digits: int = 3) -> str:
@@ -89,24 +91,121 @@ def targets(rows: list[dict[str, Any]]) -> str:
     )
 
 
+def lru(found: dict[str, Any]) -> str:
+    """LRURec, ours and the published algorithm."""
+    what = {
+        "examples_a_second": "examples a second, training",
+        "users_a_second": "users a second, ranking",
+        "seconds_all_users": "seconds for all users",
+        "peak_mib": "peak memory, MiB",
+    }
+    names = {
+        "ours": "lkgrag",
+        "published_same": "published algorithm, our sizes",
+        "published_wide": "published algorithm, its sizes",
+    }
+    sets = found["sets"]
+    rows = [
+        [f"{names[part]}: {label}", *(number(sets[s][part][key]) for s in sets)]
+        for key, label in what.items()
+        for part in names
+    ]
+    return table(["LRURec, one process", *sets], rows)
+
+
+def graph(found: dict[str, Any]) -> str:
+    """Graphs of several scales."""
+    what = {
+        "items": "items",
+        "users": "users",
+        "interactions": "interactions",
+        "edges": "edges, each once",
+        "build_seconds": "seconds to build the graph",
+        "index_seconds": "seconds to index its paths",
+        "peak_gib": "peak memory of everything, GiB",
+        "prompts_a_second": "prompts a second, the ranker's paths",
+        "paths_a_prompt": "paths a prompt",
+        "touched": "edges touched a prompt",
+        "hub_times_median": "dearest prompt with a hub, times the median without",
+        "longest_times_median": "dearest prompt without, times the median",
+        "prompts_a_second_up_to_4": "prompts a second, shortest paths up to 4",
+        "touched_up_to_4": "edges touched a prompt, up to 4",
+        "map_gib": "size of the mapped tables, GiB",
+        "mapped_prompts_a_second": "prompts a second from mapped tables",
+        "mapped_anonymous_mib": "memory of its own that this takes, MiB",
+    }
+    scales = found["scales"]
+    rows = [[label, *(number(scales[s][key]) for s in scales)] for key, label in what.items()]
+    return table(["times Amazon Beauty", *scales], rows)
+
+
+def many(found: dict[str, Any]) -> str:
+    """LRURec by scale."""
+    what = {
+        "items": "items",
+        "batch_size": "windows a step",
+        "examples_a_second": "examples a second, training",
+        "epoch_seconds": "seconds an epoch, calculated",
+        "users_a_second": "users a second, best 20 of all items",
+        "peak_gib": "peak memory, GiB",
+    }
+    scales = found["lrurec"]
+    rows = [[label, *(number(scales[s][key]) for s in scales)] for key, label in what.items()]
+    return table(["LRURec, times Amazon Beauty", *scales], rows)
+
+
+def calculated(found: dict[str, Any]) -> str:
+    """Sizes that were not measured."""
+    slope = slopes(found)
+    rows = [projection(slope, *size) for size in SIZES]
+    what = {
+        "items": "items",
+        "build_hours": "hours to build the graph",
+        "build_gib": "memory to build it in one piece, GiB",
+        "index_gib": "mapped tables of paths, GiB",
+        "paths_hours": "hours of paths for all users",
+        "epoch_hours": "hours an epoch of LRURec, sampled softmax",
+        "lrurec_gib": "weights, gradients and moments of LRURec, GiB",
+        "scoring_hours": "hours to score all items for all users",
+    }
+    head = [f"{r['users']:,.0f} users, {r['edges']:,.0f} edges" for r in rows]
+    return table(
+        ["calculated, one core", *head],
+        [[label, *(number(r[key]) for r in rows)] for key, label in what.items()],
+    )
+
+
+def pages(name: str, found: dict[str, Any]) -> dict[str, str]:
+    """The tables of a result that are there, by their markers."""
+    if name == "speed":
+        makers: dict[str, tuple[str, Callable[[Any], str]]] = {
+            "paths": ("paths", paths),
+            "lru": ("lru", lru),
+            "inference": ("lm", ladder),
+            "training": ("lm", training),
+            "whole": ("whole", whole),
+        }
+    else:
+        makers = {"graph": ("graph", graph), "many": ("users", many)}
+    out = {marker: make(found[part]) for marker, (part, make) in makers.items() if part in found}
+    if name == "scale":
+        out["calculated"] = calculated(found)
+    return {**out, "targets": targets(found["targets"])}
+
+
 def main() -> int:
     """Entry point."""
-    found = stored("speed")
-    if found is None:
-        print(
-            "no benchmarks/results/speed.json: run python -m benchmarks.run speed", file=sys.stderr
-        )
-        return 2
-    made = {
-        "paths": lambda: paths(found["paths"]),
-        "inference": lambda: ladder(found["lm"]),
-        "training": lambda: training(found["lm"]),
-        "whole": lambda: whole(found["whole"]),
-        "targets": lambda: targets(found["targets"]),
-    }
-    for name, make in made.items():
-        put(PAGE, name, make())
-    return 0
+    status = 0
+    for name in ("speed", "scale"):
+        found = stored(name)
+        if found is None:
+            line = f"python -m benchmarks.run {name}"
+            print(f"no benchmarks/results/{name}.json: run {line}", file=sys.stderr)
+            status = 2
+            continue
+        for marker, text in pages(name, found).items():
+            put(DOCS / f"{name}.md", marker, text)
+    return status
 
 
 if __name__ == "__main__":

@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
-from lkgrag.errors import ConfigError
+import csv
+from typing import TYPE_CHECKING
+
+from lkgrag.errors import ConfigError, nearest
+
+if TYPE_CHECKING:
+    from lkgrag.cli import Command
 
 
 def whole_number(pairs: dict[str, str], key: str, default: int) -> int:
@@ -27,3 +33,32 @@ def switch(pairs: dict[str, str], key: str, default: bool) -> bool:
     if text not in ("true", "false"):
         raise ConfigError(f"option '{key}': {text!r} is neither true nor false")
     return text == "true"
+
+
+def parse_list(text: str) -> list[str]:
+    """``[a,b]`` or ``a,b``; double quotes protect a comma.
+
+    Raises:
+        ConfigError: quotes that do not close.
+    """
+    inner = text.strip()
+    if inner.startswith("[") and inner.endswith("]"):
+        inner = inner[1:-1]
+    if not inner.strip():
+        return []
+    if inner.count('"') % 2:
+        raise ConfigError(f"a quote does not close in {text[:60]!r}")
+    return [item.strip() for item in next(csv.reader([inner], skipinitialspace=True))]
+
+
+def check_options(pairs: dict[str, str], command: Command) -> None:
+    """Refuse options that the command does not have, and ask for ``run``.
+
+    Raises:
+        ConfigError: naming the option.
+    """
+    for key in pairs:
+        if key not in command.options:
+            raise ConfigError(f"unknown option '{key}'.{nearest(key, command.options)} See --help")
+    if "run" not in pairs:
+        raise ConfigError("option 'run' is missing: run=<folder of a finished run>")

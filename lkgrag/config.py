@@ -177,9 +177,9 @@ class PromptConfig:
 
     verbaliser: str = opt(
         "compact",
-        "wording: short grades beside each candidate; no paths; or the published prompts of "
-        "LlamaRec-LKG-RAG (reference) and LlamaRec (llamarec), which need llm.readout=letters",
-        ("compact", "none", "reference", "llamarec"),
+        "wording: short grades beside each candidate (compact); no paths (none); the published "
+        "prompts of LlamaRec-LKG-RAG (reference) and LlamaRec (llamarec), which need "
+        "llm.readout=letters; or your own as package.module:Class",
     )
     history: int = opt(12, "latest history titles in the prompt")
     max_title: int = opt(10, "tokens a title, then cut")

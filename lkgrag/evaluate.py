@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import sys
 
+from lkgrag.arguments import check_options, parse_list
 from lkgrag.cli import Command, run
-from lkgrag.recommend import check_options
 
 COMMAND = Command(
     name="lkgrag.evaluate",
@@ -23,7 +23,6 @@ COMMAND = Command(
 def body(pairs: dict[str, str], flags: set[str]) -> None:
     """Check the options, load the run, evaluate."""
     check_options(pairs, COMMAND)
-    from lkgrag.recommend import parse_list
     from lkgrag.rundir import load_run
 
     folder, config = load_run(pairs["run"])

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import sys
 
-from lkgrag.arguments import switch, whole_number
+from lkgrag.arguments import check_options, switch, whole_number
 from lkgrag.cli import Command, run
 from lkgrag.errors import ConfigError
-from lkgrag.recommend import check_options
 
 DTYPES = ("auto", "float32", "bfloat16", "float16")
 

@@ -55,13 +55,7 @@ def load_config(overrides: dict[str, str], extra: dict[str, Any] | None = None) 
         preset = loaded.get("preset")
     if preset is not None and preset != "null":
         for name in str(preset).split(","):
-            path = resources.files("lkgrag") / "conf" / f"{name}.yaml"
-            if not path.is_file():
-                raise ConfigError(
-                    f"preset={preset}: no such preset.{nearest(name, presets())} "
-                    f"There are: {', '.join(presets())}"
-                )
-            layers.append((_read(Path(str(path)), f"preset={name}"), f"preset={name}: "))
+            layers += _preset(name, str(preset))
         layers.append((OmegaConf.create({"preset": preset}), ""))
     if loaded is not None:
         layers.append((loaded, f"config={file}: "))
@@ -86,6 +80,19 @@ def load_config(overrides: dict[str, str], extra: dict[str, Any] | None = None) 
     assert isinstance(config, Config)
     check(config)
     return config
+
+
+def _preset(name: str, said: str) -> list[tuple[DictConfig, str]]:
+    """A shipped preset's layer, below it that of the preset that it builds on by its own key ``preset``."""
+    path = resources.files("lkgrag") / "conf" / f"{name}.yaml"
+    if not path.is_file():
+        raise ConfigError(
+            f"preset={said}: no such preset.{nearest(name, presets())} "
+            f"There are: {', '.join(presets())}"
+        )
+    layer = _read(Path(str(path)), f"preset={name}")
+    below = layer.pop("preset", None)
+    return [*(_preset(below, said) if below else []), (layer, f"preset={name}: ")]
 
 
 def _read(path: Path, name: str) -> DictConfig:

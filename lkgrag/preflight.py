@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from lkgrag.config import PUBLISHED
+
 if TYPE_CHECKING:
     import torch
 
@@ -11,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def preflight(config: Config, device: torch.device) -> None:
-    """Check the names of systems, scorer and language model, and whether its type suits the device.
+    """Check the names of systems, scorer, verbaliser and language model, and whether its type suits the device.
 
     A built-in language model is fetched here.
 
@@ -23,11 +25,14 @@ def preflight(config: Config, device: torch.device) -> None:
         LkgragError: naming the option and what it takes.
     """
     from lkgrag.build import NO_LLM
+    from lkgrag.prompt.verbaliser import resolve_verbaliser
     from lkgrag.retrieval.crossfit import check_systems
     from lkgrag.scorer.resolver import resolve_scorer
 
     check_systems(config.retrieval)
     resolve_scorer(config.scorer.name)
+    if config.prompt.verbaliser not in PUBLISHED:
+        resolve_verbaliser(config.prompt.verbaliser)
     if config.llm.name != NO_LLM:
         from lkgrag.llm.four_bit import refuse_four_bit
         from lkgrag.llm.loading import compute_dtype, load_tokenizer, locate

@@ -7,9 +7,9 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lkgrag.arguments import switch, whole_number
+from lkgrag.arguments import check_options, parse_list, switch, whole_number
 from lkgrag.cli import Command, run
-from lkgrag.errors import ConfigError, nearest
+from lkgrag.errors import ConfigError
 
 if TYPE_CHECKING:
     from accelerate import PartialState
@@ -49,37 +49,6 @@ COMMAND = Command(
 
 
 FORMS = ("text", "json", "html", "parquet")
-
-
-def parse_list(text: str) -> list[str]:
-    """``[a,b]`` or ``a,b``; double quotes protect a comma.
-
-    Raises:
-        ConfigError: quotes that do not close.
-    """
-    import csv
-
-    inner = text.strip()
-    if inner.startswith("[") and inner.endswith("]"):
-        inner = inner[1:-1]
-    if not inner.strip():
-        return []
-    if inner.count('"') % 2:
-        raise ConfigError(f"a quote does not close in {text[:60]!r}")
-    return [item.strip() for item in next(csv.reader([inner], skipinitialspace=True))]
-
-
-def check_options(pairs: dict[str, str], command: Command) -> None:
-    """Refuse options that the command does not have, and ask for ``run``.
-
-    Raises:
-        ConfigError: naming the option.
-    """
-    for key in pairs:
-        if key not in command.options:
-            raise ConfigError(f"unknown option '{key}'.{nearest(key, command.options)} See --help")
-    if "run" not in pairs:
-        raise ConfigError("option 'run' is missing: run=<folder of a finished run>")
 
 
 def body(pairs: dict[str, str], flags: set[str]) -> None:

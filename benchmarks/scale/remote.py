@@ -105,7 +105,9 @@ def _told(found: Any) -> set[tuple[Any, ...]]:
 
 def _fill(ladybug: Any, data: HeteroData, folder: Path) -> int:
     """Copy nodes and relations into a database; the number of edges."""
-    connection = ladybug.Connection(ladybug.Database(str(folder / "db")))
+    # One thread copies the rows in their order, so that a node's place in the database is its index.
+    database = ladybug.Database(str(folder / "db"), max_num_threads=1)
+    connection = ladybug.Connection(database, num_threads=1)
     edges = 0
     for node in data.node_types:
         connection.execute(f"CREATE NODE TABLE {node}(id INT64, PRIMARY KEY(id))")

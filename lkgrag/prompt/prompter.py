@@ -15,7 +15,7 @@ from lkgrag.prompt.bundles import Grades, of_others
 from lkgrag.prompt.collate import PAD, Prompt, TokenBatch, collate
 from lkgrag.prompt.template import ANSWER, Template
 from lkgrag.prompt.titles import encode_titles
-from lkgrag.prompt.verbaliser import build_verbaliser
+from lkgrag.prompt.verbaliser import resolve_verbaliser
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -56,7 +56,7 @@ class Prompter:
             raise ValueError(f"readout must be 'candidates' or 'letters', got {readout!r}")
         self.config, self.readout = config, readout
         self.tokenizer = tokenizer
-        self.verbaliser = build_verbaliser(tokenizer, data, config)
+        self.verbaliser = resolve_verbaliser(config.verbaliser)(tokenizer, data, config)
         self.template = Template.of(tokenizer, readout, config.verbaliser != "none")
         names = data["item"].name if titles is None else titles
         self.titles = encode_titles(tokenizer, names, config.max_title)

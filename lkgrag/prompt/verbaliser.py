@@ -1,7 +1,7 @@
 """Verbalisers: bundles of paths in words.
 
-A custom one derives from :class:`Verbaliser` and is named by ``prompt.verbaliser`` after
-:func:`register_verbaliser`.
+A custom one derives from :class:`Verbaliser` and is named by ``prompt.verbaliser`` as
+``package.module:Class``, or by its name after :func:`register_verbaliser`.
 """
 
 from __future__ import annotations
@@ -13,7 +13,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from lkgrag.config import PUBLISHED
 from lkgrag.errors import ConfigError, nearest
+from lkgrag.importing import imported
 from lkgrag.kg.schema import short, short_metapath
 from lkgrag.prompt.bundles import Bundles, Choice, Grades, bundle_paths, by_chance, choose
 from lkgrag.prompt.pieces import encode_pieces
@@ -159,21 +161,25 @@ _VERBALISERS: dict[str, type[Verbaliser]] = {"compact": Compact, "none": Silent}
 
 
 def register_verbaliser(name: str, verbaliser: type[Verbaliser]) -> None:
-    """Make a verbaliser known by a name of ``prompt.verbaliser``."""
+    """Make a verbaliser known by a name of ``prompt.verbaliser``, in this process."""
     _VERBALISERS[name] = verbaliser
 
 
-def build_verbaliser(
-    tokenizer: PreTrainedTokenizerBase, data: HeteroData, config: PromptConfig
-) -> Verbaliser:
-    """The verbaliser that ``prompt.verbaliser`` names.
+def resolve_verbaliser(name: str) -> type[Verbaliser]:
+    """The class that ``prompt.verbaliser`` means, where it is no published prompt.
+
+    Args:
+        name: a registered name, or ``package.module:Class``.
 
     Raises:
-        ConfigError: no such verbaliser.
+        ConfigError: no such verbaliser, it cannot be imported, or it is none.
     """
-    if config.verbaliser not in _VERBALISERS:
-        raise ConfigError(
-            f"prompt.verbaliser={config.verbaliser}: no such verbaliser."
-            f"{nearest(config.verbaliser, _VERBALISERS)} There are: {', '.join(_VERBALISERS)}"
-        )
-    return _VERBALISERS[config.verbaliser](tokenizer, data, config)
+    if name in _VERBALISERS:
+        return _VERBALISERS[name]
+    if ":" in name:
+        return imported(name, "prompt.verbaliser", Verbaliser)
+    known = [*_VERBALISERS, *PUBLISHED]
+    raise ConfigError(
+        f"prompt.verbaliser={name}: no such verbaliser.{nearest(name, known)} "
+        f"There are: {', '.join(known)}; write your own as package.module:Class"
+    )

@@ -18,7 +18,7 @@ COMMAND = Command(
 
 def body(pairs: dict[str, str], flags: set[str]) -> None:
     """Check the options, draw."""
-    from lkgrag.recommend import check_options
+    from lkgrag.arguments import check_options
 
     check_options(pairs, COMMAND)
     from lkgrag.progress import console

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-import importlib
 import inspect
 import sys
 from importlib.metadata import EntryPoint, entry_points
 from typing import TYPE_CHECKING, Any
 
 from lkgrag.errors import ConfigError, nearest
+from lkgrag.importing import imported
 from lkgrag.scorer.base import PathScorer
 
 if TYPE_CHECKING:
@@ -27,6 +27,7 @@ REGISTERED = {
 }
 #: Entry points of other packages: name = "package.module:Class".
 GROUP = "lkgrag.scorers"
+OPTION = "scorer.name"
 #: What every scorer's constructor takes, by name.
 CONTRACT = ("metadata", "num_nodes", "metapaths")
 
@@ -42,12 +43,12 @@ def resolve_scorer(name: str) -> type[PathScorer]:
         ConfigError: no such scorer, it cannot be imported, or it is no scorer.
     """
     if name in REGISTERED:
-        return _imported(REGISTERED[name], name)
+        return imported(REGISTERED[name], OPTION, PathScorer, name)
     if ":" in name:
-        return _imported(name, name)
+        return imported(name, OPTION, PathScorer)
     found: dict[str, EntryPoint] = {point.name: point for point in entry_points(group=GROUP)}
     if name in found:
-        return _imported(found[name].value, name)
+        return imported(found[name].value, OPTION, PathScorer, name)
     known = sorted({*REGISTERED, *found})
     raise ConfigError(
         f"scorer.name: no scorer '{name}'.{nearest(name, known)} There are {', '.join(known)}; "
@@ -133,25 +134,3 @@ def _check_arguments(cls: type[PathScorer], kwargs: dict[str, Any]) -> None:
     for name in own:
         if parameters[name].default is kinds.empty and name not in kwargs:
             raise ConfigError(f"scorer.kwargs: {cls.__name__} needs the option '{name}'; give it")
-
-
-def _imported(target: str, name: str) -> type[PathScorer]:
-    """Import ``package.module:Class``."""
-    module_name, _, attribute = target.partition(":")
-    try:
-        value: Any = importlib.import_module(module_name)
-        for part in attribute.split("."):
-            value = getattr(value, part)
-    except ModuleNotFoundError as error:
-        raise ConfigError(
-            f"scorer.name={name}: no module '{error.name}'; install its package, or correct the name"
-        ) from error
-    except (ImportError, AttributeError, ValueError) as error:
-        raise ConfigError(f"scorer.name={name}: cannot import {target} ({error})") from error
-    if not (inspect.isclass(value) and issubclass(value, PathScorer)):
-        raise ConfigError(
-            f"scorer.name={name}: {target} is no subclass of lkgrag.scorer.PathScorer"
-        )
-    if inspect.isabstract(value):
-        raise ConfigError(f"scorer.name={name}: {target} has no method forward")
-    return value

@@ -236,8 +236,13 @@ class Shout(Verbaliser):
 def test_a_verbaliser_of_ones_own():
     register_verbaliser("shout", Shout)
     assert "|!!" in text(prompter(verbaliser="shout")(PATHS, SALIENCE, ORDER), 0)
+    assert "|!!" in text(prompter(verbaliser=f"{__name__}:Shout")(PATHS, SALIENCE, ORDER), 0)
     with pytest.raises(ConfigError, match="Did you mean 'shout'"):
         prompter(verbaliser="shoot")
+    with pytest.raises(ConfigError, match="no module 'nowhere'"):
+        prompter(verbaliser="nowhere:Shout")
+    with pytest.raises(ConfigError, match=r"pathlib:Path is no subclass of .*Verbaliser"):
+        prompter(verbaliser="pathlib:Path")
     with pytest.raises(ValueError, match="readout"):
         Prompter(TOKENIZER, DATA, PromptConfig(), "words")
 

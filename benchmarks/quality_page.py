@@ -1,0 +1,185 @@
+"""Put the quality results into ``docs/quality.md``: a table and a picture a data set, from the stored JSON."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from benchmarks.common import stored
+from benchmarks.record import figure, probability, put
+from benchmarks.tables import DOCS, table, targets
+from lkgrag.io import atomic
+
+COLUMNS = ("mrr", "ndcg@5", "ndcg@10", "ndcg@20", "recall@1", "recall@5", "recall@10", "recall@20")
+#: NDCG@10 and Recall@10 over all users, as published or as the published code gave them; ``python -m
+#: lkgrag.train`` has the differences on its page of published methods.
+PUBLISHED: dict[str, dict[str, str]] = {
+    "ml-latest-small": {"lrurec": ".0705 / .1426", "llamarec": ".0759 / .1524"},
+    "amazon-beauty": {"lrurec": ".0533 / .0916", "llamarec": ".0554 / .0971"},
+    "amazon-beauty-clean": {"lrurec": ".0533 / .0916", "llamarec": ".0554 / .0971"},
+}
+#: One-line meanings of the rows.
+WORDS = {
+    "random": "random order of the candidates (expectation)",
+    "popularity": "popularity",
+    "itemitem": "item-item counts",
+    "graph_itemitem": "graph counts + item-item",
+    "lrurec": "LRURec",
+    "retriever": "fused retriever",
+    "scorer": "fused + path scorer, no LM",
+    "lkgrag": "**lkgrag**",
+    "lm": "its LM alone",
+    "llamarec": "LlamaRec (LM, no paths)",
+    "llamarec+fusion": "LlamaRec + fusion with the prior",
+    "shortest": "LM + shortest paths",
+    "reference": "published method (`reference`)",
+    "reference+fusion": "published method + fusion with the prior",
+    "lkgrag-shuffled": "lkgrag, another candidate's paths in words",
+    "lkgrag-words": "lkgrag, paths in the fusion only",
+    "lkgrag-selection": "lkgrag, random paths in words",
+    "lkgrag-gate": "lkgrag without the LM's route of the gradient",
+    "lkgrag-prior": "lkgrag without the prior",
+    "lkgrag-negatives": "lkgrag, random negatives",
+    "lkgrag-crossfit": "lkgrag without cross-fitting",
+    "lkgrag-behaviour": "lkgrag without behaviour relations",
+    "lkgrag-metadata": "lkgrag without metadata relations",
+}
+TITLES = {
+    "ml-100k": "MovieLens 100K, leave-one-out",
+    "ml-100k-rolling": "MovieLens 100K, rolling",
+    "ml-latest-small": "MovieLens latest-small, leave-one-out",
+    "ml-latest-small-rolling": "MovieLens latest-small, rolling",
+    "amazon-beauty": "Amazon Beauty",
+    "amazon-beauty-clean": "Amazon Beauty without the suspect relations",
+}
+
+
+def section(data: str, found: dict[str, Any]) -> str:
+    """Everything of one data set."""
+    known = PUBLISHED.get(data, {})
+    rows = []
+    for line in found["rows"]:
+        name = line["row"]
+        minus = line.get("minus")
+        rows.append(
+            [
+                WORDS.get(name, name),
+                f"{line['seeds']} × {line['events']:,}",
+                *(figure(line["mean"][c]) for c in COLUMNS),
+                figure(line["spread"]["ndcg@10"]),
+                f"{minus['mean']:+.4f} [{minus['low']:+.4f}, {minus['high']:+.4f}], "
+                f"{probability(minus['p'])}"
+                if minus
+                else "",
+                known.get(name, ""),
+            ]
+        )
+    head = [c.upper().replace("RECALL", "Recall") for c in COLUMNS]
+    detectable = next(
+        (
+            r["minus"]["detectable"]
+            for r in found["rows"]
+            if r["row"] == "retriever" and r.get("minus")
+        ),
+        None,
+    )
+    parts = [
+        f"## {TITLES.get(data, data)}",
+        table(
+            [
+                "row",
+                "seeds × events",
+                *head,
+                "spread",
+                "lkgrag − row, NDCG@10",
+                "published N@10 / R@10",
+            ],
+            rows,
+        ),
+        costs(found["runs"]),
+    ]
+    if detectable is not None:
+        parts.append(
+            f"The smallest difference to the retriever that this would show with probability .8: "
+            f"{figure(detectable)} NDCG@10. Targets are among the candidates for "
+            f"{found['rows'][-1]['candidates']:.1%} of the events."
+        )
+        parts.append(f"![What lkgrag gains over each row](_static/quality-{data}.svg)")
+    parts.append(targets(found["targets"]))
+    parts.append(
+        f"{found['date']}, {found['hardware']['processor']}, {found['hardware']['cores']} cores; "
+        f"`benchmarks/results/quality-{data}.json`."
+    )
+    return "\n\n".join(parts)
+
+
+def costs(runs: dict[str, Any]) -> str:
+    """Tokens, seconds and faithfulness of the rows with a language model, a line a run."""
+    rows = []
+    for key, run in runs.items():
+        if not run["tokens_per_prompt"]:
+            continue
+        loss = (run.get("cross_entropy") or {}).get("val", {}).get("lm")
+        deletion = (run.get("faithfulness") or {}).get("deletion", {}).get("ranker")
+        rows.append(
+            [
+                key,
+                f"{run['tokens_per_prompt']:.0f}",
+                f"{run['seconds'].get('ranker', float('nan')):.0f}",
+                f"{run['seconds']['evaluation'] / max(run['prompts_ranked'], 1):.2f}",
+                "" if loss is None else f"{loss['mean']:.3f} ± {loss['se']:.3f}",
+                "" if deletion is None else f"{deletion['fall']:.1f} ({deletion['control']:.1f})",
+            ]
+        )
+    if not rows:
+        return ""
+    return table(
+        [
+            "row / seed",
+            "tokens a prompt",
+            "seconds of training",
+            "seconds a prompt",
+            "LM's cross-entropy, validation (chance 2.996)",
+            "places that the first item falls without its evidence (control)",
+        ],
+        rows,
+    )
+
+
+def plot(data: str, found: dict[str, Any], path: Path) -> bool:
+    """The gains with their intervals; False where nothing is compared."""
+    from lkgrag.report.style import COLOURS, INK, axes_of, style
+
+    lines = [r for r in found["rows"] if r.get("minus")]
+    if not lines:
+        return False
+    with style(f"quality-{data}"):
+        figure_, axes = axes_of(0.7 + 0.24 * len(lines))
+        for place, line in enumerate(reversed(lines)):
+            minus = line["minus"]
+            axes.plot([minus["low"], minus["high"]], [place, place], color=COLOURS[0], lw=1.6)
+            axes.plot([minus["mean"]], [place], "o", color=COLOURS[0], ms=4)
+        axes.axvline(0.0, color=INK, lw=0.8)
+        names = [WORDS.get(r["row"], r["row"]).replace("`", "") for r in reversed(lines)]
+        axes.set_yticks(range(len(lines)), names)
+        axes.set_xlabel("lkgrag − row, NDCG@10, with 95 % intervals")
+        with atomic(path) as tmp:
+            figure_.savefig(tmp, format="svg", metadata={"Date": None}, transparent=True)
+    return True
+
+
+def main() -> int:
+    """Entry point: every data set that has a result."""
+    parts = []
+    for data in TITLES:
+        found = stored(f"quality-{data}")
+        if found is None:
+            continue
+        plot(data, found, DOCS / "_static" / f"quality-{data}.svg")
+        parts.append(section(data, found))
+    put(DOCS / "quality.md", "quality", "\n\n".join(parts))
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
