@@ -133,13 +133,9 @@ def search(  # type: ignore[no-untyped-def]
     # The paths of one prompt by pair, until they are told in the order of the pairs.
     way = np.zeros((num_candidates * num_history, 2 * steps), np.int64)
     lengths = np.zeros(num_candidates * num_history, np.int64)
-    middle = np.full(num_candidates * num_history, -1, np.int64)
-    joined = np.zeros(num_candidates * num_history, np.int64)
-    way_h, way_c = (
-        np.zeros((num_history, steps), np.int64),
-        np.zeros((num_candidates, steps), np.int64),
-    )
-    from_h, from_c = np.zeros(num_history, np.int64), np.zeros(num_candidates, np.int64)
+    met = np.zeros(bits.shape[2], np.int32)
+    way_h = np.zeros(steps, np.int64)
+    way_c = np.zeros((num_candidates, steps), np.int64)
     slot_of = SLOT_OF
     reach = np.zeros(2, np.int64)
     found, touched = 0, 0
@@ -209,7 +205,7 @@ def search(  # type: ignore[no-untyped-def]
                 if remaining[h] != _ZERO:
                     open_h |= _ONE << np.uint64(h)
                     open_c |= remaining[h]
-            # The first middle of every open pair that meets here, by node.
+            # The nodes where an open pair meets; by node, since the first one counts.
             number = 0
             ours, theirs = bits[0, reach[0]], bits[1, reach[1]]
             listed = nodes[less, reach[less]]
@@ -221,62 +217,63 @@ def search(  # type: ignore[no-untyped-def]
                 while here != _ZERO:
                     h_bit = here & (~here + _ONE)
                     here ^= h_bit
+                    if remaining[slot_of[(h_bit * _BRUIJN) >> _SHIFT]] & there != _ZERO:
+                        met[number] = node
+                        number += 1
+                        break
+            met[:number].sort()
+            for place in range(number):
+                middle = met[place]
+                here, there = ours[middle] & open_h, theirs[middle]
+                walked = _ZERO
+                while here != _ZERO:
+                    h_bit = here & (~here + _ONE)
+                    here ^= h_bit
                     h = slot_of[(h_bit * _BRUIJN) >> _SHIFT]
                     pairs = remaining[h] & there
-                    while pairs != _ZERO:
-                        c_bit = pairs & (~pairs + _ONE)
-                        pairs ^= c_bit
-                        pair = slot_of[(c_bit * _BRUIJN) >> _SHIFT] * num_history + h
-                        if middle[pair] < 0:
-                            joined[number] = pair
-                            number += 1
-                            middle[pair] = node
-                        elif node < middle[pair]:
-                            middle[pair] = node
-            # Ways to a middle are kept: many pairs of a slot share theirs.
-            from_h[:] = -1
-            from_c[:] = -1
-            for place in range(number):
-                pair = joined[place]
-                c, h = pair // num_history, pair % num_history
-                top = middle[pair]
-                middle[pair] = -1
-                h_bit, c_bit = _ONE << np.uint64(h), _ONE << np.uint64(c)
-                remaining[h] &= ~c_bit
-                if remaining[h] == _ZERO:
-                    left -= 1
-                if from_h[h] != top:
-                    from_h[h] = top
-                    node = top
+                    if pairs == _ZERO:
+                        continue
+                    remaining[h] &= ~pairs
+                    if remaining[h] == _ZERO:
+                        left -= 1
+                        open_h ^= h_bit
+                    # From the middle back to the history item: the same way for all candidates.
+                    node = middle
                     for back in range(reach[0], 0, -1):
                         if back == 1:
                             start = history[prompt, h]
-                            way_h[h, 0] = _between(start, node, in_ptr, pair_node, pair_edge)
+                            way_h[0] = _between(start, node, in_ptr, pair_node, pair_edge)
                             break
                         for edge in range(in_ptr[node], in_ptr[node + 1]):
                             if bits[0, back - 1, in_node[edge]] & h_bit != _ZERO:
-                                way_h[h, back - 1] = in_edge[edge]
+                                way_h[back - 1] = in_edge[edge]
                                 node = in_node[edge]
                                 break
-                if from_c[c] != top:
-                    from_c[c] = top
-                    node = top
-                    for ahead in range(reach[1], 0, -1):
-                        at = reach[1] - ahead
-                        if ahead == 1:
-                            end = candidates[prompt, c]
-                            way_c[c, at] = _between(node, end, in_ptr, pair_node, pair_edge)
-                            break
-                        for edge in range(out_ptr[node], out_ptr[node + 1]):
-                            if bits[1, ahead - 1, out_node[edge]] & c_bit != _ZERO:
-                                way_c[c, at] = edge
-                                node = out_node[edge]
-                                break
-                lengths[pair] = length
-                for k in range(reach[0]):
-                    way[pair, k] = way_h[h, k]
-                for k in range(reach[1]):
-                    way[pair, reach[0] + k] = way_c[c, k]
+                    while pairs != _ZERO:
+                        c_bit = pairs & (~pairs + _ONE)
+                        pairs ^= c_bit
+                        c = slot_of[(c_bit * _BRUIJN) >> _SHIFT]
+                        if walked & c_bit == _ZERO:
+                            # From the middle to the candidate: the same way for all history items.
+                            walked |= c_bit
+                            node = middle
+                            for ahead in range(reach[1], 0, -1):
+                                at = reach[1] - ahead
+                                if ahead == 1:
+                                    end = candidates[prompt, c]
+                                    way_c[c, at] = _between(node, end, in_ptr, pair_node, pair_edge)
+                                    break
+                                for edge in range(out_ptr[node], out_ptr[node + 1]):
+                                    if bits[1, ahead - 1, out_node[edge]] & c_bit != _ZERO:
+                                        way_c[c, at] = edge
+                                        node = out_node[edge]
+                                        break
+                        pair = c * num_history + h
+                        lengths[pair] = length
+                        for k in range(reach[0]):
+                            way[pair, k] = way_h[k]
+                        for k in range(reach[1]):
+                            way[pair, reach[0] + k] = way_c[c, k]
         if problem == 0:
             for pair in range(num_candidates * num_history):
                 length = lengths[pair]
