@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import importlib
 import inspect
-from typing import Any, TypeVar
+from typing import Any
 
 from lkgrag.errors import ConfigError
 
-T = TypeVar("T")
 
-
-def imported(target: str, option: str, base: type[T], given: str | None = None) -> type[T]:
+def imported(target: str, option: str, base: type, given: str | None = None) -> Any:
     """Import a class.
 
     Args:
@@ -39,6 +37,6 @@ def imported(target: str, option: str, base: type[T], given: str | None = None) 
         where = base.__module__.rsplit(".", 1)[0]
         raise ConfigError(f"{said}: {target} is no subclass of {where}.{base.__name__}")
     if inspect.isabstract(value):
-        missing = ", ".join(sorted(value.__abstractmethods__))
+        missing = ", ".join(sorted(getattr(value, "__abstractmethods__", ())))
         raise ConfigError(f"{said}: {target} has no method {missing}")
     return value
