@@ -17,10 +17,12 @@ from benchmarks.common import RESULTS, say
 from benchmarks.quality_table import summary, targets
 from lkgrag.errors import LkgragError
 from lkgrag.io import read_json, read_parquet, write_json, write_parquet
-from lkgrag.options import load_config
+from lkgrag.options import load_config, to_dict
 from lkgrag.rundir import environment, finished, run_folder, today
 
 FILE = Path(__file__).with_name("quality.yaml")
+#: Options that say where a run is and how it is shown, not what it is.
+PLACES = ("out", "cache", "threads", "overwrite", "data.root", "preset", "evaluation.explain")
 #: Words of a row that are no options of a run.
 OWN = ("of", "system", "seeds", "alone")
 #: What is kept of each run's own account.
@@ -93,7 +95,8 @@ def gather(
     """Test ranks of every row and seed, one line an event; and what the runs say of themselves.
 
     Raises:
-        LkgragError: runs of one data set were made of different files, or by different versions.
+        LkgragError: runs of one data set were made of different files, by different versions, or with
+            other options than their rows have now.
     """
     frames, about = [], {}
     files: dict[str, str] = {}
@@ -103,6 +106,7 @@ def gather(
             metrics = finished(folder)
             if metrics is None:
                 continue
+            _refuse_other_options(folder, overrides(data, row, seed, {}, root))
             for what, value in (
                 ("data", metrics["data"]["files"]),
                 ("version", metrics["versions"]["lkgrag"]),
@@ -123,6 +127,35 @@ def gather(
     if not frames:
         return pd.DataFrame(), {}
     return pd.concat(frames, ignore_index=True), about
+
+
+def _refuse_other_options(folder: Path, options: dict[str, str]) -> None:
+    """Stop where a run was made with other options than the row has now.
+
+    Raises:
+        LkgragError: naming the folder and the first option that differs.
+    """
+    now = _flat(to_dict(load_config(options)))
+    then = _flat(OmegaConf.to_container(OmegaConf.load(folder / "config.yaml")))
+    for key in sorted(now.keys() & then.keys()):
+        if key.split(".")[0] in PLACES or key in PLACES:
+            continue
+        if now[key] != then[key]:
+            raise LkgragError(
+                f"{folder}: made with {key}={then[key]}, the row has {key}={now[key]} now; "
+                "delete it and run again"
+            )
+
+
+def _flat(value: Any, prefix: str = "") -> dict[str, Any]:
+    """Nested options by their dotted names."""
+    out: dict[str, Any] = {}
+    for key, inner in value.items():
+        if isinstance(inner, dict) and inner:
+            out |= _flat(inner, f"{prefix}{key}.")
+        else:
+            out[f"{prefix}{key}"] = inner
+    return out
 
 
 def save(data: str, table: pd.DataFrame, about: dict[str, Any], command: str) -> Path:

@@ -51,7 +51,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--list", action="store_true", help="print the parts and stop")
     parser.add_argument("--only", action="append", metavar="PART", help="measure this part only")
     parser.add_argument(
-        "--quick", action="store_true", help="seconds instead of minutes, no targets"
+        "--quick", action="store_true", help="short, no targets, nothing is written"
     )
     parser.add_argument("--check", action="store_true", help="fail where a ratio fell by a third")
     parser.add_argument(
@@ -156,6 +156,8 @@ def _tell(
     prefix: str, name: str, line: str, result: dict[str, Any], options: argparse.Namespace
 ) -> None:
     """Judge what was measured, print it, and write a whole result; a part goes into the stored one."""
+    from lkgrag.rundir import today
+
     values = {k: v for part in result.values() for k, v in part.pop("values", {}).items()}
     before = stored(name)
     if options.only and before is not None and not options.quick:
@@ -164,6 +166,10 @@ def _tell(
         values = {**old, **values}
         kept = {k: v for k, v in before.items() if isinstance(v, dict) and k in parts_of(name)}
         result.update({**kept, **result})
+    old_dates = (before or {}).get("measured", {})
+    result["measured"] = {p: old_dates.get(p, today()) for p in parts_of(name) if p in result}
+    for part in options.only or parts_of(name):
+        result["measured"][part] = today()
     result["targets"] = judge(prefix, {} if options.quick else values)
     for row in result["targets"]:
         value = "not measured" if row["value"] is None else f"{row['value']:,.3g}"

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from lkgrag.llm import LMScorer
     from lkgrag.paths import PathBatch
-    from lkgrag.prompt import Prompter, PublishedPrompter, TokenBatch
+    from lkgrag.prompt import BasePrompter, TokenBatch
     from lkgrag.recommendation import Recommendation
     from lkgrag.serving import Context
 
@@ -82,7 +82,7 @@ class Ranker(nn.Module):
         self,
         lm: LMScorer | None,
         scorer: PathScorer,
-        prompter: Prompter | PublishedPrompter | None,
+        prompter: BasePrompter | None,
         fusion: Fusion | None = None,
     ) -> None:
         super().__init__()

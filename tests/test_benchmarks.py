@@ -239,7 +239,13 @@ def test_the_suite_end_to_end(tmp_path, monkeypatch):
     table["rank_ranker"] = 1
     table.to_parquet(tmp_path / "results" / "quality-shop.parquet")
     assert not quality.recomputed("shop")
-    path = tmp_path / "runs" / "shop" / "scorer" / "0" / "metrics.json"
+    run_folder = tmp_path / "runs" / "shop" / "scorer" / "0"
+    config = (run_folder / "config.yaml").read_text()
+    (run_folder / "config.yaml").write_text(config.replace("max_examples: 16", "max_examples: 17"))
+    with pytest.raises(LkgragError, match=r"training\.max_examples=17, the row has .*=16 now"):
+        quality.gather("shop", ["scorer"], [0], tmp_path / "runs")
+    (run_folder / "config.yaml").write_text(config)
+    path = run_folder / "metrics.json"
     other = json.loads(path.read_text())
     other["versions"]["lkgrag"] = "9.9"
     path.write_text(json.dumps(other))

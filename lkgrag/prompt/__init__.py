@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from lkgrag.config import PUBLISHED
+from lkgrag.prompt.base import BasePrompter
 from lkgrag.prompt.budget import within_budget
 from lkgrag.prompt.bundles import Bundles, Grades, bundle_paths
 from lkgrag.prompt.collate import TokenBatch
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 
 def build_prompter(
     tokenizer: PreTrainedTokenizerBase, data: HeteroData, config: PromptConfig, readout: str
-) -> Prompter | PublishedPrompter:
+) -> BasePrompter:
     """The prompter that ``prompt.verbaliser`` asks for; see :class:`Prompter` for the arguments.
 
     Raises:
@@ -34,6 +35,7 @@ def build_prompter(
 
 
 __all__ = [
+    "BasePrompter",
     "Bundles",
     "Grades",
     "Prompter",

@@ -8,8 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from lkgrag.errors import LkgragError
-from lkgrag.llm.letters import LETTERS, letter_ids
+from lkgrag.prompt.base import BasePrompter
 from lkgrag.prompt.budget import Evidence, within_budget
 from lkgrag.prompt.bundles import Grades, of_others
 from lkgrag.prompt.collate import PAD, Prompt, TokenBatch, collate
@@ -33,7 +32,7 @@ Worded = list[tuple[list[int], int]]
 Candidate = tuple[int, list[int], Worded]
 
 
-class Prompter:
+class Prompter(BasePrompter):
     """Words and encodes the prompts of a batch; titles and words are encoded once.
 
     Args:
@@ -44,6 +43,9 @@ class Prompter:
         titles: of the items, by index.
     """
 
+    readouts = ("candidates", "letters")
+    answer = ANSWER
+
     def __init__(
         self,
         tokenizer: PreTrainedTokenizerBase,
@@ -52,10 +54,7 @@ class Prompter:
         readout: str = "candidates",
         titles: Sequence[str] | None = None,
     ) -> None:
-        if readout not in ("candidates", "letters"):
-            raise ValueError(f"readout must be 'candidates' or 'letters', got {readout!r}")
-        self.config, self.readout = config, readout
-        self.tokenizer = tokenizer
+        super().__init__(tokenizer, config, readout)
         self.verbaliser = resolve_verbaliser(config.verbaliser)(tokenizer, data, config)
         self.template = Template.of(tokenizer, readout, config.verbaliser != "none")
         names = data["item"].name if titles is None else titles
@@ -64,7 +63,6 @@ class Prompter:
         self.choices = self.titles
         if readout == "letters":
             self.choices = encode_titles(tokenizer, names, config.max_title, inside=True)
-        self._letters: list[int] = []
 
     def fit(self, batches: Iterable[PathBatch]) -> Prompter:
         """Learn the grades' thresholds from the paths of training queries; return itself."""
@@ -88,18 +86,9 @@ class Prompter:
         order: Tensor,
         generator: torch.Generator | None = None,
     ) -> TokenBatch:
-        """Make the prompts of a batch.
+        """Make the prompts of a batch; see :meth:`BasePrompter.__call__`.
 
-        Args:
-            paths: ``P`` paths of ``B`` prompts, on the CPU.
-            salience: ``[P]``, decides which bundles are worded; None: the highest grades.
-            order: int64 ``[B, C]``, the candidate slot that stands at each place. It moves blocks and
-                letters only; every result is by slot.
-            generator: where given, worded bundles are sampled by their salience.
-
-        Raises:
-            ConfigError: candidates do not fit into ``prompt.max_tokens``, or outnumber the letters.
-            ModelError: a letter is no single token.
+        Without ``salience`` the bundles of the highest grades are worded.
         """
         bundles, choice, grade = self.verbaliser.choose(paths, salience, generator)
         words = self.verbaliser.word(paths, bundles, choice.index, grade)
@@ -214,16 +203,6 @@ class Prompter:
                 bundle += [number] * len(ids)
         prompt.tokens += tokens
         prompt.bundle += bundle
-
-    def _check_letters(self, count: int) -> None:
-        """Make sure that so many letters are known."""
-        if count > len(self._letters):
-            # The usual number at once, so that a first short list does not decide.
-            usual = max(count, min(26, len(LETTERS)))
-            try:
-                self._letters = letter_ids(self.tokenizer, usual, ANSWER)
-            except LkgragError:
-                self._letters = letter_ids(self.tokenizer, count, ANSWER)
 
 
 def _members(

@@ -29,14 +29,15 @@ import numpy as np
 import torch
 
 from lkgrag.kg.schema import REVERSE
-from lkgrag.llm.letters import LETTERS, letter_ids
+from lkgrag.llm.letters import LETTERS
+from lkgrag.prompt.base import BasePrompter
 from lkgrag.prompt.budget import Evidence, within_budget
 from lkgrag.prompt.collate import PAD, Prompt, TokenBatch, collate
 from lkgrag.prompt.pieces import encode_pieces, start_tokens
 from lkgrag.prompt.titles import clean_title, encode_titles
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Sequence
 
     from torch import Tensor
     from torch_geometric.data import HeteroData
@@ -90,7 +91,7 @@ def published_title(title: str) -> str:
     return title.split(",")[0].strip() or title
 
 
-class PublishedPrompter:
+class PublishedPrompter(BasePrompter):
     """Words and encodes the published prompts.
 
     With relations, one path a history item is worded: the most salient one; of equals that whose
@@ -105,6 +106,11 @@ class PublishedPrompter:
         titles: of the items, by index; the graph's by default.
     """
 
+    readouts = ("letters",)
+    answer = ANSWER
+    # The answer follows a line break.
+    letter_spaces = ("", " ")
+
     def __init__(
         self,
         tokenizer: PreTrainedTokenizerBase,
@@ -113,10 +119,7 @@ class PublishedPrompter:
         readout: str = "letters",
         titles: Sequence[str] | None = None,
     ) -> None:
-        if readout != "letters":
-            raise ValueError(f"the published prompts are read by letters, not by {readout!r}")
-        self.config, self.readout = config, readout
-        self.tokenizer = tokenizer
+        super().__init__(tokenizer, config, readout)
         self._data = data
         self._relations = config.verbaliser == "reference"
         names = data["item"].name if titles is None else titles
@@ -127,19 +130,7 @@ class PublishedPrompter:
         head = f"### Instruction:\n{instruction}\n\n### Input:\nUser history:"
         first = tokenizer([head], add_special_tokens=False)["input_ids"][0]
         self._head = [*start_tokens(tokenizer), *(int(i) for i in first)]
-        self._letters: list[int] = []
         self._known: dict[str, list[int]] = {}
-
-    def fit(self, batches: Iterable[PathBatch]) -> PublishedPrompter:
-        """There is nothing to learn; return itself."""
-        return self
-
-    def tables(self) -> dict[str, Tensor]:
-        """Nothing was learned."""
-        return {}
-
-    def load_tables(self, tables: dict[str, Tensor]) -> None:
-        """There is nothing to take over."""
 
     def __call__(
         self,
@@ -148,17 +139,9 @@ class PublishedPrompter:
         order: Tensor,
         generator: torch.Generator | None = None,
     ) -> TokenBatch:
-        """Make the prompts of a batch.
+        """Make the prompts of a batch; see :meth:`BasePrompter.__call__`.
 
-        Args:
-            paths: ``P`` paths of ``B`` prompts, on the CPU.
-            salience: ``[P]``, decides which paths are worded; None: the shortest.
-            order: int64 ``[B, C]``, the candidate slot that stands at each place.
-            generator: not used: the published choice is never sampled.
-
-        Raises:
-            ConfigError: candidates do not fit into ``prompt.max_tokens``, or outnumber the letters.
-            ModelError: a letter is no single token.
+        Without ``salience`` the shortest paths are worded; nothing is ever sampled.
         """
         chosen = self._choose(paths, salience, order) if self._relations else _NONE
         ends = np.searchsorted(paths.sample.numpy()[chosen], np.arange(paths.num_prompts + 1))
@@ -282,11 +265,6 @@ class PublishedPrompter:
         """Put punctuation behind the last token, in its bundle."""
         token, bundle = prompt.tokens.pop(), prompt.bundle.pop()
         _add(prompt, self._glued(token, text), bundle)
-
-    def _check_letters(self, count: int) -> None:
-        """Make sure that so many letters are known; the answer follows a line break."""
-        if count > len(self._letters):
-            self._letters = letter_ids(self.tokenizer, count, ANSWER, spaces=("", " "))
 
 
 _NONE = np.zeros(0, np.int64)
