@@ -61,7 +61,7 @@ def test_a_result_says_where_it_comes_from(tmp_path, monkeypatch):
     assert common.stored("other") is None
 
 
-@pytest.mark.parametrize("make", [peers.Igraph, peers.Cypher, peers.Networkx])
+@pytest.mark.parametrize("make", [peers.Igraph, peers.TorchSparse, peers.Cypher, peers.Networkx])
 def test_peers_give_the_same_lengths(make):
     data = toy_kg(KGConfig(behaviour_min=1))
     finder = ShortestPaths(data, longest=peers.LONGEST)

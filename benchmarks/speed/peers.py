@@ -138,4 +138,35 @@ class Networkx:
         return out
 
 
-PEERS = (Igraph, Cypher, CypherPairs, Networkx)
+class TorchSparse:
+    """torch: products of a sparse matrix with the sets that the history items reach, lengths only."""
+
+    name, prompts = "torch, sparse products (lengths)", 40
+
+    def __init__(self, finder: ShortestPaths) -> None:
+        import torch
+
+        self.torch: Any = torch
+        self.offset = finder.offset("item")
+        size = int(max(finder.source.max(initial=0), finder.target.max(initial=0))) + 1
+        index = torch.from_numpy(np.stack([finder.target.astype(np.int64), finder.source]))
+        edges = torch.sparse_coo_tensor(index, torch.ones(index.shape[1]), (size, size))
+        self.size, self.edges = size, edges.coalesce().to_sparse_csr()
+
+    def __call__(self, history: list[int], candidates: list[int]) -> dict[tuple[int, int], int]:
+        """All history items at once, a product a step."""
+        front = self.torch.zeros(self.size, len(history))
+        front[[h + self.offset for h in history], range(len(history))] = 1.0
+        seen = front > 0
+        ends = [c + self.offset for c in candidates]
+        out: dict[tuple[int, int], int] = {}
+        for length in range(1, LONGEST + 1):
+            reached = (self.edges @ front > 0) & ~seen
+            seen |= reached
+            front = reached.float()
+            for c, h in reached[ends].nonzero().tolist():
+                out[history[h], candidates[c]] = length
+        return out
+
+
+PEERS = (Igraph, TorchSparse, Cypher, CypherPairs, Networkx)

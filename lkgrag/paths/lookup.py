@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 
-from lkgrag.jit import compiled
+from lkgrag.jit import JIT, compiled
+from lkgrag.paths.adjacency import spread
 
 
 @compiled(cache=True, nogil=True)
-def edges_between(history, candidates, ptr, target, pair, number, place):  # type: ignore[no-untyped-def]
+def compiled_lookup(history, candidates, ptr, target, pair, number, place):  # type: ignore[no-untyped-def]
     """All edges from a history item to a candidate of the same prompt.
 
     Args:
@@ -61,3 +62,35 @@ def edges_between(history, candidates, ptr, target, pair, number, place):  # typ
                         place[found] = low
                         found += 1
     return found
+
+
+def vectorised_lookup(history, candidates, ptr, target, pair, number, place):  # type: ignore[no-untyped-def]
+    """The same by NumPy: the rows of the history items joined with the candidates by one sort."""
+    num_history, num_candidates = history.shape[1], candidates.shape[1]
+    flat = history.reshape(-1)
+    filled = np.flatnonzero(flat >= 0)
+    wanted = np.flatnonzero(candidates.reshape(-1) >= 0)
+    width = int(max(target.max(initial=0), candidates.max(initial=0))) + 1
+    # One number for (prompt, item), sorted, to look targets up in.
+    key = wanted // num_candidates * width + candidates.reshape(-1)[wanted]
+    order = np.argsort(key, kind="stable")
+    key, slot = key[order], wanted[order] % num_candidates
+    found = 0
+    for row in range(len(ptr)):
+        start = ptr[row, flat[filled]]
+        source, edge = spread(start, ptr[row, flat[filled] + 1] - start)
+        source = filled[source]
+        sample = source // num_history
+        asked = sample * width + target[edge]
+        low, high = np.searchsorted(key, asked), np.searchsorted(key, asked, "right")
+        hit, at = spread(low, high - low)
+        part = slice(found, found + len(hit))
+        pair[part] = (sample[hit] * num_candidates + slot[at]) * num_history + source[
+            hit
+        ] % num_history
+        number[part], place[part] = row, edge[hit]
+        found += len(hit)
+    return found
+
+
+edges_between = compiled_lookup if JIT else vectorised_lookup

@@ -10,7 +10,7 @@ from torch_geometric.testing import MyFeatureStore, MyGraphStore
 from lkgrag.config import KGConfig, PathsConfig
 from lkgrag.errors import ConfigError, DataError, LkgragError
 from lkgrag.kg import RemoteKG
-from lkgrag.paths import PathFinder
+from lkgrag.paths import PathFinder, lookup, short
 from lkgrag.testing import toy_kg
 
 
@@ -39,6 +39,13 @@ def test_mapped_tables_give_the_same_paths(data, tmp_path):
     opened = PathFinder.open(tmp_path)
     assert isinstance(opened._short.tables.edge_target, np.memmap)
     assert_same(want, opened(queries))
+
+
+def test_numpy_finds_what_the_compiled_lookup_finds(data, monkeypatch):
+    queries = asked(data)
+    want = PathFinder(data, PathsConfig())(queries)
+    monkeypatch.setattr(short, "edges_between", lookup.vectorised_lookup)
+    assert_same(want, PathFinder(data, PathsConfig())(queries))
 
 
 def test_long_paths_do_not_fit_into_tables(data, tmp_path):

@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 
+from lkgrag.retrieval import ranking, topk
 from lkgrag.retrieval.ranking import MISSED, Seen, ndcg, pessimistic_ranks, recall, top_k
 
 
@@ -40,7 +41,9 @@ def test_lists_hold_no_seen_item_and_are_padded():
     assert np.isneginf(values[1]).all()
 
 
-def test_top_k_agrees_with_a_full_sort():
+@pytest.mark.parametrize("form", [topk.compiled_best, topk.vectorised_best])
+def test_top_k_agrees_with_a_full_sort(form, monkeypatch):
+    monkeypatch.setattr(ranking, "best_of_rows", form)
     rng = np.random.default_rng(0)
     scores = rng.integers(0, 6, (30, 40)).astype(np.float32)
     popularity = rng.integers(0, 4, 40)
