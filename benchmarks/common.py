@@ -87,6 +87,22 @@ def rate(work: Callable[[], Any], amount: int, seconds: float = 1.0, least: int 
     return amount / best
 
 
+def forget_peak() -> None:
+    """Let the system count the most memory of this process anew, where it can (Linux)."""
+    try:
+        Path("/proc/self/clear_refs").write_text("5")
+    except OSError:
+        say("the peak of memory cannot be counted anew here; it is that of the whole process")
+
+
+def peak_mib() -> float | None:
+    """The most memory of this process since :func:`forget_peak`, in MiB; None where that is not told."""
+    status = Path("/proc/self/status")
+    lines = status.read_text().splitlines() if status.exists() else []
+    found = [int(line.split()[1]) for line in lines if line.startswith("VmHWM")]
+    return found[0] / 1024 if found else None
+
+
 def say(text: str) -> None:
     """Progress, on standard error."""
     print(text, file=sys.stderr, flush=True)

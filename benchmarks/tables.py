@@ -52,20 +52,28 @@ def ladder(found: dict[str, Any]) -> str:
             number(r["tokens_a_prompt"]),
             number(r["prompts_a_second"]),
             number(r["per_cent_of_floor"]),
+            number(r.get("peak_mib")),
         ]
         for name, r in found["inference"].items()
     ]
-    return table(["inference", "tokens a prompt", "prompts a second", "% of the floor"], rows)
+    head = [
+        "inference",
+        "tokens a prompt",
+        "prompts a second",
+        "% of the floor",
+        "peak memory, MiB",
+    ]
+    return table(head, rows)
 
 
 def training(found: dict[str, Any]) -> str:
     """Training, stock and ours."""
+    what = ("examples_a_second", "per_cent_of_floor", "peak_mib")
     rows = [
-        [name, number(found["training"][name]["examples_a_second"]),
-         number(found["training"][name]["per_cent_of_floor"])]
+        [name, *(number(found["training"][name].get(key)) for key in what)]
         for name in ("stock", "ours")
-    ]  # fmt: skip
-    return table(["training", "examples a second", "% of the floor"], rows)
+    ]
+    return table(["training", "examples a second", "% of the floor", "peak memory, MiB"], rows)
 
 
 def whole(found: dict[str, Any]) -> str:

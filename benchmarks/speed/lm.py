@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import resource
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -12,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from benchmarks.common import rate, say
+from benchmarks.common import forget_peak, peak_mib, rate, say
 from benchmarks.speed.floor import best_rate, forward_operations
 from lkgrag.kg import build_kg
 from lkgrag.llm import LMScorer, load_llm
@@ -67,7 +66,6 @@ def measure(quick: bool, seed: int) -> dict[str, Any]:
         "threads": torch.get_num_threads(),
         "inference": rows,
         "training": trained,
-        "peak_memory_mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
         "values": {
             "S7_floor": ours["per_cent_of_floor"],
             "S7_stock": ours["prompts_a_second"] / stock["prompts_a_second"],
@@ -103,13 +101,14 @@ def _row(
     model: Any,
     best: float,
     quick: bool,
-) -> dict[str, float]:
+) -> dict[str, Any]:
     lengths = torch.cat([b.lengths for b in batches])
 
     def all_of_them() -> None:
         for batch in batches:
             work(batch)
 
+    forget_peak()
     speed = rate(all_of_them, len(lengths), 0 if quick else 5.0)
     floor = best / (forward_operations(model, lengths) / len(lengths))
     return {
@@ -117,6 +116,7 @@ def _row(
         "prompts_a_second": speed,
         "floor_prompts_a_second": floor,
         "per_cent_of_floor": 100 * speed / floor,
+        "peak_mib": peak_mib(),
     }
 
 
@@ -130,11 +130,11 @@ def _ladder(
     tokenizer: Any,
     best: float,
     quick: bool,
-) -> dict[str, dict[str, float]]:
+) -> dict[str, dict[str, Any]]:
     published = load_config({"preset": "reference", "data.name": "ml-100k"})
     plain = build_kg(loaded.interactions, loaded.split.train_end, published.kg)
     letters = load_config({"llm.readout": "letters"})
-    rows: dict[str, dict[str, float]] = {}
+    rows: dict[str, dict[str, Any]] = {}
 
     def stock(batch: TokenBatch) -> Tensor:
         mask = (batch.block >= 0).long()
@@ -183,6 +183,7 @@ def _generated(model: Any, batches: list[TokenBatch], length: int, best: float) 
         length: tokens of a ranked list.
         best: operations a second of the floor.
     """
+    forget_peak()
     start = time.perf_counter()
     for batch in batches:
         # Generation goes on at the right, so that padding stands at the left.
@@ -205,6 +206,7 @@ def _generated(model: Any, batches: list[TokenBatch], length: int, best: float) 
     return {
         "tokens_a_prompt": float(lengths.double().mean()),
         "tokens_generated": length,
+        "peak_mib": peak_mib(),
         "prompts_a_second": speed,
         "floor_prompts_a_second": floor,
         "per_cent_of_floor": 100 * speed / floor,
@@ -241,9 +243,14 @@ def _training(
             scorer.zero_grad()
             scorer(batch).square().sum().backward()
 
+        forget_peak()
         speed = rate(step, BATCH, 0 if quick else 15.0)
         floor = best / operations
-        out[name] = {"examples_a_second": speed, "per_cent_of_floor": 100 * speed / floor}
+        out[name] = {
+            "examples_a_second": speed,
+            "per_cent_of_floor": 100 * speed / floor,
+            "peak_mib": peak_mib(),
+        }
         say(f"  {speed:.2f} examples a second, {100 * speed / floor:.0f} % of the floor")
         del scorer
     finder = PathFinder(data, config.paths)
