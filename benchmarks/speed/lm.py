@@ -174,7 +174,7 @@ def _ladder(
     return rows
 
 
-def _generated(model: Any, batches: list[TokenBatch], length: int, best: float) -> dict[str, float]:
+def _generated(model: Any, batches: list[TokenBatch], length: int, best: float) -> dict[str, Any]:
     """The published prompts answered by the whole ranked list, token by token, once.
 
     Args:
