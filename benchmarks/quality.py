@@ -14,7 +14,7 @@ import pandas as pd
 from omegaconf import OmegaConf
 
 from benchmarks.common import RESULTS, say
-from benchmarks.quality_table import summary, targets
+from benchmarks.quality_table import lines_of, main_line, summary, targets
 from lkgrag.errors import LkgragError
 from lkgrag.io import read_json, read_parquet, write_json, write_parquet
 from lkgrag.options import load_config, to_dict
@@ -173,6 +173,7 @@ def save(data: str, table: pd.DataFrame, about: dict[str, Any], command: str) ->
             "hardware": hardware(),
             "versions": environment(),
             "settings": said,
+            "main": (main_line(lines_of(table, said)) or (None,))[0],
             "rows": summary(table, said),
             "targets": targets(data, table, about, said),
             "runs": about,

@@ -91,7 +91,7 @@ def section(data: str, found: dict[str, Any]) -> str:
                 "seeds × events",
                 *head,
                 "spread",
-                "lkgrag − row, NDCG@10",
+                f"{found['main']} − row, NDCG@10",
                 "published N@10 / R@10",
             ],
             rows,
@@ -104,7 +104,7 @@ def section(data: str, found: dict[str, Any]) -> str:
             f"{figure(detectable)} NDCG@10. Targets are among the candidates for "
             f"{found['rows'][-1]['candidates']:.1%} of the events."
         )
-        parts.append(f"![What lkgrag gains over each row](_static/quality-{data}.svg)")
+        parts.append(f"![What {found['main']} gains over each row](_static/quality-{data}.svg)")
     parts.append(targets(found["targets"]))
     parts.append(
         f"{found['date']}, {found['hardware']['processor']}, {found['hardware']['cores']} cores; "
@@ -162,7 +162,7 @@ def plot(data: str, found: dict[str, Any], path: Path) -> bool:
         axes.axvline(0.0, color=INK, lw=0.8)
         names = [WORDS.get(r["row"], r["row"]).replace("`", "") for r in reversed(lines)]
         axes.set_yticks(range(len(lines)), names)
-        axes.set_xlabel("lkgrag − row, NDCG@10, with 95 % intervals")
+        axes.set_xlabel(f"{found['main']} − row, NDCG@10, with 95 % intervals")
         with atomic(path) as tmp:
             figure_.savefig(tmp, format="svg", metadata={"Date": None}, transparent=True)
     return True

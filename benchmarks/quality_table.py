@@ -18,6 +18,8 @@ METRIC, DEPTH = "ndcg@10", 20
 #: Systems of stage one, that any run gives.
 STAGE_ONE = ("random", "popularity", "itemitem", "graph_itemitem", "lrurec", "retriever")
 MAIN, RANKER = "lkgrag", "ranker"
+#: What is compared with the other rows, while lkgrag's own runs are not there: the same without LM.
+STAND_IN = "scorer"
 #: Resamples of the bootstrap over users, and its seed.
 RESAMPLES, SEED = 10_000, 0
 EVENT = ["seed", "user", "position"]
@@ -55,11 +57,11 @@ def summary(table: pd.DataFrame, said: dict[str, Any]) -> list[dict[str, Any]]:
 
     Returns:
         Lines with ``row seeds events mean spread retrieved candidates minus``; ``minus`` holds what
-        the main row gains over this one.
+        the main row, lkgrag or its stand-in, gains over this one.
     """
     out = []
     lines = lines_of(table, said)
-    main = next((line for line in lines if line[0] == MAIN), None)
+    main = main_line(lines)
     for name, row, system in lines:
         part = table[table["row"] == row]
         each = [_figures(t, system) for _, t in part.groupby("seed")]
@@ -73,10 +75,16 @@ def summary(table: pd.DataFrame, said: dict[str, Any]) -> list[dict[str, Any]]:
         line["mean"] = {m: float(np.mean([e[m] for e in each])) for m in METRICS}
         line["spread"] = {m: float(np.std([e[m] for e in each])) for m in METRICS}
         line["retrieved"] = {m: float(np.mean([e[m] for e in inside])) for m in METRICS}
-        if main and name != MAIN and not said["rows"].get(name, {}).get("alone"):
+        if main and name != main[0] and not said["rows"].get(name, {}).get("alone"):
             line["minus"] = difference(table, main, (name, row, system))
         out.append(line)
     return out
+
+
+def main_line(lines: list[tuple[str, str, str]]) -> tuple[str, str, str] | None:
+    """The line that is compared with all others."""
+    known = {line[0]: line for line in lines}
+    return known.get(MAIN) or known.get(STAND_IN)
 
 
 def _figures(table: pd.DataFrame, system: str) -> dict[str, float]:
