@@ -1,4 +1,4 @@
-"""Put the quality results into ``docs/quality.md``: a table and a picture a data set, from the stored JSON."""
+"""Put the quality results into ``docs/quality.md`` and README: tables and pictures from the stored JSON."""
 
 from __future__ import annotations
 
@@ -42,6 +42,7 @@ WORDS = {
     "lkgrag-prior": "lkgrag without the prior",
     "lkgrag-negatives": "lkgrag, random negatives",
     "lkgrag-crossfit": "lkgrag without cross-fitting",
+    "lkgrag-titles": "lkgrag without paths over like titles",
     "lkgrag-behaviour": "lkgrag without behaviour relations",
     "lkgrag-metadata": "lkgrag without metadata relations",
 }
@@ -161,15 +162,44 @@ def plot(data: str, found: dict[str, Any], path: Path) -> bool:
     return True
 
 
+def headline(results: dict[str, dict[str, Any]]) -> str:
+    """README's table: a line a data set, for the path scorer without LM and for lkgrag."""
+    rows = []
+    for data, found in results.items():
+        lines = {line["row"]: line for line in found["rows"]}
+        for name in ("scorer", "lkgrag"):
+            over = lines.get(name, {}).get("over")
+            if over is None:
+                continue
+            gain = f"{over['mean']:+.4f} [{over['low']:+.4f}, {over['high']:+.4f}]"
+            rows.append(
+                [
+                    TITLES[data],
+                    WORDS[name],
+                    f"{lines[name]['seeds']} × {lines[name]['events']:,}",
+                    figure(lines["lrurec"]["mean"]["ndcg@10"]) if name == "scorer" else "",
+                    figure(over["other"]),
+                    figure(over["other"] + over["mean"]),
+                    f"{over['per_cent']:+.1f} %: {gain}, {probability(over['p'])}",
+                    PUBLISHED.get(data, {}).get("llamarec", "").split(" ")[0],
+                ]
+            )
+    head = ["test", "row", "seeds × events", "LRURec", "fused retriever", "with it", "gain"]
+    return table([*head, "LlamaRec-7B, published"], rows)
+
+
 def main() -> int:
     """Entry point: every data set that has a result."""
     parts = []
+    results = {}
     for data in TITLES:
         found = stored(f"quality-{data}")
         if found is None:
             continue
         plot(data, found, DOCS / "_static" / f"quality-{data}.svg")
         parts.append(section(data, found))
+        results[data] = found
+    put(DOCS.parent / "README.md", "quality", headline(results))
     put(DOCS / "quality.md", "quality", "\n\n".join(parts))
     return 0
 

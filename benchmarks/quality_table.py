@@ -56,12 +56,14 @@ def summary(table: pd.DataFrame, said: dict[str, Any]) -> list[dict[str, Any]]:
         said: the settings.
 
     Returns:
-        Lines with ``row seeds events mean spread retrieved candidates minus``; ``minus`` holds what
-        the main row, lkgrag or its stand-in, gains over this one.
+        Lines with ``row seeds events mean spread retrieved candidates minus over``; ``minus`` holds
+        what the main row, lkgrag or its stand-in, gains over this one, ``over`` what a reordering of
+        the candidates gains over the fused retriever.
     """
     out = []
     lines = lines_of(table, said)
     main = main_line(lines)
+    retriever = next((line for line in lines if line[0] == "retriever"), None)
     for name, row, system in lines:
         part = table[table["row"] == row]
         each = [_figures(t, system) for _, t in part.groupby("seed")]
@@ -77,6 +79,8 @@ def summary(table: pd.DataFrame, said: dict[str, Any]) -> list[dict[str, Any]]:
         line["retrieved"] = {m: float(np.mean([e[m] for e in inside])) for m in METRICS}
         if main and name != main[0] and not said["rows"].get(name, {}).get("alone"):
             line["minus"] = difference(table, main, (name, row, system))
+        if retriever is not None and name not in STAGE_ONE:
+            line["over"] = difference(table, (name, row, system), retriever)
         out.append(line)
     return out
 

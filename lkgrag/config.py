@@ -100,6 +100,9 @@ class KGConfig:
     )
     co_rated_top: int = opt(20, "`co_rated` keeps each item's so many strongest partners")
     behaviour_min: int = opt(2, "behaviour edges need at least this many users")
+    similar_titles: int = opt(
+        10, "`similar_title` joins each item with so many whose titles are most alike (0: none)"
+    )
     temporal: bool = opt(False, "only edges known strictly before the prediction's time")
 
 
@@ -133,6 +136,11 @@ class RetrievalConfig:
         "the stage one that proposes its candidates",
     )
     crossfit_users: float = opt(1.0, "share of the users with such a window")
+    crossfit_folds: int = opt(
+        2,
+        "folds of the users with windows; each costs one more fit of stage one, which then misses the "
+        "windows of one fold only",
+    )
     crossfit: bool = opt(
         True,
         "false, for comparison only: the lists come from a stage one that has seen the answers",

@@ -158,8 +158,8 @@ FAULTS = [
         "split",
         "fusion weights of cross-fitted lists come from their own users",
         "retrieval/crossfit.py",
-        "weights = fit_fusion(base, interactions, events[~inside], seed)",
-        "weights = fit_fusion(base, interactions, events, seed)",
+        "weights = fit_fusion([fold.of(~inside) for fold in folds], interactions, seed)",
+        "weights = fit_fusion(folds, interactions, seed)",
         ("retrieval/test_crossfit.py",),
     ),
     Fault(

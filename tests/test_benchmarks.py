@@ -129,6 +129,9 @@ def test_rows_and_differences_by_hand():
     assert lines["retriever"]["mean"]["recall@20"] == 0.75
     assert lines["llamarec"]["mean"]["ndcg@10"] == pytest.approx(1 / 4)
     assert "minus" not in lines["lkgrag"]
+    assert lines["lkgrag"]["over"]["mean"] == pytest.approx((2 - 2 * gain) / 4)
+    assert lines["lkgrag"]["over"]["other"] == pytest.approx(3 * gain / 4)
+    assert "over" not in lines["retriever"]
     found = lines["llamarec+fusion"]["minus"]
     assert found["mean"] == pytest.approx(((1 - gain) + 0 + (1 - 0.5) + 0) / 4)
     assert found["other"] == pytest.approx((2 * gain + 0.5) / 4)

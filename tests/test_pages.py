@@ -1,6 +1,5 @@
 """README and the pages show what works: options of every command line exist, the tutorial holds."""
 
-import json
 import re
 import runpy
 import shlex
@@ -10,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks.common import stored
 from lkgrag.cli import parse
 from lkgrag.options import load_config
 
@@ -51,28 +51,16 @@ def test_options_of_command_lines_exist(page, module, words):
         assert not rest
 
 
-def test_figures_of_beauty_are_those_of_the_results():
-    results = [
-        json.loads((ROOT / "benchmarks" / "results" / f"{name}.json").read_text())
-        for name in ("beauty-clean-scorer", "beauty-scorer")
-    ]
-    (line,) = re.findall(r"^On Amazon Beauty.*?(?=\n\n)", PAGES[0].read_text(), re.M | re.S)
-    line = " ".join(line.split())
-    for found in results:
-        told = [f"{found[s]['test']['all']['ndcg@10']:.4f}"[1:] for s in ("retriever", "ranker")]
-        assert f"from {told[0]} to {told[1]}" in line
-    assert f"{results[0]['data']['counts']['users']:,} users" in line
-    gain = next(
-        d
-        for d in results[0]["differences"]
-        if (d["split"], d["system"], d["population"]) == ("test", "ranker", "all")
-    )
-    low, high, mean = (f"{gain[k]:+.4f}".replace("0.", ".", 1) for k in ("low", "high", "mean"))
-    assert f"{mean} [{low}, {high}]" in line
-    assert (
-        f"LRURec alone has {results[0]['lrurec']['test']['all']['ndcg@10']:.4f}".replace("0.", ".")
-        in line
-    )
+def test_figures_of_quality_are_those_of_the_results():
+    """README's table and the pages follow from the stored results."""
+    from benchmarks import quality_page
+
+    results = {n: r for n in quality_page.TITLES if (r := stored(f"quality-{n}")) is not None}
+    assert results
+    assert quality_page.headline(results) in PAGES[0].read_text()
+    page = (ROOT / "docs" / "quality.md").read_text()
+    for name, found in results.items():
+        assert quality_page.section(name, found) in page
 
 
 def masked(text):

@@ -1,7 +1,7 @@
 """Which relations of a graph could know the future, or the answer, with figures.
 
-Behaviour is counted by this package, so it is counted again from the training interactions and compared
-edge by edge. What other relations were made of cannot be known; but one that was made after the purchases,
+Behaviour and likeness of titles are counted by this package, so they are counted again, from the training
+interactions and from the titles, and compared edge by edge. What other relations were made of cannot be known; but one that was made after the purchases,
 or of them, leads to the true items far more often than to others as popular.
 """
 
@@ -17,7 +17,8 @@ from lkgrag.data.splits import Events
 from lkgrag.kg.builder import build_kg
 from lkgrag.kg.leaks import find_leaks
 from lkgrag.kg.schema import REVERSE, base_name
-from lkgrag.kg.vocabulary import CO_RATED, FOLLOWED_BY, RATED
+from lkgrag.kg.titles import similar_titles
+from lkgrag.kg.vocabulary import CO_RATED, FOLLOWED_BY, RATED, SIMILAR_TITLE
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -118,7 +119,7 @@ def audit(
     last = np.flatnonzero(split.train_end >= 2)
     train_events = Events.at(interactions, last, split.train_end[last] - 1)
     train = _sampled(interactions, train_events, split.train_end, seed + 1)
-    over = _over(data, interactions, split.train_end)
+    over = _over(data, interactions, split.train_end, config)
     timed = _timed(data, interactions, split, config)
     out = []
     for edge_type in data.edge_types:
@@ -215,13 +216,21 @@ def _hits(
 
 
 def _over(
-    data: HeteroData, interactions: Interactions, train_end: NDArray[np.int64]
+    data: HeteroData, interactions: Interactions, train_end: NDArray[np.int64], config: KGConfig
 ) -> dict[str, int]:
-    """Edges of behaviour that hold more than training gives, by relation."""
+    """Edges that hold more than training, or the titles, give, by relation."""
     out: dict[str, int] = {}
     for leak in find_leaks(data, interactions, train_end):
         name = base_name(leak.edge_type[1])
         out[name] = max(out.get(name, 0), leak.edges)
+    alike = ("item", SIMILAR_TITLE.name, "item")
+    if alike in data.edge_types:
+        num = interactions.num_items
+        made = similar_titles(interactions.items["title"].tolist(), config.similar_titles).index
+        there = data[alike].edge_index.cpu().numpy()
+        new = ~np.isin(there[0] * num + there[1], made[0] * num + made[1])
+        if new.any():
+            out[SIMILAR_TITLE.name] = int(new.sum())
     return out
 
 
@@ -268,6 +277,10 @@ def _verdict(edge_type: EdgeType, reaches: list[Reach] | None, over: int) -> tup
         if over:
             return LEAK, f"{over:,} edges hold more than the training interactions give"
         return CHECKED, "counted again: nothing beyond the training interactions"
+    if edge_type[1] == SIMILAR_TITLE.name:
+        if over:
+            return LEAK, f"{over:,} edges do not follow from the titles"
+        return NO_SIGN, "made again: of the titles alone, which do not know who chose what"
     if reaches is None:
         return NO_SIGN, "of users: no path goes over it"
     test, train = reaches

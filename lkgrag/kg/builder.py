@@ -17,8 +17,9 @@ from lkgrag.kg.behaviour import Edges, Training
 from lkgrag.kg.links import Links, column_links
 from lkgrag.kg.names import Names
 from lkgrag.kg.schema import RESERVED, REVERSE, qualified
+from lkgrag.kg.titles import similar_titles
 from lkgrag.kg.triples import triple_links
-from lkgrag.kg.vocabulary import CO_RATED, FOLLOWED_BY, RATED
+from lkgrag.kg.vocabulary import CO_RATED, FOLLOWED_BY, RATED, SIMILAR_TITLE
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
     from lkgrag.kg.vocabulary import Relation
 
 #: Relations that other sources may not take.
-OWN = (FOLLOWED_BY.name, CO_RATED.name, RATED.name)
+OWN = (FOLLOWED_BY.name, CO_RATED.name, SIMILAR_TITLE.name, RATED.name)
 
 
 def build_kg(
@@ -37,8 +38,8 @@ def build_kg(
     """Build the graph of a data set.
 
     Behaviour (``followed_by``, ``co_rated``) and ``rated`` edges come from interactions with
-    ``position < train_end[user]`` alone. Another ``train_end`` gives the same node types, edge types
-    and node indices.
+    ``position < train_end[user]`` alone, ``similar_title`` from the titles alone. Another
+    ``train_end`` gives the same node types, edge types and node indices.
 
     Args:
         interactions: sequences, attributes and triples.
@@ -62,11 +63,14 @@ def build_kg(
     for option in ("follow_window", "co_rated_top", "behaviour_min"):
         if getattr(config, option) < 1:
             raise ConfigError(f"kg.{option} must be at least 1, got {getattr(config, option)}")
+    if config.similar_titles < 0:
+        raise ConfigError(f"kg.similar_titles must be at least 0, got {config.similar_titles}")
     training = Training.of(interactions, train_end)
     links, merged, left_out = _links(interactions, config)
     names = {link.relation.name for link in links}
     names |= set(OWN[:2]) if config.behaviour else set()
     names |= {RATED.name} if config.users else set()
+    names |= {SIMILAR_TITLE.name} if config.similar_titles else set()
     keep = _chosen(names, config)
     data = HeteroData()
     _nodes(data["item"], interactions.titles)
@@ -82,6 +86,13 @@ def build_kg(
     if config.behaviour and keep(CO_RATED.name):
         edges = behaviour.co_rated(training, num_items, config)
         _add_behaviour(data, CO_RATED.name, edges, config.temporal, inverse=False)
+    if config.similar_titles and keep(SIMILAR_TITLE.name):
+        edges = similar_titles(interactions.items["title"].tolist(), config.similar_titles)
+        # Where no titles are known, or none alike, there is no such relation.
+        if edges.index.shape[1]:
+            _edges(
+                data, ("item", SIMILAR_TITLE.name, "item"), edges.index, {"weight": edges.weight}
+            )
     for group in _grouped(links):
         if keep(group[0].relation.name):
             _add_links(data, group)

@@ -44,9 +44,16 @@ FOLLOWED_BY = Relation(
 CO_RATED = Relation(
     "co_rated", "item", "chosen by the same users as", "chosen by the same users as", short="fans"
 )
+SIMILAR_TITLE = Relation(
+    "similar_title",
+    "item",
+    "has a title like that of",
+    "has a title like that of",
+    short="like",
+)
 RATED = Relation("rated", "item", "rated", "rated by", short="rated", short_inverse="rated by")
 #: Relations that hold both directions in one edge type and have no inverse.
-SYMMETRIC = frozenset({CO_RATED.name})
+SYMMETRIC = frozenset({CO_RATED.name, SIMILAR_TITLE.name})
 
 _GENRE = Relation("has_genre", "genre", "of the genre")
 _YEAR = Relation("released_in", "year", "released in", "release year of", noun="year")
@@ -176,7 +183,7 @@ TRIPLES: dict[str, Relation] = {
 def _names() -> dict[str, Relation]:
     tables = (TRIPLES, USER_COLUMNS, COLUMNS)
     known = {r.name: r for table in tables for r in table.values()}
-    return known | {r.name: r for r in (FOLLOWED_BY, CO_RATED, RATED)}
+    return known | {r.name: r for r in (FOLLOWED_BY, CO_RATED, SIMILAR_TITLE, RATED)}
 
 
 def by_name(name: str) -> Relation | None:

@@ -42,11 +42,11 @@ class CandidateReadout(nn.Module):
     def __init__(self, hidden_size: int, seed: int = 0, scale: float = 1.0) -> None:
         super().__init__()
         # Made without values, so that the seed given here decides and no global one is used up.
-        self.head = nn.Linear(hidden_size, 1, device="meta").to_empty(device="cpu")
+        # No bias: what all candidates share moves no choice among them, and rounding would train it.
+        self.head = nn.Linear(hidden_size, 1, bias=False, device="meta").to_empty(device="cpu")
         generator = torch.Generator().manual_seed(seed)
         with torch.no_grad():
             self.head.weight.normal_(0.0, INITIAL_SCORE / hidden_size**0.5, generator=generator)
-            self.head.bias.zero_()
         self.register_buffer("scale", torch.tensor(float(scale)))
 
     def forward(self, hidden: Tensor, read: Tensor, letter: Tensor) -> Tensor:

@@ -3,6 +3,7 @@
 from lkgrag.retrieval.base import Retriever
 from lkgrag.retrieval.candidates import CandidateLists, candidate_lists
 from lkgrag.retrieval.crossfit import (
+    Fold,
     StageOne,
     Weights,
     crossfitted_lists,
@@ -23,6 +24,7 @@ from lkgrag.retrieval.popularity import PopularityRetriever
 __all__ = [
     "SYSTEMS",
     "CandidateLists",
+    "Fold",
     "FusedRetriever",
     "GraphRetriever",
     "ItemItemRetriever",

@@ -1,14 +1,15 @@
-"""Stage one, twice: for serving and testing, and without the windows that stage two learns on.
+"""Stage one, more than once: for serving and testing, and without windows that stage two learns on.
 
 A stage two that learns on lists of a retriever that has already seen the answers learns to trust it
 too much. So the examples' candidates come from a stage one that was fitted without them, and even its
-fusion weights come from other users' windows.
+fusion weights come from other users' windows. With several folds of users each such stage one misses
+the windows of one fold only, and errs nearly as the one that serves.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -25,7 +26,7 @@ from lkgrag.retrieval.lru_training import fit_lrurec
 from lkgrag.retrieval.lrurec import LRURecRetriever
 from lkgrag.retrieval.popularity import PopularityRetriever
 from lkgrag.retrieval.ranking import histories_of, ndcg, recall
-from lkgrag.retrieval.weights import fit_weights, make_pools
+from lkgrag.retrieval.weights import Pools, fit_weights, make_pools
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -36,8 +37,8 @@ if TYPE_CHECKING:
     from lkgrag.data.splits import Split
     from lkgrag.retrieval.lru_state import Progress
 
-#: The weights of the lists of one fold of users are fitted on the others'.
-FOLDS = 2
+#: The weights of the lists of one half of the users are fitted on the other's.
+HALVES = 2
 #: Events that weights are fitted on at most; some thirty weights need no more.
 WEIGHT_EVENTS = 3000
 
@@ -48,10 +49,11 @@ class StageOne:
 
     Attributes:
         retriever: fitted on all training interactions; proposes for anyone.
-        examples: lists for the held-back windows, from a stage one that has not seen them.
+        examples: lists for the held-back windows, each from a stage one that has not seen it.
         val: lists for the validation events, by ``retriever``.
         test: lists for the test events, by ``retriever``.
-        fit_end: int64 ``[num_users]``, training interactions behind ``examples``.
+        fit_end: int64 ``[num_users]``, training interactions without any window: what the graph of the
+            examples' paths may hold.
         report: weights and figures.
     """
 
@@ -61,6 +63,18 @@ class StageOne:
     test: CandidateLists
     fit_end: NDArray[np.int64]
     report: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Fold:
+    """Systems, and held-back events that they have not seen."""
+
+    base: FusedRetriever
+    events: Events
+
+    def of(self, users: NDArray[np.bool_]) -> Fold:
+        """The events of some users only, bool ``[num_users]``."""
+        return replace(self, events=self.events[users[self.events.user]])
 
 
 class FitLRURec(Protocol):
@@ -83,7 +97,7 @@ def fit_stage_one(
     """Fit stage one in full and cross-fitted, and propose for all events.
 
     Nothing of the test is in any fit. Validation decides when the full LRURec stops, and nothing
-    else. The cross-fitted LRURec runs as many epochs as the full one needed: that number is all it
+    else. A cross-fitted LRURec runs as many epochs as the full one needed: that number is all it
     takes from a fit that knew the held-back items. The weights of fusion are fitted on held-back
     events: for serving on all, for ``examples`` on those of other users.
 
@@ -105,15 +119,17 @@ def fit_stage_one(
         interactions, config.crossfit_window, config.crossfit_users, seed
     )
     base = fit_systems(interactions, split.train_end, kg_for(split.train_end), lrurec, config)
-    # With nothing held back the cross-fitted stage one would be the same.
-    other = base
-    if len(held):
-        crossed, _ = fit(fit_end, val=None, epochs=full.best_epoch)
-        other = fit_systems(interactions, fit_end, kg_for(fit_end), crossed, config)
-    weights = fit_fusion(other, interactions, held, seed)
+    # With nothing held back a cross-fitted stage one would be the same.
+    folds = [] if len(held) else [Fold(base, held)]
+    for out in user_folds(interactions.num_users, config.crossfit_folds, seed) if len(held) else ():
+        end = np.where(out, fit_end, split.train_end)
+        crossed, _ = fit(end, val=None, epochs=full.best_epoch)
+        other = fit_systems(interactions, end, kg_for(end), crossed, config)
+        folds.append(Fold(other, held).of(out))
+    weights = fit_fusion(folds, interactions, seed)
     retriever = weights.apply(base)
     if config.crossfit:
-        examples = crossfitted_lists(other, interactions, held, config.k, seed)
+        examples = crossfitted_lists(folds, interactions, config.k, seed)
     else:
         examples = candidate_lists(retriever, interactions, held, config.k)
         fit_end = split.train_end
@@ -131,12 +147,23 @@ def fit_stage_one(
     return StageOne(retriever, examples, val, test, fit_end, report)
 
 
+def user_folds(num_users: int, folds: int, seed: int) -> list[NDArray[np.bool_]]:
+    """Users in random parts, a mask ``[num_users]`` each."""
+    drawn = np.random.default_rng([seed, 0xF2]).integers(0, folds, num_users)
+    return [drawn == number for number in range(folds)]
+
+
 def check_systems(config: RetrievalConfig) -> None:
-    """Refuse what cannot be fused, before anything is trained.
+    """Refuse what cannot be fused or folded, before anything is trained.
 
     Raises:
-        ConfigError: ``retrieval.systems`` is empty or names an unknown system.
+        ConfigError: ``retrieval.systems`` is empty or names an unknown system, or
+            ``retrieval.crossfit_folds`` is below 1.
     """
+    if config.crossfit_folds < 1:
+        raise ConfigError(
+            f"retrieval.crossfit_folds must be at least 1, got {config.crossfit_folds}"
+        )
     for name in config.systems:
         if name not in SYSTEMS:
             raise ConfigError(
@@ -185,66 +212,84 @@ class Weights:
 
     def apply(self, base: FusedRetriever) -> FusedRetriever:
         """The same systems with these weights."""
-        return FusedRetriever(_with_graph(base, self.graph), self.fusion, base.mask_seen)
+        graph = _graph(base)
+        systems = {**base.systems, graph.name: graph.reweighted(self.graph)}
+        return FusedRetriever(systems, self.fusion, base.mask_seen)
 
 
-def _with_graph(base: FusedRetriever, weights: dict[str, float]) -> dict[str, Retriever]:
+def _graph(base: FusedRetriever) -> GraphRetriever:
     graph = base.systems[GraphRetriever.name]
     assert isinstance(graph, GraphRetriever)
-    return {**base.systems, graph.name: graph.reweighted(weights)}
+    return graph
 
 
-def fit_fusion(
-    base: FusedRetriever, interactions: Interactions, events: Events, seed: int
-) -> Weights:
-    """Fit the weights on events that the systems have not seen.
+def fit_fusion(folds: Sequence[Fold], interactions: Interactions, seed: int) -> Weights:
+    """Fit one set of weights on events that the systems beside them have not seen.
 
     Args:
-        base: the systems.
+        folds: at least one; of more than :data:`WEIGHT_EVENTS` events, so many are drawn.
         interactions: the sequences.
-        events: held-back events; of more than :data:`WEIGHT_EVENTS`, so many are drawn with ``seed``.
         seed: of the draw.
     """
-    graph = base.systems[GraphRetriever.name]
-    assert isinstance(graph, GraphRetriever)
-    if not len(events):
+    base, graph = folds[0].base, _graph(folds[0].base)
+    total = sum(len(fold.events) for fold in folds)
+    if not total:
         return Weights(dict(base.weights), dict(graph.weights))
-    events = _drawn(events, WEIGHT_EVENTS, seed)
-    histories = histories_of(interactions, events)
-    common = (histories, events.target, base.popularity, base.mask_seen)
-    pools = make_pools(graph.features, graph.components, graph.leaders, *common)
-    of_graph = fit_weights(pools, dict.fromkeys(graph.components, 0.0))
-    fused = FusedRetriever(_with_graph(base, of_graph), base.weights, base.mask_seen)
+    share = min(1.0, WEIGHT_EVENTS / total)
+    folds = [_drawn(fold, round(share * len(fold.events)), seed) for fold in folds]
+
+    def pools(
+        feature: Callable[[FusedRetriever], Any], names: list[str], leaders: list[str]
+    ) -> Pools:
+        return Pools.concat(
+            [
+                make_pools(
+                    feature(fold.base),
+                    names,
+                    leaders,
+                    histories_of(interactions, fold.events),
+                    fold.events.target,
+                    fold.base.popularity,
+                    fold.base.mask_seen,
+                )
+                for fold in folds
+            ]
+        )
+
+    found = pools(lambda b: _graph(b).features, graph.components, graph.leaders)
+    of_graph = fit_weights(found, dict.fromkeys(graph.components, 0.0))
     names = list(base.weights)
-    pools = make_pools(fused.features, names, names, *common)
-    return Weights(fit_weights(pools, base.weights), of_graph)
+    found = pools(lambda b: Weights(b.weights, of_graph).apply(b).features, names, names)
+    return Weights(fit_weights(found, base.weights), of_graph)
 
 
-def _drawn(events: Events, limit: int, seed: int) -> Events:
-    if len(events) <= limit:
-        return events
-    chosen = np.random.default_rng([seed, 0xF0]).choice(len(events), limit, replace=False)
-    return events[np.sort(chosen)]
+def _drawn(fold: Fold, number: int, seed: int) -> Fold:
+    events = fold.events
+    if len(events) <= number:
+        return fold
+    chosen = np.random.default_rng([seed, 0xF0]).choice(len(events), number, replace=False)
+    return replace(fold, events=events[np.sort(chosen)])
 
 
 def crossfitted_lists(
-    base: FusedRetriever, interactions: Interactions, events: Events, k: int, seed: int
+    folds: Sequence[Fold], interactions: Interactions, k: int, seed: int
 ) -> CandidateLists:
     """Lists for held-back events, with weights fitted on the events of other users only.
 
     Args:
-        base: systems fitted without the events.
+        folds: systems, each with events that they were fitted without.
         interactions: the sequences.
-        events: held-back events.
         k: candidates an event.
-        seed: of the folds of users.
+        seed: of the halves of users.
     """
-    fold = np.random.default_rng([seed, 0xF1]).integers(0, FOLDS, interactions.num_users)
     parts = []
-    for number in range(FOLDS):
-        inside = fold[events.user] == number
-        weights = fit_fusion(base, interactions, events[~inside], seed)
-        parts.append(candidate_lists(weights.apply(base), interactions, events[inside], k))
+    halves = np.random.default_rng([seed, 0xF1]).integers(0, HALVES, interactions.num_users)
+    for number in range(HALVES):
+        inside = halves == number
+        weights = fit_fusion([fold.of(~inside) for fold in folds], interactions, seed)
+        for fold in folds:
+            mine = fold.of(inside)
+            parts.append(candidate_lists(weights.apply(fold.base), interactions, mine.events, k))
     return CandidateLists.concat(parts)
 
 

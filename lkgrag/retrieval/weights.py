@@ -6,7 +6,7 @@ the leading systems ranks high.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -49,6 +49,17 @@ class Pools:
     def __len__(self) -> int:
         """Number of events."""
         return len(self.start)
+
+    @classmethod
+    def concat(cls, parts: Sequence[Pools]) -> Pools:
+        """Pools of the same systems, one after the other; at least one."""
+        before = np.cumsum([0, *(len(p.features) for p in parts)])
+        return cls(
+            parts[0].names,
+            np.concatenate([p.features for p in parts]),
+            np.concatenate([p.start + n for p, n in zip(parts, before, strict=False)]),
+            np.concatenate([p.target + n for p, n in zip(parts, before, strict=False)]),
+        )
 
 
 def make_pools(

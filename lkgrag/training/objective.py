@@ -88,7 +88,7 @@ def build_optimizer(ranker: Ranker, config: TrainingConfig) -> torch.optim.AdamW
         else:
             groups["head"].append(parameter)
     rates = {"lora": config.lr, "head": config.head_lr, "scorer": config.scorer_lr}
-    # The fusion's two scalars and a bias must not be pulled towards 0.
+    # The fusion's two scalars must not be pulled towards 0, nor the head from what the probe found.
     decay = {"lora": config.weight_decay, "head": 0.0, "scorer": config.weight_decay}
     return torch.optim.AdamW(
         [

@@ -10,12 +10,15 @@ from lkgrag.errors import ConfigError, LkgragError
 from lkgrag.kg import build_kg
 from lkgrag.retrieval import (
     CandidateLists,
+    Fold,
     FusedRetriever,
     crossfitted_lists,
     fit_lrurec,
     fit_stage_one,
     fit_systems,
 )
+from lkgrag.retrieval.candidates import candidate_lists
+from lkgrag.retrieval.crossfit import fit_fusion, user_folds
 from lkgrag.retrieval.ranking import MISSED, Seen, histories_of, pessimistic_ranks
 from lkgrag.testing import planted
 
@@ -100,14 +103,85 @@ def test_validation_decides_nothing_but_when_to_stop(data, tmp_path):
 def test_a_users_own_window_does_not_weigh_the_systems_of_its_lists(data):
     x, split = data
     base, _, held = crossed(x, split)
-    lists = crossfitted_lists(base, x, held, 5, 0)
+    lists = crossfitted_lists([Fold(base, held)], x, 5, 0)
     fold = np.random.default_rng([0, 0xF1]).integers(0, 2, x.num_users)
     target = held.target.copy()
     target[fold[held.user] == 0] = 0
-    moved = crossfitted_lists(base, x, replace(held, target=target), 5, 0)
+    moved = crossfitted_lists([Fold(base, replace(held, target=target))], x, 5, 0)
     mine = fold[held.user] == 0
     np.testing.assert_array_equal(moved.scores[mine], lists.scores[mine])
     assert (moved.scores[~mine] != lists.scores[~mine]).any()
+
+
+@pytest.mark.parametrize("folds", [2, 3])
+def test_each_fold_misses_its_own_windows_only(data, folds, monkeypatch):
+    """What proposes an example was fitted without it, and with the windows of all other folds."""
+    x, split = data
+    fit_end, held = split.holdback(x, CONFIG.crossfit_window, CONFIG.crossfit_users, 0)
+    asked, used = [], []
+
+    def lists(retriever, interactions, events, k):
+        used.append((retriever.systems["popularity"].count, events))
+        return candidate_lists(retriever, interactions, events, k)
+
+    monkeypatch.setattr("lkgrag.retrieval.crossfit.candidate_lists", lists)
+
+    def graph(end):
+        asked.append(end)
+        return graph_of(x)(end)
+
+    one = fit_stage_one(x, split, graph, replace(CONFIG, crossfit_folds=folds, epochs=1), 0)
+    assert len(asked) == 1 + folds
+    out = [end < split.train_end for end in asked[1:]]
+    can = fit_end < split.train_end
+    np.testing.assert_array_equal(np.sum(out, 0), can.astype(int))
+    for end, mine in zip(asked[1:], out, strict=True):
+        np.testing.assert_array_equal(end, np.where(mine, fit_end, split.train_end))
+    # Popularity tells which training interactions a list's systems have seen.
+    expected = {
+        tuple(np.bincount(x.item[x.position < end[x.user]], minlength=x.num_items)): mine
+        for end, mine in zip(asked[1:], out, strict=True)
+    }
+    examples = [(count, e) for count, e in used if tuple(count) in expected]
+    assert sum(len(e) for _, e in examples) == len(held)
+    for count, events in examples:
+        assert expected[tuple(count)][events.user].all()
+    np.testing.assert_array_equal(one.fit_end, fit_end)
+    for name in ("user", "position", "target"):
+        np.testing.assert_array_equal(getattr(one.examples.events, name), getattr(held, name))
+
+
+def test_no_window_reaches_the_fold_that_proposes_it(data):
+    """Other targets in one fold's windows change no list of that fold but by the pooled weights."""
+    x, split = data
+    _, held = split.holdback(x, CONFIG.crossfit_window, CONFIG.crossfit_users, 0)
+    config = replace(CONFIG, crossfit_folds=2, systems=["itemitem"], epochs=1)
+    mine = user_folds(x.num_users, 2, 0)[0]
+    # The last of a window is no other list's history.
+    start = np.where(mine, split.train_end - 1, split.train_end)
+    other = changed(x, start, split.train_end)
+    one = fit_stage_one(x, split, graph_of(x), config, 0)
+    two = fit_stage_one(other, make_split(other, DataConfig()), graph_of(other), config, 0)
+    same = mine[held.user]
+    np.testing.assert_array_equal(one.examples.items[same], two.examples.items[same])
+    assert (one.examples.items[~same] != two.examples.items[~same]).any()
+
+
+def test_pools_of_folds_are_pooled(data):
+    """Two folds of the same systems weigh as one fold with both their events."""
+    x, split = data
+    base, _, held = crossed(x, split)
+    half = held.user % 2 == 0
+    folds = [Fold(base, held[half]), Fold(base, held[~half])]
+    one, two = fit_fusion([Fold(base, held)], x, 0), fit_fusion(folds, x, 0)
+    assert two.fusion == pytest.approx(one.fusion, abs=1e-3)
+    assert two.graph == pytest.approx(one.graph, abs=1e-3)
+
+
+def test_no_fold_is_refused(data):
+    x, split = data
+    with pytest.raises(ConfigError, match=r"retrieval.crossfit_folds must be at least 1, got 0"):
+        fit_stage_one(x, split, graph_of(x), replace(CONFIG, crossfit_folds=0), 0)
 
 
 def test_the_events_are_the_windows_in_order(data, stage):
