@@ -296,6 +296,7 @@ class EvaluationConfig:
     )
     batch_size: int = opt(8, "prompts a forward pass")
     max_events: int = opt(-1, "prompts that the LM ranks a split (-1: every retrieved one)")
+    max_val_events: int = opt(-1, "of validation, prompts that the LM ranks (-1: max_events)")
     bootstrap: int = opt(10000, "resamples of the paired bootstrap over users")
     explain: int = opt(3, "users explained in the terminal")
     faithfulness: int = opt(32, "prompts whose evidence is deleted to see what it did (0: none)")

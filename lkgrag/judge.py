@@ -124,15 +124,22 @@ class Judged:
 
 
 def judged_lists(
-    config: Config, lists: CandidateLists, users: NDArray[np.int64] | None = None
+    config: Config,
+    split: str,
+    lists: CandidateLists,
+    users: NDArray[np.int64] | None = None,
 ) -> CandidateLists:
-    """The events that are judged: all, or those of random users within ``evaluation.max_events``."""
+    """The events that are judged: all, or those of random users within ``evaluation.max_events``.
+
+    For validation, ``evaluation.max_val_events`` goes before it.
+    """
     if users is not None:
         lists = lists[np.isin(lists.events.user, users)]
-    keep = sample_events(
-        lists.events.user, lists.retrieved, config.evaluation.max_events, config.seed
-    )
-    return lists[keep]
+    said = config.evaluation
+    limit = said.max_events
+    if split == "val" and said.max_val_events >= 0:
+        limit = said.max_val_events
+    return lists[sample_events(lists.events.user, lists.retrieved, limit, config.seed)]
 
 
 def split_result(split: str, lists: CandidateLists) -> SplitResult:
@@ -180,7 +187,10 @@ def judge(
         refit: fit the fusion's weights on validation; False takes them as they are.
     """
     start = time.perf_counter()
-    lists = {"val": judged_lists(config, val, users), "test": judged_lists(config, test, users)}
+    lists = {
+        split: judged_lists(config, split, found, users)
+        for split, found in (("val", val), ("test", test))
+    }
     queries: dict[str, Queries] = {}
     scored: dict[str, Predictions] = {}
     for split, chosen in lists.items():

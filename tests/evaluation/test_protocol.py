@@ -5,7 +5,11 @@ import pandas as pd
 import pytest
 from rich.console import Console
 
+from lkgrag.config import Config
+from lkgrag.data.splits import Events
 from lkgrag.evaluation import SplitResult, difference_line, nest, sample_events, show
+from lkgrag.judge import judged_lists
+from lkgrag.retrieval.candidates import CandidateLists
 
 
 @pytest.fixture
@@ -96,6 +100,23 @@ def test_sampled_events_keep_the_share_of_missed_targets():
     # Whole users only.
     assert set(np.bincount(user[index])) <= {0, 2}
     assert len(sample_events(user, retrieved, -1, seed=1)) == 4000
+
+
+def test_validation_may_be_smaller_than_the_test():
+    zeros = np.zeros(30, np.int64)
+    lists = CandidateLists(
+        Events(np.arange(30), zeros, zeros), zeros[:, None], np.zeros((30, 1), "f4")
+    )
+
+    def judged(*limits):
+        config = Config()
+        config.evaluation.max_events, config.evaluation.max_val_events = limits
+        return tuple(len(judged_lists(config, split, lists)) for split in ("val", "test"))
+
+    assert judged(-1, -1) == (30, 30)
+    assert judged(-1, 7) == (7, 30)
+    assert judged(9, -1) == (9, 9)
+    assert judged(9, 20) == (20, 9)
 
 
 def test_table_fits_80_columns_and_pipes_plain(result):
