@@ -153,10 +153,10 @@ def fit_weights(
     w = _logit(x, m, y, STRENGTHS[int(held.argmin())])
     lm, scorer, prior = w / np.where(scale > 0, scale, 1.0)
     unit = lm if scale[LM] > 0 else 1.0
-    # Without the prior nothing but the LM can be what the others are measured by.
-    unit = max(unit, prior / LARGEST) if used[2] else max(unit, scorer / LARGEST)
-    unit, prior = max(unit, 1e-12), prior * used[2]
-    return float(min(scorer / unit, LARGEST)), float(prior / unit)
+    prior = prior * used[2]
+    # Scorer and prior keep their proportion where the LM earned nothing.
+    unit = max(unit, scorer / LARGEST, prior / LARGEST, 1e-12)
+    return float(scorer / unit), float(prior / unit)
 
 
 def cross_fit_weights(

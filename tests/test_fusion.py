@@ -65,6 +65,17 @@ def test_terms_that_say_nothing_leave_the_order_of_the_retriever():
     assert ((prior[:, 0] > prior[:, 1]) == (fused[:, 0] > fused[:, 1]))[far].all()
 
 
+def test_a_language_model_without_worth_leaves_the_others_in_proportion():
+    terms, mask, target = lists(4000, weights=(0.0, 2.0, 1.0))
+    user = users_of(target)
+    a, b = fit_weights(terms, mask, target, user)
+    without = terms.copy()
+    without[0] = 0.0
+    alone = fit_weights(without, mask, target, user)
+    assert max(a, b) > 10
+    assert a / b == pytest.approx(alone[0] / alone[1], rel=0.1)
+
+
 def test_without_a_language_model_scorer_and_prior_are_weighed():
     terms, mask, target = lists(4000, weights=(0.0, 1.0, 2.0))
     terms[0] = 0.0
