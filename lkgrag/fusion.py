@@ -19,8 +19,8 @@ from torch.nn import functional as F
 
 from lkgrag.config import TERMS
 
-#: Strengths of the pull towards the retriever alone that the refit tries, strongest first: how many
-#: lists' worth of evidence it takes to move a standardised term half of its way.
+#: Strengths of the pull that the refit tries, strongest first: how many lists' worth of evidence it
+#: takes to move a standardised term half of its way.
 STRENGTHS = (1e6, 1000.0, 300.0, 100.0, 30.0, 10.0)
 #: Parts that users are split into, to choose the strength and to judge the weights.
 FOLDS = 5
@@ -31,6 +31,7 @@ SMALLEST = 1e-3
 LARGEST = 50.0
 #: Place of the LM among the terms.
 LM = 0
+_RETRIEVER = np.asarray([0.0, 0.0, 1.0])
 
 
 def centre(scores: Tensor, mask: Tensor) -> Tensor:
@@ -108,13 +109,16 @@ def fit_weights(
     start: tuple[float, float] = (1.0, 1.0),
     seed: int = 0,
     fuse: Sequence[str] = TERMS,
+    read: NDArray[np.bool_] | None = None,
 ) -> tuple[float, float]:
-    """Fit ``a`` and ``b`` on lists whose three terms are known.
+    """Fit ``a`` and ``b`` on lists whose terms are known.
 
-    A conditional logit with one non-negative weight a term. The LM's and the scorer's are pulled
-    towards 0, the retriever alone, by a ridge whose strength is chosen by cross-validation over
-    users: a term that does not show its worth on the lists of other users gets no say. The weights
-    are then divided by the LM's, since a common factor changes no ranking.
+    Conditional logits with one non-negative weight a term, in two steps: scorer and prior on all
+    lists, pulled towards the prior alone; then all three on the lists that the LM read, pulled
+    towards what the first step found. Each pull is a ridge whose strength is chosen by
+    cross-validation over users: a term that does not show its worth on the lists of other users gets
+    no say. Many lists can so weigh scorer and prior where an LM has read but few. The weights are
+    divided by the LM's, since a common factor changes no ranking.
 
     Args:
         terms: shape ``[3, E, C]``: centred LM, centred scorer, prior.
@@ -124,34 +128,36 @@ def fit_weights(
         start: what comes back where there is no list to fit on.
         seed: of the folds.
         fuse: which of ``scorer`` and ``prior`` count; the other one's weight is 0.
+        read: bool ``[E]``, lists whose LM term is known; all by default.
 
     Returns:
         ``(a, b)``.
     """
     usable = target >= 0
-    x, m, y, user = (
+    read = np.ones(len(target), bool) if read is None else read
+    x, m, y, user, read = (
         np.where(mask, terms, 0.0)[:, usable],
         mask[usable],
         target[usable],
         user[usable],
+        read[usable],
     )
     used = np.asarray([1.0, *(float(t in fuse) for t in TERMS)])
     if len(y) == 0 or used.sum() == 1:
         return start[0] * used[1], start[1] * used[2]
     x = x * used[:, None, None]
-    scale = np.asarray([term[m].std() for term in x[:2]] + [1.0])
+    spread = x[LM, read].std(where=m[read]) if read.any() else 0.0
+    scale = np.asarray([spread, x[1].std(where=m), 1.0])
     # A term that is the same everywhere (no language model, no path) can have any weight.
-    x = x / np.where(scale > 0, scale, 1.0)[:, None, None]
+    divisor = np.where(scale > 0, scale, 1.0)
+    x = x / divisor[:, None, None]
     fold = _folds(user, seed)
-    held = np.zeros(len(STRENGTHS))
-    for f in range(FOLDS if len(np.unique(fold)) > 1 else 0):
-        out = fold == f
-        for n, strength in enumerate(STRENGTHS):
-            w = _logit(x[:, ~out], m[~out], y[~out], strength)
-            held[n] += _cross_entropy(w, x[:, out], m[out], y[out])[0]
-    # Of equals the first, which is the strongest pull.
-    w = _logit(x, m, y, STRENGTHS[int(held.argmin())])
-    lm, scorer, prior = w / np.where(scale > 0, scale, 1.0)
+    silent = x * np.asarray([0.0, 1.0, 1.0])[:, None, None]
+    w, by_fold = _pulled(silent, m, y, fold, _RETRIEVER, np.asarray([1.0, 1.0, 0.0]))
+    if scale[LM] > 0:
+        x, m, y, fold = x[:, read], m[read], y[read], fold[read]
+        w, _ = _pulled(x, m, y, fold, w, np.ones(3), by_fold)
+    lm, scorer, prior = w / divisor
     unit = lm if scale[LM] > 0 else 1.0
     prior = prior * used[2]
     # Scorer and prior keep their proportion where the LM earned nothing.
@@ -167,8 +173,9 @@ def cross_fit_weights(
     start: tuple[float, float],
     seed: int = 0,
     fuse: Sequence[str] = TERMS,
+    read: NDArray[np.bool_] | None = None,
 ) -> NDArray[np.float64]:
-    """Weights for each list, fitted without any list of its user.
+    """Weights for each list, fitted without any list of its user; arguments as :func:`fit_weights`.
 
     What a validation figure of the ranker is computed with: no list judges weights it was used for.
 
@@ -176,11 +183,12 @@ def cross_fit_weights(
         Shape ``[E, 2]``.
     """
     fold = _folds(user, seed)
+    read = np.ones(len(target), bool) if read is None else read
     out = np.tile(np.asarray(start, np.float64), (len(target), 1))
     for f in np.unique(fold):
         inside, rest = fold == f, fold != f
         out[inside] = fit_weights(
-            terms[:, rest], mask[rest], target[rest], user[rest], start, seed + 1, fuse
+            terms[:, rest], mask[rest], target[rest], user[rest], start, seed + 1, fuse, read[rest]
         )
     return out
 
@@ -202,16 +210,54 @@ def _cross_entropy(
     return float(-log_p[rows, y].sum()), gradient
 
 
+def _pulled(
+    x: NDArray[np.float64],
+    m: NDArray[np.bool_],
+    y: NDArray[np.int64],
+    fold: NDArray[np.int64],
+    centre: NDArray[np.float64],
+    pull: NDArray[np.float64],
+    centres: dict[int, NDArray[np.float64]] | None = None,
+) -> tuple[NDArray[np.float64], dict[int, NDArray[np.float64]]]:
+    """Weights pulled towards a centre as strongly as serves other users best.
+
+    Args:
+        x: terms ``[3, E, C]``.
+        m: mask.
+        y: targets.
+        fold: of each list.
+        centre: ``[3]``, what all lists' weights are pulled to.
+        pull: ``[3]``, share of the strength that a term feels.
+        centres: for each fold, a centre that its lists had no part in.
+
+    Returns:
+        The weights fitted on all lists, and for each fold those fitted on the others.
+    """
+    held = np.zeros(len(STRENGTHS))
+    found: dict[int, list[NDArray[np.float64]]] = {}
+    folds = np.unique(fold)
+    for f in folds if len(folds) > 1 else ():
+        out, origin = fold == f, (centres or {}).get(int(f), centre)
+        found[int(f)] = [_logit(x[:, ~out], m[~out], y[~out], s * pull, origin) for s in STRENGTHS]
+        held += [_cross_entropy(w, x[:, out], m[out], y[out])[0] for w in found[int(f)]]
+    # Of equals the first, which is the strongest pull.
+    best = int(held.argmin())
+    return _logit(x, m, y, STRENGTHS[best] * pull, centre), {f: w[best] for f, w in found.items()}
+
+
 def _logit(
-    x: NDArray[np.float64], m: NDArray[np.bool_], y: NDArray[np.int64], strength: float
+    x: NDArray[np.float64],
+    m: NDArray[np.bool_],
+    y: NDArray[np.int64],
+    pull: NDArray[np.float64],
+    centre: NDArray[np.float64],
 ) -> NDArray[np.float64]:
-    """Non-negative weights ``[3]`` of the terms, LM and scorer pulled towards 0."""
-    pull = np.asarray([strength, strength, 0.0])
+    """Non-negative weights ``[3]`` of the terms, each pulled towards its centre."""
 
     def loss(w: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
         value, gradient = _cross_entropy(w, x, m, y)
-        return value + float((pull * w**2).sum()) / 2, gradient + pull * w
+        away = w - centre
+        return value + float((pull * away**2).sum()) / 2, gradient + pull * away
 
     bounds = [(0.0, None), (0.0, None), (SMALLEST, None)]
-    start = np.asarray([0.0, 0.0, 1.0])
-    return np.asarray(minimize(loss, start, jac=True, bounds=bounds, method="L-BFGS-B").x)
+    return np.asarray(minimize(loss, centre, jac=True, bounds=bounds, method="L-BFGS-B").x)

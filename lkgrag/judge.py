@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -12,12 +11,15 @@ from scipy.special import logsumexp
 from lkgrag.data import Queries
 from lkgrag.evaluation import SplitResult, nest, pessimistic_rank, sample_events
 from lkgrag.fusion import cross_fit_weights, fit_weights
+from lkgrag.kept import kept, scores_key
 from lkgrag.predict import Predictions, predict
 from lkgrag.progress import bar
 from lkgrag.retrieval.ranking import MISSED
 from lkgrag.stages import queries_for
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from accelerate import Accelerator
     from numpy.typing import NDArray
     from torch_geometric.data import HeteroData
@@ -30,6 +32,8 @@ if TYPE_CHECKING:
     from lkgrag.stages import Loaded
 
 LM, SCORER, PRIOR = 0, 1, 2
+#: Validation lists that scorer and prior are weighed on, where the language model reads fewer.
+WEIGHED = 20_000
 
 
 @dataclass(frozen=True)
@@ -168,6 +172,7 @@ def judge(
     accelerator: Accelerator | None,
     users: NDArray[np.int64] | None = None,
     refit: bool = True,
+    keep: Path | None = None,
 ) -> Judged:
     """Rank the events of both splits with the language model, the scorer and the ranker.
 
@@ -185,37 +190,43 @@ def judge(
         accelerator: shares the work.
         users: judge only these.
         refit: fit the fusion's weights on validation; False takes them as they are.
+        keep: a folder for the scores of each split, which a later attempt reads.
     """
-    start = time.perf_counter()
     lists = {
         split: judged_lists(config, split, found, users)
         for split, found in (("val", val), ("test", test))
     }
     queries: dict[str, Queries] = {}
     scored: dict[str, Predictions] = {}
+    seconds = 0.0
+
+    def scores(by: Ranker, what: str, asked: Queries) -> tuple[Predictions, float]:
+        def make() -> Predictions:
+            said = (config.prompt.order, config.seed, config.evaluation.batch_size)
+            with bar(f"rank {what}") as update:
+                return predict(by, data, finder, asked, *said, accelerator, update)
+
+        path = keep / f"{what}.safetensors" if keep is not None and by.lm is not None else None
+        return kept(path, scores_key(config, by, asked), make, accelerator)
+
     for split, chosen in lists.items():
         queries[split] = queries_for(config, loaded, chosen[chosen.retrieved])
-        with bar(f"rank {split}") as update:
-            scored[split] = predict(
-                ranker,
-                data,
-                finder,
-                queries[split],
-                config.prompt.order,
-                config.seed,
-                config.evaluation.batch_size,
-                accelerator,
-                update,
-            )
-    seconds = time.perf_counter() - start
+        scored[split], took = scores(ranker, split, queries[split])
+        seconds += took
     learned, fuse = ranker.learned, ranker.fusion.terms
     q, p = queries["val"], scored["val"]
     per_list = np.tile((ranker.fusion.a.item(), ranker.fusion.b.item()), (len(q), 1))
     if refit:
-        per_list = cross_fit_weights(p.terms, p.mask, q.target, q.user, learned, config.seed, fuse)
-        ranker.fusion.set(
-            *fit_weights(p.terms, p.mask, q.target, q.user, learned, config.seed, fuse)
-        )
+        more = queries_for(config, loaded, _unread(config, val, lists["val"], users))
+        silent, _ = scores(_without_lm(ranker), "val without language model", more)
+        terms = np.concatenate([p.terms, silent.terms], axis=1)
+        mask = np.concatenate([p.mask, silent.mask])
+        target = np.concatenate([q.target, more.target])
+        user = np.concatenate([q.user, more.user])
+        read = np.arange(len(target)) < len(q)
+        known = (terms, mask, target, user, learned, config.seed, fuse, read)
+        per_list = cross_fit_weights(*known)[: len(q)]
+        ranker.fusion.set(*fit_weights(*known))
     weights = (ranker.fusion.a.item(), ranker.fusion.b.item())
     fused = {
         "val": p.fused(per_list[:, 0], per_list[:, 1]),
@@ -238,6 +249,20 @@ def judge(
         queries=queries,
         scored=scored,
     )
+
+
+def _unread(
+    config: Config, val: CandidateLists, read: CandidateLists, users: NDArray[np.int64] | None
+) -> CandidateLists:
+    """Validation lists with their target that the language model does not read."""
+    found = val if users is None else val[np.isin(val.events.user, users)]
+    found = found[found.retrieved & ~np.isin(found.events.user, read.events.user)]
+    return found[sample_events(found.events.user, found.retrieved, WEIGHED, config.seed)]
+
+
+def _without_lm(ranker: Ranker) -> Ranker:
+    """The same scorer without the language model."""
+    return type(ranker)(None, ranker.scorer, None, ranker.fusion)
 
 
 def _with_reorderings(

@@ -152,14 +152,24 @@ def _carry_out(
     show.scorer(finder, examples, history)
     show.start("ranker: language model, LoRA, fusion")
     ranker = build_ranker(config, data, scorer, fit_finder, examples, history, device)
-    begun = time.perf_counter()
-    curve = _fit(config, folder, accelerator, ranker, fit_data, fit_finder, examples, loaded, show)
-    cache.seconds["ranker"] = time.perf_counter() - begun
+    curve, cache.seconds["ranker"] = _fit(
+        config, folder, accelerator, ranker, fit_data, fit_finder, examples, loaded, show
+    )
     ranker.learned = (ranker.fusion.a.item(), ranker.fusion.b.item())
     show.start("evaluation")
     from lkgrag.judge import judge
 
-    judged = judge(config, loaded, ranker, data, finder, one.val, one.test, accelerator)
+    judged = judge(
+        config,
+        loaded,
+        ranker,
+        data,
+        finder,
+        one.val,
+        one.test,
+        accelerator,
+        keep=folder / "checkpoints",
+    )
     context = serving_context(config, loaded, data, finder, one)
     metrics: dict[str, Any] = {}
     if accelerator.is_main_process:
@@ -189,13 +199,13 @@ def _fit(
     examples: Any,
     loaded: Loaded,
     show: display.Stages,
-) -> list[dict[str, float]]:
-    """Stage two's training within its budget."""
+) -> tuple[list[dict[str, float]], float]:
+    """Stage two's training within its budget: its curve, and the seconds that it took."""
     from lkgrag.stages import retrieval_key
     from lkgrag.training.loop import Trainer
 
     if ranker.lm is None or not len(examples):
-        return []
+        return [], 0.0
     limit: int | None = config.training.max_examples
     if limit is not None and limit < 0:
         limit = None if accelerator.device.type == "cuda" else CPU_BUDGET
@@ -237,4 +247,4 @@ def _fit(
     with bar("train the ranker", accelerator.is_main_process) as update:
         curve = trainer.fit(update)
     show.training(curve, len(examples), sum(len(b) for b in trainer.batches))
-    return curve
+    return curve, trainer.seconds

@@ -76,6 +76,28 @@ def test_a_language_model_without_worth_leaves_the_others_in_proportion():
     assert a / b == pytest.approx(alone[0] / alone[1], rel=0.1)
 
 
+def test_lists_that_the_language_model_did_not_read_weigh_scorer_and_prior():
+    away, away_few = [], []
+    for seed in range(5):
+        terms, mask, target = lists(6000, seed, weights=(0.0, 2.0, 1.0))
+        read = np.arange(6000) < 100
+        terms[0, ~read] = 0.0
+        user = users_of(target)
+        a, b = fit_weights(terms, mask, target, user, read=read)
+        few = fit_weights(terms[:, read], mask[read], target[read], user[read])
+        away.append(abs(a / b - 2.0))
+        away_few.append(abs(few[0] / few[1] - 2.0))
+    assert np.mean(away) < 0.25
+    assert np.mean(away) < np.mean(away_few)
+
+
+def test_where_the_language_model_read_nothing_the_others_are_weighed():
+    terms, mask, target = lists(3000, weights=(0.0, 1.0, 2.0))
+    none = np.zeros(3000, bool)
+    a, b = fit_weights(terms, mask, target, users_of(target), read=none)
+    assert a / b == pytest.approx(0.5, rel=0.15)
+
+
 def test_without_a_language_model_scorer_and_prior_are_weighed():
     terms, mask, target = lists(4000, weights=(0.0, 1.0, 2.0))
     terms[0] = 0.0

@@ -100,3 +100,17 @@ def test_a_killed_run_started_again_gives_the_same_metrics(undisturbed, tmp_path
     assert comparable(tmp_path / "out") == expected
     rest = [p for p in tmp_path.rglob("*") if p.name.endswith((".tmp", ".part", ".old"))]
     assert rest == []
+
+
+def test_a_run_killed_after_its_evaluation_asks_the_language_model_nothing_again(
+    undisturbed, tmp_path
+):
+    options, expected, _ = undisturbed
+    args = arguments(options, **{"out": tmp_path / "out", "cache.root": tmp_path / "cache"})
+    whole(args)
+    (tmp_path / "out" / "metrics.json").unlink()
+    whole(args)
+    assert comparable(tmp_path / "out") == expected
+    log = (tmp_path / "out" / "run.log").read_text()
+    for split in ("val", "test"):
+        assert f"{split}.safetensors are taken over" in log

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
+import time
 from collections.abc import Callable
 from contextlib import nullcontext
 from pathlib import Path
@@ -79,7 +80,13 @@ class Trainer:
         self.folder, self.depends, self.seed = folder, depends, seed
         self.batches = compose(len(queries), config.batch_size, config.epochs, seed, limit)
         self.sharded = False
+        self._begun = time.perf_counter()
         self.per_epoch = max(1, math.ceil(len(queries) / config.batch_size))
+
+    @property
+    def seconds(self) -> float:
+        """Since the start, that of attempts before this one up to their last checkpoint included."""
+        return time.perf_counter() - self._begun
 
     @property
     def has_checkpoint(self) -> bool:
@@ -206,6 +213,7 @@ class Trainer:
                 f"{self.folder}: the checkpoint belongs to other data or options; "
                 "start with overwrite=true or another out="
             )
+        self._begun -= float(state.get("seconds", 0.0))
         log.info("resuming the training at step %d of %d", state["step"], len(self.batches))
         return int(state["step"]), list(state["curve"])
 
@@ -213,5 +221,10 @@ class Trainer:
         if self.folder is None or not self.accelerator.is_main_process:
             return
         inner = getattr(optimizer, "optimizer", optimizer)
-        state = {"step": step, "depends": self.depends, "curve": curve}
+        state = {
+            "step": step,
+            "depends": self.depends,
+            "curve": curve,
+            "seconds": self.seconds,
+        }
         save_checkpoint(self.folder, self.ranker, inner, state)
