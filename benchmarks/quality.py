@@ -66,7 +66,12 @@ def overrides(data: str, row: str, seed: int, roots: dict[str, str], root: Path)
 
 
 def carry_out(
-    data: list[str], rows: list[str], seeds: list[int], roots: dict[str, str], root: Path
+    data: list[str],
+    rows: list[str],
+    seeds: list[int],
+    roots: dict[str, str],
+    root: Path,
+    threads: int = -1,
 ) -> None:
     """Make the runs that are missing, one after the other; each goes on where it was stopped."""
     from lkgrag.pipeline import train
@@ -75,7 +80,8 @@ def carry_out(
     todo = [(d, r, s) for s in seeds for d in data for r in rows if s in seeds_of(said, r)]
     took: list[float] = []
     for number, (name, row, seed) in enumerate(todo, start=1):
-        config = load_config(overrides(name, row, seed, roots, root))
+        options = overrides(name, row, seed, roots, root)
+        config = load_config({**options, "threads": str(threads)})
         if finished(run_folder(config)) is not None:
             continue
         left = sum(

@@ -60,6 +60,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--seed", type=int, default=0, help="of the prompts of speed")
     parser.add_argument("--data", action="append", metavar="NAME", help="this data set only")
     parser.add_argument("--seeds", type=int, metavar="N", help="so many seeds only")
+    parser.add_argument("--threads", type=int, default=-1, metavar="N", help="CPU threads a run")
     parser.add_argument("--root", type=Path, default=Path("outputs/quality"), help="of the runs")
     return parser
 
@@ -84,7 +85,7 @@ def _quality(options: argparse.Namespace) -> int:
             return 2
     rows = options.only or quality.made(said)
     seeds = said["seeds"][: options.seeds]
-    quality.carry_out(names, rows, seeds, data_roots(), options.root)
+    quality.carry_out(names, rows, seeds, data_roots(), options.root, options.threads)
     for name in names:
         table, about = quality.gather(name, quality.made(said), said["seeds"], options.root)
         if len(table):
