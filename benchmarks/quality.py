@@ -1,7 +1,8 @@
 """Quality: every row of ``quality.yaml`` on every data set and seed, and what lkgrag gains over each.
 
 Runs are kept below a folder and resumed; stages are shared by all rows. Per-user ranks go into the results, so
-that every figure can be computed again (:mod:`benchmarks.quality_table`).
+that every figure can be computed again (:mod:`benchmarks.quality_table`). Runs that the stored results hold
+already, made on another day or machine, are not made again.
 """
 
 from __future__ import annotations
@@ -13,11 +14,12 @@ from typing import Any
 import pandas as pd
 from omegaconf import OmegaConf
 
-from benchmarks.common import RESULTS, say
+from benchmarks.common import say
 from benchmarks.quality_table import lines_of, main_line, summary, targets
+from benchmarks.record import RESULTS, hardware
 from lkgrag.errors import LkgragError
 from lkgrag.io import read_json, read_parquet, write_json, write_parquet
-from lkgrag.options import load_config, to_dict
+from lkgrag.options import digest, load_config, to_dict
 from lkgrag.rundir import environment, finished, run_folder, today
 
 FILE = Path(__file__).with_name("quality.yaml")
@@ -77,7 +79,14 @@ def carry_out(
     from lkgrag.pipeline import train
 
     said = settings()
-    todo = [(d, r, s) for s in seeds for d in data for r in rows if s in seeds_of(said, r)]
+    have = {name: stored_runs(name, said) for name in data}
+    todo = [
+        (d, r, s)
+        for s in seeds
+        for d in data
+        for r in rows
+        if s in seeds_of(said, r) and f"{r}/{s}" not in have[d]
+    ]
     took: list[float] = []
     for number, (name, row, seed) in enumerate(todo, start=1):
         options = overrides(name, row, seed, roots, root)
@@ -104,35 +113,87 @@ def gather(
         LkgragError: runs of one data set were made of different files, by different versions, or with
             other options than their rows have now.
     """
-    frames, about = [], {}
-    files: dict[str, str] = {}
+    frames: list[pd.DataFrame] = []
+    about: dict[str, dict[str, Any]] = {}
     for row in rows:
         for seed in seeds:
             folder = root / data / row / str(seed)
             metrics = finished(folder)
             if metrics is None:
                 continue
-            _refuse_other_options(folder, overrides(data, row, seed, {}, root))
-            for what, value in (
-                ("data", metrics["data"]["files"]),
-                ("version", metrics["versions"]["lkgrag"]),
-            ):
-                if files.setdefault(what, value) != value:
-                    raise LkgragError(
-                        f"{folder}: made with another {what} ({value}) than the runs beside it "
-                        f"({files[what]}); delete it and run again"
-                    )
+            options = overrides(data, row, seed, {}, root)
+            _refuse_other_options(folder, options)
+            run = {
+                **{key: metrics.get(key) for key in ABOUT},
+                "tied": bool(metrics["data"]["counts"].get("tied_last_two")),
+                "threads": metrics["threads"],
+                "hardware": hardware(),
+                "data": metrics["data"]["files"],
+                "version": metrics["versions"]["lkgrag"],
+                "options": _fingerprint(options),
+            }
+            _refuse_others(folder, run, about)
+            about[f"{row}/{seed}"] = run
             table = read_parquet(folder / "ranks.parquet")
             table = table[table["split"] == "test"]
             kept = [c for c in table if c in COLUMNS or str(c).startswith("rank_")]
             frames.append(table[kept].assign(row=row, seed=seed))
-            about[f"{row}/{seed}"] = {
-                **{key: metrics.get(key) for key in ABOUT},
-                "tied": bool(metrics["data"]["counts"].get("tied_last_two")),
-            }
+    said = settings()
+    path = _path(data)
+    for key, run in stored_runs(data, said).items():
+        if key in about:
+            continue
+        _refuse_others(path, run, about)
+        about[key] = run
+        table = read_parquet(path.with_suffix(".parquet"))
+        frames.append(table[table["row"] + "/" + table["seed"].astype(str) == key])
     if not frames:
         return pd.DataFrame(), {}
-    return pd.concat(frames, ignore_index=True), about
+    order = [f"{row}/{seed}" for row in made(said) for seed in said["seeds"]]
+    return pd.concat(frames, ignore_index=True), {k: about[k] for k in order if k in about}
+
+
+def stored_runs(data: str, said: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """By ``row/seed``, the runs of the stored results that have the options of their rows today.
+
+    A row that was changed since is left out, and said so.
+    """
+    if not _path(data).exists():
+        return {}
+    out = {}
+    for key, run in read_json(_path(data))["runs"].items():
+        row, seed = key.rsplit("/", 1)
+        now = row in made(said) and int(seed) in seeds_of(said, row)
+        if now and run.get("options") == _fingerprint(overrides(data, row, int(seed), {}, Path())):
+            out[key] = run
+        else:
+            say(f"{_path(data)}: {key} was made with other options than the row has now; left out")
+    return out
+
+
+def _path(data: str) -> Path:
+    return RESULTS / f"quality-{data}.json"
+
+
+def _fingerprint(options: dict[str, str]) -> str:
+    """A hash of all that a run is made with, but for where it is kept."""
+    flat = _flat(to_dict(load_config(options)))
+    return digest({k: v for k, v in flat.items() if not {k, k.split(".")[0]} & set(PLACES)})
+
+
+def _refuse_others(where: Path, run: dict[str, Any], about: dict[str, dict[str, Any]]) -> None:
+    """Stop where a run is of another version or of other data than those beside it.
+
+    Raises:
+        LkgragError: naming its folder or the results file.
+    """
+    for first in list(about.values())[:1]:
+        for what in ("data", "version"):
+            if run[what] != first[what]:
+                raise LkgragError(
+                    f"{where}: made with another {what} ({run[what]}) than the runs beside it "
+                    f"({first[what]}); delete it and run again"
+                )
 
 
 def _refuse_other_options(folder: Path, options: dict[str, str]) -> None:
@@ -166,9 +227,7 @@ def _flat(value: Any, prefix: str = "") -> dict[str, Any]:
 
 def save(data: str, table: pd.DataFrame, about: dict[str, Any], command: str) -> Path:
     """Write ``quality-DATA.json`` and the per-user ranks beside it."""
-    from benchmarks.record import hardware
-
-    path = RESULTS / f"quality-{data}.json"
+    path = _path(data)
     said = settings()
     write_parquet(path.with_suffix(".parquet"), table)
     write_json(
@@ -190,7 +249,7 @@ def save(data: str, table: pd.DataFrame, about: dict[str, Any], command: str) ->
 
 def recomputed(data: str) -> bool:
     """Whether the stored figures and targets follow from the stored ranks."""
-    path = RESULTS / f"quality-{data}.json"
+    path = _path(data)
     stored = read_json(path)
     table = read_parquet(path.with_suffix(".parquet"))
     said = stored["settings"]

@@ -146,9 +146,10 @@ class LMScorer(nn.Module):
 def choose_attention(config: LLMConfig, model: PreTrainedModel) -> str:
     """The attention implementation for ``llm.attention``.
 
-    ``blocks`` computes the allowed products only and is the fastest on CPUs and GPUs at the length of
-    these prompts; models that do not let attention be replaced get torch's, or transformers' own
-    where theirs is of a kind that torch's is not (Gemma 2 caps its scores).
+    ``blocks`` computes the allowed products only and is the fastest on CPUs and GPUs where candidates
+    do not see each other; the plain text of the ``letters`` readout, up to 2,000 tokens of it, and
+    models that do not let attention be replaced get torch's, or transformers' own where theirs is of a
+    kind that torch's is not (Gemma 2 caps its scores).
 
     Raises:
         ModelError: what was asked for does not fit the model.
@@ -159,7 +160,9 @@ def choose_attention(config: LLMConfig, model: PreTrainedModel) -> str:
     blocks = bool(getattr(model, "_supports_attention_backend", False))
     blocks = blocks and not capped and not getattr(text, "sliding_window", None)
     if config.attention == "auto":
-        return register() if blocks else "sdpa" if sdpa else "eager"
+        if blocks and config.readout == "candidates":
+            return register()
+        return "sdpa" if sdpa else "eager"
     if not {"blocks": blocks, "sdpa": sdpa}.get(config.attention, True):
         raise ModelError(
             f"llm.attention={config.attention} does not fit a {model.config.model_type} model; set auto"
