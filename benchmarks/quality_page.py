@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.common import stored
+from benchmarks.quality_table import MAIN
 from benchmarks.record import figure, probability, put
 from benchmarks.tables import DOCS, table, targets
 from lkgrag.io import atomic
@@ -45,6 +46,7 @@ WORDS = {
     "lkgrag-titles": "lkgrag without paths over like titles",
     "lkgrag-behaviour": "lkgrag without behaviour relations",
     "lkgrag-metadata": "lkgrag without metadata relations",
+    **{f"lkgrag-ties{n}": f"lkgrag, tied times in order {n + 1} of 5" for n in range(1, 5)},
 }
 TITLES = {
     "ml-100k": "MovieLens 100K, leave-one-out",
@@ -100,9 +102,11 @@ def section(data: str, found: dict[str, Any]) -> str:
         )
         parts.append(f"![What {found['main']} gains over each row](_static/quality-{data}.svg)")
     parts.append(targets(found["targets"]))
+    looks = found["settings"].get("looks", {}).get(data)
     parts.append(
         f"{found['date']}, {found['hardware']['processor']}, {found['hardware']['cores']} cores; "
         f"`benchmarks/results/quality-{data}.json`."
+        + (f" Looks at these test events in development: {looks}." if looks else "")
     )
     return "\n\n".join(part for part in parts if part)
 
@@ -162,30 +166,75 @@ def plot(data: str, found: dict[str, Any], path: Path) -> bool:
     return True
 
 
+#: README's table: what each row gains over the fused retriever.
+HEADLINE = {
+    "llamarec+fusion": "LlamaRec + fusion",
+    "reference+fusion": "published method + fusion",
+    "scorer": "paths, no LM",
+    "lkgrag": "lkgrag",
+}
+
+
 def headline(results: dict[str, dict[str, Any]]) -> str:
-    """README's table: a line a data set, for the path scorer without LM and for lkgrag."""
+    """README's table: a line a data set."""
     rows = []
     for data, found in results.items():
         lines = {line["row"]: line for line in found["rows"]}
-        for name in ("scorer", "lkgrag"):
-            over = lines.get(name, {}).get("over")
-            if over is None:
-                continue
-            gain = f"{over['mean']:+.4f} [{over['low']:+.4f}, {over['high']:+.4f}]"
-            rows.append(
-                [
-                    TITLES[data],
-                    WORDS[name],
-                    f"{lines[name]['seeds']} × {lines[name]['events']:,}",
-                    figure(lines["lrurec"]["mean"]["ndcg@10"]) if name == "scorer" else "",
-                    figure(over["other"]),
-                    figure(over["other"] + over["mean"]),
-                    f"{over['per_cent']:+.1f} %: {gain}, {probability(over['p'])}",
-                    PUBLISHED.get(data, {}).get("llamarec", "").split(" ")[0],
-                ]
-            )
-    head = ["test", "row", "seeds × events", "LRURec", "fused retriever", "with it", "gain"]
+        overs = {name: lines.get(name, {}).get("over") for name in HEADLINE}
+        known = [over for over in overs.values() if over]
+        if not known:
+            continue
+        rows.append(
+            [
+                TITLES[data],
+                figure(lines["lrurec"]["mean"]["ndcg@10"]),
+                figure(lines["retriever"]["mean"]["ndcg@10"]),
+                *(_gain(overs[name]) for name in HEADLINE),
+                figure(lines["lkgrag"]["mean"]["ndcg@10"]) if overs["lkgrag"] else "–",
+                PUBLISHED.get(data, {}).get("llamarec", "").split(" ")[0],
+            ]
+        )
+    head = ["test", "LRURec", "fused retriever", *HEADLINE.values(), "lkgrag, NDCG@10"]
     return table([*head, "LlamaRec-7B, published"], rows)
+
+
+def overview(results: dict[str, dict[str, Any]], path: Path) -> None:
+    """README's picture: gains over the fused retriever with their intervals, a panel a data set."""
+    from matplotlib.figure import Figure
+
+    from lkgrag.report.style import COLOURS, INK, PAPER, WIDTH, style
+
+    shown = {
+        data: [(n, line["over"]) for n in HEADLINE for line in found["rows"] if line["row"] == n]
+        for data, found in results.items()
+    }
+    shown = {data: lines for data, lines in shown.items() if lines}
+    if not shown:
+        return
+    counts = [len(lines) for lines in shown.values()]
+    with style("quality"):
+        picture = Figure(figsize=(WIDTH * 1.3, 0.5 + sum(0.21 * n + 0.42 for n in counts)))
+        picture.set_layout_engine("constrained")
+        panels = picture.subplots(len(shown), 1, sharex=True, height_ratios=counts, squeeze=False)
+        for axes, (data, lines) in zip(panels[:, 0], shown.items(), strict=True):
+            for place, (name, over) in enumerate(reversed(lines)):
+                colour = COLOURS[1] if name == MAIN else COLOURS[0]
+                scale = 100 / over["other"]
+                low, mean, high = (scale * over[key] for key in ("low", "mean", "high"))
+                axes.plot([low, high], [place, place], color=colour, lw=1.6)
+                axes.plot([mean], [place], "o", color=colour, ms=4)
+            axes.axvline(0.0, color=INK, lw=0.8)
+            axes.set_yticks(range(len(lines)), [HEADLINE[n] for n, _ in reversed(lines)])
+            axes.set_ylim(-0.6, len(lines) - 0.4)
+            axes.set_title(TITLES[data], loc="left", fontsize="medium")
+        panels[-1, 0].set_xlabel("NDCG@10 over the fused retriever, per cent")
+        with atomic(path) as tmp:
+            picture.savefig(tmp, format="svg", metadata={"Date": None}, facecolor=PAPER)
+
+
+def _gain(over: dict[str, float] | None) -> str:
+    """A gain in per cent, with its p; a dash where not measured."""
+    return f"{over['per_cent']:+.1f} % ({probability(over['p'])})" if over else "–"
 
 
 def main() -> int:
@@ -199,6 +248,7 @@ def main() -> int:
         plot(data, found, DOCS / "_static" / f"quality-{data}.svg")
         parts.append(section(data, found))
         results[data] = found
+    overview(results, DOCS / "_static" / "quality.svg")
     put(DOCS.parent / "README.md", "quality", headline(results))
     put(DOCS / "quality.md", "quality", "\n\n".join(parts))
     return 0

@@ -53,7 +53,12 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--quick", action="store_true", help="short, no targets, nothing is written"
     )
-    parser.add_argument("--check", action="store_true", help="fail where a ratio fell by a third")
+    parser.add_argument(
+        "--check",
+        action="store_true",
+        help="fail where a ratio of speed fell by a third; of quality, make nothing, and fail where "
+        "stored figures do not follow from the ranks stored beside them",
+    )
     parser.add_argument(
         "--run", type=Path, help="a finished run of lkgrag.train, for the part whole"
     )
@@ -83,6 +88,11 @@ def _quality(options: argparse.Namespace) -> int:
         if name not in said["data"]:
             print(f"--data {name}: there are {', '.join(said['data'])}", file=sys.stderr)
             return 2
+    if options.check:
+        found = {name: quality.recomputed(name) for name in names if stored(f"quality-{name}")}
+        for name, follows in found.items():
+            print(f"{name}: figures {'' if follows else 'do not '}follow from the stored ranks")
+        return 0 if all(found.values()) else 1
     rows = options.only or quality.made(said)
     seeds = said["seeds"][: options.seeds]
     quality.carry_out(names, rows, seeds, data_roots(), options.root, options.threads)

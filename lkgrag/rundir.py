@@ -67,6 +67,9 @@ def open_run(config: Config, main: bool = True) -> Iterator[Path]:
         handler = logging.FileHandler(folder / LOG, encoding="utf-8")
         handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
         logger = logging.getLogger("lkgrag")
+        if logger.level == logging.NOTSET:
+            # Called from Python, where nothing has set it: else the log would hold warnings only.
+            logger.setLevel(logging.INFO)
         logger.addHandler(handler)
         logger.info("lkgrag %s: %s", __version__, " ".join(sys.argv))
         refused = False

@@ -238,10 +238,14 @@ def test_the_suite_end_to_end(tmp_path, monkeypatch):
     for metric in ("ndcg@10", "recall@20", "mrr"):
         found = stored["rows"][-1]["mean"][metric]
         assert found == pytest.approx(metrics["ranker"]["test"]["all"][metric])
+    monkeypatch.setattr(common, "RESULTS", tmp_path / "results")
+    assert run.main(["quality", "--check"]) == 0
+    _on_another_machine(tmp_path, said, stored, monkeypatch)
     table = pd.read_parquet(tmp_path / "results" / "quality-shop.parquet")
     table["rank_ranker"] = 1
     table.to_parquet(tmp_path / "results" / "quality-shop.parquet")
     assert not quality.recomputed("shop")
+    assert run.main(["quality", "--check"]) == 1
     run_folder = tmp_path / "runs" / "shop" / "scorer" / "0"
     config = (run_folder / "config.yaml").read_text()
     (run_folder / "config.yaml").write_text(config.replace("max_examples: 16", "max_examples: 17"))
@@ -254,3 +258,32 @@ def test_the_suite_end_to_end(tmp_path, monkeypatch):
     path.write_text(json.dumps(other))
     with pytest.raises(LkgragError, match="made with another version"):
         quality.gather("shop", ["scorer", "lkgrag"], [0], tmp_path / "runs")
+
+
+def _on_another_machine(tmp_path, said, stored, monkeypatch):
+    """Stored runs are not made again; those of other options are; of other data or versions, refused."""
+    path = tmp_path / "results" / "quality-shop.json"
+    table, about = quality.gather("shop", quality.made(said), [0], tmp_path / "elsewhere")
+    assert about == stored["runs"]
+    assert quality_table.summary(table, said) == stored["rows"]
+    with monkeypatch.context() as patch:
+        patch.setattr("lkgrag.pipeline.train", lambda config: pytest.fail("made again"))
+        quality.carry_out(["shop"], ["scorer", "lkgrag"], [0], {}, tmp_path / "elsewhere")
+        said["budget"]["training.max_examples"] = 17
+        assert quality.stored_runs("shop", said) == {}
+        said["budget"]["training.max_examples"] = 16
+    for what in ("data", "version"):
+        other = json.loads(json.dumps(stored))
+        other["runs"]["lkgrag/0"][what] = "other"
+        path.write_text(json.dumps(other))
+        # The scorer's run is in its folder, lkgrag's in the results only.
+        with pytest.raises(LkgragError, match=rf"quality-shop\.json: made with another {what}"):
+            quality.gather("shop", ["scorer"], [0], tmp_path / "runs")
+    path.write_text(json.dumps(stored))
+
+
+@pytest.mark.parametrize(
+    "path", sorted(common.RESULTS.glob("quality-*.json")), ids=lambda p: p.stem
+)
+def test_stored_figures_follow_from_stored_ranks(path):
+    assert quality.recomputed(path.stem.removeprefix("quality-"))
