@@ -15,7 +15,7 @@ import pandas as pd
 from omegaconf import OmegaConf
 
 from benchmarks.common import say
-from benchmarks.quality_table import lines_of, main_line, summary, targets
+from benchmarks.quality_table import lines_of, main_line, summary, targets, uses_paths
 from benchmarks.record import RESULTS, hardware
 from lkgrag.errors import LkgragError
 from lkgrag.io import read_json, read_parquet, write_json, write_parquet
@@ -241,6 +241,7 @@ def save(data: str, table: pd.DataFrame, about: dict[str, Any], command: str) ->
             "main": (main_line(lines_of(table, said)) or (None,))[0],
             "rows": summary(table, said),
             "targets": targets(data, table, about, said),
+            "uses_paths": uses_paths(table, said),
             "runs": about,
         },
     )
@@ -256,6 +257,7 @@ def recomputed(data: str) -> bool:
     return bool(
         _close(stored["rows"], summary(table, said))
         and _close(stored["targets"], targets(data, table, stored["runs"], said))
+        and _close(stored.get("uses_paths"), uses_paths(table, said))
     )
 
 

@@ -31,6 +31,7 @@ WORDS = {
     "scorer": "fused + path scorer, no LM",
     "lkgrag": "**lkgrag**",
     "lm": "its LM alone",
+    "lm-shuffled": "its LM alone, another candidate's paths in words",
     "llamarec": "LlamaRec (LM, no paths)",
     "llamarec+fusion": "LlamaRec + fusion with the prior",
     "shortest": "LM + shortest paths",
@@ -67,10 +68,7 @@ def section(data: str, found: dict[str, Any]) -> str:
         minus = line.get("minus")
         gain = ""
         if minus:
-            gain = (
-                f"{minus['mean']:+.4f} [{minus['low']:+.4f}, {minus['high']:+.4f}], "
-                f"{probability(minus['p'])}"
-            )
+            gain = interval(minus)
         label = WORDS.get(name, name)
         events = f"{line['seeds']} × {line['events']:,}"
         spread = f"{figure(mean['ndcg@10'])} ± {figure(line['spread']['ndcg@10'])}"
@@ -100,6 +98,11 @@ def section(data: str, found: dict[str, Any]) -> str:
             f"{figure(detectable)} NDCG@10. Targets are among the candidates for "
             f"{found['rows'][-1]['candidates']:.1%} of the events."
         )
+        if found.get("uses_paths"):
+            parts.append(
+                "The LM alone, minus one that was taught and asked with another candidate's paths, NDCG@10 "
+                f"where the target is a candidate: {interval(found['uses_paths'])}."
+            )
         parts.append(f"![What {found['main']} gains over each row](_static/quality-{data}.svg)")
     parts.append(targets(found["targets"]))
     looks = found["settings"].get("looks", {}).get(data)
@@ -109,6 +112,11 @@ def section(data: str, found: dict[str, Any]) -> str:
         + (f" Looks at these test events in development: {looks}." if looks else "")
     )
     return "\n\n".join(part for part in parts if part)
+
+
+def interval(found: dict[str, float]) -> str:
+    """A difference with its 95 % interval and p."""
+    return f"{found['mean']:+.4f} [{found['low']:+.4f}, {found['high']:+.4f}], {probability(found['p'])}"
 
 
 def costs(runs: dict[str, Any]) -> str:

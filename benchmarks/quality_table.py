@@ -20,6 +20,8 @@ STAGE_ONE = ("random", "popularity", "itemitem", "graph_itemitem", "lrurec", "re
 MAIN, RANKER = "lkgrag", "ranker"
 #: What is compared with the other rows, while lkgrag's own runs are not there: the same without LM.
 STAND_IN = "scorer"
+#: The language model's scores alone, and those of one that reads another candidate's paths.
+LM, SHUFFLED = "lm", "lm-shuffled"
 #: Resamples of the bootstrap over users, and its seed.
 RESAMPLES, SEED = 10_000, 0
 EVENT = ["seed", "user", "position"]
@@ -83,6 +85,17 @@ def summary(table: pd.DataFrame, said: dict[str, Any]) -> list[dict[str, Any]]:
             line["over"] = difference(table, (name, row, system), retriever)
         out.append(line)
     return out
+
+
+def uses_paths(table: pd.DataFrame, said: dict[str, Any]) -> dict[str, float] | None:
+    """The language model alone minus the same taught and asked with other candidates' paths in words.
+
+    Where the interval is above 0, it ranks by the paths that it reads of each candidate.
+    """
+    lines = {line[0]: line for line in lines_of(table, said)}
+    if LM not in lines or SHUFFLED not in lines:
+        return None
+    return difference(table, lines[LM], lines[SHUFFLED], retrieved=True)
 
 
 def main_line(lines: list[tuple[str, str, str]]) -> tuple[str, str, str] | None:

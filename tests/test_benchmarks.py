@@ -190,6 +190,23 @@ def test_targets_by_hand():
     assert rows["Q4"]["value"] is None
 
 
+def test_whether_paths_are_used_is_told_by_the_language_models_alone():
+    table = table_of({"lkgrag": [1, 2, 1, 0], "lkgrag-shuffled": [2, 2, 3, 0]}, seeds=(0,))
+    other = table["row"] == "lkgrag-shuffled"
+    assert quality_table.uses_paths(table, SAID) is None
+    table.loc[other, "rank_lm"] = [20, 3, 20, 0]
+    rows = {
+        "lkgrag": {},
+        "lkgrag-shuffled": {},
+        "lm": {"of": "lkgrag", "system": "lm"},
+        "lm-shuffled": {"of": "lkgrag-shuffled", "system": "lm"},
+    }
+    found = quality_table.uses_paths(table, {"rows": rows})
+    # One of three events at place 1 in place of 3: 1 - 1 / log2(4) = 1/2.
+    assert found["mean"] == pytest.approx(0.5 / 3)
+    assert found["events"] == 3
+
+
 def test_every_row_is_a_configuration(tmp_path):
     said = quality.settings()
     for data in said["data"]:
