@@ -25,6 +25,15 @@ from lkgrag.rundir import environment, finished, run_folder, today
 FILE = Path(__file__).with_name("quality.yaml")
 #: Options that say where a run is and how it is shown, not what it is.
 PLACES = ("out", "cache", "threads", "overwrite", "data.root", "preset", "evaluation.explain")
+#: Options of the quick form: that every row runs, not how well.
+QUICK = {
+    "retrieval.epochs": 1,
+    "training.max_examples": 8,
+    "training.probe": 0,
+    "evaluation.max_events": 4,
+    "evaluation.max_val_events": 4,
+    "evaluation.faithfulness": 0,
+}
 #: Words of a row that are no options of a run.
 OWN = ("of", "system", "seeds", "alone")
 #: What is kept of each run's own account.
@@ -33,10 +42,19 @@ ABOUT = ("seconds", "tokens_per_prompt", "prompts_ranked", "faithfulness", "cros
 COLUMNS = ("user", "position", "candidates", "retrieved")
 
 
-def settings() -> dict[str, Any]:
-    """What ``quality.yaml`` says."""
+def settings(quick: bool = False) -> dict[str, Any]:
+    """What ``quality.yaml`` says; of the quick form, one data set and seed, and tiny budgets.
+
+    Returns:
+        Its ``seeds``, ``budget``, ``data``, ``rows`` and ``looks``, and ``quick``, options that go before
+        all others.
+    """
     found: Any = OmegaConf.to_container(OmegaConf.load(FILE))
-    return dict(found)
+    said = {**found, "quick": QUICK if quick else {}}
+    if quick:
+        said["seeds"] = said["seeds"][:1]
+        said["data"] = dict([next(iter(said["data"].items()))])
+    return said
 
 
 def made(said: dict[str, Any]) -> list[str]:
@@ -49,11 +67,12 @@ def seeds_of(said: dict[str, Any], row: str) -> list[int]:
     return list(said["seeds"][: said["rows"][row].get("seeds")])
 
 
-def overrides(data: str, row: str, seed: int, roots: dict[str, str], root: Path) -> dict[str, str]:
+def overrides(
+    said: dict[str, Any], data: str, row: str, seed: int, roots: dict[str, str], root: Path
+) -> dict[str, str]:
     """The options of one run."""
-    said = settings()
     own = {k: v for k, v in said["rows"][row].items() if k not in OWN}
-    options = {**said["data"][data], **said["budget"], **own}
+    options = {**said["data"][data], **said["budget"], **own, **said["quick"]}
     name = data.removesuffix("-clean").removesuffix("-rolling")
     if name in roots:
         options["data.root"] = roots[name]
@@ -68,6 +87,7 @@ def overrides(data: str, row: str, seed: int, roots: dict[str, str], root: Path)
 
 
 def carry_out(
+    said: dict[str, Any],
     data: list[str],
     rows: list[str],
     seeds: list[int],
@@ -78,8 +98,7 @@ def carry_out(
     """Make the runs that are missing, one after the other; each goes on where it was stopped."""
     from lkgrag.pipeline import train
 
-    said = settings()
-    have = {name: stored_runs(name, said) for name in data}
+    have = {name: stored_runs(said, name) for name in data}
     todo = [
         (d, r, s)
         for s in seeds
@@ -89,12 +108,12 @@ def carry_out(
     ]
     took: list[float] = []
     for number, (name, row, seed) in enumerate(todo, start=1):
-        options = overrides(name, row, seed, roots, root)
+        options = overrides(said, name, row, seed, roots, root)
         config = load_config({**options, "threads": str(threads)})
         if finished(run_folder(config)) is not None:
             continue
         left = sum(
-            finished(run_folder(load_config(overrides(*t, roots, root)))) is None
+            finished(run_folder(load_config(overrides(said, *t, roots, root)))) is None
             for t in todo[number - 1 :]
         )
         hours = f", about {left * sum(took) / len(took) / 3600:.1f} h left" if took else ""
@@ -105,7 +124,7 @@ def carry_out(
 
 
 def gather(
-    data: str, rows: list[str], seeds: list[int], root: Path
+    said: dict[str, Any], data: str, rows: list[str], seeds: list[int], root: Path
 ) -> tuple[pd.DataFrame, dict[str, Any]]:
     """Test ranks of every row and seed, one line an event; and what the runs say of themselves.
 
@@ -121,7 +140,7 @@ def gather(
             metrics = finished(folder)
             if metrics is None:
                 continue
-            options = overrides(data, row, seed, {}, root)
+            options = overrides(said, data, row, seed, {}, root)
             _refuse_other_options(folder, options)
             run = {
                 **{key: metrics.get(key) for key in ABOUT},
@@ -138,9 +157,8 @@ def gather(
             table = table[table["split"] == "test"]
             kept = [c for c in table if c in COLUMNS or str(c).startswith("rank_")]
             frames.append(table[kept].assign(row=row, seed=seed))
-    said = settings()
     path = _path(data)
-    for key, run in stored_runs(data, said).items():
+    for key, run in stored_runs(said, data).items():
         if key in about:
             continue
         _refuse_others(path, run, about)
@@ -153,18 +171,20 @@ def gather(
     return pd.concat(frames, ignore_index=True), {k: about[k] for k in order if k in about}
 
 
-def stored_runs(data: str, said: dict[str, Any]) -> dict[str, dict[str, Any]]:
+def stored_runs(said: dict[str, Any], data: str) -> dict[str, dict[str, Any]]:
     """By ``row/seed``, the runs of the stored results that have the options of their rows today.
 
     A row that was changed since is left out, and said so.
     """
-    if not _path(data).exists():
+    if said["quick"] or not _path(data).exists():
         return {}
     out = {}
     for key, run in read_json(_path(data))["runs"].items():
         row, seed = key.rsplit("/", 1)
         now = row in made(said) and int(seed) in seeds_of(said, row)
-        if now and run.get("options") == _fingerprint(overrides(data, row, int(seed), {}, Path())):
+        if now and run.get("options") == _fingerprint(
+            overrides(said, data, row, int(seed), {}, Path())
+        ):
             out[key] = run
         else:
             say(f"{_path(data)}: {key} was made with other options than the row has now; left out")
@@ -225,10 +245,11 @@ def _flat(value: Any, prefix: str = "") -> dict[str, Any]:
     return out
 
 
-def save(data: str, table: pd.DataFrame, about: dict[str, Any], command: str) -> Path:
+def save(
+    said: dict[str, Any], data: str, table: pd.DataFrame, about: dict[str, Any], command: str
+) -> Path:
     """Write ``quality-DATA.json`` and the per-user ranks beside it."""
     path = _path(data)
-    said = settings()
     write_parquet(path.with_suffix(".parquet"), table)
     write_json(
         path,

@@ -211,11 +211,11 @@ def test_every_row_is_a_configuration(tmp_path):
     said = quality.settings()
     for data in said["data"]:
         for row in quality.made(said):
-            config = load_config(quality.overrides(data, row, 1, {}, tmp_path))
+            config = load_config(quality.overrides(said, data, row, 1, {}, tmp_path))
             assert config.seed == 1
             assert config.training.max_examples == 400
     configs = [
-        load_config(quality.overrides("ml-100k", row, 0, {}, tmp_path))
+        load_config(quality.overrides(said, "ml-100k", row, 0, {}, tmp_path))
         for row in quality.made(said)
         if row != "lkgrag-crossfit"
     ]
@@ -234,8 +234,9 @@ def test_the_suite_end_to_end(tmp_path, monkeypatch):
         "budget": {"training.max_examples": 16, "retrieval.epochs": 1},
         "data": {"shop": {k: v for k, v in options.items() if k != "retrieval.epochs"}},
         "rows": {"scorer": {"llm.name": "none", "seeds": 1}, "lkgrag": {}},
+        "quick": {},
     }
-    monkeypatch.setattr(quality, "settings", lambda: said)
+    monkeypatch.setattr(quality, "settings", lambda quick=False: said)
     monkeypatch.setattr(quality, "RESULTS", tmp_path / "results")
     assert run.main(["quality", "--root", str(tmp_path / "runs")]) == 0
     stored = json.loads((tmp_path / "results" / "quality-shop.json").read_text())
@@ -267,27 +268,27 @@ def test_the_suite_end_to_end(tmp_path, monkeypatch):
     config = (run_folder / "config.yaml").read_text()
     (run_folder / "config.yaml").write_text(config.replace("max_examples: 16", "max_examples: 17"))
     with pytest.raises(LkgragError, match=r"training\.max_examples=17, the row has .*=16 now"):
-        quality.gather("shop", ["scorer"], [0], tmp_path / "runs")
+        quality.gather(said, "shop", ["scorer"], [0], tmp_path / "runs")
     (run_folder / "config.yaml").write_text(config)
     path = run_folder / "metrics.json"
     other = json.loads(path.read_text())
     other["versions"]["lkgrag"] = "9.9"
     path.write_text(json.dumps(other))
     with pytest.raises(LkgragError, match="made with another version"):
-        quality.gather("shop", ["scorer", "lkgrag"], [0], tmp_path / "runs")
+        quality.gather(said, "shop", ["scorer", "lkgrag"], [0], tmp_path / "runs")
 
 
 def _on_another_machine(tmp_path, said, stored, monkeypatch):
     """Stored runs are not made again; those of other options are; of other data or versions, refused."""
     path = tmp_path / "results" / "quality-shop.json"
-    table, about = quality.gather("shop", quality.made(said), [0], tmp_path / "elsewhere")
+    table, about = quality.gather(said, "shop", quality.made(said), [0], tmp_path / "elsewhere")
     assert about == stored["runs"]
     assert quality_table.summary(table, said) == stored["rows"]
     with monkeypatch.context() as patch:
         patch.setattr("lkgrag.pipeline.train", lambda config: pytest.fail("made again"))
-        quality.carry_out(["shop"], ["scorer", "lkgrag"], [0], {}, tmp_path / "elsewhere")
+        quality.carry_out(said, ["shop"], ["scorer", "lkgrag"], [0], {}, tmp_path / "elsewhere")
         said["budget"]["training.max_examples"] = 17
-        assert quality.stored_runs("shop", said) == {}
+        assert quality.stored_runs(said, "shop") == {}
         said["budget"]["training.max_examples"] = 16
     for what in ("data", "version"):
         other = json.loads(json.dumps(stored))
@@ -295,7 +296,7 @@ def _on_another_machine(tmp_path, said, stored, monkeypatch):
         path.write_text(json.dumps(other))
         # The scorer's run is in its folder, lkgrag's in the results only.
         with pytest.raises(LkgragError, match=rf"quality-shop\.json: made with another {what}"):
-            quality.gather("shop", ["scorer"], [0], tmp_path / "runs")
+            quality.gather(said, "shop", ["scorer"], [0], tmp_path / "runs")
     path.write_text(json.dumps(stored))
 
 
