@@ -10,9 +10,9 @@ from typing import Any
 
 from omegaconf import OmegaConf
 
-from benchmarks.record import RESULTS, hardware
+from benchmarks.record import RESULTS
 from lkgrag.io import read_json, write_json
-from lkgrag.rundir import environment, today
+from lkgrag.rundir import environment, hardware, today
 
 TARGETS = Path(__file__).with_name("targets.yaml")
 

@@ -16,11 +16,11 @@ from omegaconf import OmegaConf
 
 from benchmarks.common import say
 from benchmarks.quality_table import lines_of, main_line, summary, targets, uses_paths
-from benchmarks.record import RESULTS, hardware
+from benchmarks.record import RESULTS
 from lkgrag.errors import LkgragError
 from lkgrag.io import read_json, read_parquet, write_json, write_parquet
-from lkgrag.options import digest, load_config, to_dict
-from lkgrag.rundir import environment, finished, run_folder, today
+from lkgrag.options import load_config, to_dict
+from lkgrag.rundir import environment, finished, hardware, run_folder, today
 
 FILE = Path(__file__).with_name("quality.yaml")
 #: Options that say where a run is and how it is shown, not what it is.
@@ -37,9 +37,18 @@ QUICK = {
 #: Words of a row that are no options of a run.
 OWN = ("of", "system", "seeds", "alone")
 #: What is kept of each run's own account.
-ABOUT = ("seconds", "tokens_per_prompt", "prompts_ranked", "faithfulness", "cross_entropy", "date")
+ABOUT = (
+    "seed",
+    "threads",
+    "seconds",
+    "tokens_per_prompt",
+    "prompts_ranked",
+    "faithfulness",
+    "cross_entropy",
+    "date",
+)
 #: Columns of ranks that are kept: what the table is made of.
-COLUMNS = ("user", "position", "candidates", "retrieved")
+COLUMNS = ("split", "user", "position", "candidates", "retrieved")
 
 
 def settings(quick: bool = False) -> dict[str, Any]:
@@ -98,7 +107,11 @@ def carry_out(
     """Make the runs that are missing, one after the other; each goes on where it was stopped."""
     from lkgrag.pipeline import train
 
-    have = {name: stored_runs(said, name) for name in data}
+    have = {}
+    for name in data:
+        # What is wrong with the runs that are there is said before hours are spent on others.
+        _, have[name] = gather(said, name, made(said), said["seeds"], root)
+        _refuse_other_files(said, name, have[name], roots, root)
     todo = [
         (d, r, s)
         for s in seeds
@@ -126,7 +139,12 @@ def carry_out(
 def gather(
     said: dict[str, Any], data: str, rows: list[str], seeds: list[int], root: Path
 ) -> tuple[pd.DataFrame, dict[str, Any]]:
-    """Test ranks of every row and seed, one line an event; and what the runs say of themselves.
+    """Ranks and losses of every row and seed, one line an event; and what the runs say of themselves.
+
+    Returns:
+        ``table`` with ``row seed split user position candidates retrieved rank_...`` of test events, and
+        ``nll_lm`` of the validation events that a language model read; by ``row/seed`` the account of
+        each run, in folders below ``root`` or in the stored results.
 
     Raises:
         LkgragError: runs of one data set were made of different files, by different versions, or with
@@ -140,27 +158,25 @@ def gather(
             metrics = finished(folder)
             if metrics is None:
                 continue
-            options = overrides(said, data, row, seed, {}, root)
-            _refuse_other_options(folder, options)
+            config: Any = OmegaConf.to_container(OmegaConf.load(folder / "config.yaml"))
             run = {
                 **{key: metrics.get(key) for key in ABOUT},
                 "tied": bool(metrics["data"]["counts"].get("tied_last_two")),
-                "threads": metrics["threads"],
-                "hardware": hardware(),
+                "hardware": metrics.get("hardware") or hardware(),
                 "data": metrics["data"]["files"],
                 "version": metrics["versions"]["lkgrag"],
-                "options": _fingerprint(options),
+                "options": _of_row(config),
             }
             _refuse_others(folder, run, about)
+            differs = _differs(said, data, row, seed, run["options"])
+            if differs:
+                raise LkgragError(f"{folder}: made with {differs}; delete it and run again")
             about[f"{row}/{seed}"] = run
-            table = read_parquet(folder / "ranks.parquet")
-            table = table[table["split"] == "test"]
-            kept = [c for c in table if c in COLUMNS or str(c).startswith("rank_")]
-            frames.append(table[kept].assign(row=row, seed=seed))
+            frames.append(
+                _events(read_parquet(folder / "ranks.parquet")).assign(row=row, seed=seed)
+            )
     path = _path(data)
-    for key, run in stored_runs(said, data).items():
-        if key in about:
-            continue
+    for key, run in stored_runs(said, data, set(about)).items():
         _refuse_others(path, run, about)
         about[key] = run
         table = read_parquet(path.with_suffix(".parquet"))
@@ -171,23 +187,31 @@ def gather(
     return pd.concat(frames, ignore_index=True), {k: about[k] for k in order if k in about}
 
 
-def stored_runs(said: dict[str, Any], data: str) -> dict[str, dict[str, Any]]:
+def stored_runs(
+    said: dict[str, Any], data: str, anew: set[str] | None = None
+) -> dict[str, dict[str, Any]]:
     """By ``row/seed``, the runs of the stored results that have the options of their rows today.
 
-    A row that was changed since is left out, and said so.
+    Others are left out, and said so; but for those of ``anew``, which were made again.
     """
     if said["quick"] or not _path(data).exists():
         return {}
     out = {}
     for key, run in read_json(_path(data))["runs"].items():
+        if key in (anew or ()):
+            continue
         row, seed = key.rsplit("/", 1)
-        now = row in made(said) and int(seed) in seeds_of(said, row)
-        if now and run.get("options") == _fingerprint(
-            overrides(said, data, row, int(seed), {}, Path())
-        ):
-            out[key] = run
+        why: str | None
+        if "options" not in run:
+            why = "it has no record of its options"
+        elif row not in made(said):
+            why = "there is no such row now"
         else:
-            say(f"{_path(data)}: {key} was made with other options than the row has now; left out")
+            why = _differs(said, data, row, int(seed), run["options"])
+        if why:
+            say(f"{_path(data)}: {key} is left out: {why}")
+        else:
+            out[key] = run
     return out
 
 
@@ -195,10 +219,58 @@ def _path(data: str) -> Path:
     return RESULTS / f"quality-{data}.json"
 
 
-def _fingerprint(options: dict[str, str]) -> str:
-    """A hash of all that a run is made with, but for where it is kept."""
-    flat = _flat(to_dict(load_config(options)))
-    return digest({k: v for k, v in flat.items() if not {k, k.split(".")[0]} & set(PLACES)})
+def _events(ranks: pd.DataFrame) -> pd.DataFrame:
+    """Of a run's ranks, what the tables are made of."""
+    test = ranks["split"] == "test"
+    kept = [c for c in ranks if c in COLUMNS or str(c).startswith("rank_")]
+    frames = [ranks.loc[test, kept]]
+    if "nll_lm" in ranks:
+        read = ~test & ranks["nll_lm"].notna()
+        frames.append(ranks.loc[read, [*COLUMNS, "nll_lm"]])
+    return pd.concat(frames, ignore_index=True)
+
+
+def _of_row(config: dict[str, Any]) -> dict[str, Any]:
+    """The options of a run by their dotted names, but for where it is kept."""
+    return {k: v for k, v in _flat(config).items() if not {k, k.split(".")[0]} & set(PLACES)}
+
+
+def _differs(
+    said: dict[str, Any], data: str, row: str, seed: int, then: dict[str, Any]
+) -> str | None:
+    """The first option that a run was made with and its row has otherwise now; None where all agree.
+
+    An option that either does not know says nothing.
+    """
+    now = _of_row(to_dict(load_config(overrides(said, data, row, seed, {}, Path()))))
+    for key in sorted(now.keys() & then.keys()):
+        if now[key] != then[key]:
+            return f"{key}={then[key]}, the row has {key}={now[key]} now"
+    return None
+
+
+def _refuse_other_files(
+    said: dict[str, Any],
+    data: str,
+    about: dict[str, dict[str, Any]],
+    roots: dict[str, str],
+    root: Path,
+) -> None:
+    """Stop where there are runs of other files than those at hand.
+
+    Raises:
+        LkgragError: naming the first run.
+    """
+    from lkgrag.data.readers import files_digest
+
+    for key, run in list(about.items())[:1]:
+        row = made(said)[0]
+        now = files_digest(load_config(overrides(said, data, row, 0, roots, root)).data)
+        if now is not None and now != run["data"]:
+            raise LkgragError(
+                f"{data}: {key} was made of other files ({run['data']}) than those of the data set at "
+                f"hand ({now}); delete its folder below {root} and {_path(data)}, or choose another --root"
+            )
 
 
 def _refuse_others(where: Path, run: dict[str, Any], about: dict[str, dict[str, Any]]) -> None:
@@ -216,24 +288,6 @@ def _refuse_others(where: Path, run: dict[str, Any], about: dict[str, dict[str, 
                 )
 
 
-def _refuse_other_options(folder: Path, options: dict[str, str]) -> None:
-    """Stop where a run was made with other options than the row has now.
-
-    Raises:
-        LkgragError: naming the folder and the first option that differs.
-    """
-    now = _flat(to_dict(load_config(options)))
-    then = _flat(OmegaConf.to_container(OmegaConf.load(folder / "config.yaml")))
-    for key in sorted(now.keys() & then.keys()):
-        if key.split(".")[0] in PLACES or key in PLACES:
-            continue
-        if now[key] != then[key]:
-            raise LkgragError(
-                f"{folder}: made with {key}={then[key]}, the row has {key}={now[key]} now; "
-                "delete it and run again"
-            )
-
-
 def _flat(value: Any, prefix: str = "") -> dict[str, Any]:
     """Nested options by their dotted names."""
     out: dict[str, Any] = {}
@@ -248,8 +302,21 @@ def _flat(value: Any, prefix: str = "") -> dict[str, Any]:
 def save(
     said: dict[str, Any], data: str, table: pd.DataFrame, about: dict[str, Any], command: str
 ) -> Path:
-    """Write ``quality-DATA.json`` and the per-user ranks beside it."""
+    """Write ``quality-DATA.json`` and the per-user ranks beside it.
+
+    Raises:
+        LkgragError: stored runs are not among these, and would be lost.
+    """
     path = _path(data)
+    if path.exists():
+        lost = [
+            k for k in read_json(path)["runs"] if k.split("/")[0] in made(said) and k not in about
+        ]
+        if lost:
+            raise LkgragError(
+                f"{path} holds {', '.join(lost)}, made with other options or without a record of them; make "
+                "them again first, by --only ROW, or move the file away"
+            )
     write_parquet(path.with_suffix(".parquet"), table)
     write_json(
         path,

@@ -62,6 +62,7 @@ TITLES = {
 def section(data: str, found: dict[str, Any]) -> str:
     """Everything of one data set."""
     known = PUBLISHED.get(data, {})
+    lines = {line["row"]: line for line in found["rows"]}
     rows, every = [], []
     for line in found["rows"]:
         name, mean = line["row"], line["mean"]
@@ -71,21 +72,16 @@ def section(data: str, found: dict[str, Any]) -> str:
             gain = interval(minus)
         label = WORDS.get(name, name)
         events = f"{line['seeds']} × {line['events']:,}"
-        spread = f"{figure(mean['ndcg@10'])} ± {figure(line['spread']['ndcg@10'])}"
+        spread = figure(mean["ndcg@10"])
+        if line["seeds"] > 1:
+            spread += f" ± {figure(line['spread']['ndcg@10'])}"
         rows.append([label, events, spread, figure(mean["recall@10"]), gain, known.get(name, "")])
         inside = figure(line["retrieved"]["ndcg@10"])
         every.append([label, *(figure(mean[c]) for c in COLUMNS), inside])
     first = ["row", "seeds × events", "NDCG@10 ± spread", "Recall@10"]
     first += [f"{found['main']} − row, NDCG@10", "published N@10 / R@10"]
     other = ["row", *(c.upper().replace("RECALL", "Recall") for c in COLUMNS), "NDCG@10, retrieved"]
-    detectable = next(
-        (
-            r["minus"]["detectable"]
-            for r in found["rows"]
-            if r["row"] == "retriever" and r.get("minus")
-        ),
-        None,
-    )
+    detectable = (lines.get("retriever", {}).get("minus") or {}).get("detectable")
     parts = [
         f"## {TITLES.get(data, data)}",
         table(first, rows),
@@ -96,7 +92,7 @@ def section(data: str, found: dict[str, Any]) -> str:
         parts.append(
             f"The smallest difference to the retriever that this would show with probability .8: "
             f"{figure(detectable)} NDCG@10. Targets are among the candidates for "
-            f"{found['rows'][-1]['candidates']:.1%} of the events."
+            f"{lines['retriever']['candidates']:.1%} of the events."
         )
         if found.get("uses_paths"):
             parts.append(
@@ -107,11 +103,20 @@ def section(data: str, found: dict[str, Any]) -> str:
     parts.append(targets(found["targets"]))
     looks = found["settings"].get("looks", {}).get(data)
     parts.append(
-        f"{found['date']}, {found['hardware']['processor']}, {found['hardware']['cores']} cores; "
-        f"`benchmarks/results/quality-{data}.json`."
+        f"{made_on(found['runs'])}; `benchmarks/results/quality-{data}.json`."
         + (f" Looks at these test events in development: {looks}." if looks else "")
     )
     return "\n\n".join(part for part in parts if part)
+
+
+def made_on(runs: dict[str, Any]) -> str:
+    """When and on what the runs were made."""
+    dates = sorted({run["date"] for run in runs.values()})
+    machines = {
+        f"{run['hardware']['processor']}, {run['threads']} of {run['hardware']['cores']} cores a run"
+        for run in runs.values()
+    }
+    return f"{' to '.join(dict.fromkeys((dates[0], dates[-1])))}; {'; '.join(sorted(machines))}"
 
 
 def interval(found: dict[str, float]) -> str:
@@ -126,7 +131,9 @@ def costs(runs: dict[str, Any]) -> str:
         if not run["tokens_per_prompt"]:
             continue
         loss = (run.get("cross_entropy") or {}).get("val", {}).get("lm")
-        deletion = (run.get("faithfulness") or {}).get("deletion", {}).get("ranker")
+        # Prompts without worded paths have nothing to delete.
+        deletion = (run.get("faithfulness") or {}).get("deletion", {}).get("ranker") or {}
+        fall, control = deletion.get("fall"), deletion.get("control")
         rows.append(
             [
                 key,
@@ -134,7 +141,7 @@ def costs(runs: dict[str, Any]) -> str:
                 f"{run['seconds'].get('ranker', float('nan')):.0f}",
                 f"{run['seconds']['evaluation'] / max(run['prompts_ranked'], 1):.2f}",
                 "" if loss is None else f"{loss['mean']:.3f} ± {loss['se']:.3f}",
-                "" if deletion is None else f"{deletion['fall']:.1f} ({deletion['control']:.1f})",
+                "" if fall is None or control is None else f"{fall:.1f} ({control:.1f})",
             ]
         )
     if not rows:
@@ -195,6 +202,7 @@ def headline(results: dict[str, dict[str, Any]]) -> str:
         rows.append(
             [
                 TITLES[data],
+                str(max(lines[name]["seeds"] for name in HEADLINE if overs[name])),
                 figure(lines["lrurec"]["mean"]["ndcg@10"]),
                 figure(lines["retriever"]["mean"]["ndcg@10"]),
                 *(_gain(overs[name]) for name in HEADLINE),
@@ -202,7 +210,7 @@ def headline(results: dict[str, dict[str, Any]]) -> str:
                 PUBLISHED.get(data, {}).get("llamarec", "").split(" ")[0],
             ]
         )
-    head = ["test", "LRURec", "fused retriever", *HEADLINE.values(), "lkgrag, NDCG@10"]
+    head = ["test", "seeds", "LRURec", "fused retriever", *HEADLINE.values(), "lkgrag, NDCG@10"]
     return table([*head, "LlamaRec-7B, published"], rows)
 
 

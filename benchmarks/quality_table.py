@@ -10,7 +10,7 @@ import pandas as pd
 from benchmarks.common import judge
 from lkgrag.evaluation import paired_bootstrap
 from lkgrag.evaluation.metrics import expected_gains, gains
-from lkgrag.evaluation.significance import smallest_detectable
+from lkgrag.evaluation.significance import smallest_detectable, standard_error
 
 METRICS = ("mrr", "ndcg@5", "ndcg@10", "ndcg@20", "recall@1", "recall@5", "recall@10", "recall@20")
 #: What is compared, and how many candidates a list has: a target placed deeper is missed.
@@ -27,6 +27,11 @@ RESAMPLES, SEED = 10_000, 0
 EVENT = ["seed", "user", "position"]
 
 
+def of_split(table: pd.DataFrame, split: str) -> pd.DataFrame:
+    """The ranks of test events, or the language models' losses on validation events."""
+    return table[table["split"] == split]
+
+
 def event_gains(table: pd.DataFrame, system: str, metric: str) -> np.ndarray:
     """The metric of each event; of ``random`` the expectation."""
     if system == "random":
@@ -38,6 +43,7 @@ def event_gains(table: pd.DataFrame, system: str, metric: str) -> np.ndarray:
 
 def lines_of(table: pd.DataFrame, said: dict[str, Any]) -> list[tuple[str, str, str]]:
     """``(name, row whose runs are read, system)`` of every line of the table."""
+    table = of_split(table, "test")
     rows = list(dict.fromkeys(table["row"]))
     counts = table.groupby("row").size()
     widest = max(rows, key=lambda r: (counts[r], r == MAIN))
@@ -54,15 +60,17 @@ def summary(table: pd.DataFrame, said: dict[str, Any]) -> list[dict[str, Any]]:
     """A line a row: means over seeds and their spread, for all users and where the target was retrieved.
 
     Args:
-        table: test ranks, a line an event, of all rows and seeds.
+        table: ranks, a line an event, of all rows and seeds.
         said: the settings.
 
     Returns:
-        Lines with ``row seeds events mean spread retrieved candidates minus over``; ``minus`` holds
-        what the main row, lkgrag or its stand-in, gains over this one, ``over`` what a reordering of
-        the candidates gains over the fused retriever.
+        Lines with ``row seeds events mean spread retrieved candidates minus over``; ``spread`` is the
+        standard deviation over seeds, NaN of one; ``minus`` holds what the main row, lkgrag or its
+        stand-in, gains over this one, ``over`` what a reordering of the candidates gains over the fused
+        retriever, where other events are predicted that of the same runs.
     """
     out = []
+    table = of_split(table, "test")
     lines = lines_of(table, said)
     main = main_line(lines)
     retriever = next((line for line in lines if line[0] == "retriever"), None)
@@ -77,14 +85,21 @@ def summary(table: pd.DataFrame, said: dict[str, Any]) -> list[dict[str, Any]]:
             "candidates": float(part["retrieved"].mean()),
         }
         line["mean"] = {m: float(np.mean([e[m] for e in each])) for m in METRICS}
-        line["spread"] = {m: float(np.std([e[m] for e in each])) for m in METRICS}
+        line["spread"] = {m: _deviation([e[m] for e in each]) for m in METRICS}
         line["retrieved"] = {m: float(np.mean([e[m] for e in inside])) for m in METRICS}
-        if main and name != main[0] and not said["rows"].get(name, {}).get("alone"):
+        alone = said["rows"].get(name, {}).get("alone")
+        if main and name != main[0] and not alone:
             line["minus"] = difference(table, main, (name, row, system))
         if retriever is not None and name not in STAGE_ONE:
-            line["over"] = difference(table, (name, row, system), retriever)
+            other = ("retriever", row, "retriever") if alone else retriever
+            line["over"] = difference(table, (name, row, system), other)
         out.append(line)
     return out
+
+
+def _deviation(values: list[float]) -> float:
+    """Sample standard deviation; NaN of fewer than two."""
+    return float(np.std(values, ddof=1)) if len(values) > 1 else float("nan")
 
 
 def uses_paths(table: pd.DataFrame, said: dict[str, Any]) -> dict[str, float] | None:
@@ -95,7 +110,7 @@ def uses_paths(table: pd.DataFrame, said: dict[str, Any]) -> dict[str, float] | 
     lines = {line[0]: line for line in lines_of(table, said)}
     if LM not in lines or SHUFFLED not in lines:
         return None
-    return difference(table, lines[LM], lines[SHUFFLED], retrieved=True)
+    return difference(of_split(table, "test"), lines[LM], lines[SHUFFLED], retrieved=True)
 
 
 def main_line(lines: list[tuple[str, str, str]]) -> tuple[str, str, str] | None:
@@ -151,40 +166,56 @@ def targets(
 ) -> list[dict[str, Any]]:
     """Q0 to Q4 of a data set; what was not measured is null and not met."""
     lines = {line[0]: line for line in lines_of(table, said)}
-    values: dict[str, float | None] = {}
+    test = of_split(table, "test")
+    values: dict[str, float | None] = {"Q0_loss": _below_chance(table)}
 
     def compare(name: str, one: str, others: list[str]) -> None:
         """The gain over the best of the others, in per cent, and its p."""
         known = [o for o in others if o in lines]
         if one not in lines or len(known) < len(others):
             return
-        found = [difference(table, lines[one], lines[o]) for o in known]
+        found = [difference(test, lines[one], lines[o]) for o in known]
         least = min((f for f in found if f is not None), key=lambda f: f["mean"], default=None)
         if least is not None:
             values[f"{name}_gain"], values[f"{name}_p"] = least["per_cent"], least["p"]
 
-    losses = [
-        a["cross_entropy"]["val"]["lm"]
-        for key, a in about.items()
-        if key.split("/")[0] == MAIN and "lm" in (a.get("cross_entropy") or {}).get("val", {})
-    ]
-    if losses:
-        values["Q0_loss"] = min((f["chance"] - f["mean"]) / f["se"] for f in losses)
     if "lm" in lines:
-        found = difference(table, lines["lm"], lines["random"], retrieved=True)
+        found = difference(test, lines["lm"], lines["random"], retrieved=True)
         values["Q0_random"] = None if found is None else found["low"]
     compare("Q1", "retriever", ["lrurec", "itemitem", "graph_itemitem", "popularity"])
     compare("Q2", MAIN, ["retriever"])
     compare("Q3_llamarec", MAIN, ["llamarec", "llamarec+fusion"])
     compare("Q3_reference", MAIN, ["reference", "reference+fusion"])
-    orders = [n for n in said["rows"] if n.startswith(f"{MAIN}-ties")]
     # Where no times are tied, one order is all there are.
     tied = any(a.get("tied") for a in about.values())
-    if MAIN in lines and (not tied or all(n in lines for n in orders)):
-        figures = []
-        for name in [MAIN, *(n for n in orders if n in lines)]:
-            _, row, system = lines[name]
-            parts = table[table["row"] == row].groupby("seed")
-            figures.append(np.mean([_figures(t, system)[METRIC] for _, t in parts]))
-        values["Q4"] = float(min(figures))
+    values["Q4"] = _lowest_order(test, lines, said, tied)
     return judge("Q", values, data)
+
+
+def _below_chance(table: pd.DataFrame) -> float | None:
+    """By how many standard errors over users the language model's loss is below chance, worst seed."""
+    losses = of_split(table[table["row"] == MAIN], "val")
+    found = []
+    for _, part in losses.groupby("seed"):
+        loss, chance = part["nll_lm"].to_numpy(), np.log(part["candidates"]).mean()
+        found.append((chance - loss.mean()) / standard_error(loss, part["user"].to_numpy()))
+    return float(min(found)) if found else None
+
+
+def _lowest_order(
+    test: pd.DataFrame, lines: dict[str, tuple[str, str, str]], said: dict[str, Any], tied: bool
+) -> float | None:
+    """The metric of lkgrag in the lowest order of tied times, of the seeds that all orders were made with."""
+    orders = [n for n in said["rows"] if n.startswith(f"{MAIN}-ties")] if tied else []
+    names = [MAIN, *orders]
+    if any(n not in lines for n in names):
+        return None
+    parts = [test[test["row"] == lines[n][1]] for n in names]
+    seeds = set.intersection(*(set(p["seed"]) for p in parts))
+    if not seeds:
+        return None
+    figures = [
+        np.mean([_figures(p[p["seed"] == s], lines[n][2])[METRIC] for s in seeds])
+        for n, p in zip(names, parts, strict=True)
+    ]
+    return float(min(figures))

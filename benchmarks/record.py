@@ -8,8 +8,6 @@ the docs; a NAME that begins with ``default`` also replaces the example ranking 
 from __future__ import annotations
 
 import io
-import os
-import platform
 import sys
 from pathlib import Path
 from typing import Any
@@ -18,23 +16,12 @@ from rich.console import Console
 
 from lkgrag.io import atomic, read_json, write_json
 from lkgrag.recommendation import Recommendation
-from lkgrag.rundir import systems_of
+from lkgrag.rundir import hardware, systems_of
 
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "benchmarks" / "results"
 COMMAND = "accelerate launch -m lkgrag.train"
 COLUMNS = ("mrr", "ndcg@10", "recall@1", "recall@10", "recall@20")
-
-
-def hardware() -> dict[str, Any]:
-    """Processor, cores and memory of this machine."""
-    model = platform.processor()
-    info = Path("/proc/cpuinfo")
-    if info.exists():
-        names = [x for x in info.read_text().splitlines() if x.startswith("model name")]
-        model = names[0].split(":", 1)[1].strip() if names else model
-    pages = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    return {"processor": model, "cores": os.cpu_count(), "memory_gib": round(pages / 2**30)}
 
 
 def record(run: Path, name: str, command: str, note: str = "") -> dict[str, Any]:

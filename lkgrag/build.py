@@ -114,6 +114,8 @@ def stage_scorer(
         **retrieval_key(config, loaded),
         "paths": to_dict(config.paths),
         "scorer": to_dict(config.scorer),
+        # Of what the lists are made that it learns from.
+        "negatives": config.training.negatives,
     }
     code = code_of(config.scorer.name)
     if code is not None:

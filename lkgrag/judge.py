@@ -10,6 +10,7 @@ from scipy.special import logsumexp
 
 from lkgrag.data import Queries
 from lkgrag.evaluation import SplitResult, nest, pessimistic_rank, sample_events
+from lkgrag.evaluation.significance import standard_error
 from lkgrag.fusion import cross_fit_weights, fit_weights
 from lkgrag.kept import kept, scores_key
 from lkgrag.predict import Predictions, predict
@@ -81,7 +82,10 @@ class Judged:
         return out
 
     def cross_entropies(self) -> dict[str, dict[str, dict[str, float]]]:
-        """``{split: {term: {mean, se, chance, prompts}}}``, over events whose target is a candidate."""
+        """``{split: {term: {mean, se, chance, prompts}}}``, over events whose target is a candidate.
+
+        ``se`` is the standard error over users, whose events are not independent.
+        """
         out: dict[str, dict[str, dict[str, float]]] = {}
         for split in ("val", "test"):
             result: SplitResult = getattr(self, split)
@@ -92,7 +96,7 @@ class Judged:
             out[split] = {
                 term: {
                     "mean": float(np.nanmean(loss)),
-                    "se": float(np.nanstd(loss) / np.sqrt(number)),
+                    "se": standard_error(loss[result.retrieved], result.user[result.retrieved]),
                     "chance": chance,
                     "prompts": number,
                 }

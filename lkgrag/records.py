@@ -14,7 +14,7 @@ from lkgrag.catalogue import Catalogue
 from lkgrag.errors import LkgragError
 from lkgrag.evaluation import cold_start
 from lkgrag.io import write_json, write_parquet
-from lkgrag.rundir import FORMAT, METRICS, RANKER, environment, today
+from lkgrag.rundir import FORMAT, METRICS, RANKER, environment, hardware, today
 from lkgrag.users import UsersInMemory
 
 if TYPE_CHECKING:
@@ -99,6 +99,7 @@ def metrics_of(
         "seed": config.seed,
         "versions": environment(),
         "date": today(),
+        "hardware": hardware(),
         "device": str(accelerator.device.type),
         "processes": accelerator.num_processes,
         "threads": threads,

@@ -143,11 +143,24 @@ def load_run(run: str) -> tuple[Path, Config]:
 
 
 def environment() -> dict[str, Any]:
-    """Versions and hardware, for the record of a result."""
+    """Versions of Python, this package and those that it stands on, for the record of a result."""
     versions = {"lkgrag": __version__, "python": platform.python_version()}
     for name in PACKAGES:
         versions[name] = importlib.metadata.version(name)
     return versions
+
+
+def hardware() -> dict[str, Any]:
+    """Processor, cores and memory of this machine."""
+    model = platform.processor()
+    info = Path("/proc/cpuinfo")
+    if info.exists():
+        names = [x for x in info.read_text().splitlines() if x.startswith("model name")]
+        model = names[0].split(":", 1)[1].strip() if names else model
+    memory = None
+    if hasattr(os, "sysconf"):
+        memory = round(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / 2**30)
+    return {"processor": model, "cores": os.cpu_count(), "memory_gib": memory}
 
 
 def today() -> str:

@@ -99,6 +99,7 @@ def table_of(ranks, seeds=(0, 1)):
             frames.append(
                 pd.DataFrame(
                     {
+                        "split": "test",
                         "user": ["a", "a", "b", "c"],
                         "position": [3, 4, 3, 3],
                         "candidates": 20,
@@ -123,6 +124,8 @@ def test_rows_and_differences_by_hand():
     assert lines["lkgrag"]["retrieved"]["ndcg@10"] == pytest.approx((2 + gain) / 3)
     assert lines["lkgrag"]["candidates"] == 0.75
     assert lines["lkgrag"]["spread"]["ndcg@10"] == 0
+    one = quality_table.summary(table[table["seed"] == 0], SAID)
+    assert all(np.isnan(line["spread"]["ndcg@10"]) for line in one)
     assert lines["lkgrag"]["mean"]["recall@1"] == 0.5
     assert lines["random"]["mean"]["recall@5"] == pytest.approx(0.75 * 5 / 20)
     # A rank past the 20 candidates is a miss, as everywhere.
@@ -164,11 +167,24 @@ def test_only_common_events_are_compared():
 def test_targets_by_hand():
     table = table_of({"lkgrag": [1, 2, 1, 0], "llamarec+fusion": [2, 2, 3, 0]})
     gain = 1 / np.log2(3)
-    loss = {"cross_entropy": {"val": {"lm": {"mean": 2.9, "chance": 2.99, "se": 0.02}}}}
-    worse = {"cross_entropy": {"val": {"lm": {"mean": 2.95, "chance": 2.99, "se": 0.02}}}}
-    about = {"lkgrag/0": loss, "lkgrag/1": worse, "llamarec+fusion/0": {"cross_entropy": None}}
+    # Losses of two users in two runs, .1 and .3 below chance, and .05 and .25; others' do not count.
+    losses = pd.DataFrame(
+        {
+            "split": "val",
+            "user": ["a", "b", "a", "b", "a", "b"],
+            "position": 2,
+            "candidates": 20,
+            "retrieved": True,
+            "nll_lm": np.log(20) - [0.1, 0.3, 0.05, 0.25, 0.0, 0.0],
+            "row": ["lkgrag"] * 4 + ["llamarec+fusion"] * 2,
+            "seed": [0, 0, 1, 1, 0, 0],
+        }
+    )
+    table = pd.concat([table, losses], ignore_index=True)
+    about = {"lkgrag/0": {"tied": False}, "lkgrag/1": {}, "llamarec+fusion/0": {}}
     rows = {r["name"]: r for r in quality_table.targets("amazon-beauty", table, about, SAID)}
-    assert rows["Q0_loss"]["value"] == pytest.approx(2.0)
+    # The mean .15 over the standard error of two users, .2 / 2.
+    assert rows["Q0_loss"]["value"] == pytest.approx(1.5)
     assert not rows["Q0_loss"]["met"]
     retriever = 3 * gain / 4
     assert rows["Q2_gain"]["value"] == pytest.approx(100 * ((2 + gain) / 4 / retriever - 1))
@@ -188,6 +204,15 @@ def test_targets_by_hand():
     said = {"rows": {**SAID["rows"], "lkgrag-ties1": {"alone": True}}}
     rows = {r["name"]: r for r in quality_table.targets("amazon-beauty", table, about, said)}
     assert rows["Q4"]["value"] is None
+    # With the other order, made with seed 0, the lower one of that seed; its events are compared with
+    # nobody else's.
+    other = table_of({"lkgrag-ties1": [2, 2, 2, 0]}, seeds=(0,)).assign(rank_retriever=[1, 1, 1, 0])
+    both = pd.concat([table, other], ignore_index=True)
+    rows = {r["name"]: r for r in quality_table.targets("amazon-beauty", both, about, said)}
+    assert rows["Q4"]["value"] == pytest.approx(3 * gain / 4)
+    line = next(x for x in quality_table.summary(both, said) if x["row"] == "lkgrag-ties1")
+    assert line["over"]["mean"] == pytest.approx(3 * (gain - 1) / 4)
+    assert "minus" not in line
 
 
 def test_whether_paths_are_used_is_told_by_the_language_models_alone():
@@ -283,12 +308,14 @@ def _on_another_machine(tmp_path, said, stored, monkeypatch):
     path = tmp_path / "results" / "quality-shop.json"
     table, about = quality.gather(said, "shop", quality.made(said), [0], tmp_path / "elsewhere")
     assert about == stored["runs"]
-    assert quality_table.summary(table, said) == stored["rows"]
+    assert quality._close(stored["rows"], quality_table.summary(table, said))
     with monkeypatch.context() as patch:
         patch.setattr("lkgrag.pipeline.train", lambda config: pytest.fail("made again"))
         quality.carry_out(said, ["shop"], ["scorer", "lkgrag"], [0], {}, tmp_path / "elsewhere")
         said["budget"]["training.max_examples"] = 17
         assert quality.stored_runs(said, "shop") == {}
+        with pytest.raises(LkgragError, match=r"quality-shop\.json holds scorer/0, lkgrag/0, made"):
+            quality.save(said, "shop", table, {}, "")
         said["budget"]["training.max_examples"] = 16
     for what in ("data", "version"):
         other = json.loads(json.dumps(stored))
