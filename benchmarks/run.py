@@ -75,37 +75,42 @@ def parts_of(suite: str) -> tuple[str, ...]:
     """What ``--only`` takes: the parts of speed, the rows of quality."""
     if suite != "quality":
         return SPEED if suite == "speed" else SCALE
-    from benchmarks.quality import made, settings
+    from benchmarks.quality_rows import made, settings
 
     return tuple(made(settings()))
 
 
 def _quality(options: argparse.Namespace) -> int:
-    from benchmarks import quality
+    from benchmarks import quality_results, quality_rows
+    from benchmarks.quality import carry_out
 
-    said = quality.settings(options.quick)
+    said = quality_rows.settings(options.quick)
     names = options.data or list(said["data"])
     for name in names:
         if name not in said["data"]:
             print(f"--data {name}: there are {', '.join(said['data'])}", file=sys.stderr)
             return 2
     if options.check:
-        found = {name: quality.recomputed(name) for name in names if stored(f"quality-{name}")}
+        found = {
+            name: quality_results.recomputed(name) for name in names if stored(f"quality-{name}")
+        }
         for name, follows in found.items():
             print(f"{name}: figures {'' if follows else 'do not '}follow from the stored ranks")
         return 0 if all(found.values()) else 1
-    rows = options.only or quality.made(said)
+    rows = options.only or quality_rows.made(said)
     seeds = said["seeds"][: options.seeds]
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder) if options.quick else options.root
-        quality.carry_out(said, names, rows, seeds, data_roots(), root, options.threads)
+        carry_out(said, names, rows, seeds, data_roots(), root, options.threads)
         for name in names:
-            table, about = quality.gather(said, name, quality.made(said), said["seeds"], root)
+            table, about = quality_results.gather(
+                said, name, quality_rows.made(said), said["seeds"], root
+            )
             if options.quick:
                 say(f"{name}: {len(about)} rows ran; nothing is kept")
             elif len(table):
                 line = "python -m benchmarks.run quality"
-                say(f"wrote {quality.save(said, name, table, about, line)}")
+                say(f"wrote {quality_results.save(said, name, table, about, line)}")
     return 0
 
 

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 from small_run import small_options
 
-from benchmarks import common, quality, quality_table, run
+from benchmarks import common, quality, quality_results, quality_rows, quality_table, run
 from benchmarks.speed import paths, peers
 from lkgrag.config import KGConfig
 from lkgrag.errors import LkgragError
@@ -233,15 +233,15 @@ def test_whether_paths_are_used_is_told_by_the_language_models_alone():
 
 
 def test_every_row_is_a_configuration(tmp_path):
-    said = quality.settings()
+    said = quality_rows.settings()
     for data in said["data"]:
-        for row in quality.made(said):
-            config = load_config(quality.overrides(said, data, row, 1, {}, tmp_path))
+        for row in quality_rows.made(said):
+            config = load_config(quality_rows.overrides(said, data, row, 1, {}, tmp_path))
             assert config.seed == 1
             assert config.training.max_examples == 400
     configs = [
-        load_config(quality.overrides(said, "ml-100k", row, 0, {}, tmp_path))
-        for row in quality.made(said)
+        load_config(quality_rows.overrides(said, "ml-100k", row, 0, {}, tmp_path))
+        for row in quality_rows.made(said)
         if row != "lkgrag-crossfit"
     ]
     same = {json.dumps([to_dict(c.kg), to_dict(c.retrieval)]) for c in configs}
@@ -261,8 +261,8 @@ def test_the_suite_end_to_end(tmp_path, monkeypatch):
         "rows": {"scorer": {"llm.name": "none", "seeds": 1}, "lkgrag": {}},
         "quick": {},
     }
-    monkeypatch.setattr(quality, "settings", lambda quick=False: said)
-    monkeypatch.setattr(quality, "RESULTS", tmp_path / "results")
+    monkeypatch.setattr(quality_rows, "settings", lambda quick=False: said)
+    monkeypatch.setattr(quality_results, "RESULTS", tmp_path / "results")
     assert run.main(["quality", "--root", str(tmp_path / "runs")]) == 0
     stored = json.loads((tmp_path / "results" / "quality-shop.json").read_text())
     rows = [line["row"] for line in stored["rows"]]
@@ -276,7 +276,7 @@ def test_the_suite_end_to_end(tmp_path, monkeypatch):
         "scorer",
         "lkgrag",
     ]
-    assert quality.recomputed("shop")
+    assert quality_results.recomputed("shop")
     metrics = json.loads((tmp_path / "runs" / "shop" / "lkgrag" / "0" / "metrics.json").read_text())
     for metric in ("ndcg@10", "recall@20", "mrr"):
         found = stored["rows"][-1]["mean"][metric]
@@ -287,35 +287,37 @@ def test_the_suite_end_to_end(tmp_path, monkeypatch):
     table = pd.read_parquet(tmp_path / "results" / "quality-shop.parquet")
     table["rank_ranker"] = 1
     table.to_parquet(tmp_path / "results" / "quality-shop.parquet")
-    assert not quality.recomputed("shop")
+    assert not quality_results.recomputed("shop")
     assert run.main(["quality", "--check"]) == 1
     run_folder = tmp_path / "runs" / "shop" / "scorer" / "0"
     config = (run_folder / "config.yaml").read_text()
     (run_folder / "config.yaml").write_text(config.replace("max_examples: 16", "max_examples: 17"))
     with pytest.raises(LkgragError, match=r"training\.max_examples=17, the row has .*=16 now"):
-        quality.gather(said, "shop", ["scorer"], [0], tmp_path / "runs")
+        quality_results.gather(said, "shop", ["scorer"], [0], tmp_path / "runs")
     (run_folder / "config.yaml").write_text(config)
     path = run_folder / "metrics.json"
     other = json.loads(path.read_text())
     other["versions"]["lkgrag"] = "9.9"
     path.write_text(json.dumps(other))
     with pytest.raises(LkgragError, match="made with another version"):
-        quality.gather(said, "shop", ["scorer", "lkgrag"], [0], tmp_path / "runs")
+        quality_results.gather(said, "shop", ["scorer", "lkgrag"], [0], tmp_path / "runs")
 
 
 def _on_another_machine(tmp_path, said, stored, monkeypatch):
     """Stored runs are not made again; those of other options are; of other data or versions, refused."""
     path = tmp_path / "results" / "quality-shop.json"
-    table, about = quality.gather(said, "shop", quality.made(said), [0], tmp_path / "elsewhere")
+    table, about = quality_results.gather(
+        said, "shop", quality_rows.made(said), [0], tmp_path / "elsewhere"
+    )
     assert about == stored["runs"]
-    assert quality._close(stored["rows"], quality_table.summary(table, said))
+    assert quality_results._close(stored["rows"], quality_table.summary(table, said))
     with monkeypatch.context() as patch:
         patch.setattr("lkgrag.pipeline.train", lambda config: pytest.fail("made again"))
         quality.carry_out(said, ["shop"], ["scorer", "lkgrag"], [0], {}, tmp_path / "elsewhere")
         said["budget"]["training.max_examples"] = 17
-        assert quality.stored_runs(said, "shop") == {}
+        assert quality_results.stored_runs(said, "shop") == {}
         with pytest.raises(LkgragError, match=r"quality-shop\.json holds scorer/0, lkgrag/0, made"):
-            quality.save(said, "shop", table, {}, "")
+            quality_results.save(said, "shop", table, {}, "")
         said["budget"]["training.max_examples"] = 16
     for what in ("data", "version"):
         other = json.loads(json.dumps(stored))
@@ -323,7 +325,7 @@ def _on_another_machine(tmp_path, said, stored, monkeypatch):
         path.write_text(json.dumps(other))
         # The scorer's run is in its folder, lkgrag's in the results only.
         with pytest.raises(LkgragError, match=rf"quality-shop\.json: made with another {what}"):
-            quality.gather(said, "shop", ["scorer"], [0], tmp_path / "runs")
+            quality_results.gather(said, "shop", ["scorer"], [0], tmp_path / "runs")
     path.write_text(json.dumps(stored))
 
 
@@ -331,4 +333,4 @@ def _on_another_machine(tmp_path, said, stored, monkeypatch):
     "path", sorted(common.RESULTS.glob("quality-*.json")), ids=lambda p: p.stem
 )
 def test_stored_figures_follow_from_stored_ranks(path):
-    assert quality.recomputed(path.stem.removeprefix("quality-"))
+    assert quality_results.recomputed(path.stem.removeprefix("quality-"))

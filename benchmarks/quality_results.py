@@ -1,0 +1,240 @@
+"""Results of the quality benchmark: gathered from runs and from what is stored, saved, and computed again.
+
+Per-user ranks go into the results, so that every figure can be computed again
+(:mod:`benchmarks.quality_table`).
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from omegaconf import OmegaConf
+
+from benchmarks.common import say
+from benchmarks.quality_rows import made, overrides
+from benchmarks.quality_table import lines_of, main_line, summary, targets, uses_paths
+from benchmarks.record import RESULTS
+from lkgrag.errors import LkgragError
+from lkgrag.io import read_json, read_parquet, write_json, write_parquet
+from lkgrag.options import load_config, to_dict
+from lkgrag.rundir import environment, finished, hardware, today
+
+#: Options that say where a run is and how it is shown, not what it is.
+PLACES = ("out", "cache", "threads", "overwrite", "data.root", "preset", "evaluation.explain")
+#: What is kept of each run's own account.
+ABOUT = (
+    "seed",
+    "threads",
+    "seconds",
+    "tokens_per_prompt",
+    "prompts_ranked",
+    "faithfulness",
+    "cross_entropy",
+    "date",
+)
+#: Columns of ranks that are kept: what the table is made of.
+COLUMNS = ("split", "user", "position", "candidates", "retrieved")
+
+
+def gather(
+    said: dict[str, Any], data: str, rows: list[str], seeds: list[int], root: Path
+) -> tuple[pd.DataFrame, dict[str, Any]]:
+    """Ranks and losses of every row and seed, one line an event; and what the runs say of themselves.
+
+    Returns:
+        ``table`` with ``row seed split user position candidates retrieved rank_...`` of test events, and
+        ``nll_lm`` of the validation events that a language model read; by ``row/seed`` the account of
+        each run, in folders below ``root`` or in the stored results.
+
+    Raises:
+        LkgragError: runs of one data set were made of different files, by different versions, or with
+            other options than their rows have now.
+    """
+    frames: list[pd.DataFrame] = []
+    about: dict[str, dict[str, Any]] = {}
+    for row in rows:
+        for seed in seeds:
+            folder = root / data / row / str(seed)
+            metrics = finished(folder)
+            if metrics is None:
+                continue
+            config: Any = OmegaConf.to_container(OmegaConf.load(folder / "config.yaml"))
+            run = {
+                **{key: metrics.get(key) for key in ABOUT},
+                "tied": bool(metrics["data"]["counts"].get("tied_last_two")),
+                "hardware": metrics.get("hardware") or hardware(),
+                "data": metrics["data"]["files"],
+                "version": metrics["versions"]["lkgrag"],
+                "options": _of_row(config),
+            }
+            _refuse_others(folder, run, about)
+            differs = _differs(said, data, row, seed, run["options"])
+            if differs:
+                raise LkgragError(f"{folder}: made with {differs}; delete it and run again")
+            about[f"{row}/{seed}"] = run
+            frames.append(
+                _events(read_parquet(folder / "ranks.parquet")).assign(row=row, seed=seed)
+            )
+    path = path_of(data)
+    for key, run in stored_runs(said, data, set(about)).items():
+        _refuse_others(path, run, about)
+        about[key] = run
+        table = read_parquet(path.with_suffix(".parquet"))
+        frames.append(table[table["row"] + "/" + table["seed"].astype(str) == key])
+    if not frames:
+        return pd.DataFrame(), {}
+    order = [f"{row}/{seed}" for row in made(said) for seed in said["seeds"]]
+    return pd.concat(frames, ignore_index=True), {k: about[k] for k in order if k in about}
+
+
+def stored_runs(
+    said: dict[str, Any], data: str, anew: set[str] | None = None
+) -> dict[str, dict[str, Any]]:
+    """By ``row/seed``, the runs of the stored results that have the options of their rows today.
+
+    Others are left out, and said so; but for those of ``anew``, which were made again.
+    """
+    if said["quick"] or not path_of(data).exists():
+        return {}
+    out = {}
+    for key, run in read_json(path_of(data))["runs"].items():
+        if key in (anew or ()):
+            continue
+        row, seed = key.rsplit("/", 1)
+        why: str | None
+        if "options" not in run:
+            why = "it has no record of its options"
+        elif row not in made(said):
+            why = "there is no such row now"
+        else:
+            why = _differs(said, data, row, int(seed), run["options"])
+        if why:
+            say(f"{path_of(data)}: {key} is left out: {why}")
+        else:
+            out[key] = run
+    return out
+
+
+def path_of(data: str) -> Path:
+    """Where a data set's results lie; the ranks are beside them, as ``.parquet``."""
+    return RESULTS / f"quality-{data}.json"
+
+
+def _events(ranks: pd.DataFrame) -> pd.DataFrame:
+    """Of a run's ranks, what the tables are made of."""
+    test = ranks["split"] == "test"
+    kept = [c for c in ranks if c in COLUMNS or str(c).startswith("rank_")]
+    frames = [ranks.loc[test, kept]]
+    if "nll_lm" in ranks:
+        read = ~test & ranks["nll_lm"].notna()
+        frames.append(ranks.loc[read, [*COLUMNS, "nll_lm"]])
+    return pd.concat(frames, ignore_index=True)
+
+
+def _of_row(config: dict[str, Any]) -> dict[str, Any]:
+    """The options of a run by their dotted names, but for where it is kept."""
+    return {k: v for k, v in _flat(config).items() if not {k, k.split(".")[0]} & set(PLACES)}
+
+
+def _differs(
+    said: dict[str, Any], data: str, row: str, seed: int, then: dict[str, Any]
+) -> str | None:
+    """The first option that a run was made with and its row has otherwise now; None where all agree.
+
+    An option that either does not know says nothing.
+    """
+    now = _of_row(to_dict(load_config(overrides(said, data, row, seed, {}, Path()))))
+    for key in sorted(now.keys() & then.keys()):
+        if now[key] != then[key]:
+            return f"{key}={then[key]}, the row has {key}={now[key]} now"
+    return None
+
+
+def _refuse_others(where: Path, run: dict[str, Any], about: dict[str, dict[str, Any]]) -> None:
+    """Stop where a run is of another version or of other data than those beside it.
+
+    Raises:
+        LkgragError: naming its folder or the results file.
+    """
+    for first in list(about.values())[:1]:
+        for what in ("data", "version"):
+            if run[what] != first[what]:
+                raise LkgragError(
+                    f"{where}: made with another {what} ({run[what]}) than the runs beside it "
+                    f"({first[what]}); delete it and run again"
+                )
+
+
+def _flat(value: Any, prefix: str = "") -> dict[str, Any]:
+    """Nested options by their dotted names."""
+    out: dict[str, Any] = {}
+    for key, inner in value.items():
+        if isinstance(inner, dict) and inner:
+            out |= _flat(inner, f"{prefix}{key}.")
+        else:
+            out[f"{prefix}{key}"] = inner
+    return out
+
+
+def save(
+    said: dict[str, Any], data: str, table: pd.DataFrame, about: dict[str, Any], command: str
+) -> Path:
+    """Write ``quality-DATA.json`` and the per-user ranks beside it.
+
+    Raises:
+        LkgragError: stored runs are not among these, and would be lost.
+    """
+    path = path_of(data)
+    if path.exists():
+        lost = [
+            k for k in read_json(path)["runs"] if k.split("/")[0] in made(said) and k not in about
+        ]
+        if lost:
+            raise LkgragError(
+                f"{path} holds {', '.join(lost)}, made with other options or without a record of them; make "
+                "them again first, by --only ROW, or move the file away"
+            )
+    write_parquet(path.with_suffix(".parquet"), table)
+    write_json(
+        path,
+        {
+            "command": command,
+            "date": today(),
+            "hardware": hardware(),
+            "versions": environment(),
+            "settings": said,
+            "main": (main_line(lines_of(table, said)) or (None,))[0],
+            "rows": summary(table, said),
+            "targets": targets(data, table, about, said),
+            "uses_paths": uses_paths(table, said),
+            "runs": about,
+        },
+    )
+    return path
+
+
+def recomputed(data: str) -> bool:
+    """Whether the stored figures and targets follow from the stored ranks."""
+    path = path_of(data)
+    stored = read_json(path)
+    table = read_parquet(path.with_suffix(".parquet"))
+    said = stored["settings"]
+    return bool(
+        _close(stored["rows"], summary(table, said))
+        and _close(stored["targets"], targets(data, table, stored["runs"], said))
+        and _close(stored.get("uses_paths"), uses_paths(table, said))
+    )
+
+
+def _close(a: Any, b: Any) -> bool:
+    """Whether two results agree but for rounding."""
+    if isinstance(a, dict) and isinstance(b, dict):
+        return a.keys() == b.keys() and all(_close(a[k], b[k]) for k in a)
+    if isinstance(a, list) and isinstance(b, list):
+        return len(a) == len(b) and all(_close(x, y) for x, y in zip(a, b, strict=True))
+    if isinstance(a, float) and isinstance(b, float | int):
+        return abs(a - b) <= 1e-9 * max(1.0, abs(a))
+    # What JSON has no word for was stored as null.
+    return bool(a == b or (a is None and b != b))

@@ -1,0 +1,65 @@
+"""What ``quality.yaml`` says: data sets, seeds, rows, and the options of each run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from omegaconf import OmegaConf
+
+FILE = Path(__file__).with_name("quality.yaml")
+#: Options of the quick form: that every row runs, not how well.
+QUICK = {
+    "retrieval.epochs": 1,
+    "training.max_examples": 8,
+    "training.probe": 0,
+    "evaluation.max_events": 4,
+    "evaluation.max_val_events": 4,
+    "evaluation.faithfulness": 0,
+}
+#: Words of a row that are no options of a run.
+OWN = ("of", "system", "seeds", "alone")
+
+
+def settings(quick: bool = False) -> dict[str, Any]:
+    """What ``quality.yaml`` says; of the quick form, one data set and seed, and tiny budgets.
+
+    Returns:
+        Its ``seeds``, ``budget``, ``data``, ``rows`` and ``looks``, and ``quick``, options that go before
+        all others.
+    """
+    found: Any = OmegaConf.to_container(OmegaConf.load(FILE))
+    said = {**found, "quick": QUICK if quick else {}}
+    if quick:
+        said["seeds"] = said["seeds"][:1]
+        said["data"] = dict([next(iter(said["data"].items()))])
+    return said
+
+
+def made(said: dict[str, Any]) -> list[str]:
+    """Rows with runs of their own."""
+    return [name for name, options in said["rows"].items() if "of" not in options]
+
+
+def seeds_of(said: dict[str, Any], row: str) -> list[int]:
+    """Seeds that a row is made with."""
+    return list(said["seeds"][: said["rows"][row].get("seeds")])
+
+
+def overrides(
+    said: dict[str, Any], data: str, row: str, seed: int, roots: dict[str, str], root: Path
+) -> dict[str, str]:
+    """The options of one run."""
+    own = {k: v for k, v in said["rows"][row].items() if k not in OWN}
+    options = {**said["data"][data], **said["budget"], **own, **said["quick"]}
+    name = data.removesuffix("-clean").removesuffix("-rolling")
+    if name in roots:
+        options["data.root"] = roots[name]
+    options |= {
+        "seed": seed,
+        "out": root / data / row / str(seed),
+        "cache.root": root / "cache",
+        "evaluation.explain": 1,
+        "training.tracker": "none",
+    }
+    return {key: str(value) for key, value in options.items()}
