@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.common import stored
+from benchmarks.quality_rows import settings
 from benchmarks.quality_table import MAIN
 from benchmarks.record import figure, probability, put
 from benchmarks.tables import DOCS, table, targets
@@ -101,7 +102,7 @@ def section(data: str, found: dict[str, Any]) -> str:
             )
         parts.append(f"![What {found['main']} gains over each row](_static/quality-{data}.svg)")
     parts.append(targets(found["targets"]))
-    looks = found["settings"].get("looks", {}).get(data)
+    looks = settings()["looks"].get(data)
     parts.append(
         f"{made_on(found['runs'])}; `benchmarks/results/quality-{data}.json`."
         + (f" Looks at these test events in development: {looks}." if looks else "")
@@ -112,10 +113,14 @@ def section(data: str, found: dict[str, Any]) -> str:
 def made_on(runs: dict[str, Any]) -> str:
     """When and on what the runs were made."""
     dates = sorted({run["date"] for run in runs.values()})
-    machines = {
-        f"{run['hardware']['processor']}, {run['threads']} of {run['hardware']['cores']} cores a run"
-        for run in runs.values()
-    }
+    machines = set()
+    for run in runs.values():
+        # Results of older versions do not say how many threads a run had.
+        threads = f"{run['threads']} of " if run.get("threads") else ""
+        machines.add(
+            f"{run['hardware']['processor']}, {threads}{run['hardware']['cores']} cores"
+            + (" a run" if threads else "")
+        )
     return f"{' to '.join(dict.fromkeys((dates[0], dates[-1])))}; {'; '.join(sorted(machines))}"
 
 
