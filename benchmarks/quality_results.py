@@ -13,7 +13,7 @@ import pandas as pd
 from omegaconf import OmegaConf
 
 from benchmarks.common import say
-from benchmarks.quality_rows import made, overrides
+from benchmarks.quality_rows import made, overrides, seeds_of
 from benchmarks.quality_table import lines_of, main_line, summary, targets, uses_paths
 from benchmarks.record import RESULTS
 from lkgrag.errors import LkgragError
@@ -78,11 +78,13 @@ def gather(
                 _events(read_parquet(folder / "ranks.parquet")).assign(row=row, seed=seed)
             )
     path = path_of(data)
-    for key, run in stored_runs(said, data, set(about)).items():
+    kept = stored_runs(said, data, set(about))
+    for key, run in kept.items():
         _refuse_others(path, run, about)
         about[key] = run
+    if kept:
         table = read_parquet(path.with_suffix(".parquet"))
-        frames.append(table[table["row"] + "/" + table["seed"].astype(str) == key])
+        frames.append(table[(table["row"] + "/" + table["seed"].astype(str)).isin(kept)])
     if not frames:
         return pd.DataFrame(), {}
     order = [f"{row}/{seed}" for row in made(said) for seed in said["seeds"]]
@@ -106,8 +108,8 @@ def stored_runs(
         why: str | None
         if "options" not in run:
             why = "it has no record of its options"
-        elif row not in made(said):
-            why = "there is no such row now"
+        elif row not in made(said) or int(seed) not in seeds_of(said, row):
+            why = "there is no such row or seed now"
         else:
             why = _differs(said, data, row, int(seed), run["options"])
         if why:

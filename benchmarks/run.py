@@ -92,7 +92,9 @@ def _quality(options: argparse.Namespace) -> int:
             return 2
     if options.check:
         found = {
-            name: quality_results.recomputed(name) for name in names if stored(f"quality-{name}")
+            name: quality_results.recomputed(name)
+            for name in names
+            if quality_results.path_of(name).exists()
         }
         for name, follows in found.items():
             print(f"{name}: figures {'' if follows else 'do not '}follow from the stored ranks")

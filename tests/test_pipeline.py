@@ -185,3 +185,47 @@ def test_a_ranker_without_a_language_model(run, tmp_path):
     ranker = Ranker.from_pretrained(tmp_path / "plain" / "ranker")
     with torch.no_grad():
         assert ranker.recommend(history=["i3"], k=2).items[0].lm == 0
+
+
+def test_errors_of_the_losses_are_over_users(run, tmp_path):
+    """Two events of one user tell less than those of two: their losses are summed by user first."""
+    _, options = run
+    rolling = {"data.split": "rolling", "data.rolling": "2", "out": str(tmp_path / "rolling")}
+    train(load_config({**options, **rolling, "llm.name": "none"}))
+    ranks = pd.read_parquet(tmp_path / "rolling" / "ranks.parquet")
+    losses = ranks[(ranks["split"] == "test") & ranks["retrieved"]]
+    assert losses["user"].duplicated().any()
+    away = losses["nll_prior"] - losses["nll_prior"].mean()
+    by_user = away.groupby(losses["user"]).sum()
+    users = len(by_user)
+    by_hand = np.sqrt(users / (users - 1) * (by_user**2).sum()) / len(losses)
+    stated = metrics_of(tmp_path / "rolling")["cross_entropy"]["test"]["prior"]["se"]
+    assert stated == pytest.approx(by_hand)
+    assert stated != pytest.approx(losses["nll_prior"].std(ddof=0) / np.sqrt(len(losses)), rel=1e-3)
+
+
+def test_a_scorer_of_other_lists_is_not_taken_from_the_cache(run, tmp_path):
+    """`training.negatives` decides what the scorer learns from."""
+    _, options = run
+    weights = []
+    for name, cache in (("shared", options["cache.root"]), ("own", str(tmp_path / "cache"))):
+        random = {"training.negatives": "uniform", "llm.name": "none", "cache.root": cache}
+        train(load_config({**options, **random, "out": str(tmp_path / name)}))
+        weights.append(Ranker.from_pretrained(tmp_path / name / "ranker").scorer.state_dict())
+    for name, value in weights[0].items():
+        assert torch.equal(value, weights[1][name]), name
+
+
+def test_the_log_of_a_run_from_python_holds_its_lines(run, tmp_path):
+    _, options = run
+    code = (
+        "import sys\nfrom lkgrag.options import load_config\nfrom lkgrag.pipeline import train\n"
+        "train(load_config(dict(a.split('=', 1) for a in sys.argv[1:])))"
+    )
+    plain = {**options, "llm.name": "none", "out": str(tmp_path / "plain")}
+    subprocess.run(
+        [sys.executable, "-c", code, *(f"{k}={v}" for k, v in plain.items())],
+        check=True,
+        capture_output=True,
+    )
+    assert "stage 3: retrieval" in (tmp_path / "plain" / "run.log").read_text()
