@@ -51,7 +51,7 @@ def overrides(
 ) -> dict[str, str]:
     """The options of one run."""
     own = {k: v for k, v in said["rows"][row].items() if k not in OWN}
-    options = {**said["data"][data], **said["budget"], **own, **said["quick"]}
+    options = {**said["budget"], **said["data"][data], **own, **said["quick"]}
     name = data.removesuffix("-clean").removesuffix("-rolling")
     if name in roots:
         options["data.root"] = roots[name]

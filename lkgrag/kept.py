@@ -33,7 +33,11 @@ SECONDS, KEY = "seconds", "key"
 
 
 def scores_key(config: Config, ranker: Ranker, queries: Queries) -> str:
-    """A hash of all that scores depend on: options, learned weights, what is asked."""
+    """A hash of all that scores depend on: options, learned weights, what is asked.
+
+    Of ``evaluation`` only the size of a batch, which rounding knows; how many events are read is part of
+    what is asked, and the rest comes after the scores.
+    """
     found = hashlib.sha256()
     for name, parameter in sorted(ranker.named_parameters()):
         # The fusion's weights are applied to the scores; whatever is frozen, the options name.
@@ -44,8 +48,9 @@ def scores_key(config: Config, ranker: Ranker, queries: Queries) -> str:
     for name, array in vars(queries).items():
         found.update(name.encode())
         found.update(np.ascontiguousarray(array).tobytes())
-    sections = ("data", "kg", "retrieval", "paths", "scorer", "prompt", "llm", "evaluation")
+    sections = ("data", "kg", "retrieval", "paths", "scorer", "prompt", "llm")
     options = {name: to_dict(getattr(config, name)) for name in sections}
+    options["batch_size"] = config.evaluation.batch_size
     return digest({"learned": found.hexdigest(), "seed": config.seed, **options})
 
 

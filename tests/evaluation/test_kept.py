@@ -1,7 +1,12 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
+import torch
+from rankers import Planted
 
-from lkgrag.kept import kept
+from lkgrag.config import EvaluationConfig
+from lkgrag.kept import kept, scores_key
 from lkgrag.predict import Predictions
 
 
@@ -59,3 +64,23 @@ def test_nothing_is_kept_without_a_path(tmp_path):
     kept(None, "a", make, None)
     assert make.calls == 2
     assert not list(tmp_path.iterdir())
+
+
+def test_scores_depend_on_what_is_asked_and_learned_not_on_what_comes_after_them():
+    data = Planted(num_users=20)
+    ranker = data.ranker()
+    asked = data.queries[:4]
+
+    def key(queries=asked, by=ranker, **evaluation):
+        return scores_key(
+            replace(data.config, evaluation=EvaluationConfig(**evaluation)), by, queries
+        )
+
+    assert key() == key(faithfulness=0, bootstrap=10, explain=0, ks=[5], max_val_events=9)
+    assert key() == key(max_events=4)
+    others = [key(data.queries[:5]), key(data.queries[1:5]), key(batch_size=4)]
+    others.append(scores_key(replace(data.config, seed=1), ranker, asked))
+    with torch.no_grad():
+        next(p for p in ranker.scorer.parameters() if p.requires_grad).add_(1)
+    others.append(key())
+    assert len({key(by=data.ranker()), *others}) == len(others) + 1
