@@ -12,7 +12,7 @@ from omegaconf import OmegaConf
 
 from benchmarks.record import RESULTS
 from lkgrag.io import read_json, write_json
-from lkgrag.rundir import environment, hardware, today
+from lkgrag.rundir import commit, environment, hardware, today
 
 TARGETS = Path(__file__).with_name("targets.yaml")
 
@@ -57,6 +57,7 @@ def save(name: str, command: str, seed: int, result: dict[str, Any]) -> Path:
         "seed": seed,
         "hardware": hardware(),
         "versions": environment(),
+        "commit": commit(),
     }
     write_json(path, {**head, **result})
     return path

@@ -19,7 +19,7 @@ from benchmarks.record import RESULTS
 from lkgrag.errors import LkgragError
 from lkgrag.io import read_json, read_parquet, write_json, write_parquet
 from lkgrag.options import load_config, to_dict
-from lkgrag.rundir import environment, finished, hardware, today
+from lkgrag.rundir import commit, environment, finished, hardware, today
 
 #: Options that say where a run is and how it is shown, not what it is.
 PLACES = ("out", "cache", "threads", "overwrite", "data.root", "preset", "evaluation.explain")
@@ -32,6 +32,7 @@ ABOUT = (
     "prompts_ranked",
     "faithfulness",
     "cross_entropy",
+    "commit",
     "date",
 )
 #: Columns of ranks that are kept: what the table is made of.
@@ -206,6 +207,7 @@ def save(
             "date": today(),
             "hardware": hardware(),
             "versions": environment(),
+            "commit": commit(),
             "settings": said,
             "main": (main_line(lines_of(table, said)) or (None,))[0],
             "rows": summary(table, said),

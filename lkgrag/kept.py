@@ -50,8 +50,8 @@ def scores_key(config: Config, ranker: Ranker, queries: Queries) -> str:
         found.update(np.ascontiguousarray(array).tobytes())
     sections = ("data", "kg", "retrieval", "paths", "scorer", "prompt", "llm")
     options = {name: to_dict(getattr(config, name)) for name in sections}
-    options["batch_size"] = config.evaluation.batch_size
-    return digest({"learned": found.hexdigest(), "seed": config.seed, **options})
+    known = {"seed": config.seed, "batch_size": config.evaluation.batch_size}
+    return digest({"learned": found.hexdigest(), **known, **options})
 
 
 def kept(

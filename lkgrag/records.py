@@ -14,7 +14,7 @@ from lkgrag.catalogue import Catalogue
 from lkgrag.errors import LkgragError
 from lkgrag.evaluation import cold_start
 from lkgrag.io import write_json, write_parquet
-from lkgrag.rundir import FORMAT, METRICS, RANKER, environment, hardware, today
+from lkgrag.rundir import FORMAT, METRICS, RANKER, commit, environment, hardware, today
 from lkgrag.users import UsersInMemory
 
 if TYPE_CHECKING:
@@ -98,6 +98,7 @@ def metrics_of(
         "llm": config.llm.name,
         "seed": config.seed,
         "versions": environment(),
+        "commit": commit(),
         "date": today(),
         "hardware": hardware(),
         "device": str(accelerator.device.type),

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import datetime
+import functools
 import importlib.metadata
 import logging
 import os
 import platform
+import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -54,6 +56,7 @@ def open_run(config: Config, main: bool = True) -> Iterator[Path]:
             f"cannot write the folder {folder}: {error.strerror}; choose another out="
         ) from error
     with locked(folder / LOCK, wait=False, what=f"the run {folder}"):
+        commit()
         if config.overwrite:
             clear(folder)
         sweep(folder)
@@ -148,6 +151,30 @@ def environment() -> dict[str, Any]:
     for name in PACKAGES:
         versions[name] = importlib.metadata.version(name)
     return versions
+
+
+@functools.cache
+def commit() -> str | None:
+    """The commit that this package is run at, with ``+`` where files differ from it; None outside git.
+
+    Asked once: later commits are not what runs.
+    """
+    here = Path(__file__).resolve().parent
+
+    def git(*words: str) -> str:
+        done = subprocess.run(
+            ("git", "-C", str(here), *words), capture_output=True, text=True, check=True, timeout=30
+        )
+        return done.stdout.strip()
+
+    try:
+        # Installed into an environment inside some other repository, it has no commit.
+        git("ls-files", "--error-unmatch", Path(__file__).name)
+        return git("rev-parse", "--short=12", "HEAD") + "+" * bool(
+            git("status", "--porcelain", "--untracked-files=no", ".")
+        )
+    except (OSError, subprocess.SubprocessError):
+        return None
 
 
 def hardware() -> dict[str, Any]:
