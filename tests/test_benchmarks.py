@@ -249,6 +249,22 @@ def test_every_row_is_a_configuration(tmp_path):
     assert len(same) == 1
 
 
+def test_of_two_words_on_an_option_the_narrower_counts(tmp_path):
+    said = {
+        "budget": {"training.max_examples": 1, "evaluation.max_events": 1, "kg.prune": 1},
+        "data": {"ml-100k": {"evaluation.max_events": 2, "kg.prune": 2}},
+        "rows": {"scorer": {"kg.prune": 3, "seeds": 1}},
+        "quick": {},
+    }
+    found = quality_rows.overrides(said, "ml-100k", "scorer", 0, {}, tmp_path)
+    assert found["training.max_examples"] == "1"
+    assert found["evaluation.max_events"] == "2"
+    assert found["kg.prune"] == "3"
+    assert "seeds" not in found
+    quick = {**said, "quick": {"kg.prune": 4}}
+    assert quality_rows.overrides(quick, "ml-100k", "scorer", 0, {}, tmp_path)["kg.prune"] == "4"
+
+
 def test_the_suite_end_to_end(tmp_path, monkeypatch):
     """Two rows of a small data set: made, resumed, saved, and computed again from the ranks."""
     options = small_options(tmp_path)
