@@ -128,7 +128,8 @@ class RetrievalConfig:
         "50,000, else 8,192)",
     )
     epochs: int = opt(12, "LRURec: most epochs; the learning rate falls over all of them")
-    patience: int = opt(4, "LRURec: epochs without a better validation NDCG@10 before it stops")
+    # The best epochs are those of the lowest rates, the last ones: to stop before costs more than it saves.
+    patience: int = opt(12, "LRURec: epochs without a better validation NDCG@10 before it stops")
     decay: float = opt(0.8, "counts: weight of a history item is decay ** (its age in items)")
     crossfit_window: int = opt(
         10,
