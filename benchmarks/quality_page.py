@@ -166,13 +166,15 @@ def costs(runs: dict[str, Any]) -> str:
 
 def plot(data: str, found: dict[str, Any], path: Path) -> bool:
     """The gains with their intervals; False where nothing is compared."""
-    from lkgrag.report.style import COLOURS, INK, PAPER, axes_of, style
+    from lkgrag.report.style import COLOURS, INK, PAPER, WIDTH, axes_of, style
 
     lines = [r for r in found["rows"] if r.get("minus")]
     if not lines:
         return False
     with style(f"quality-{data}"):
         figure_, axes = axes_of(0.7 + 0.24 * len(lines))
+        # The names are long.
+        figure_.set_figwidth(WIDTH * 1.5)
         for place, line in enumerate(reversed(lines)):
             minus = line["minus"]
             axes.plot([minus["low"], minus["high"]], [place, place], color=COLOURS[0], lw=1.6)
