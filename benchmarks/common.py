@@ -51,16 +51,19 @@ def judge(
 def save(name: str, command: str, seed: int, result: dict[str, Any]) -> Path:
     """Write ``results/NAME.json`` with what is needed to trust it."""
     path = RESULTS / f"{name}.json"
-    head = {
+    write_json(path, {**provenance(command), "seed": seed, **result})
+    return path
+
+
+def provenance(command: str) -> dict[str, Any]:
+    """Where a result comes from: command, date, hardware, versions, commit."""
+    return {
         "command": command,
         "date": today(),
-        "seed": seed,
         "hardware": hardware(),
         "versions": environment(),
         "commit": commit(),
     }
-    write_json(path, {**head, **result})
-    return path
 
 
 def stored(name: str) -> dict[str, Any] | None:

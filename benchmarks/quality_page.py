@@ -113,14 +113,10 @@ def section(data: str, found: dict[str, Any]) -> str:
 def made_on(runs: dict[str, Any]) -> str:
     """When and on what the runs were made."""
     dates = sorted({run["date"] for run in runs.values()})
-    machines = set()
-    for run in runs.values():
-        # Results of older versions do not say how many threads a run had.
-        threads = f"{run['threads']} of " if run.get("threads") else ""
-        machines.add(
-            f"{run['hardware']['processor']}, {threads}{run['hardware']['cores']} cores"
-            + (" a run" if threads else "")
-        )
+    machines = {
+        f"{run['hardware']['processor']}, {run['threads']} of {run['hardware']['cores']} cores a run"
+        for run in runs.values()
+    }
     return f"{' to '.join(dict.fromkeys((dates[0], dates[-1])))}; {'; '.join(sorted(machines))}"
 
 
@@ -172,9 +168,8 @@ def plot(data: str, found: dict[str, Any], path: Path) -> bool:
     if not lines:
         return False
     with style(f"quality-{data}"):
-        figure_, axes = axes_of(0.7 + 0.24 * len(lines))
         # The names are long.
-        figure_.set_figwidth(WIDTH * 1.5)
+        figure_, axes = axes_of(0.7 + 0.24 * len(lines), WIDTH * 1.5)
         for place, line in enumerate(reversed(lines)):
             minus = line["minus"]
             axes.plot([minus["low"], minus["high"]], [place, place], color=COLOURS[0], lw=1.6)

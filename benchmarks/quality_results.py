@@ -12,14 +12,14 @@ from typing import Any
 import pandas as pd
 from omegaconf import OmegaConf
 
-from benchmarks.common import say
+from benchmarks.common import provenance, say
 from benchmarks.quality_rows import made, overrides, seeds_of
 from benchmarks.quality_table import lines_of, main_line, summary, targets, uses_paths
 from benchmarks.record import RESULTS
 from lkgrag.errors import LkgragError
 from lkgrag.io import read_json, read_parquet, write_json, write_parquet
 from lkgrag.options import load_config, to_dict
-from lkgrag.rundir import commit, environment, finished, hardware, today
+from lkgrag.rundir import finished, hardware
 
 #: Options that say where a run is and how it is shown, not what it is.
 PLACES = ("out", "cache", "threads", "overwrite", "data.root", "preset", "evaluation.explain")
@@ -203,11 +203,7 @@ def save(
     write_json(
         path,
         {
-            "command": command,
-            "date": today(),
-            "hardware": hardware(),
-            "versions": environment(),
-            "commit": commit(),
+            **provenance(command),
             "settings": said,
             "main": (main_line(lines_of(table, said)) or (None,))[0],
             "rows": summary(table, said),

@@ -56,6 +56,7 @@ def open_run(config: Config, main: bool = True) -> Iterator[Path]:
             f"cannot write the folder {folder}: {error.strerror}; choose another out="
         ) from error
     with locked(folder / LOCK, wait=False, what=f"the run {folder}"):
+        # Asked now: by the end of a long run the checkout may be at another one.
         commit()
         if config.overwrite:
             clear(folder)

@@ -72,7 +72,7 @@ def style(name: str) -> Iterator[None]:
         yield
 
 
-def axes_of(height: float) -> tuple[Figure, Axes]:
-    """A figure of the usual width with one pair of axes."""
-    figure = Figure(figsize=(WIDTH, height), layout="constrained")
+def axes_of(height: float, width: float = WIDTH) -> tuple[Figure, Axes]:
+    """A figure with one pair of axes; height and width in inches."""
+    figure = Figure(figsize=(width, height), layout="constrained")
     return figure, figure.add_subplot()
