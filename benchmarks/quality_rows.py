@@ -18,7 +18,7 @@ QUICK = {
     "evaluation.faithfulness": 0,
 }
 #: Words of a row that are no options of a run.
-OWN = ("of", "system", "seeds", "alone")
+OWN = ("of", "system", "seeds", "alone", "on")
 
 
 def settings(quick: bool = False) -> dict[str, Any]:
@@ -49,9 +49,10 @@ def seeds_of(said: dict[str, Any], row: str) -> list[int]:
 def overrides(
     said: dict[str, Any], data: str, row: str, seed: int, roots: dict[str, str], root: Path
 ) -> dict[str, str]:
-    """The options of one run."""
+    """The options of one run: the row's own before the data set's, these before the common budget."""
     own = {k: v for k, v in said["rows"][row].items() if k not in OWN}
-    options = {**said["budget"], **said["data"][data], **own, **said["quick"]}
+    there = said["rows"][row].get("on", {}).get(data, {})
+    options = {**said["budget"], **said["data"][data], **own, **there, **said["quick"]}
     name = data.removesuffix("-clean").removesuffix("-rolling")
     if name in roots:
         options["data.root"] = roots[name]
