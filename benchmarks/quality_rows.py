@@ -18,7 +18,7 @@ QUICK = {
     "evaluation.faithfulness": 0,
 }
 #: Words of a row that are no options of a run.
-OWN = ("of", "system", "seeds", "alone", "on")
+OWN = ("of", "system", "seeds", "alone", "there")
 
 
 def settings(quick: bool = False) -> dict[str, Any]:
@@ -51,7 +51,7 @@ def overrides(
 ) -> dict[str, str]:
     """The options of one run: the row's own before the data set's, these before the common budget."""
     own = {k: v for k, v in said["rows"][row].items() if k not in OWN}
-    there = said["rows"][row].get("on", {}).get(data, {})
+    there = said["rows"][row].get("there", {}).get(data, {})
     options = {**said["budget"], **said["data"][data], **own, **there, **said["quick"]}
     name = data.removesuffix("-clean").removesuffix("-rolling")
     if name in roots:

@@ -253,14 +253,14 @@ def test_of_two_words_on_an_option_the_narrower_counts(tmp_path):
     said = {
         "budget": {"training.max_examples": 1, "evaluation.max_events": 1, "kg.prune": 1},
         "data": {"ml-100k": {"evaluation.max_events": 2, "kg.prune": 2}},
-        "rows": {"scorer": {"kg.prune": 3, "seeds": 1, "on": {"amazon": {"kg.prune": 5}}}},
+        "rows": {"scorer": {"kg.prune": 3, "seeds": 1, "there": {"amazon": {"kg.prune": 5}}}},
         "quick": {},
     }
     found = quality_rows.overrides(said, "ml-100k", "scorer", 0, {}, tmp_path)
     assert found["training.max_examples"] == "1"
     assert found["evaluation.max_events"] == "2"
     assert found["kg.prune"] == "3"
-    assert not {"seeds", "on"} & found.keys()
+    assert not {"seeds", "there"} & found.keys()
     there = {**said, "data": {"amazon": {}}}
     assert quality_rows.overrides(there, "amazon", "scorer", 0, {}, tmp_path)["kg.prune"] == "5"
     quick = {**said, "quick": {"kg.prune": 4}}
