@@ -30,6 +30,8 @@ WORDS = {
     "lrurec": "LRURec",
     "retriever": "fused retriever",
     "scorer": "fused + path scorer, no LM",
+    "retriever-ease": "fused retriever with EASE",
+    "scorer-ease": "fused with EASE + path scorer, no LM",
     "lkgrag": "**lkgrag**",
     "lm": "its LM alone",
     "lm-shuffled": "its LM alone, another candidate's paths in words",

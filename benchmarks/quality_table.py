@@ -46,7 +46,8 @@ def lines_of(table: pd.DataFrame, said: dict[str, Any]) -> list[tuple[str, str, 
     table = of_split(table, "test")
     rows = list(dict.fromkeys(table["row"]))
     counts = table.groupby("row").size()
-    widest = max(rows, key=lambda r: (counts[r], r == MAIN))
+    # Of equals not one with another stage one.
+    widest = max(rows, key=lambda r: (counts[r], r == MAIN, r == STAND_IN))
     lines = [(s, widest, s) for s in STAGE_ONE if s == "random" or f"rank_{s}" in table]
     for name, options in said["rows"].items():
         row, system = options.get("of", name), options.get("system", RANKER)

@@ -34,6 +34,7 @@ SYSTEMS = (
     "popularity",
     "itemitem",
     "graph_itemitem",
+    "ease",
     "lrurec",
     "retriever",
     "lm",

@@ -24,7 +24,7 @@ SMOOTH = 9
 #: Greatest k of the recall chart, where ranks reach so far.
 FAR = 100
 #: Systems whose recall is drawn.
-DRAWN = ("popularity", "itemitem", "graph_itemitem", "lrurec", "retriever", "ranker")
+DRAWN = ("popularity", "itemitem", "graph_itemitem", "ease", "lrurec", "retriever", "ranker")
 
 
 def figures(run: RunData) -> Iterator[tuple[str, str, Figure]]:

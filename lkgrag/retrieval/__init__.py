@@ -12,6 +12,7 @@ from lkgrag.retrieval.crossfit import (
     fit_systems,
     summary,
 )
+from lkgrag.retrieval.ease import EASERetriever
 from lkgrag.retrieval.fusion import SYSTEMS, FusedRetriever
 from lkgrag.retrieval.graph import GraphRetriever
 from lkgrag.retrieval.itemitem import ItemItemRetriever
@@ -24,6 +25,7 @@ from lkgrag.retrieval.popularity import PopularityRetriever
 __all__ = [
     "SYSTEMS",
     "CandidateLists",
+    "EASERetriever",
     "Fold",
     "FusedRetriever",
     "GraphRetriever",

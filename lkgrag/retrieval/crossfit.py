@@ -19,6 +19,7 @@ from lkgrag.data.splits import Events
 from lkgrag.errors import ConfigError, nearest
 from lkgrag.retrieval.base import Retriever
 from lkgrag.retrieval.candidates import CandidateLists, candidate_lists
+from lkgrag.retrieval.ease import EASERetriever, check_size
 from lkgrag.retrieval.fusion import SYSTEMS, FusedRetriever
 from lkgrag.retrieval.graph import GraphRetriever
 from lkgrag.retrieval.itemitem import ItemItemRetriever
@@ -111,8 +112,11 @@ def fit_stage_one(
 
     Raises:
         ConfigError: ``retrieval.systems`` is empty or names an unknown system.
+        DataError: it names ``ease``, and there are too many items for it.
     """
     check_systems(config)
+    if EASERetriever.name in config.systems:
+        check_size(interactions.num_items)
     fit = lrurec_for or partial(fit_lrurec, interactions, config=config, seed=seed)
     lrurec, full = fit(split.train_end, val=split.val, epochs=None)
     fit_end, held = split.holdback(
@@ -188,12 +192,15 @@ def fit_systems(
         train_end: int64 ``[num_users]``.
         data: the graph for the same ``train_end``.
         lrurec: trained on the same interactions.
-        config: ``systems`` are fused; all four are always there, to be reported.
+        config: ``systems`` are fused; all but ``ease`` are always there, to be reported.
     """
     popularity = PopularityRetriever.fit(interactions, train_end)
     itemitem = ItemItemRetriever.fit(interactions, train_end, config.decay)
     graph = GraphRetriever.fit(data, itemitem, popularity, config.decay)
-    systems: dict[str, Retriever] = {s.name: s for s in (lrurec, popularity, itemitem, graph)}
+    found: list[Retriever] = [lrurec, popularity, itemitem, graph]
+    if EASERetriever.name in config.systems:
+        found.append(EASERetriever.fit(interactions, train_end))
+    systems = {system.name: system for system in found}
     even = {name: 1.0 / len(config.systems) for name in config.systems}
     return FusedRetriever(systems, even, config.mask_seen)
 

@@ -15,6 +15,7 @@ import numpy as np
 
 from lkgrag.io import read_json, write_json
 from lkgrag.retrieval.base import Retriever, rows_per_block
+from lkgrag.retrieval.ease import EASERetriever
 from lkgrag.retrieval.graph import GraphRetriever
 from lkgrag.retrieval.itemitem import ItemItemRetriever
 from lkgrag.retrieval.lrurec import LRURecRetriever
@@ -27,7 +28,13 @@ if TYPE_CHECKING:
 #: Systems that can be fused.
 SYSTEMS: dict[str, type[Retriever]] = {
     cls.name: cls
-    for cls in (LRURecRetriever, PopularityRetriever, ItemItemRetriever, GraphRetriever)
+    for cls in (
+        LRURecRetriever,
+        PopularityRetriever,
+        ItemItemRetriever,
+        GraphRetriever,
+        EASERetriever,
+    )
 }
 
 
