@@ -18,7 +18,7 @@ QUICK = {
     "evaluation.faithfulness": 0,
 }
 #: Words of a row that are no options of a run.
-OWN = ("of", "system", "seeds", "alone", "there")
+OWN = ("of", "system", "seeds", "alone")
 
 
 def settings(quick: bool = False) -> dict[str, Any]:
@@ -51,8 +51,7 @@ def overrides(
 ) -> dict[str, str]:
     """The options of one run: the row's own before the data set's, these before the common budget."""
     own = {k: v for k, v in said["rows"][row].items() if k not in OWN}
-    there = said["rows"][row].get("there", {}).get(data, {})
-    options = {**said["budget"], **said["data"][data], **own, **there, **said["quick"]}
+    options = {**said["budget"], **said["data"][data], **own, **said["quick"]}
     name = data.removesuffix("-clean").removesuffix("-rolling")
     if name in roots:
         options["data.root"] = roots[name]

@@ -1,19 +1,23 @@
 """The arithmetic of the benchmarks."""
 
+import dataclasses
 import json
 
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from small_run import small_options
 
 from benchmarks import common, quality, quality_results, quality_rows, quality_table, run
+from benchmarks.pathless import Pathless
 from benchmarks.speed import paths, peers
 from lkgrag.config import KGConfig
 from lkgrag.errors import LkgragError
 from lkgrag.options import load_config, to_dict
 from lkgrag.paths import ShortestPaths
 from lkgrag.testing import toy_kg
+from lkgrag.testing.prompts import toy_paths
 
 
 def test_targets_are_judged_by_their_direction():
@@ -242,7 +246,7 @@ def test_every_row_is_a_configuration(tmp_path):
     configs = [
         load_config(quality_rows.overrides(said, "ml-100k", row, 0, {}, tmp_path))
         for row in quality_rows.made(said)
-        if row not in ("lkgrag-crossfit", "scorer-ease")
+        if row not in ("lkgrag-crossfit", "scorer-crossfit", "scorer-ease")
     ]
     same = {json.dumps([to_dict(c.kg), to_dict(c.retrieval)]) for c in configs}
     # The same candidates for all.
@@ -253,16 +257,14 @@ def test_of_two_words_on_an_option_the_narrower_counts(tmp_path):
     said = {
         "budget": {"training.max_examples": 1, "evaluation.max_events": 1, "kg.prune": 1},
         "data": {"ml-100k": {"evaluation.max_events": 2, "kg.prune": 2}},
-        "rows": {"scorer": {"kg.prune": 3, "seeds": 1, "there": {"amazon": {"kg.prune": 5}}}},
+        "rows": {"scorer": {"kg.prune": 3, "seeds": 1}},
         "quick": {},
     }
     found = quality_rows.overrides(said, "ml-100k", "scorer", 0, {}, tmp_path)
     assert found["training.max_examples"] == "1"
     assert found["evaluation.max_events"] == "2"
     assert found["kg.prune"] == "3"
-    assert not {"seeds", "there"} & found.keys()
-    there = {**said, "data": {"amazon": {}}}
-    assert quality_rows.overrides(there, "amazon", "scorer", 0, {}, tmp_path)["kg.prune"] == "5"
+    assert "seeds" not in found
     quick = {**said, "quick": {"kg.prune": 4}}
     assert quality_rows.overrides(quick, "ml-100k", "scorer", 0, {}, tmp_path)["kg.prune"] == "4"
 
@@ -352,3 +354,16 @@ def _on_another_machine(tmp_path, said, stored, monkeypatch):
 )
 def test_stored_figures_follow_from_stored_ranks(path):
     assert quality_results.recomputed(path.stem.removeprefix("quality-"))
+
+
+def test_the_stage_two_without_paths_reads_none():
+    data, batch = toy_paths()
+    sizes = {kind: int(data[kind].num_nodes) for kind in data.node_types}
+    torch.manual_seed(0)
+    scorer = Pathless(data.metadata(), sizes, batch.metapaths).eval()
+    score = scorer(data, batch).candidate
+    assert score.shape == batch.candidate_items.shape
+    other = dataclasses.replace(batch, weight=batch.weight / 2)
+    torch.testing.assert_close(scorer(data, other).candidate, score, rtol=0, atol=0)
+    moved = dataclasses.replace(batch, history_age=(batch.history_age * 3).clamp(min=-1))
+    assert not torch.equal(scorer(data, moved).candidate, score)
