@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
 from benchmarks.common import judge
-from lkgrag.evaluation import paired_bootstrap
+from lkgrag.evaluation import bootstrap_sum, detectable, paired_bootstrap, standard_error
 from lkgrag.evaluation.metrics import expected_gains, gains
-from lkgrag.evaluation.significance import smallest_detectable, standard_error
+
+if TYPE_CHECKING:
+    from lkgrag.evaluation import Difference
 
 METRICS = ("mrr", "ndcg@5", "ndcg@10", "ndcg@20", "recall@1", "recall@5", "recall@10", "recall@20")
 #: What is compared, and how many candidates a list has: a target placed deeper is missed.
@@ -20,6 +22,8 @@ STAGE_ONE = ("random", "popularity", "itemitem", "graph_itemitem", "lrurec", "re
 MAIN, RANKER = "lkgrag", "ranker"
 #: What is compared with the other rows, while lkgrag's own runs are not there: the same without LM.
 STAND_IN = "scorer"
+#: What ran on all events and ranks the same candidates: by way of it rows of a sample are compared.
+CONTROL = "retriever"
 #: The language model's scores alone, and those of one that reads another candidate's paths.
 LM, SHUFFLED = "lm", "lm-shuffled"
 #: Resamples of the bootstrap over users, and its seed.
@@ -90,7 +94,7 @@ def summary(table: pd.DataFrame, said: dict[str, Any]) -> list[dict[str, Any]]:
         line["retrieved"] = {m: float(np.mean([e[m] for e in inside])) for m in METRICS}
         alone = said["rows"].get(name, {}).get("alone")
         if main and name != main[0] and not alone:
-            line["minus"] = difference(table, main, (name, row, system))
+            line["minus"] = difference(table, main, (name, row, system), control=True)
         if retriever is not None and name not in STAGE_ONE:
             other = ("retriever", row, "retriever") if alone else retriever
             line["over"] = difference(table, (name, row, system), other)
@@ -133,32 +137,72 @@ def difference(
     other: tuple[str, str, str],
     metric: str = METRIC,
     retrieved: bool = False,
-) -> dict[str, float] | None:
+    control: bool = False,
+) -> dict[str, Any] | None:
     """One line minus another on the events and seeds that both have, users resampled.
 
+    Args:
+        table: ranks of test events.
+        one: a line.
+        other: a line.
+        metric: that is compared.
+        retrieved: only where the target is a candidate.
+        control: where the other line has fewer events of its seeds, compare on all events of the first by
+            way of the fused retriever, which both have ranks of
+            (:func:`~lkgrag.evaluation.bootstrap_sum`).
+
     Returns:
-        ``mean low high p se events users``, ``other`` (the mean of the other one on these events),
-        ``per_cent`` (the gain over it) and ``detectable`` (the smallest difference that so many users
-        show with probability .8); None without a common event.
+        ``mean low high p se events users``, ``other`` (the mean of the other one on these events, or
+        what follows for it), ``per_cent`` (the gain over it), ``detectable`` (the smallest difference
+        that so many users show with probability .8), and ``shared`` (by way of the retriever only: the
+        same on the shared events alone); None without a common event.
     """
-    parts = []
-    for _, row, system in (one, other):
-        rows = table[table["row"] == row]
-        rows = rows[rows["retrieved"]] if retrieved else rows
-        gain = pd.Series(event_gains(rows, system, metric), pd.MultiIndex.from_frame(rows[EVENT]))
-        parts.append(gain)
-    both = parts[0].index.intersection(parts[1].index)
+    mine, theirs = (_of_line(table, line, metric, retrieved) for line in (one, other))
+    both = mine.index.intersection(theirs.index)
     if not len(both):
         return None
-    mine, theirs = (p.loc[both].to_numpy() for p in parts)
-    users = pd.factorize(both.get_level_values("user"))[0]
-    found = paired_bootstrap(mine - theirs, users, RESAMPLES, SEED)
-    base = float(theirs.mean())
+    people = mine.index.unique("user")
+    gap = mine.loc[both] - theirs.loc[both]
+    plain = paired_bootstrap(gap.to_numpy(), _numbered(both, people), RESAMPLES, SEED)
+    shared = _compared(plain, float(theirs.loc[both].mean()))
+    mine = mine[mine.index.get_level_values("seed").isin(both.unique("seed"))]
+    if not control or len(both) == len(mine):
+        return shared
+    base, beside = (
+        _of_line(table, (CONTROL, row, CONTROL), metric, retrieved) for _, row, _ in (one, other)
+    )
+    over = mine - base.loc[mine.index]
+    under = beside.loc[both] - theirs.loc[both]
+    parts = [
+        (over.to_numpy(), _numbered(over.index, people)),
+        (under.to_numpy(), _numbered(both, people)),
+    ]
+    found = bootstrap_sum(parts, RESAMPLES, SEED)
+    return {**_compared(found, float(mine.mean()) - found.mean), "shared": shared}
+
+
+def _of_line(
+    table: pd.DataFrame, line: tuple[str, str, str], metric: str, retrieved: bool
+) -> pd.Series:
+    """The metric of each event of a line, by seed, user and position."""
+    _, row, system = line
+    rows = table[table["row"] == row]
+    rows = rows[rows["retrieved"]] if retrieved else rows
+    return pd.Series(event_gains(rows, system, metric), pd.MultiIndex.from_frame(rows[EVENT]))
+
+
+def _numbered(events: pd.Index, people: pd.Index) -> np.ndarray:
+    """The place of each event's user among the people."""
+    return people.get_indexer(events.get_level_values("user"))
+
+
+def _compared(found: Difference, other: float) -> dict[str, Any]:
+    """A difference, and what it is of the other's mean."""
     return {
         **found.to_dict(),
-        "other": base,
-        "per_cent": 100.0 * found.mean / base if base else float("nan"),
-        "detectable": smallest_detectable(mine - theirs, users),
+        "other": other,
+        "per_cent": 100.0 * found.mean / other if other else float("nan"),
+        "detectable": detectable(found.se),
     }
 
 
@@ -175,7 +219,7 @@ def targets(
         known = [o for o in others if o in lines]
         if one not in lines or len(known) < len(others):
             return
-        found = [difference(test, lines[one], lines[o]) for o in known]
+        found = [difference(test, lines[one], lines[o], control=True) for o in known]
         least = min((f for f in found if f is not None), key=lambda f: f["mean"], default=None)
         if least is not None:
             values[f"{name}_gain"], values[f"{name}_p"] = least["per_cent"], least["p"]

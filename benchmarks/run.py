@@ -1,10 +1,11 @@
-"""The benchmark suite: ``python -m benchmarks.run speed|scale|quality [--list] [--only PART] [--quick]``.
+"""The benchmark suite: ``python -m benchmarks.run speed|scale|quality|order [--list] [--only PART] [--quick]``.
 
 ``quality`` makes the rows of ``benchmarks/quality.yaml`` on every data set and seed (``--data``, ``--seeds`` and
 ``--only`` take some of them), resumable, below ``--root``, and writes ``benchmarks/results/quality-DATA.json``
 with the per-user ranks beside it. ``speed`` measures each part against what a user would pick instead and against the physical limit, on the
 machine at hand, and writes ``benchmarks/results/speed.json``. Ratios are the result: absolute times belong
-to one machine. ``scale`` builds and searches graphs of up to 100 times Amazon Beauty's size.
+to one machine. ``scale`` builds and searches graphs of up to 100 times Amazon Beauty's size. ``order`` tells what the
+order of items of one time does to the stored gains.
 """
 
 from __future__ import annotations
@@ -40,7 +41,9 @@ def main(argv: list[str] | None = None) -> int:
             print(f"--only {part}: there are {', '.join(parts)}", file=sys.stderr)
             return 2
     try:
-        return {"speed": _speed, "scale": _scale, "quality": _quality}[options.suite](options)
+        return {"speed": _speed, "scale": _scale, "quality": _quality, "order": _order}[
+            options.suite
+        ](options)
     except LkgragError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
@@ -48,7 +51,7 @@ def main(argv: list[str] | None = None) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.run", description=__doc__)
-    parser.add_argument("suite", choices=("quality", "scale", "speed"))
+    parser.add_argument("suite", choices=("order", "quality", "scale", "speed"))
     parser.add_argument("--list", action="store_true", help="print the parts and stop")
     parser.add_argument("--only", action="append", metavar="PART", help="measure this part only")
     parser.add_argument(
@@ -74,7 +77,7 @@ def _parser() -> argparse.ArgumentParser:
 def parts_of(suite: str) -> tuple[str, ...]:
     """What ``--only`` takes: the parts of speed, the rows of quality."""
     if suite != "quality":
-        return SPEED if suite == "speed" else SCALE
+        return {"speed": SPEED, "scale": SCALE, "order": ()}[suite]
     from benchmarks.quality_rows import made, settings
 
     return tuple(made(settings()))
@@ -113,6 +116,17 @@ def _quality(options: argparse.Namespace) -> int:
             elif len(table):
                 line = "python -m benchmarks.run quality"
                 say(f"wrote {quality_results.save(said, name, table, about, line)}")
+    return 0
+
+
+def _order(options: argparse.Namespace) -> int:
+    from benchmarks.order import measure
+
+    sets = measure(data_roots())
+    for name, found in sets.items():
+        print(f"{name}: ids rise in {found['rising']['pairs']:.1%} of neighbours")
+    if not options.quick:
+        say(f"wrote {save('order', 'python -m benchmarks.run order', 0, {'sets': sets})}")
     return 0
 
 

@@ -92,7 +92,7 @@ def targets(rows: list[dict[str, Any]]) -> str:
                 f"{r['name']}: {r['what']}",
                 number(r["value"]),
                 number(r["target"]),
-                "yes" if r["met"] else "no",
+                "not measured" if r["value"] is None else "yes" if r["met"] else "no",
             ]
             for r in rows
         ],

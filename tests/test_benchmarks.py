@@ -168,6 +168,30 @@ def test_only_common_events_are_compared():
     assert quality_table.difference(alone, *lines) is None
 
 
+def test_a_row_of_a_sample_is_compared_on_all_events_by_way_of_the_retriever():
+    table = table_of({"lkgrag": [1, 2, 1, 0], "llamarec+fusion": [2, 2, 3, 0]}, seeds=(0,))
+    lines = [("lkgrag", "lkgrag", "ranker"), ("other", "llamarec+fusion", "ranker")]
+    whole = quality_table.difference(table, *lines, control=True)
+    assert "shared" not in whole
+    sample = table[~((table["row"] == "llamarec+fusion") & (table["user"] == "a"))]
+    found = quality_table.difference(sample, *lines, control=True)
+    gain = 1 / np.log2(3)
+    # lkgrag minus retriever on four events, plus retriever minus LlamaRec on the two of b and c.
+    expected = 2 * (1 - gain) / 4 + (gain - 0.5) / 2
+    assert found["mean"] == pytest.approx(expected)
+    assert found["other"] == pytest.approx((2 + gain) / 4 - expected)
+    assert found["per_cent"] == pytest.approx(100 * expected / found["other"])
+    assert (found["events"], found["users"]) == (4, 3)
+    assert found["shared"]["mean"] == pytest.approx((1 - 0.5) / 2)
+    assert found["shared"]["events"] == 2
+    # Seeds that the sample was not made with do not count.
+    more = table_of({"lkgrag": [20, 20, 20, 0]}, seeds=(1,))
+    again = quality_table.difference(
+        pd.concat([sample, more], ignore_index=True), *lines, control=True
+    )
+    assert again["mean"] == pytest.approx(expected)
+
+
 def test_targets_by_hand():
     table = table_of({"lkgrag": [1, 2, 1, 0], "llamarec+fusion": [2, 2, 3, 0]})
     gain = 1 / np.log2(3)

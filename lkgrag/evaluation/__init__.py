@@ -8,6 +8,8 @@ from lkgrag.evaluation.protocol import SplitResult, nest, sample_events
 from lkgrag.evaluation.report import difference_line, show, systems_table
 from lkgrag.evaluation.significance import (
     Difference,
+    bootstrap_sum,
+    detectable,
     paired_bootstrap,
     smallest_detectable,
     standard_error,
@@ -18,9 +20,11 @@ __all__ = [
     "Difference",
     "SplitResult",
     "beyond_accuracy",
+    "bootstrap_sum",
     "categories",
     "cold_start",
     "deletion_test",
+    "detectable",
     "difference_line",
     "exist",
     "expected_gains",

@@ -3,7 +3,14 @@ import math
 import numpy as np
 import pytest
 
-from lkgrag.evaluation import paired_bootstrap, significance, smallest_detectable, standard_error
+from lkgrag.evaluation import (
+    bootstrap_sum,
+    detectable,
+    paired_bootstrap,
+    significance,
+    smallest_detectable,
+    standard_error,
+)
 
 
 def test_interval_of_a_normal_mean():
@@ -89,3 +96,46 @@ def test_empty_and_broken_input():
         paired_bootstrap(np.array([np.nan]), np.zeros(1, np.int64))
     with pytest.raises(ValueError, match="one value an event"):
         paired_bootstrap(np.zeros(2), np.zeros(1, np.int64))
+
+
+def sampled(seed):
+    """200 users' events; a difference that only the first 40 know, and one like it that all know."""
+    rng = np.random.default_rng(seed)
+    user = np.repeat(np.arange(200), rng.integers(1, 5, 200))
+    whole = rng.normal(0.2, 0.5, 200)[user] + rng.normal(0, 1, len(user))
+    wanted = whole + rng.normal(0.1, 0.1, len(user))
+    there = user < 40
+    return (whole, user), (wanted[there] - whole[there], user[there]), wanted[there]
+
+
+def test_by_way_of_a_third_the_interval_is_narrower_and_covers_the_truth():
+    covered, ratio = 0, []
+    for seed in range(200):
+        over, under, alone = sampled(seed)
+        found = bootstrap_sum([over, under], 300, seed)
+        covered += found.low <= 0.3 <= found.high
+        ratio.append(found.se / standard_error(alone, under[1]))
+        if seed == 0:
+            assert found.mean == pytest.approx(over[0].mean() + under[0].mean())
+            assert (found.users, found.events) == (200, len(over[0]))
+            assert found.high - found.low == pytest.approx(3.92 * found.se, rel=0.2)
+    assert 0.88 <= covered / 200 <= 0.99
+    # About sqrt(40 / 200).
+    assert np.mean(ratio) == pytest.approx(0.45, abs=0.05)
+
+
+def test_a_sum_of_one_mean_is_that_mean():
+    over, _, _ = sampled(3)
+    assert bootstrap_sum([over], 500, 7) == paired_bootstrap(*over, 500, 7)
+
+
+def test_a_resample_without_a_user_of_the_sample_changes_nothing_there():
+    over = (np.asarray([1.0, 1.0, 1.0]), np.arange(3))
+    found = bootstrap_sum([over, (np.asarray([2.0]), np.asarray([1]))], 200)
+    assert (found.low, found.mean, found.high) == (3.0, 3.0, 3.0)
+
+
+def test_what_is_detectable_follows_from_the_standard_error():
+    over, _, _ = sampled(5)
+    assert detectable(standard_error(*over)) == pytest.approx(smallest_detectable(*over))
+    assert detectable(1.0) == pytest.approx(2.8016, rel=1e-4)

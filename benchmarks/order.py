@@ -1,0 +1,92 @@
+"""Order: does the order in which a file holds interactions of one time follow the items' ids, and who gains by it?
+
+Amazon's ratings are dated by the day, and many files hold what a user bought on one day in the order of the
+ids. Then "the next item" is often the next id of one basket. The gain over the fused retriever is told apart
+for test items whose id is above that of the item before them, and below.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from benchmarks.common import say
+from benchmarks.quality_results import path_of
+from benchmarks.quality_rows import overrides, settings
+from benchmarks.quality_table import difference, lines_of, main_line, of_split
+from lkgrag.io import read_json, read_parquet
+from lkgrag.options import load_config
+from lkgrag.stages import load_data
+
+if TYPE_CHECKING:
+    from lkgrag.data import Interactions
+
+
+def measure(roots: dict[str, str]) -> dict[str, Any]:
+    """Every data set that has a stored quality result and whose files are at hand.
+
+    Returns:
+        By data set ``rising`` (:func:`rising`), ``main`` (the row that is compared) and ``groups``: of
+        ``above`` and ``below`` the difference of that row and the fused retriever.
+    """
+    said, out = settings(), {}
+    for data in said["data"]:
+        name = data.removesuffix("-clean").removesuffix("-rolling")
+        if not path_of(data).exists() or (name != "ml-100k" and name not in roots):
+            say(f"{data}: no stored result, or no files at hand; left out")
+            continue
+        row = next(iter(said["rows"]))
+        x = load_data(load_config(overrides(said, data, row, 0, roots, Path()))).interactions
+        table = of_split(read_parquet(path_of(data).with_suffix(".parquet")), "test")
+        lines = lines_of(table, read_json(path_of(data))["settings"])
+        main, known = main_line(lines), {line[0]: line for line in lines}
+        if main is None:
+            continue
+        above = _is_above(x, table)
+        groups = {
+            name: difference(table[part], main, known["retriever"])
+            for name, part in (("above", above), ("below", ~above))
+        }
+        out[data] = {"rising": rising(x), "main": main[0], "groups": groups}
+    return out
+
+
+def rising(x: Interactions) -> dict[str, Any]:
+    """How often ids rise from one item of a user to the next.
+
+    Returns:
+        Shares ``pairs`` (of all neighbours), ``last_two`` and ``last_three`` (of users; by chance 1/2 and
+        1/6), and ``positions``: whether the times are mere positions, since nearly all users begin at 0 or 1.
+    """
+    place = _places(x)[x.item]
+    up = place[1:] > place[:-1]
+    inside = np.ones(len(up), bool)
+    inside[x.indptr[1:-1] - 1] = False
+    end = x.indptr[1:][np.diff(x.indptr) >= 3]
+    return {
+        "pairs": float(up[inside].mean()),
+        "last_two": float(up[end - 2].mean()),
+        "last_three": float((up[end - 2] & up[end - 3]).mean()),
+        "positions": bool(np.mean(x.time[x.indptr[:-1]] <= 1) > 0.9),
+    }
+
+
+def _places(x: Interactions) -> np.ndarray:
+    """The place of each item in the order of the ids: of numbers where all are, else of words."""
+    ids = list(x.item_ids)
+    numbers = all(i.isdecimal() for i in ids)
+    order = sorted(range(len(ids)), key=lambda i: int(ids[i]) if numbers else ids[i])
+    place = np.empty(len(ids), np.int64)
+    place[order] = np.arange(len(ids))
+    return place
+
+
+def _is_above(x: Interactions, table: pd.DataFrame) -> pd.Series:
+    """Whether the target's id is above that of the item before it, for each line."""
+    place = _places(x)
+    user = pd.Index(x.user_ids).get_indexer(pd.Index(table["user"].astype(str)))
+    at = x.indptr[user] + table["position"].to_numpy()
+    return pd.Series(place[x.item[at]] > place[x.item[at - 1]], table.index)
