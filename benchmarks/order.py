@@ -59,7 +59,7 @@ def rising(x: Interactions) -> dict[str, Any]:
 
     Returns:
         Shares ``pairs`` (of all neighbours), ``last_two`` and ``last_three`` (of users; by chance 1/2 and
-        1/6), and ``positions``: whether the times are mere positions, since nearly all users begin at 0 or 1.
+        1/6), and ``positions``: whether the times are mere positions.
     """
     place = _places(x)[x.item]
     up = place[1:] > place[:-1]
@@ -70,7 +70,7 @@ def rising(x: Interactions) -> dict[str, Any]:
         "pairs": float(up[inside].mean()),
         "last_two": float(up[end - 2].mean()),
         "last_three": float((up[end - 2] & up[end - 3]).mean()),
-        "positions": bool(np.mean(x.time[x.indptr[:-1]] <= 1) > 0.9),
+        "positions": not x.dated,
     }
 
 

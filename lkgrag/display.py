@@ -67,6 +67,11 @@ class Stages:
                 f"ties in time: {s['tied_interactions']:.1%} of the interactions; the tie rule "
                 f"picks the test item of {s['tied_last_two']:.1%} of the users"
             )
+        if not loaded.interactions.dated:
+            self.say(
+                "the times are positions in each user's history, no dates: what was chosen on one day "
+                "stands in the file's order"
+            )
 
     def graph(self, data: HeteroData) -> None:
         """Node and edge types with counts."""

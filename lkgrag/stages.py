@@ -15,6 +15,7 @@ from lkgrag.cache import StageCache
 from lkgrag.data import Interactions, Queries, make_split
 from lkgrag.data.memory import check_same, content_digest
 from lkgrag.data.readers import read_tables
+from lkgrag.errors import DataError
 from lkgrag.io import read_json, read_safetensors, write_json, write_safetensors
 from lkgrag.kg import build_kg, load_kg, save_kg
 from lkgrag.options import to_dict
@@ -55,7 +56,8 @@ def load_data(config: Config, interactions: Interactions | None = None) -> Loade
         interactions: data in memory, in place of files; they are only split.
 
     Raises:
-        DataError: a file is missing or broken, or too little is left.
+        DataError: a file is missing or broken, too little is left, or an option needs points in time where
+            the times are mere positions.
         AssetError: the data set could not be fetched.
     """
     if interactions is not None:
@@ -64,6 +66,15 @@ def load_data(config: Config, interactions: Interactions | None = None) -> Loade
     else:
         tables, sha = read_tables(config.data)
         interactions = Interactions.from_tables(tables, config.data)
+    for option, needs in {
+        "kg.temporal=true": config.kg.temporal,
+        "data.split=time": config.data.split == "time",
+    }.items():
+        if needs and not interactions.dated:
+            raise DataError(
+                f"{option} compares the times of different users, but those of data.name={config.data.name} "
+                "are positions in each user's history (nearly all begin at 0 or 1); leave it out"
+            )
     options = {k: v for k, v in to_dict(config.data).items() if k != "root"}
     return Loaded(
         interactions, make_split(interactions, config.data), {"data": options, "files": sha}

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 #: Longer ids are no numbers, whatever they are made of.
 LONGEST_NUMBER = 100
+#: Times are taken for positions where more than this share of the users begin at 0 or 1.
+POSITIONS = 0.9
 
 
 @dataclass
@@ -98,6 +100,16 @@ class Interactions:
     def position(self) -> NDArray[np.int64]:
         """The place of each interaction within its user's sequence, int64 ``[N]``."""
         return np.arange(len(self.item)) - np.repeat(self.indptr[:-1], np.diff(self.indptr))
+
+    @property
+    def dated(self) -> bool:
+        """Whether times are points in time, alike for all users.
+
+        Rebuilt files often have mere positions instead, 0, 1, 2, ... for each user, which say nothing
+        of which of two users' interactions came first, nor of what was chosen on one day.
+        """
+        first = self.time[self.indptr[:-1][np.diff(self.indptr) > 0]]
+        return not (len(first) > 0 and bool(np.mean(first <= 1) > POSITIONS))
 
     def __len__(self) -> int:
         """Number of interactions."""

@@ -237,8 +237,8 @@ def _over(
 def _timed(
     data: HeteroData, interactions: Interactions, split: Split, config: KGConfig
 ) -> HeteroData | None:
-    """The graph with the times of behaviour edges; None where interactions have no times."""
-    if not np.isfinite(interactions.time).any():
+    """The graph with the times of behaviour edges; None where interactions have no times or positions only."""
+    if not np.isfinite(interactions.time).any() or not interactions.dated:
         return None
     if config.temporal:
         return data
