@@ -8,7 +8,13 @@ import numpy as np
 import pandas as pd
 
 from benchmarks.common import judge
-from lkgrag.evaluation import bootstrap_sum, detectable, paired_bootstrap, standard_error
+from lkgrag.evaluation import (
+    bootstrap_sum,
+    control_share,
+    detectable,
+    paired_bootstrap,
+    standard_error,
+)
 from lkgrag.evaluation.metrics import expected_gains, gains
 
 if TYPE_CHECKING:
@@ -148,14 +154,13 @@ def difference(
         metric: that is compared.
         retrieved: only where the target is a candidate.
         control: where the other line has fewer events of its seeds, compare on all events of the first by
-            way of the fused retriever, which both have ranks of
-            (:func:`~lkgrag.evaluation.bootstrap_sum`).
+            way of the fused retriever (:func:`~lkgrag.evaluation.bootstrap_sum`), as far as that helps.
 
     Returns:
         ``mean low high p se events users``, ``other`` (the mean of the other one on these events, or
         what follows for it), ``per_cent`` (the gain over it), ``detectable`` (the smallest difference
-        that so many users show with probability .8), and ``shared`` (by way of the retriever only: the
-        same on the shared events alone); None without a common event.
+        that so many users show with probability .8); by way of the retriever also ``share`` (how far, 0 to
+        1) and ``shared`` (the same on the shared events alone); None without a common event.
     """
     mine, theirs = (_of_line(table, line, metric, retrieved) for line in (one, other))
     both = mine.index.intersection(theirs.index)
@@ -168,17 +173,15 @@ def difference(
     mine = mine[mine.index.get_level_values("seed").isin(both.unique("seed"))]
     if not control or len(both) == len(mine):
         return shared
-    base, beside = (
-        _of_line(table, (CONTROL, row, CONTROL), metric, retrieved) for _, row, _ in (one, other)
-    )
-    over = mine - base.loc[mine.index]
-    under = beside.loc[both] - theirs.loc[both]
+    over = mine - _of_line(table, (CONTROL, one[1], CONTROL), metric, retrieved).loc[mine.index]
+    share = control_share(gap.to_numpy(), over.loc[both].to_numpy(), _numbered(both, people))
     parts = [
-        (over.to_numpy(), _numbered(over.index, people)),
-        (under.to_numpy(), _numbered(both, people)),
+        ((share * over).to_numpy(), _numbered(over.index, people)),
+        ((gap - share * over.loc[both]).to_numpy(), _numbered(both, people)),
     ]
     found = bootstrap_sum(parts, RESAMPLES, SEED)
-    return {**_compared(found, float(mine.mean()) - found.mean), "shared": shared}
+    other_mean = float(mine.mean()) - found.mean
+    return {**_compared(found, other_mean), "share": share, "shared": shared}
 
 
 def _of_line(

@@ -176,8 +176,11 @@ def test_a_row_of_a_sample_is_compared_on_all_events_by_way_of_the_retriever():
     sample = table[~((table["row"] == "llamarec+fusion") & (table["user"] == "a"))]
     found = quality_table.difference(sample, *lines, control=True)
     gain = 1 / np.log2(3)
-    # lkgrag minus retriever on four events, plus retriever minus LlamaRec on the two of b and c.
+    # On the two events of b and c lkgrag gains 1 - 1/2 and 0 over LlamaRec where it gains 1 - gain and 0 over
+    # the retriever: the slope is above 1, so the share is 1. lkgrag minus retriever on all four events, plus
+    # retriever minus LlamaRec on the two.
     expected = 2 * (1 - gain) / 4 + (gain - 0.5) / 2
+    assert found["share"] == 1
     assert found["mean"] == pytest.approx(expected)
     assert found["other"] == pytest.approx((2 + gain) / 4 - expected)
     assert found["per_cent"] == pytest.approx(100 * expected / found["other"])

@@ -9,6 +9,7 @@ from lkgrag.evaluation.report import difference_line, show, systems_table
 from lkgrag.evaluation.significance import (
     Difference,
     bootstrap_sum,
+    control_share,
     detectable,
     paired_bootstrap,
     smallest_detectable,
@@ -23,6 +24,7 @@ __all__ = [
     "bootstrap_sum",
     "categories",
     "cold_start",
+    "control_share",
     "deletion_test",
     "detectable",
     "difference_line",

@@ -85,11 +85,12 @@ def bootstrap_sum(
 ) -> Difference:
     """The same for a sum of means, each over events of its own, of users that are drawn together.
 
-    What a system that ran on a sample of the users loses to one that ran on all is told best by way of
-    a third that ran on all as well and errs much like the first: the mean of *all* minus *third* over
-    all events, plus the mean of *third* minus *sample* over the sample (the difference estimator of
-    survey sampling; Särndal, Swensson and Wretman 1992, chapter 6). It has no bias where the sample is
-    random, and where the last difference varies little, nearly the error of the first.
+    So a system that ran on a sample of the users is compared with one that ran on all by way of a third,
+    that ran on all as well: a share of the mean of *all* minus *third* over all events, plus the mean over
+    the sample of *all* minus *sample*, less that share of *all* minus *third* (the difference or, with the
+    share of :func:`control_share`, regression estimator of survey sampling; Särndal, Swensson and Wretman
+    1992, chapter 6). It has no bias to speak of where the sample is random, and where *third* errs much
+    like *sample*, nearly the error of the first mean.
 
     Args:
         parts: ``(values [E], user [E])``, one or more; a resample without a user of a part takes that
@@ -134,6 +135,28 @@ def bootstrap_sum(
         users=int((first > 0).sum()),
         events=int(first.sum()),
     )
+
+
+def control_share(
+    values: NDArray[np.float64], control: NDArray[np.float64], user: NDArray[np.int64]
+) -> float:
+    """The share of a control's mean whose subtraction leaves the mean of the values the least error.
+
+    The slope of the regression of users' sums of values on those of the control, within 0 and 1; 0 where
+    the control does not vary.
+
+    Args:
+        values: float ``[E]``.
+        control: float ``[E]``, of the same events.
+        user: int64 ``[E]``.
+    """
+    people = np.unique(user)
+    of_values, of_control = (
+        total - count * (total.sum() / count.sum())
+        for total, count in (_by_user(x, user, people) for x in (values, control))
+    )
+    spread = float((of_control**2).sum())
+    return min(1.0, max(0.0, float((of_values * of_control).sum()) / spread)) if spread else 0.0
 
 
 def _mean_of(
