@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 from benchmarks.common import stored
+from benchmarks.quality_plots import overview, plot
 from benchmarks.quality_table import MAIN
+from benchmarks.quality_words import TITLES, WORDS
 from benchmarks.record import figure, probability, put
 from benchmarks.tables import DOCS, table, targets
-from lkgrag.io import atomic
 
 #: Of the second table; the first has NDCG@10 and Recall@10.
 COLUMNS = ("mrr", "ndcg@5", "ndcg@20", "recall@1", "recall@5", "recall@20")
@@ -19,52 +19,6 @@ PUBLISHED: dict[str, dict[str, str]] = {
     "ml-latest-small": {"lrurec": ".0705 / .1426", "llamarec": ".0759 / .1524"},
     "amazon-beauty": {"lrurec": ".0533 / .0916", "llamarec": ".0554 / .0971"},
     "amazon-beauty-clean": {"lrurec": ".0533 / .0916", "llamarec": ".0554 / .0971"},
-}
-#: One-line meanings of the rows.
-WORDS = {
-    "random": "random order of the candidates",
-    "popularity": "popularity",
-    "itemitem": "item-item counts",
-    "graph_itemitem": "graph counts + item-item",
-    "lrurec": "LRURec",
-    "retriever": "fused retriever",
-    "scorer": "fused + path scorer, no LM",
-    "scorer-pathless": "fused + a learned stage two without paths",
-    "scorer-behaviour": "fused + path scorer without behaviour relations",
-    "scorer-metadata": "fused + path scorer without metadata relations",
-    "scorer-titles": "fused + path scorer without paths over like titles",
-    "scorer-prior": "path scorer without the prior",
-    "scorer-negatives": "fused + path scorer, random negatives",
-    "scorer-crossfit": "fused + path scorer without cross-fitting",
-    "retriever-ease": "fused retriever with EASE",
-    "scorer-ease": "fused with EASE + path scorer, no LM",
-    "lkgrag": "**lkgrag**",
-    "lm": "its LM alone",
-    "lm-shuffled": "its LM alone, another candidate's paths in words",
-    "llamarec": "LlamaRec (LM, no paths)",
-    "llamarec+fusion": "LlamaRec + fusion with the prior",
-    "shortest": "LM + shortest paths",
-    "reference": "published method (`reference`)",
-    "reference+fusion": "published method + fusion with the prior",
-    "lkgrag-shuffled": "lkgrag, another candidate's paths in words",
-    "lkgrag-words": "lkgrag, paths in the fusion only",
-    "lkgrag-selection": "lkgrag, random paths in words",
-    "lkgrag-gate": "lkgrag without the LM's route of the gradient",
-    "lkgrag-prior": "lkgrag without the prior",
-    "lkgrag-negatives": "lkgrag, random negatives",
-    "lkgrag-crossfit": "lkgrag without cross-fitting",
-    "lkgrag-titles": "lkgrag without paths over like titles",
-    "lkgrag-behaviour": "lkgrag without behaviour relations",
-    "lkgrag-metadata": "lkgrag without metadata relations",
-    **{f"lkgrag-ties{n}": f"lkgrag, tied times in order {n + 1} of 5" for n in range(1, 5)},
-}
-TITLES = {
-    "ml-100k": "MovieLens 100K, leave-one-out",
-    "ml-100k-rolling": "MovieLens 100K, rolling",
-    "ml-latest-small": "MovieLens latest-small, leave-one-out",
-    "ml-latest-small-rolling": "MovieLens latest-small, rolling",
-    "amazon-beauty": "Amazon Beauty",
-    "amazon-beauty-clean": "Amazon Beauty without the suspect relations",
 }
 
 
@@ -207,38 +161,6 @@ def costs(runs: dict[str, Any]) -> str:
     )
 
 
-def plot(data: str, found: dict[str, Any], path: Path) -> bool:
-    """The gains with their intervals; False where nothing is compared."""
-    from lkgrag.report.style import COLOURS, INK, PAPER, WIDTH, axes_of, style
-
-    lines = [r for r in found["rows"] if r.get("minus")]
-    if not lines:
-        return False
-    with style(f"quality-{data}"):
-        # The names are long.
-        figure_, axes = axes_of(0.7 + 0.24 * len(lines), WIDTH * 1.5)
-        for place, line in enumerate(reversed(lines)):
-            minus = line["minus"]
-            axes.plot([minus["low"], minus["high"]], [place, place], color=COLOURS[0], lw=1.6)
-            axes.plot([minus["mean"]], [place], "o", color=COLOURS[0], ms=4)
-        axes.axvline(0.0, color=INK, lw=0.8)
-        names = [WORDS.get(r["row"], r["row"]).replace("`", "") for r in reversed(lines)]
-        axes.set_yticks(range(len(lines)), names)
-        axes.set_xlabel(f"NDCG@10 that {found['main']} gains")
-        with atomic(path) as tmp:
-            figure_.savefig(tmp, format="svg", metadata={"Date": None}, facecolor=PAPER)
-    return True
-
-
-#: What README's picture shows: what each row gains over the fused retriever.
-HEADLINE = {
-    "llamarec+fusion": "LlamaRec + fusion",
-    "reference+fusion": "published method + fusion",
-    "scorer": "paths, no LM",
-    "lkgrag": "lkgrag",
-}
-
-
 def headline(results: dict[str, dict[str, Any]]) -> str:
     """README's table: a line a data set."""
     rows = []
@@ -274,40 +196,6 @@ def headline(results: dict[str, dict[str, Any]]) -> str:
         "over the published method + fusion",
     ]
     return table([*head, *gains, "LlamaRec-7B, as published"], rows)
-
-
-def overview(results: dict[str, dict[str, Any]], path: Path) -> None:
-    """README's picture: gains over the fused retriever with their intervals, a panel a data set."""
-    from matplotlib.figure import Figure
-
-    from lkgrag.report.style import COLOURS, INK, PAPER, WIDTH, style
-
-    shown = {
-        data: [(n, line["over"]) for n in HEADLINE for line in found["rows"] if line["row"] == n]
-        for data, found in results.items()
-    }
-    shown = {data: lines for data, lines in shown.items() if lines}
-    if not shown:
-        return
-    counts = [len(lines) for lines in shown.values()]
-    with style("quality"):
-        picture = Figure(figsize=(WIDTH * 1.3, 0.5 + sum(0.21 * n + 0.42 for n in counts)))
-        picture.set_layout_engine("constrained")
-        panels = picture.subplots(len(shown), 1, sharex=True, height_ratios=counts, squeeze=False)
-        for axes, (data, lines) in zip(panels[:, 0], shown.items(), strict=True):
-            for place, (name, over) in enumerate(reversed(lines)):
-                colour = COLOURS[1] if name == MAIN else COLOURS[0]
-                scale = 100 / over["other"]
-                low, mean, high = (scale * over[key] for key in ("low", "mean", "high"))
-                axes.plot([low, high], [place, place], color=colour, lw=1.6)
-                axes.plot([mean], [place], "o", color=colour, ms=4)
-            axes.axvline(0.0, color=INK, lw=0.8)
-            axes.set_yticks(range(len(lines)), [HEADLINE[n] for n, _ in reversed(lines)])
-            axes.set_ylim(-0.6, len(lines) - 0.4)
-            axes.set_title(TITLES[data], loc="left", fontsize="medium")
-        panels[-1, 0].set_xlabel("NDCG@10 over the fused retriever, per cent")
-        with atomic(path) as tmp:
-            picture.savefig(tmp, format="svg", metadata={"Date": None}, facecolor=PAPER)
 
 
 def _gain(over: dict[str, float] | None) -> str:
