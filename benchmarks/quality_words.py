@@ -20,6 +20,7 @@ WORDS = {
     "scorer-crossfit": "fused + path scorer without cross-fitting",
     "retriever-ease": "fused retriever with EASE",
     "scorer-ease": "fused with EASE + path scorer, no LM",
+    "lkgrag-ease": "lkgrag over the fused retriever with EASE",
     "lkgrag": "**lkgrag**",
     "lm": "its LM alone",
     "lm-shuffled": "its LM alone, another candidate's paths in words",
