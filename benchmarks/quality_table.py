@@ -212,10 +212,14 @@ def _compared(found: Difference, other: float) -> dict[str, Any]:
 def targets(
     data: str, table: pd.DataFrame, about: dict[str, Any], said: dict[str, Any]
 ) -> list[dict[str, Any]]:
-    """Q0 to Q4 of a data set; what was not measured is null and not met."""
+    """Q0 to Q4 of a data set; what was not measured is null and not met.
+
+    Where the other row ran on a sample, ``shared`` is the same of the shared events alone.
+    """
     lines = {line[0]: line for line in lines_of(table, said)}
     test = of_split(table, "test")
     values: dict[str, float | None] = {"Q0_loss": _below_chance(table)}
+    shared: dict[str, float] = {}
 
     def compare(name: str, one: str, others: list[str]) -> None:
         """The gain over the best of the others, in per cent, and its p."""
@@ -225,7 +229,10 @@ def targets(
         found = [difference(test, lines[one], lines[o], control=True) for o in known]
         least = min((f for f in found if f is not None), key=lambda f: f["mean"], default=None)
         if least is not None:
-            values[f"{name}_gain"], values[f"{name}_p"] = least["per_cent"], least["p"]
+            for word, key in {"gain": "per_cent", "p": "p"}.items():
+                values[f"{name}_{word}"] = least[key]
+                if "shared" in least:
+                    shared[f"{name}_{word}"] = least["shared"][key]
 
     if "lm" in lines:
         found = difference(test, lines["lm"], lines["random"], retrieved=True)
@@ -237,7 +244,8 @@ def targets(
     # Where no times are tied, one order is all there are.
     tied = any(a.get("tied") for a in about.values())
     values["Q4"] = _lowest_order(test, lines, said, tied)
-    return judge("Q", values, data)
+    rows = judge("Q", values, data)
+    return [r | ({"shared": shared[r["name"]]} if r["name"] in shared else {}) for r in rows]
 
 
 def _below_chance(table: pd.DataFrame) -> float | None:

@@ -90,7 +90,8 @@ def targets(rows: list[dict[str, Any]]) -> str:
         [
             [
                 f"{r['name']}: {r['what']}",
-                number(r["value"]),
+                number(r["value"])
+                + (f" (shared events alone: {number(r['shared'])})" if "shared" in r else ""),
                 number(r["target"]),
                 "not measured" if r["value"] is None else "yes" if r["met"] else "no",
             ]

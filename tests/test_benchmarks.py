@@ -224,6 +224,10 @@ def test_targets_by_hand():
     assert rows["Q3_llamarec_gain"]["value"] == pytest.approx(100 * ((2 + gain) / 4 / better - 1))
     assert rows["Q4"]["value"] == pytest.approx((2 + gain) / 4)
     assert rows["Q4"]["met"]
+    assert "shared" not in rows["Q3_llamarec_gain"]
+    sample = table[~((table["row"] == "llamarec+fusion") & (table["user"] == "a"))]
+    found = {r["name"]: r for r in quality_table.targets("amazon-beauty", sample, about, SAID)}
+    assert found["Q3_llamarec_gain"]["shared"] == pytest.approx(100.0)
     for name in ("Q1_gain", "Q3_reference_gain", "Q3_reference_p"):
         assert rows[name]["value"] is None
         assert rows[name]["met"] is False
