@@ -112,9 +112,10 @@ class RetrievalConfig:
 
     k: int = opt(20, "candidates a prompt")
     mask_seen: bool = opt(True, "never propose an item of the visible history")
-    systems: list[str] = opt(
-        ["lrurec", "popularity", "itemitem", "graph_itemitem"],
-        "what is fused; also ease, for up to 20,000 items: it helps where histories are long",
+    systems: list[str] | None = opt(
+        None,
+        "what is fused, of lrurec, popularity, itemitem, graph_itemitem, ease (default: all, but ease for "
+        "up to 5,000 items only; at most it takes 20,000)",
     )
     hidden: int = opt(64, "LRURec: width")
     blocks: int = opt(2, "LRURec: number of blocks")

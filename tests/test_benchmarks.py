@@ -277,7 +277,7 @@ def test_every_row_is_a_configuration(tmp_path):
     configs = [
         load_config(quality_rows.overrides(said, "ml-100k", row, 0, {}, tmp_path))
         for row in quality_rows.made(said)
-        if not row.endswith(("-crossfit", "-ease"))
+        if not row.endswith(("-crossfit", "-ease", "-four"))
     ]
     same = {json.dumps([to_dict(c.kg), to_dict(c.retrieval)]) for c in configs}
     # The same candidates for all.

@@ -20,6 +20,7 @@ SYSTEMS = [
     "popularity",
     "itemitem",
     "graph_itemitem",
+    "ease",
     "lrurec",
     "retriever",
     "lm",

@@ -19,7 +19,7 @@ from lkgrag.data.splits import Events
 from lkgrag.errors import ConfigError, nearest
 from lkgrag.retrieval.base import Retriever
 from lkgrag.retrieval.candidates import CandidateLists, candidate_lists
-from lkgrag.retrieval.ease import EASERetriever, check_size
+from lkgrag.retrieval.ease import DEFAULT_ITEMS, EASERetriever, check_size
 from lkgrag.retrieval.fusion import SYSTEMS, FusedRetriever
 from lkgrag.retrieval.graph import GraphRetriever
 from lkgrag.retrieval.itemitem import ItemItemRetriever
@@ -115,7 +115,7 @@ def fit_stage_one(
         DataError: it names ``ease``, and there are too many items for it.
     """
     check_systems(config)
-    if EASERetriever.name in config.systems:
+    if EASERetriever.name in fused_systems(config, interactions.num_items):
         check_size(interactions.num_items)
     fit = lrurec_for or partial(fit_lrurec, interactions, config=config, seed=seed)
     lrurec, full = fit(split.train_end, val=split.val, epochs=None)
@@ -168,6 +168,8 @@ def check_systems(config: RetrievalConfig) -> None:
         raise ConfigError(
             f"retrieval.crossfit_folds must be at least 1, got {config.crossfit_folds}"
         )
+    if config.systems is None:
+        return
     for name in config.systems:
         if name not in SYSTEMS:
             raise ConfigError(
@@ -176,6 +178,13 @@ def check_systems(config: RetrievalConfig) -> None:
             )
     if not config.systems:
         raise ConfigError(f"retrieval.systems is empty; choose from {', '.join(SYSTEMS)}")
+
+
+def fused_systems(config: RetrievalConfig, num_items: int) -> list[str]:
+    """The systems that are fused: as configured, by default all that the catalogue is not too large for."""
+    if config.systems is not None:
+        return list(config.systems)
+    return [n for n in SYSTEMS if n != EASERetriever.name or num_items <= DEFAULT_ITEMS]
 
 
 def fit_systems(
@@ -192,16 +201,17 @@ def fit_systems(
         train_end: int64 ``[num_users]``.
         data: the graph for the same ``train_end``.
         lrurec: trained on the same interactions.
-        config: ``systems`` are fused; all but ``ease`` are always there, to be reported.
+        config: of its systems those fused are weighed; all but ``ease`` are always there, to be reported.
     """
     popularity = PopularityRetriever.fit(interactions, train_end)
     itemitem = ItemItemRetriever.fit(interactions, train_end, config.decay)
     graph = GraphRetriever.fit(data, itemitem, popularity, config.decay)
     found: list[Retriever] = [lrurec, popularity, itemitem, graph]
-    if EASERetriever.name in config.systems:
+    fused = fused_systems(config, interactions.num_items)
+    if EASERetriever.name in fused:
         found.append(EASERetriever.fit(interactions, train_end))
     systems = {system.name: system for system in found}
-    even = {name: 1.0 / len(config.systems) for name in config.systems}
+    even = {name: 1.0 / len(fused) for name in fused}
     return FusedRetriever(systems, even, config.mask_seen)
 
 

@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
 #: Strength of the ridge, in users.
 RIDGE = 100.0
+#: Most items that it is fused for unless asked for; beyond, it takes minutes where it brings little.
+DEFAULT_ITEMS = 5_000
 #: Most items: the weights are a dense matrix, 4 bytes a pair of items here and thrice as much in fitting.
 MOST_ITEMS = 20_000
 #: From scores, shares of a user's taste, to logits of the size of the other systems'.

@@ -25,7 +25,7 @@ from lkgrag.testing import planted
 CONFIG = RetrievalConfig(
     hidden=8, blocks=1, max_len=8, batch_size=32, epochs=3, lr=0.01, k=5, crossfit_window=2
 )
-SYSTEMS = ["lrurec", "popularity", "itemitem", "graph_itemitem"]
+SYSTEMS = ["lrurec", "popularity", "itemitem", "graph_itemitem", "ease"]
 
 
 @pytest.fixture(scope="module")
@@ -296,7 +296,7 @@ def test_a_part_of_the_systems_can_be_fused(data):
     x, split = data
     one = fit_stage_one(x, split, graph_of(x), replace(CONFIG, systems=["itemitem"]), 0)
     assert list(one.retriever.weights) == ["itemitem"]
-    assert set(one.test.ranks) == {*SYSTEMS, "retriever"}
+    assert set(one.test.ranks) == {*SYSTEMS[:4], "retriever"}
     # The fused order is the single system's.
     np.testing.assert_array_equal(one.test.ranks["retriever"], one.test.ranks["itemitem"])
 

@@ -7,7 +7,8 @@ from lkgrag.data import Interactions, make_split
 from lkgrag.errors import DataError, LkgragError
 from lkgrag.kg import build_kg
 from lkgrag.retrieval import EASERetriever, FusedRetriever, ease, fit_stage_one
-from lkgrag.retrieval.ease import MOST_ITEMS, RIDGE
+from lkgrag.retrieval.crossfit import fused_systems
+from lkgrag.retrieval.ease import DEFAULT_ITEMS, MOST_ITEMS, RIDGE
 from lkgrag.testing import planted
 
 
@@ -108,3 +109,13 @@ def test_too_many_items_are_refused_before_anything_is_trained(monkeypatch):
     ):
         fit_stage_one(x, make_split(x, DataConfig()), None, CONFIG, 0, None)
     assert MOST_ITEMS >= 12_086
+
+
+def test_by_default_it_is_fused_for_small_catalogues():
+    default = RetrievalConfig()
+    assert fused_systems(default, DEFAULT_ITEMS)[-1] == "ease"
+    large = fused_systems(default, DEFAULT_ITEMS + 1)
+    assert large == ["lrurec", "popularity", "itemitem", "graph_itemitem"]
+    # Whoever names it gets it, as far as it goes.
+    assert "ease" in fused_systems(CONFIG, DEFAULT_ITEMS + 1)
+    assert fused_systems(RetrievalConfig(systems=["lrurec"]), 10) == ["lrurec"]
