@@ -173,7 +173,9 @@ def headline(results: dict[str, dict[str, Any]]) -> str:
             [
                 TITLES[data],
                 str(lines[MAIN]["seeds"]),
-                *(figure(lines[n]["mean"]["ndcg@10"]) for n in ("lrurec", "retriever", MAIN)),
+                # Of the seeds that lkgrag was made with.
+                *(figure((minus.get(n) or {}).get("other")) for n in ("lrurec", "retriever")),
+                figure(lines[MAIN]["mean"]["ndcg@10"]),
                 _gain(lines.get("scorer", {}).get("over")),
                 *(
                     _gain(minus.get(n))
