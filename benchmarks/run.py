@@ -126,6 +126,8 @@ def _order(options: argparse.Namespace) -> int:
     for name, found in sets.items():
         print(f"{name}: ids rise in {found['rising']['pairs']:.1%} of neighbours")
     if not options.quick:
+        # Data sets that are not at hand keep what was found of them.
+        sets = {**(stored("order") or {"sets": {}})["sets"], **sets}
         say(f"wrote {save('order', 'python -m benchmarks.run order', 0, {'sets': sets})}")
     return 0
 

@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 from small_run import write_shop
 
-from benchmarks import order, quality_page, quality_results
+from benchmarks import common, order, quality_page, quality_results, run
 from benchmarks.quality_table import summary
 from lkgrag.config import DataConfig
 from lkgrag.data import Interactions
@@ -82,6 +82,19 @@ def test_gains_are_told_apart_by_the_order_of_ids(tmp_path, monkeypatch):
     assert quality_page.order_of_ids("shop") == ""
     page["sets"]["shop"]["rising"]["positions"] = True
     assert f"{above.sum():,} events" in quality_page.order_of_ids("shop")
+
+
+def test_data_sets_that_are_not_at_hand_keep_what_was_found(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(common, "RESULTS", tmp_path)
+    share = {"rising": {"pairs": 0.5}}
+    monkeypatch.setattr(order, "measure", lambda roots: {"one": share, "two": share})
+    assert run.main(["order"]) == 0
+    monkeypatch.setattr(order, "measure", lambda roots: {"two": {"rising": {"pairs": 0.75}}})
+    assert run.main(["order", "--quick"]) == 0
+    assert run.main(["order"]) == 0
+    found = common.stored("order")["sets"]
+    assert (found["one"]["rising"]["pairs"], found["two"]["rising"]["pairs"]) == (0.5, 0.75)
+    assert "two: ids rise in 75.0% of neighbours" in capsys.readouterr().out
 
 
 def test_rows_of_a_sample_stand_with_what_their_shared_events_say():
