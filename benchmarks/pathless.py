@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from lkgrag.scorer import PathScorer, PathScores
-from lkgrag.scorer.features import PerGraph, log_degrees, rating_deviation
+from lkgrag.scorer.features import PerGraph, log_degrees, rating_deviation, standardised
 
 if TYPE_CHECKING:
     from torch_geometric.data import HeteroData
@@ -41,7 +41,7 @@ class Pathless(PathScorer):
     ) -> None:
         super().__init__(metadata, num_nodes, metapaths)
         outgoing = [e for e in metadata[1] if e[0] == "item"]
-        self._profile = PerGraph(lambda data: _standard(log_degrees(data, outgoing, 0)).T)
+        self._profile = PerGraph(lambda data: standardised(log_degrees(data, outgoing, 0)).T)
         out = nn.Linear(WIDTH, 1)
         with torch.no_grad():
             out.weight.mul_(0.1)
@@ -75,9 +75,3 @@ class Pathless(PathScorer):
         weight = weight / weight.sum(1, keepdim=True).clamp(min=1e-9)
         items = profile[paths.history_items.clamp(min=0)]
         return (weight[..., None] * items).sum(1), ((weight * deviation)[..., None] * items).sum(1)
-
-
-def _standard(rows: Tensor) -> Tensor:
-    """Mean 0 and deviation 1 over the items, a row an edge type."""
-    spread = (rows - rows.mean(1, keepdim=True)).square().mean(1, keepdim=True).sqrt()
-    return (rows - rows.mean(1, keepdim=True)) / spread.clamp(min=1e-3)

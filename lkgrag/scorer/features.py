@@ -67,6 +67,13 @@ def log_degrees(data: HeteroData, edge_types: list[EdgeType], end: int) -> Tenso
     return torch.stack(rows).log1p()
 
 
+def standardised(rows: Tensor) -> Tensor:
+    """Mean 0 and deviation 1 of each row ``[E, N]``; a row without variation is 0."""
+    centred = rows - rows.mean(1, keepdim=True)
+    spread = centred.square().mean(1, keepdim=True).sqrt()
+    return centred / spread.clamp(min=1e-3)
+
+
 def rating_deviation(paths: PathBatch) -> tuple[Tensor, Tensor]:
     """How far each history item's rating is from the user's own mean, in standard deviations.
 

@@ -31,7 +31,13 @@ from torch.nn import functional as F
 from torch_geometric.utils import softmax
 
 from lkgrag.scorer.base import PathScorer, PathScores
-from lkgrag.scorer.features import PerGraph, log_degrees, pooled, rating_deviation
+from lkgrag.scorer.features import (
+    PerGraph,
+    log_degrees,
+    pooled,
+    rating_deviation,
+    standardised,
+)
 
 if TYPE_CHECKING:
     from torch_geometric.data import HeteroData
@@ -224,14 +230,7 @@ def _graph_features(
     data: HeteroData, outgoing: list[EdgeType], metapaths: list[tuple[EdgeType, ...]]
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Of items: the profile ``[I, E]`` and the degrees at either end of a meta-path ``[M, I]``."""
-    profile = _standard(log_degrees(data, outgoing, 0)).T
-    source = _standard(log_degrees(data, [m[0] for m in metapaths], 0))
-    target = _standard(log_degrees(data, [m[-1] for m in metapaths], 1))
+    profile = standardised(log_degrees(data, outgoing, 0)).T
+    source = standardised(log_degrees(data, [m[0] for m in metapaths], 0))
+    target = standardised(log_degrees(data, [m[-1] for m in metapaths], 1))
     return profile.contiguous(), source, target
-
-
-def _standard(rows: Tensor) -> Tensor:
-    """Mean 0 and deviation 1 over the items, a row an edge type."""
-    centred = rows - rows.mean(1, keepdim=True)
-    spread = centred.square().mean(1, keepdim=True).sqrt()
-    return centred / spread.clamp(min=1e-3)
