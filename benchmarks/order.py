@@ -15,7 +15,7 @@ import pandas as pd
 
 from benchmarks.common import say
 from benchmarks.quality_results import path_of
-from benchmarks.quality_rows import overrides, settings
+from benchmarks.quality_rows import files_of, overrides, settings
 from benchmarks.quality_table import difference, lines_of, main_line, of_split
 from lkgrag.io import read_json, read_parquet
 from lkgrag.options import load_config
@@ -34,8 +34,8 @@ def measure(roots: dict[str, str]) -> dict[str, Any]:
     """
     said, out = settings(), {}
     for data in said["data"]:
-        name = data.removesuffix("-clean").removesuffix("-rolling")
-        if not path_of(data).exists() or (name != "ml-100k" and name not in roots):
+        files = files_of(data)
+        if not path_of(data).exists() or (files != "ml-100k" and files not in roots):
             say(f"{data}: no stored result, or no files at hand; left out")
             continue
         row = next(iter(said["rows"]))

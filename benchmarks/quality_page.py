@@ -186,7 +186,7 @@ def headline(results: dict[str, dict[str, Any]]) -> str:
         )
     head = [
         "test",
-        "seeds",
+        "seeds of lkgrag",
         "LRURec",
         "fused retriever",
         "lkgrag",

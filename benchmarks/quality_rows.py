@@ -46,13 +46,18 @@ def seeds_of(said: dict[str, Any], row: str) -> list[int]:
     return list(said["seeds"][: said["rows"][row].get("seeds")])
 
 
+def files_of(data: str) -> str:
+    """The data set whose files one is made of."""
+    return data.removesuffix("-clean").removesuffix("-rolling")
+
+
 def overrides(
     said: dict[str, Any], data: str, row: str, seed: int, roots: dict[str, str], root: Path
 ) -> dict[str, str]:
     """The options of one run: the row's own before the data set's, these before the common budget."""
     own = {k: v for k, v in said["rows"][row].items() if k not in OWN}
     options = {**said["budget"], **said["data"][data], **own, **said["quick"]}
-    name = data.removesuffix("-clean").removesuffix("-rolling")
+    name = files_of(data)
     if name in roots:
         options["data.root"] = roots[name]
     options |= {

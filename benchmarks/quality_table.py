@@ -168,16 +168,18 @@ def difference(
         return None
     people = mine.index.unique("user")
     gap = mine.loc[both] - theirs.loc[both]
-    plain = paired_bootstrap(gap.to_numpy(), _numbered(both, people), RESAMPLES, SEED)
+    users = _numbered(both, people)
+    plain = paired_bootstrap(gap.to_numpy(), users, RESAMPLES, SEED)
     shared = _compared(plain, float(theirs.loc[both].mean()))
     mine = mine[mine.index.get_level_values("seed").isin(both.unique("seed"))]
     if not control or len(both) == len(mine):
         return shared
     over = mine - _of_line(table, (CONTROL, one[1], CONTROL), metric, retrieved).loc[mine.index]
-    share = control_share(gap.to_numpy(), over.loc[both].to_numpy(), _numbered(both, people))
+    inside = over.loc[both]
+    share = control_share(gap.to_numpy(), inside.to_numpy(), users)
     parts = [
         ((share * over).to_numpy(), _numbered(over.index, people)),
-        ((gap - share * over.loc[both]).to_numpy(), _numbered(both, people)),
+        ((gap - share * inside).to_numpy(), users),
     ]
     found = bootstrap_sum(parts, RESAMPLES, SEED)
     other_mean = float(mine.mean()) - found.mean

@@ -3,27 +3,18 @@
 import numpy as np
 import pandas as pd
 import pytest
+from sequences import sequences
 from small_run import write_shop
 
 from benchmarks import common, order, quality_page, quality_results, run
 from benchmarks.quality_table import summary
-from lkgrag.config import DataConfig
-from lkgrag.data import Interactions
 from lkgrag.options import load_config
 from lkgrag.stages import load_data
 
 
-def sequences(*rows, start=1_000):
-    events = [(f"u{u}", i, start + t) for u, row in enumerate(rows) for t, i in enumerate(row)]
-    return Interactions.from_frames(
-        pd.DataFrame(events, columns=["user", "item", "time"]),
-        config=DataConfig(min_user=1, min_item=1),
-    )
-
-
 def test_rising_ids_are_counted_within_users():
     # As numbers 9 < 10 < 11; as words it would be the other way round.
-    x = sequences(["9", "10", "11"], ["11", "10", "9"], ["10", "9"])
+    x = sequences(["9", "10", "11"], ["11", "10", "9"], ["10", "9"], start=1_000)
     found = order.rising(x)
     assert found["pairs"] == pytest.approx(2 / 5)
     # Only users with three items say something of the last three.

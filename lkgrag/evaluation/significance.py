@@ -151,10 +151,7 @@ def control_share(
         user: int64 ``[E]``.
     """
     people = np.unique(user)
-    of_values, of_control = (
-        total - count * (total.sum() / count.sum())
-        for total, count in (_by_user(x, user, people) for x in (values, control))
-    )
+    of_values, of_control = (_residual(*_by_user(x, user, people)) for x in (values, control))
     spread = float((of_control**2).sum())
     return min(1.0, max(0.0, float((of_values * of_control).sum()) / spread)) if spread else 0.0
 
@@ -170,13 +167,17 @@ def _mean_of(
     return np.where(size > 0, total[draw].sum(1) / np.maximum(size, 1), mean)
 
 
+def _residual(total: NDArray[np.float64], count: NDArray[np.float64]) -> NDArray[np.float64]:
+    """What each user's sum has beyond the mean over events of as many."""
+    return total - count * (total.sum() / count.sum())
+
+
 def _linearised(sums: Sequence[tuple[NDArray[np.float64], NDArray[np.float64]]]) -> float:
     """Standard error of a sum of means over events, users as units; NaN with fewer than two users."""
     num = len(sums[0][0])
     if num < 2:
         return math.nan
-    each = [(t - n * (t.sum() / n.sum())) / n.sum() for t, n in sums]
-    residual = np.sum(each, axis=0)
+    residual = np.sum([_residual(t, n) / n.sum() for t, n in sums], axis=0)
     return float(math.sqrt(num / (num - 1) * (residual**2).sum()))
 
 

@@ -75,6 +75,11 @@ def log_shares(counts: NDArray[np.float32]) -> NDArray[np.float32]:
     return np.log(share)
 
 
+def log_softmax(scores: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Log-probabilities of scores that are logits, float32 ``[B, I]``."""
+    return torch.log_softmax(torch.from_numpy(scores), 1).numpy()
+
+
 def training_sequences(
     interactions: Interactions, train_end: NDArray[np.int64]
 ) -> list[NDArray[np.int64]]:

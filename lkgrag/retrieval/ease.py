@@ -19,7 +19,7 @@ import torch
 
 from lkgrag.errors import DataError
 from lkgrag.io import read_safetensors, write_safetensors
-from lkgrag.retrieval.base import Retriever, recency, training_sequences
+from lkgrag.retrieval.base import Retriever, log_softmax, recency, training_sequences
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -72,9 +72,7 @@ class EASERetriever(Retriever):
 
     def evidence(self, histories: list[NDArray[np.int64]]) -> NDArray[np.float32]:
         """Log-softmax of the scaled scores, which may be negative: float32 ``[B, I]``."""
-        logit = np.float32(SCALE) * self.score(histories)
-        logit -= logit.max(1, keepdims=True)
-        return logit - np.log(np.exp(logit).sum(1, keepdims=True))
+        return log_softmax(np.float32(SCALE) * self.score(histories))
 
     def save(self, folder: str | os.PathLike[str]) -> None:
         """Write ``ease.safetensors``."""

@@ -16,13 +16,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
 from scipy import sparse
 
 from lkgrag.io import read_json, read_safetensors, write_json, write_safetensors
 from lkgrag.retrieval.base import (
     Retriever,
     log_shares,
+    log_softmax,
     recency,
     sparse_matrix,
     sparse_tensors,
@@ -120,7 +120,7 @@ class GraphRetriever(Retriever):
 
     def evidence(self, histories: list[NDArray[np.int64]]) -> NDArray[np.float32]:
         """Log-softmax of the scores."""
-        return torch.log_softmax(torch.from_numpy(self.score(histories)), 1).numpy()
+        return log_softmax(self.score(histories))
 
     def save(self, folder: str | os.PathLike[str]) -> None:
         """Write ``graph.safetensors``, ``graph.json`` and the two count systems."""

@@ -1,9 +1,8 @@
 import numpy as np
-import pandas as pd
 import torch
+from sequences import sequences
 
-from lkgrag.config import DataConfig, KGConfig
-from lkgrag.data import Interactions
+from lkgrag.config import KGConfig
 from lkgrag.kg import build_kg
 from lkgrag.retrieval import GraphRetriever, ItemItemRetriever, PopularityRetriever
 from lkgrag.retrieval.base import log_shares, recency
@@ -17,14 +16,6 @@ from lkgrag.retrieval.itemitem import (
     sequential_counts,
 )
 from lkgrag.testing import toy_interactions
-
-
-def sequences(*rows):
-    events = [(f"u{u}", f"{i}", t) for u, row in enumerate(rows) for t, i in enumerate(row)]
-    return Interactions.from_frames(
-        pd.DataFrame(events, columns=["user", "item", "time"]),
-        config=DataConfig(min_user=1, min_item=1, duplicates="keep"),
-    )
 
 
 def test_popularity_counts_training_items_only():

@@ -1,23 +1,15 @@
 import numpy as np
-import pandas as pd
 import pytest
+from sequences import sequences
 
 from lkgrag.config import DataConfig, KGConfig, RetrievalConfig
-from lkgrag.data import Interactions, make_split
+from lkgrag.data import make_split
 from lkgrag.errors import DataError, LkgragError
 from lkgrag.kg import build_kg
 from lkgrag.retrieval import EASERetriever, FusedRetriever, ease, fit_stage_one
 from lkgrag.retrieval.crossfit import fused_systems
 from lkgrag.retrieval.ease import DEFAULT_ITEMS, MOST_ITEMS, RIDGE
 from lkgrag.testing import planted
-
-
-def sequences(*rows):
-    events = [(f"u{u}", f"{i}", t) for u, row in enumerate(rows) for t, i in enumerate(row)]
-    return Interactions.from_frames(
-        pd.DataFrame(events, columns=["user", "item", "time"]),
-        config=DataConfig(min_user=1, min_item=1, duplicates="keep"),
-    )
 
 
 @pytest.fixture(scope="module")
