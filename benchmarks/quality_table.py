@@ -24,7 +24,8 @@ METRICS = ("mrr", "ndcg@5", "ndcg@10", "ndcg@20", "recall@1", "recall@5", "recal
 #: What is compared, and how many candidates a list has: a target placed deeper is missed.
 METRIC, DEPTH = "ndcg@10", 20
 #: Systems of stage one, that any run gives.
-STAGE_ONE = ("random", "popularity", "itemitem", "graph_itemitem", "lrurec", "retriever")
+PARTS = ("popularity", "itemitem", "graph_itemitem", "ease", "lrurec")
+STAGE_ONE = ("random", *PARTS, "retriever")
 MAIN, RANKER = "lkgrag", "ranker"
 #: What is compared with the other rows, while lkgrag's own runs are not there: the same without LM.
 STAND_IN = "scorer"
@@ -58,13 +59,19 @@ def lines_of(table: pd.DataFrame, said: dict[str, Any]) -> list[tuple[str, str, 
     counts = table.groupby("row").size()
     # Of equals not one with another stage one.
     widest = max(rows, key=lambda r: (counts[r], r == MAIN, r == STAND_IN))
-    lines = [(s, widest, s) for s in STAGE_ONE if s == "random" or f"rank_{s}" in table]
+    known = [(s, widest, s) for s in STAGE_ONE]
     for name, options in said["rows"].items():
-        row, system = options.get("of", name), options.get("system", RANKER)
-        part = table[table["row"] == row]
-        if len(part) and f"rank_{system}" in part and part[f"rank_{system}"].notna().all():
-            lines.append((name, row, system))
-    return lines
+        known.append((name, options.get("of", name), options.get("system", RANKER)))
+    return [line for line in known if _ranks(table, *line[1:])]
+
+
+def _ranks(table: pd.DataFrame, row: str, system: str) -> bool:
+    """Whether a row's runs have ranks of a system; random order has its expectation."""
+    part = table[table["row"] == row]
+    column = f"rank_{system}"
+    return len(part) > 0 and (
+        system == "random" or (column in part and bool(part[column].notna().all()))
+    )
 
 
 def summary(table: pd.DataFrame, said: dict[str, Any]) -> list[dict[str, Any]]:
@@ -239,7 +246,8 @@ def targets(
     if "lm" in lines:
         found = difference(test, lines["lm"], lines["random"], retrieved=True)
         values["Q0_random"] = None if found is None else found["low"]
-    compare("Q1", "retriever", ["lrurec", "itemitem", "graph_itemitem", "popularity"])
+    # EASE is fused on small catalogues only.
+    compare("Q1", "retriever", [p for p in PARTS if p in lines or p != "ease"])
     compare("Q2", MAIN, ["retriever"])
     compare("Q3_llamarec", MAIN, ["llamarec", "llamarec+fusion"])
     compare("Q3_reference", MAIN, ["reference", "reference+fusion"])

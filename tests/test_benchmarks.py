@@ -267,13 +267,33 @@ def test_whether_paths_are_used_is_told_by_the_language_models_alone():
     assert found["events"] == 3
 
 
+def test_ease_is_a_part_where_it_was_fused():
+    table = table_of({"lkgrag": [1, 2, 1, 0], "scorer-ease": [1, 2, 1, 0]})
+    for part in ("popularity", "itemitem", "graph_itemitem", "lrurec"):
+        table[f"rank_{part}"] = 0
+    about = {"lkgrag/0": {"tied": False}, "lkgrag/1": {}}
+
+    def gain_over_the_best_part():
+        rows = quality_table.targets("amazon-beauty", table, about, SAID)
+        return next(r["value"] for r in rows if r["name"] == "Q1_gain")
+
+    # A row beside it with EASE makes it no part of the main row's retriever.
+    table.loc[table["row"] == "scorer-ease", "rank_ease"] = 1
+    assert "ease" not in {line["row"] for line in quality_table.summary(table, SAID)}
+    assert np.isnan(gain_over_the_best_part())
+    table["rank_ease"] = 1
+    assert "ease" in {line["row"] for line in quality_table.summary(table, SAID)}
+    assert gain_over_the_best_part() == pytest.approx(100 * (0.75 / np.log2(3) - 1))
+
+
 def test_every_row_is_a_configuration(tmp_path):
     said = quality_rows.settings()
     for data in said["data"]:
         for row in quality_rows.made(said):
             config = load_config(quality_rows.overrides(said, data, row, 1, {}, tmp_path))
             assert config.seed == 1
-            assert config.training.max_examples == 400
+            # The one row beyond the common budget says so in its name.
+            assert config.training.max_examples == (4000 if row.endswith("-tenfold") else 400)
     configs = [
         load_config(quality_rows.overrides(said, "ml-100k", row, 0, {}, tmp_path))
         for row in quality_rows.made(said)
@@ -322,6 +342,7 @@ def test_the_suite_end_to_end(tmp_path, monkeypatch):
         "popularity",
         "itemitem",
         "graph_itemitem",
+        "ease",
         "lrurec",
         "retriever",
         "scorer",
