@@ -99,11 +99,15 @@ class LMScorer(nn.Module):
     def hidden(self, tokens: TokenBatch, salience_of_bundle: Tensor | None = None) -> Tensor:
         """Last hidden states ``[B, T, D]``; the language model's own head is not called."""
         extra: dict[str, Any] = {}
+        position = tokens.position_ids
         if self.attention == BLOCKS:
             extra["layout"] = BlockLayout.of(tokens.block, self.dtype)
         elif self.config.readout == "letters":
-            # Plain text: the model makes its own masks of it, sliding windows and all.
-            extra["attention_mask"] = (tokens.block >= 0).long()
+            # Plain text, padded on the right, where no token looks: without a mask of it attention is
+            # plainly causal, for which torch has faster kernels. Positions that start again in the
+            # padding would be taken for a second text in the same row, and masked.
+            place = torch.arange(tokens.block.shape[1], device=tokens.block.device)
+            position = torch.where(tokens.block >= 0, position, place)
         else:
             extra["attention_mask"] = dense_mask(tokens.block, self.dtype)
         salience = salience_of_bundle
@@ -111,7 +115,7 @@ class LMScorer(nn.Module):
             extra[gates.ARGUMENT] = (salience, tokens.bundle)
         out = backbone(self.model)(
             input_ids=tokens.input_ids,
-            position_ids=tokens.position_ids,
+            position_ids=position,
             use_cache=False,
             **extra,
         )

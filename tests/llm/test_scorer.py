@@ -106,6 +106,23 @@ def test_padding_changes_nothing(readout):
         torch.testing.assert_close(alone[0], together[row], atol=2e-5, rtol=0)
 
 
+def test_letters_of_unequal_prompts_need_no_mask(monkeypatch):
+    """Without one torch takes its fast causal kernel; at 2,000 tokens that is half of the time."""
+    torch_attention = torch.nn.functional.scaled_dot_product_attention
+    asked = []
+
+    def attention(*args, attn_mask=None, is_causal=False, **more):
+        asked.append((attn_mask, is_causal))
+        return torch_attention(*args, attn_mask=attn_mask, is_causal=is_causal, **more)
+
+    monkeypatch.setattr(torch.nn.functional, "scaled_dot_product_attention", attention)
+    tokens = prompter("letters")(PATHS, None, next(orders(1)))
+    assert len(set(tokens.lengths.tolist())) > 1
+    scorer(readout="letters", attention="sdpa")(tokens)
+    assert asked
+    assert set(asked) == {(None, True)}
+
+
 def one_prompt(paths, row):
     names = ("user", "history_items", "candidate_items", "history_rating", "history_time")
     names = (*names, "history_age", "time", "prior")
