@@ -57,12 +57,16 @@ def lines_of(table: pd.DataFrame, said: dict[str, Any]) -> list[tuple[str, str, 
     table = of_split(table, "test")
     rows = list(dict.fromkeys(table["row"]))
     counts = table.groupby("row").size()
-    # Of equals not one with another stage one.
-    widest = max(rows, key=lambda r: (counts[r], r == MAIN, r == STAND_IN))
+    widest = max(rows, key=lambda r: (not _other_stage_one(said, r), counts[r], r == MAIN))
     known = [(s, widest, s) for s in STAGE_ONE]
     for name, options in said["rows"].items():
         known.append((name, options.get("of", name), options.get("system", RANKER)))
     return [line for line in known if _ranks(table, *line[1:])]
+
+
+def _other_stage_one(said: dict[str, Any], row: str) -> bool:
+    """Whether a row's candidates are not those of most rows, by options of its own."""
+    return any(o.split(".")[0] in ("data", "kg", "retrieval") for o in said["rows"].get(row, {}))
 
 
 def _ranks(table: pd.DataFrame, row: str, system: str) -> bool:

@@ -286,6 +286,16 @@ def test_ease_is_a_part_where_it_was_fused():
     assert gain_over_the_best_part() == pytest.approx(100 * (0.75 / np.log2(3) - 1))
 
 
+def test_stage_one_is_not_read_off_a_row_with_another():
+    rows = {**SAID["rows"], "scorer-ease": {"retrieval.systems": "[lrurec,ease]"}}
+    other = table_of({"scorer-ease": [1, 1, 1, 0]}, seeds=(0, 1, 2))
+    other["rank_retriever"] = 1
+    table = pd.concat([other, table_of({"lkgrag": [1, 2, 1, 0]})], ignore_index=True)
+    lines = quality_table.lines_of(table, {"rows": rows})
+    # Though it has more seeds.
+    assert ("retriever", "lkgrag", "retriever") in lines
+
+
 def test_every_row_is_a_configuration(tmp_path):
     said = quality_rows.settings()
     for data in said["data"]:
