@@ -16,6 +16,7 @@ from lkgrag.evaluation import (
     standard_error,
 )
 from lkgrag.evaluation.metrics import expected_gains, gains
+from lkgrag.evaluation.protocol import RANDOM, REORDERING, SYSTEMS
 
 if TYPE_CHECKING:
     from lkgrag.evaluation import Difference
@@ -23,9 +24,9 @@ if TYPE_CHECKING:
 METRICS = ("mrr", "ndcg@5", "ndcg@10", "ndcg@20", "recall@1", "recall@5", "recall@10", "recall@20")
 #: What is compared, and how many candidates a list has: a target placed deeper is missed.
 METRIC, DEPTH = "ndcg@10", 20
-#: Systems of stage one, that any run gives.
-PARTS = ("popularity", "itemitem", "graph_itemitem", "ease", "lrurec")
-STAGE_ONE = ("random", *PARTS, "retriever")
+#: Systems of stage one, which any run ranks by (EASE on small catalogues only), and what is fused of them.
+STAGE_ONE = tuple(s for s in SYSTEMS if s not in REORDERING)
+PARTS = tuple(s for s in STAGE_ONE if s not in (RANDOM, "retriever"))
 MAIN, RANKER = "lkgrag", "ranker"
 #: What is compared with the other rows, while lkgrag's own runs are not there: the same without LM.
 STAND_IN = "scorer"
@@ -45,7 +46,7 @@ def of_split(table: pd.DataFrame, split: str) -> pd.DataFrame:
 
 def event_gains(table: pd.DataFrame, system: str, metric: str) -> np.ndarray:
     """The metric of each event; of ``random`` the expectation."""
-    if system == "random":
+    if system == RANDOM:
         there = np.where(table["retrieved"], table["candidates"], 0)
         return expected_gains(there, metric)
     rank = table[f"rank_{system}"].to_numpy()
@@ -74,7 +75,7 @@ def _ranks(table: pd.DataFrame, row: str, system: str) -> bool:
     part = table[table["row"] == row]
     column = f"rank_{system}"
     return len(part) > 0 and (
-        system == "random" or (column in part and bool(part[column].notna().all()))
+        system == RANDOM or (column in part and bool(part[column].notna().all()))
     )
 
 

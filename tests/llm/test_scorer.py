@@ -107,7 +107,7 @@ def test_padding_changes_nothing(readout):
 
 
 def test_letters_of_unequal_prompts_need_no_mask(monkeypatch):
-    """Without one torch takes its fast causal kernel; at 2,000 tokens that is half of the time."""
+    """Without one torch takes its fast causal kernel; at 1,950 tokens a step takes .6 of the time."""
     torch_attention = torch.nn.functional.scaled_dot_product_attention
     asked = []
 
