@@ -22,10 +22,10 @@ WIDTH, DROPOUT = 32, 0.1
 
 
 class Pathless(PathScorer):
-    """Scores candidates by all that the default scorer sees but paths.
+    """Scores candidates by what the default scorer knows of items and history but paths, and by the prior.
 
-    That is the prior with its rank, the candidate's degrees in every relation, and the same of the history,
-    recent items first, once plain and once weighted by the ratings.
+    That is the candidate's degrees in every relation, and the same of the history, recent items first, once
+    plain and once weighted by the ratings; and, more than the default scorer reads, the prior with its rank.
 
     Args:
         metadata: see :class:`~lkgrag.scorer.PathScorer`.

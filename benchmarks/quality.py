@@ -12,7 +12,7 @@ from typing import Any
 
 from benchmarks.common import say
 from benchmarks.quality_results import gather, path_of
-from benchmarks.quality_rows import made, overrides, seeds_of
+from benchmarks.quality_rows import made, overrides, rows_of, seeds_of
 from lkgrag.errors import LkgragError
 from lkgrag.options import load_config
 from lkgrag.rundir import finished, run_folder
@@ -39,8 +39,8 @@ def carry_out(
         (d, r, s)
         for s in seeds
         for d in data
-        for r in rows
-        if s in seeds_of(said, r) and f"{r}/{s}" not in have[d]
+        for r in dict.fromkeys(rows)
+        if r in rows_of(said, d) and s in seeds_of(said, r) and f"{r}/{s}" not in have[d]
     ]
     took: list[float] = []
     for number, (name, row, seed) in enumerate(todo, start=1):

@@ -6,6 +6,7 @@ from typing import Any
 
 from benchmarks.common import stored
 from benchmarks.quality_plots import overview, plot
+from benchmarks.quality_rows import rows_of
 from benchmarks.quality_table import MAIN
 from benchmarks.quality_words import TITLES, WORDS
 from benchmarks.record import figure, probability, put
@@ -13,8 +14,7 @@ from benchmarks.tables import DOCS, table, targets
 
 #: Of the second table; the first has NDCG@10 and Recall@10.
 COLUMNS = ("mrr", "ndcg@5", "ndcg@20", "recall@1", "recall@5", "recall@20")
-#: NDCG@10 and Recall@10 over all users, as published or as the published code gave them; ``python -m
-#: lkgrag.train`` has the differences on its page of published methods.
+#: NDCG@10 and Recall@10 over all users, as published; ``docs/published.md`` says what differs.
 PUBLISHED: dict[str, dict[str, str]] = {
     "ml-latest-small": {"lrurec": ".0705 / .1426", "llamarec": ".0759 / .1524"},
     "amazon-beauty": {"lrurec": ".0533 / .0916", "llamarec": ".0554 / .0971"},
@@ -36,7 +36,8 @@ def section(data: str, found: dict[str, Any]) -> str:
         label = WORDS.get(name, name)
         events = f"{line['seeds']} × {line['events']:,}"
         spread = figure(mean["ndcg@10"])
-        if line["seeds"] > 1:
+        # Of two seeds a deviation says nothing.
+        if line["seeds"] > 2:
             spread += f" ± {figure(line['spread']['ndcg@10'])}"
         rows.append([label, events, spread, figure(mean["recall@10"]), gain, known.get(name, "")])
         inside = figure(line["retrieved"]["ndcg@10"])
@@ -49,6 +50,7 @@ def section(data: str, found: dict[str, Any]) -> str:
         f"## {TITLES.get(data, data)}",
         table(first, rows),
         samples(found),
+        without(found),
         table(other, every),
         costs(found["runs"]),
     ]
@@ -59,13 +61,17 @@ def section(data: str, found: dict[str, Any]) -> str:
             f"{lines['retriever']['candidates']:.1%} of the events."
         )
         if found.get("uses_paths"):
+            fused = (lines.get("lkgrag-shuffled") or {}).get("minus") or {}
+            fused = fused.get("shared", fused)
             parts.append(
-                "The LM alone, minus one that was taught and asked with another candidate's paths, NDCG@10 "
-                f"where the target is a candidate: {interval(found['uses_paths'])}."
+                "What another candidate's paths in the prompt, in training too, cost: the LM alone, NDCG@10 where "
+                f"the target is a candidate, {interval(found['uses_paths'])}; the fused ranking, all users, "
+                f"{interval(fused)}, since scorer and prior decide it."
             )
         parts.append(f"![What {found['main']} gains over each row](_static/quality-{data}.svg)")
     parts.append(order_of_ids(data))
     parts.append(targets(found["targets"]))
+    parts.append(missing(data, found))
     looks = found["settings"]["looks"].get(data)
     parts.append(
         f"{made_on(found['runs'])}; `benchmarks/results/quality-{data}.json`."
@@ -87,6 +93,32 @@ def samples(found: dict[str, Any]) -> str:
         return ""
     head = ["row of a sample", "shared events"]
     return table([*head, f"{found['main']} − row on these alone, NDCG@10", "per cent"], rows)
+
+
+def without(found: dict[str, Any]) -> str:
+    """What the path scorer gains over itself without one part of it, no language model in either."""
+    rows = [
+        [
+            WORDS.get(line["row"], line["row"]),
+            str(len(line["part"]["seeds"])),
+            interval(line["part"]),
+        ]
+        for line in found["rows"]
+        if line.get("part")
+    ]
+    return table(["row", "seeds", f"{WORDS['scorer']} − row, NDCG@10"], rows) if rows else ""
+
+
+def missing(data: str, found: dict[str, Any]) -> str:
+    """The rows that are not made on a data set."""
+    said, there = found["settings"], {line["row"] for line in found["rows"]}
+    chosen = rows_of(said, data)
+    names = [
+        WORDS.get(name, name)
+        for name, options in said["rows"].items()
+        if options.get("of", name) in chosen and name not in there
+    ]
+    return f"Not made here: {'; '.join(names)}." if names else ""
 
 
 def order_of_ids(data: str) -> str:
@@ -134,8 +166,7 @@ def costs(runs: dict[str, Any]) -> str:
             continue
         loss = (run.get("cross_entropy") or {}).get("val", {}).get("lm")
         # Prompts without worded paths have nothing to delete.
-        deletion = (run.get("faithfulness") or {}).get("deletion", {}).get("ranker") or {}
-        fall, control = deletion.get("fall"), deletion.get("control")
+        falls = (run.get("faithfulness") or {}).get("deletion", {})
         rows.append(
             [
                 key,
@@ -143,7 +174,7 @@ def costs(runs: dict[str, Any]) -> str:
                 f"{run['seconds'].get('ranker', float('nan')):.0f}",
                 f"{run['seconds']['evaluation'] / max(run['prompts_ranked'], 1):.2f}",
                 "" if loss is None else f"{loss['mean']:.3f} ± {loss['se']:.3f}",
-                "" if fall is None or control is None else f"{fall:.1f} ({control:.1f})",
+                *(_falls(falls.get(system) or {}) for system in ("ranker", "lm")),
             ]
         )
     if not rows:
@@ -155,10 +186,19 @@ def costs(runs: dict[str, Any]) -> str:
             "seconds of training",
             "seconds a prompt",
             "LM's cross-entropy, validation (chance 2.996)",
-            "places that the first item falls without its evidence (control)",
+            "places that the first item falls without its evidence (controls)",
+            "the LM's first item",
         ],
         rows,
     )
+
+
+def _falls(deletion: dict[str, float | None]) -> str:
+    """Places without the evidence; without as many paths of others and of its own that are not shown."""
+    if deletion.get("fall") is None:
+        return ""
+    known = [deletion[n] for n in ("control", "spare") if deletion.get(n) is not None]
+    return f"{deletion['fall']:.1f} ({', '.join(f'{v:.1f}' for v in known)})"
 
 
 def headline(results: dict[str, dict[str, Any]]) -> str:

@@ -12,9 +12,11 @@ from typing import Any
 import pandas as pd
 from omegaconf import OmegaConf
 
+import lkgrag
 from benchmarks.common import provenance, say
 from benchmarks.quality_rows import made, overrides, seeds_of
-from benchmarks.quality_table import lines_of, main_line, summary, targets, uses_paths
+from benchmarks.quality_table import lines_of, main_line, summary, uses_paths
+from benchmarks.quality_targets import targets
 from benchmarks.record import RESULTS
 from lkgrag.errors import LkgragError
 from lkgrag.io import read_json, read_parquet, write_json, write_parquet
@@ -50,7 +52,7 @@ def gather(
         each run, in folders below ``root`` or in the stored results.
 
     Raises:
-        LkgragError: runs of one data set were made of different files, by different versions, or with
+        LkgragError: runs of one data set were made of different files, by another version than this, or with
             other options than their rows have now.
     """
     frames: list[pd.DataFrame] = []
@@ -156,18 +158,22 @@ def _differs(
 
 
 def _refuse_others(where: Path, run: dict[str, Any], about: dict[str, dict[str, Any]]) -> None:
-    """Stop where a run is of another version or of other data than those beside it.
+    """Stop where a run is of another version than this, or of other data than those beside it.
 
     Raises:
         LkgragError: naming its folder or the results file.
     """
+    if run["version"] != lkgrag.__version__:
+        raise LkgragError(
+            f"{where}: made with another version ({run['version']}) than this ({lkgrag.__version__}); delete "
+            "it and run again"
+        )
     for first in list(about.values())[:1]:
-        for what in ("data", "version"):
-            if run[what] != first[what]:
-                raise LkgragError(
-                    f"{where}: made with another {what} ({run[what]}) than the runs beside it "
-                    f"({first[what]}); delete it and run again"
-                )
+        if run["data"] != first["data"]:
+            raise LkgragError(
+                f"{where}: made of other data ({run['data']}) than the runs beside it "
+                f"({first['data']}); delete it and run again"
+            )
 
 
 def _flat(value: Any, prefix: str = "") -> dict[str, Any]:

@@ -18,7 +18,9 @@ QUICK = {
     "evaluation.faithfulness": 0,
 }
 #: Words of a row that are no options of a run.
-OWN = ("of", "system", "seeds", "alone")
+OWN = ("of", "system", "seeds", "alone", "sets")
+#: Words of a data set that are no options of a run.
+OWN_OF_DATA = ("rows",)
 
 
 def settings(quick: bool = False) -> dict[str, Any]:
@@ -41,6 +43,12 @@ def made(said: dict[str, Any]) -> list[str]:
     return [name for name, options in said["rows"].items() if "of" not in options]
 
 
+def rows_of(said: dict[str, Any], data: str) -> list[str]:
+    """Rows with runs of their own that a data set is for, and that are for it."""
+    chosen = said["data"][data].get("rows") or made(said)
+    return [r for r in made(said) if r in chosen and data in said["rows"][r].get("sets", [data])]
+
+
 def seeds_of(said: dict[str, Any], row: str) -> list[int]:
     """Seeds that a row is made with."""
     return list(said["seeds"][: said["rows"][row].get("seeds")])
@@ -48,7 +56,7 @@ def seeds_of(said: dict[str, Any], row: str) -> list[int]:
 
 def files_of(data: str) -> str:
     """The data set whose files one is made of."""
-    return data.removesuffix("-clean").removesuffix("-rolling")
+    return data.removesuffix("-clean").removesuffix("-rolling").removesuffix("-time")
 
 
 def overrides(
@@ -56,7 +64,8 @@ def overrides(
 ) -> dict[str, str]:
     """The options of one run: the row's own before the data set's, these before the common budget."""
     own = {k: v for k, v in said["rows"][row].items() if k not in OWN}
-    options = {**said["budget"], **said["data"][data], **own, **said["quick"]}
+    of_data = {k: v for k, v in said["data"][data].items() if k not in OWN_OF_DATA}
+    options = {**said["budget"], **of_data, **own, **said["quick"]}
     name = files_of(data)
     if name in roots:
         options["data.root"] = roots[name]

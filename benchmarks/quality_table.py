@@ -1,4 +1,4 @@
-"""From per-user ranks to rows, differences and targets; nothing here makes a run."""
+"""From per-user ranks to rows and differences; nothing here makes a run."""
 
 from __future__ import annotations
 
@@ -7,13 +7,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from benchmarks.common import judge
 from lkgrag.evaluation import (
     bootstrap_sum,
     control_share,
     detectable,
     paired_bootstrap,
-    standard_error,
 )
 from lkgrag.evaluation.metrics import expected_gains, gains
 from lkgrag.evaluation.protocol import RANDOM, REORDERING, SYSTEMS
@@ -87,20 +85,24 @@ def summary(table: pd.DataFrame, said: dict[str, Any]) -> list[dict[str, Any]]:
         said: the settings.
 
     Returns:
-        Lines with ``row seeds events mean spread retrieved candidates minus over``; ``spread`` is the
-        standard deviation over seeds, NaN of one; ``minus`` holds what the main row, lkgrag or its
-        stand-in, gains over this one, ``over`` what a reordering of the candidates gains over the fused
-        retriever, where other events are predicted that of the same runs.
+        Lines with ``row seeds events mean each spread retrieved candidates minus part over``; ``each`` holds
+        the means by seed, ``spread`` their standard deviation, NaN of one; ``minus`` what the main row,
+        lkgrag or its stand-in, gains over this one; ``part``, of rows without a language model, what the
+        stand-in gains over this one; ``over`` what a reordering of the candidates gains over the fused
+        retriever, where other events are predicted that of the same runs, of the seeds of the main row.
     """
     out = []
     table = of_split(table, "test")
     lines = lines_of(table, said)
     main = main_line(lines)
-    retriever = next((line for line in lines if line[0] == "retriever"), None)
+    known = {line[0]: line for line in lines}
+    mains = set(table.loc[table["row"] == main[1], "seed"]) if main else set()
     for name, row, system in lines:
         part = table[table["row"] == row]
-        each = [_figures(t, system) for _, t in part.groupby("seed")]
-        inside = [_figures(t[t["retrieved"]], system) for _, t in part.groupby("seed")]
+        seeds = sorted(set(part["seed"].tolist()))
+        runs = [part[part["seed"] == seed] for seed in seeds]
+        each = [figures(t, system) for t in runs]
+        inside = [figures(t[t["retrieved"]], system) for t in runs]
         line: dict[str, Any] = {
             "row": name,
             "seeds": len(each),
@@ -108,14 +110,19 @@ def summary(table: pd.DataFrame, said: dict[str, Any]) -> list[dict[str, Any]]:
             "candidates": float(part["retrieved"].mean()),
         }
         line["mean"] = {m: float(np.mean([e[m] for e in each])) for m in METRICS}
+        line["each"] = {str(seed): e for seed, e in zip(seeds, each, strict=True)}
         line["spread"] = {m: _deviation([e[m] for e in each]) for m in METRICS}
         line["retrieved"] = {m: float(np.mean([e[m] for e in inside])) for m in METRICS}
-        alone = said["rows"].get(name, {}).get("alone")
+        options = said["rows"].get(name, {})
+        alone = options.get("alone")
         if main and name != main[0] and not alone:
             line["minus"] = difference(table, main, (name, row, system), control=True)
-        if retriever is not None and name not in STAGE_ONE:
-            other = ("retriever", row, "retriever") if alone else retriever
-            line["over"] = difference(table, (name, row, system), other)
+        if STAND_IN in known and name != STAND_IN and options.get("llm.name") == "none":
+            line["part"] = difference(table, known[STAND_IN], (name, row, system))
+        if CONTROL in known and name not in STAGE_ONE:
+            other = (CONTROL, row, CONTROL) if alone else known[CONTROL]
+            same = table["seed"].isin(mains & set(seeds) or set(seeds))
+            line["over"] = difference(table[same], (name, row, system), other)
         out.append(line)
     return out
 
@@ -142,7 +149,7 @@ def main_line(lines: list[tuple[str, str, str]]) -> tuple[str, str, str] | None:
     return known.get(MAIN) or known.get(STAND_IN)
 
 
-def _figures(table: pd.DataFrame, system: str) -> dict[str, float]:
+def figures(table: pd.DataFrame, system: str) -> dict[str, float]:
     """Means over events of one row's one seed; 0 without any."""
     if not len(table):
         return dict.fromkeys(METRICS, 0.0)
@@ -169,7 +176,7 @@ def difference(
             way of the fused retriever (:func:`~lkgrag.evaluation.bootstrap_sum`), as far as that helps.
 
     Returns:
-        ``mean low high p se events users``, ``other`` (the mean of the other one on these events, or
+        ``mean low high p se events users``, ``seeds`` (that both have), ``other`` (the mean of the other one on these events, or
         what follows for it), ``per_cent`` (the gain over it), ``detectable`` (the smallest difference
         that so many users show with probability .8); by way of the retriever also ``share`` (how far, 0 to
         1) and ``shared`` (the same on the shared events alone); None without a common event.
@@ -182,7 +189,8 @@ def difference(
     gap = mine.loc[both] - theirs.loc[both]
     users = _numbered(both, people)
     plain = paired_bootstrap(gap.to_numpy(), users, RESAMPLES, SEED)
-    shared = _compared(plain, float(theirs.loc[both].mean()))
+    seeds = sorted(int(s) for s in both.unique("seed"))
+    shared = _compared(plain, float(theirs.loc[both].mean()), seeds)
     mine = mine[mine.index.get_level_values("seed").isin(both.unique("seed"))]
     if not control or len(both) == len(mine):
         return shared
@@ -195,7 +203,7 @@ def difference(
     ]
     found = bootstrap_sum(parts, RESAMPLES, SEED)
     other_mean = float(mine.mean()) - found.mean
-    return {**_compared(found, other_mean), "share": share, "shared": shared}
+    return {**_compared(found, other_mean, seeds), "share": share, "shared": shared}
 
 
 def _of_line(
@@ -213,80 +221,12 @@ def _numbered(events: pd.Index, people: pd.Index) -> np.ndarray:
     return people.get_indexer(events.get_level_values("user"))
 
 
-def _compared(found: Difference, other: float) -> dict[str, Any]:
+def _compared(found: Difference, other: float, seeds: list[int]) -> dict[str, Any]:
     """A difference, and what it is of the other's mean."""
     return {
         **found.to_dict(),
+        "seeds": seeds,
         "other": other,
         "per_cent": 100.0 * found.mean / other if other else float("nan"),
         "detectable": detectable(found.se),
     }
-
-
-def targets(
-    data: str, table: pd.DataFrame, about: dict[str, Any], said: dict[str, Any]
-) -> list[dict[str, Any]]:
-    """Q0 to Q4 of a data set; what was not measured is null and not met.
-
-    Where the other row ran on a sample, ``shared`` is the same of the shared events alone.
-    """
-    lines = {line[0]: line for line in lines_of(table, said)}
-    test = of_split(table, "test")
-    values: dict[str, float | None] = {"Q0_loss": _below_chance(table)}
-    shared: dict[str, float] = {}
-
-    def compare(name: str, one: str, others: list[str]) -> None:
-        """The gain over the best of the others, in per cent, and its p."""
-        known = [o for o in others if o in lines]
-        if one not in lines or len(known) < len(others):
-            return
-        found = [difference(test, lines[one], lines[o], control=True) for o in known]
-        least = min((f for f in found if f is not None), key=lambda f: f["mean"], default=None)
-        if least is not None:
-            for word, key in {"gain": "per_cent", "p": "p"}.items():
-                values[f"{name}_{word}"] = least[key]
-                if "shared" in least:
-                    shared[f"{name}_{word}"] = least["shared"][key]
-
-    if "lm" in lines:
-        found = difference(test, lines["lm"], lines["random"], retrieved=True)
-        values["Q0_random"] = None if found is None else found["low"]
-    # EASE is fused on small catalogues only.
-    compare("Q1", "retriever", [p for p in PARTS if p in lines or p != "ease"])
-    compare("Q2", MAIN, ["retriever"])
-    compare("Q3_llamarec", MAIN, ["llamarec", "llamarec+fusion"])
-    compare("Q3_reference", MAIN, ["reference", "reference+fusion"])
-    # Where no times are tied, one order is all there are.
-    tied = any(a.get("tied") for a in about.values())
-    values["Q4"] = _lowest_order(test, lines, said, tied)
-    rows = judge("Q", values, data)
-    return [r | ({"shared": shared[r["name"]]} if r["name"] in shared else {}) for r in rows]
-
-
-def _below_chance(table: pd.DataFrame) -> float | None:
-    """By how many standard errors over users the language model's loss is below chance, worst seed."""
-    losses = of_split(table[table["row"] == MAIN], "val")
-    found = []
-    for _, part in losses.groupby("seed"):
-        loss, chance = part["nll_lm"].to_numpy(), np.log(part["candidates"]).mean()
-        found.append((chance - loss.mean()) / standard_error(loss, part["user"].to_numpy()))
-    return float(min(found)) if found else None
-
-
-def _lowest_order(
-    test: pd.DataFrame, lines: dict[str, tuple[str, str, str]], said: dict[str, Any], tied: bool
-) -> float | None:
-    """The metric of lkgrag in the lowest order of tied times, of the seeds that all orders were made with."""
-    orders = [n for n in said["rows"] if n.startswith(f"{MAIN}-ties")] if tied else []
-    names = [MAIN, *orders]
-    if any(n not in lines for n in names):
-        return None
-    parts = [test[test["row"] == lines[n][1]] for n in names]
-    seeds = set.intersection(*(set(p["seed"]) for p in parts))
-    if not seeds:
-        return None
-    figures = [
-        np.mean([_figures(p[p["seed"] == s], lines[n][2])[METRIC] for s in seeds])
-        for n, p in zip(names, parts, strict=True)
-    ]
-    return float(min(figures))

@@ -50,6 +50,8 @@ TITLES = {
     "ml-100k-rolling": "MovieLens 100K, rolling",
     "ml-latest-small": "MovieLens latest-small, leave-one-out",
     "ml-latest-small-rolling": "MovieLens latest-small, rolling",
+    "ml-100k-time": "MovieLens 100K, split in time",
+    "ml-latest-small-time": "MovieLens latest-small, split in time",
     "amazon-beauty": "Amazon Beauty",
     "amazon-beauty-clean": "Amazon Beauty without the suspect relations",
 }

@@ -2,10 +2,10 @@
 
 ``quality`` makes the rows of ``benchmarks/quality.yaml`` on every data set and seed (``--data``, ``--seeds`` and
 ``--only`` take some of them), resumable, below ``--root``, and writes ``benchmarks/results/quality-DATA.json``
-with the per-user ranks beside it. ``speed`` measures each part against what a user would pick instead and against the physical limit, on the
-machine at hand, and writes ``benchmarks/results/speed.json``. Ratios are the result: absolute times belong
-to one machine. ``scale`` builds and searches graphs of up to 100 times Amazon Beauty's size. ``order`` tells what the
-order of items of one time does to the stored gains.
+with the per-user ranks beside it. ``speed`` measures each part against what a user would pick instead and
+against the physical limit, on the machine at hand, and writes ``benchmarks/results/speed.json``. Ratios are the
+result: absolute times belong to one machine. ``scale`` builds and searches graphs of up to 100 times Amazon
+Beauty's size. ``order`` tells what the order of items of one time does to the stored gains.
 """
 
 from __future__ import annotations
@@ -78,9 +78,9 @@ def parts_of(suite: str) -> tuple[str, ...]:
     """What ``--only`` takes: the parts of speed, the rows of quality."""
     if suite != "quality":
         return {"speed": SPEED, "scale": SCALE, "order": ()}[suite]
-    from benchmarks.quality_rows import made, settings
+    from benchmarks.quality_rows import settings
 
-    return tuple(made(settings()))
+    return tuple(settings()["rows"])
 
 
 def _quality(options: argparse.Namespace) -> int:
@@ -102,7 +102,8 @@ def _quality(options: argparse.Namespace) -> int:
         for name, follows in found.items():
             print(f"{name}: figures {'' if follows else 'do not '}follow from the stored ranks")
         return 0 if all(found.values()) else 1
-    rows = options.only or quality_rows.made(said)
+    # Some rows are read off the runs of others.
+    rows = [said["rows"][row].get("of", row) for row in options.only or said["rows"]]
     seeds = said["seeds"][: options.seeds]
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder) if options.quick else options.root

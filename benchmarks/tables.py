@@ -91,7 +91,8 @@ def targets(rows: list[dict[str, Any]]) -> str:
             [
                 f"{r['name']}: {r['what']}",
                 number(r["value"])
-                + (f" (shared events alone: {number(r['shared'])})" if "shared" in r else ""),
+                + (f" (shared events alone: {number(r['shared'])})" if "shared" in r else "")
+                + (f" ({r['note']})" if "note" in r else ""),
                 number(r["target"]),
                 "not measured" if r["value"] is None else "yes" if r["met"] else "no",
             ]

@@ -159,9 +159,11 @@ def faithful_line(found: dict[str, Any]) -> str:
     ]
     for system, fall in found["deletion"].items():
         if fall["fall"] is not None and not np.isnan(fall["fall"]):
+            spare = fall.get("spare")
+            own = "" if spare is None or np.isnan(spare) else f", of its own not shown {spare:.1f}"
             parts.append(
                 f"{system}: its first item falls {fall['fall']:.1f} places without its evidence "
-                f"(control {fall['control']:.1f})"
+                f"(without as many paths of others {fall['control']:.1f}{own})"
             )
     return f"{found['prompts']} prompts: " + "; ".join(parts)
 

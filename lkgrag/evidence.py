@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import fields
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -11,7 +12,7 @@ import torch
 from torch import Tensor
 from torch_geometric.utils import softmax
 
-from lkgrag.evaluation import deletion_test, share_existing
+from lkgrag.evaluation import Deletion, deletion_test, share_existing
 from lkgrag.ranker import RankerBatch, RankerOutput
 from lkgrag.training.batches import candidate_order
 
@@ -61,9 +62,9 @@ def faithfulness(
 ) -> dict[str, object]:
     """Existence and deletion over a seeded sample of prompts.
 
-    The evidence for a list's first item is deleted, and as many paths of other candidates as a
-    control; the places that it then falls are stated for the fused ranking and for the language model
-    alone. Without a language model, every path counts as shown.
+    The evidence for a list's first item is deleted, and as controls as many paths of other candidates, and
+    as many of its own that are not shown; the places that it then falls are stated for the fused ranking and
+    for the language model alone. Without a language model, every path counts as shown.
 
     Args:
         ranker: unwrapped.
@@ -77,7 +78,8 @@ def faithfulness(
 
     Returns:
         ``prompts``, ``share_existing`` (must be 1; NaN where no path was worded) and, by system,
-        ``fall`` (places), ``score`` (loss of score) and ``control`` (places).
+        ``fall`` (places), ``score`` (loss of score), ``control`` and ``spare`` (places; of paths of others,
+        and of its own that are not shown, NaN where no first item has enough).
     """
     chosen = np.random.default_rng([seed, 0xFA17]).permutation(len(queries))[:count]
     device = next(iter(ranker.parameters())).device
@@ -85,7 +87,7 @@ def faithfulness(
     ranker.eval()
     existing: list[float] = []
     sizes: list[int] = []
-    falls: dict[str, list[tuple[Tensor, ...]]] = {"ranker": []}
+    falls: dict[str, list[Deletion]] = {"ranker": []}
     if ranker.lm is not None:
         falls["lm"] = []
     for start in range(0, len(chosen), batch_size):
@@ -104,8 +106,7 @@ def faithfulness(
             sizes.append(int(worded.sum()))
         for system, rows in falls.items():
             rank = partial(_scores, read, system)
-            found = deletion_test(rank, partial(_same, worded), paths, seed)
-            rows.append((found.fall, found.score, found.control))
+            rows.append(deletion_test(rank, partial(_same, worded), paths, seed))
     if progress is not None:
         progress(len(chosen), len(chosen))
     share = float(np.average(existing, weights=sizes)) if existing else float("nan")
@@ -140,11 +141,9 @@ def _scores(read: Callable[[PathBatch], RankerOutput], system: str, paths: PathB
     return out.lm.masked_fill(~paths.candidate_mask, -torch.inf)
 
 
-def _summary(rows: list[tuple[Tensor, ...]]) -> dict[str, float]:
-    names = ("fall", "score", "control")
+def _summary(rows: list[Deletion]) -> dict[str, float]:
+    """Means over the prompts of all batches; NaN without any."""
     if not rows:
-        return dict.fromkeys(names, float("nan"))
-    return {
-        name: float(torch.cat(part).double().mean())
-        for name, part in zip(names, zip(*rows, strict=True), strict=True)
-    }
+        return dict.fromkeys((field.name for field in fields(Deletion)), float("nan"))
+    whole = {name: torch.cat([row.parts()[name] for row in rows]) for name in rows[0].parts()}
+    return Deletion(**whole).summary()

@@ -9,7 +9,16 @@ import pytest
 import torch
 from small_run import small_options
 
-from benchmarks import common, quality, quality_results, quality_rows, quality_table, run
+from benchmarks import (
+    common,
+    quality,
+    quality_page,
+    quality_results,
+    quality_rows,
+    quality_table,
+    quality_targets,
+    run,
+)
 from benchmarks.pathless import Pathless
 from benchmarks.speed import paths, peers
 from lkgrag.config import KGConfig
@@ -213,7 +222,7 @@ def test_targets_by_hand():
     )
     table = pd.concat([table, losses], ignore_index=True)
     about = {"lkgrag/0": {"tied": False}, "lkgrag/1": {}, "llamarec+fusion/0": {}}
-    rows = {r["name"]: r for r in quality_table.targets("amazon-beauty", table, about, SAID)}
+    rows = {r["name"]: r for r in quality_targets.targets("amazon-beauty", table, about, SAID)}
     # The mean .15 over the standard error of two users, .2 / 2.
     assert rows["Q0_loss"]["value"] == pytest.approx(1.5)
     assert not rows["Q0_loss"]["met"]
@@ -226,24 +235,33 @@ def test_targets_by_hand():
     assert rows["Q4"]["met"]
     assert "shared" not in rows["Q3_llamarec_gain"]
     sample = table[~((table["row"] == "llamarec+fusion") & (table["user"] == "a"))]
-    found = {r["name"]: r for r in quality_table.targets("amazon-beauty", sample, about, SAID)}
+    found = {r["name"]: r for r in quality_targets.targets("amazon-beauty", sample, about, SAID)}
     assert found["Q3_llamarec_gain"]["shared"] == pytest.approx(100.0)
     for name in ("Q1_gain", "Q3_reference_gain", "Q3_reference_p"):
         assert rows[name]["value"] is None
         assert rows[name]["met"] is False
     assert "Q2_gain" not in {
-        r["name"] for r in quality_table.targets("ml-100k", table, about, SAID)
+        r["name"] for r in quality_targets.targets("ml-100k", table, about, SAID)
     }
+    # Without tied times one order is all there is, and that is said.
+    assert "one order" in rows["Q4"]["note"]
+    # However sure, the p of a loss is not met.
+    worse = table.assign(rank_ranker=25)
+    worse = pd.concat([worse.assign(user=worse["user"] + str(n)) for n in range(40)])
+    found = {r["name"]: r for r in quality_targets.targets("amazon-beauty", worse, about, SAID)}
+    assert found["Q2_p"]["value"] < 0.01
+    assert not found["Q2_p"]["met"]
     # Where times are tied, one order of them says nothing of the lowest.
     about["lkgrag/0"]["tied"] = True
     said = {"rows": {**SAID["rows"], "lkgrag-ties1": {"alone": True}}}
-    rows = {r["name"]: r for r in quality_table.targets("amazon-beauty", table, about, said)}
+    rows = {r["name"]: r for r in quality_targets.targets("amazon-beauty", table, about, said)}
     assert rows["Q4"]["value"] is None
+    assert "note" not in rows["Q4"]
     # With the other order, made with seed 0, the lower one of that seed; its events are compared with
     # nobody else's.
     other = table_of({"lkgrag-ties1": [2, 2, 2, 0]}, seeds=(0,)).assign(rank_retriever=[1, 1, 1, 0])
     both = pd.concat([table, other], ignore_index=True)
-    rows = {r["name"]: r for r in quality_table.targets("amazon-beauty", both, about, said)}
+    rows = {r["name"]: r for r in quality_targets.targets("amazon-beauty", both, about, said)}
     assert rows["Q4"]["value"] == pytest.approx(3 * gain / 4)
     line = next(x for x in quality_table.summary(both, said) if x["row"] == "lkgrag-ties1")
     assert line["over"]["mean"] == pytest.approx(3 * (gain - 1) / 4)
@@ -267,6 +285,37 @@ def test_whether_paths_are_used_is_told_by_the_language_models_alone():
     assert found["events"] == 3
 
 
+def test_parts_of_stage_two_are_compared_without_a_language_model():
+    said = {
+        "rows": {
+            "scorer": {"llm.name": "none"},
+            "scorer-titles": {"llm.name": "none", "sets": ["shop"]},
+            "lkgrag": {},
+        },
+        "data": {"shop": {}, "small": {"rows": ["scorer", "scorer-titles"]}},
+    }
+    ranks = {"lkgrag": [1, 2, 1, 0], "scorer": [1, 1, 2, 0], "scorer-titles": [2, 1, 2, 0]}
+    table = pd.concat(
+        [table_of({"lkgrag": ranks.pop("lkgrag")}, seeds=(0,)), table_of(ranks)], ignore_index=True
+    )
+    lines = {line["row"]: line for line in quality_table.summary(table, said)}
+    gain = 1 / np.log2(3)
+    assert lines["scorer-titles"]["part"]["mean"] == pytest.approx((1 - gain) / 4)
+    assert lines["scorer-titles"]["part"]["seeds"] == [0, 1]
+    # Of lkgrag's seeds alone, as its own gain stands beside it.
+    assert lines["scorer"]["over"]["seeds"] == [0]
+    assert lines["scorer"]["each"]["1"]["recall@1"] == 0.5
+    assert "part" not in lines["lkgrag"]
+    assert "part" not in lines["scorer"]
+    assert quality_rows.rows_of(said, "shop") == ["scorer", "scorer-titles", "lkgrag"]
+    assert quality_rows.rows_of(said, "small") == ["scorer"]
+    found = {"settings": said, "rows": [{"row": "scorer"}]}
+    assert quality_page.missing("shop", found) == (
+        "Not made here: fused + path scorer without paths over like titles; **lkgrag**."
+    )
+    assert quality_page.missing("small", found) == ""
+
+
 def test_ease_is_a_part_where_it_was_fused():
     table = table_of({"lkgrag": [1, 2, 1, 0], "scorer-ease": [1, 2, 1, 0]})
     for part in ("popularity", "itemitem", "graph_itemitem", "lrurec"):
@@ -274,7 +323,7 @@ def test_ease_is_a_part_where_it_was_fused():
     about = {"lkgrag/0": {"tied": False}, "lkgrag/1": {}}
 
     def gain_over_the_best_part():
-        rows = quality_table.targets("amazon-beauty", table, about, SAID)
+        rows = quality_targets.targets("amazon-beauty", table, about, SAID)
         return next(r["value"] for r in rows if r["name"] == "Q1_gain")
 
     # A row beside it with EASE makes it no part of the main row's retriever.
@@ -381,8 +430,9 @@ def test_the_suite_end_to_end(tmp_path, monkeypatch):
     other = json.loads(path.read_text())
     other["versions"]["lkgrag"] = "9.9"
     path.write_text(json.dumps(other))
-    with pytest.raises(LkgragError, match="made with another version"):
-        quality_results.gather(said, "shop", ["scorer", "lkgrag"], [0], tmp_path / "runs")
+    for rows in (["scorer", "lkgrag"], ["scorer"]):
+        with pytest.raises(LkgragError, match=r"made with another version \(9\.9\) than this"):
+            quality_results.gather(said, "shop", rows, [0], tmp_path / "runs")
 
 
 def _on_another_machine(tmp_path, said, stored, monkeypatch):
@@ -406,7 +456,9 @@ def _on_another_machine(tmp_path, said, stored, monkeypatch):
         other["runs"]["lkgrag/0"][what] = "other"
         path.write_text(json.dumps(other))
         # The scorer's run is in its folder, lkgrag's in the results only.
-        with pytest.raises(LkgragError, match=rf"quality-shop\.json: made with another {what}"):
+        with pytest.raises(
+            LkgragError, match=rf"quality-shop\.json: made (of|with) .*other {what}"
+        ):
             quality_results.gather(said, "shop", ["scorer"], [0], tmp_path / "runs")
     path.write_text(json.dumps(stored))
 

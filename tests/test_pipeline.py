@@ -63,7 +63,7 @@ def test_worded_paths_exist_and_their_deletion_is_measured(run):
     assert found["share_existing"] == 1.0
     assert found["prompts"] > 0
     for system in ("ranker", "lm"):
-        assert set(found["deletion"][system]) == {"fall", "score", "control"}
+        assert set(found["deletion"][system]) == {"fall", "score", "control", "spare"}
         assert np.isfinite(found["deletion"][system]["fall"])
 
 

@@ -6,7 +6,7 @@ The check of existence reads ``edge_index`` alone and shares no code with the se
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING
 
 import torch
@@ -78,16 +78,22 @@ class Deletion:
             paths.
         score: float ``[N]``, what its score loses.
         control: int64 ``[N]``, places that it falls when as many paths of other candidates go.
+        spare: int64 ``[M]``, places that it falls when as many of its own paths go that its prompt does not
+            show; of the ``M`` prompts whose first item has so many.
     """
 
     fall: Tensor
     score: Tensor
     control: Tensor
+    spare: Tensor
+
+    def parts(self) -> dict[str, Tensor]:
+        """By name."""
+        return {field.name: getattr(self, field.name) for field in fields(self)}
 
     def summary(self) -> dict[str, float]:
         """Means over prompts; NaN without any."""
-        parts = {"fall": self.fall, "score": self.score, "control": self.control}
-        return {name: float(v.double().mean()) for name, v in parts.items()}
+        return {name: float(v.double().mean()) for name, v in self.parts().items()}
 
 
 def deletion_test(
@@ -98,14 +104,15 @@ def deletion_test(
 ) -> Deletion:
     """Delete the worded paths of each list's first item, rank again, see how far it falls.
 
-    The control deletes as many paths of other candidates, drawn at random: paths that matter make
-    the item fall further than that.
+    One control deletes as many paths of other candidates, drawn at random, the other as many of the
+    item's own paths that its prompt does not show. The first is easily passed where each candidate is
+    scored by its own paths; paths that matter make the item fall further than the second does, too.
 
     Args:
         rank: scores ``[B, C]`` of a batch, ``-inf`` in padding, deterministic.
         worded: which of a batch's paths its prompts show, bool ``[P]``.
         paths: the batch.
-        seed: of the control's draw.
+        seed: of the controls' draws.
     """
     before = rank(paths)
     shown = worded(paths)
@@ -115,12 +122,16 @@ def deletion_test(
     with_paths = torch.zeros(paths.num_prompts, dtype=torch.bool, device=gone.device)
     with_paths[paths.sample[gone]] = True
     after = rank(paths.select(~gone))
-    control = rank(paths.select(~_others(paths, gone, first, seed)))
+    control = rank(paths.select(~_drawn(paths, gone, ~first, seed)))
+    hidden = first & ~shown
+    spare = rank(paths.select(~_drawn(paths, gone, hidden, seed)))
+    enough = with_paths & (_each(paths, hidden) >= _each(paths, gone))
     rows = torch.arange(paths.num_prompts, device=gone.device)
     return Deletion(
         fall=(_place(after, top) - _place(before, top))[with_paths],
         score=(before[rows, top] - after[rows, top])[with_paths],
         control=(_place(control, top) - _place(before, top))[with_paths],
+        spare=(_place(spare, top) - _place(before, top))[enough],
     )
 
 
@@ -131,17 +142,22 @@ def _place(scores: Tensor, slot: Tensor) -> Tensor:
     return ((scores > mine) | ((scores == mine) & (slots < slot[:, None]))).sum(1)
 
 
-def _others(paths: PathBatch, gone: Tensor, first: Tensor, seed: int) -> Tensor:
-    """As many random paths of other candidates as are gone of the first, a prompt; bool ``[P]``."""
+def _each(paths: PathBatch, which: Tensor) -> Tensor:
+    """How many of these paths each prompt has, int64 ``[B]``."""
+    return torch.bincount(paths.sample[which], minlength=paths.num_prompts)
+
+
+def _drawn(paths: PathBatch, gone: Tensor, among: Tensor, seed: int) -> Tensor:
+    """As many random paths among these as are gone, prompt by prompt, or all there are; bool ``[P]``."""
     generator = torch.Generator().manual_seed(seed)
     luck = torch.rand(len(paths), generator=generator).to(gone.device)
-    # Those of other candidates by luck, prompt by prompt: the first so many of each prompt go.
-    order = torch.argsort(luck + 2.0 * first)
+    # Those among which is drawn by luck, prompt by prompt: the first so many of each prompt go.
+    order = torch.argsort(luck + 2.0 * ~among)
     order = order[torch.argsort(paths.sample[order], stable=True)]
     count = torch.bincount(paths.sample, minlength=paths.num_prompts)
     start = count.cumsum(0) - count
     place = torch.arange(len(paths), device=gone.device) - start[paths.sample[order]]
-    wanted = torch.bincount(paths.sample[gone], minlength=paths.num_prompts)
+    wanted = _each(paths, gone)
     out = torch.zeros_like(gone)
     out[order] = place < wanted[paths.sample[order]]
-    return out & ~first
+    return out & among

@@ -84,3 +84,28 @@ def test_deleting_paths_that_do_not_decide_changes_nothing(paths):
 
     found = deletion_test(by_prior, lambda b: torch.ones(len(b), dtype=torch.bool), paths)
     assert found.summary()["fall"] == 0 or len(found.fall) == 0
+
+
+def test_the_paths_that_a_prompt_does_not_show_are_a_control_of_their_own(paths):
+    """Scores by the shown paths alone: without as many hidden ones of the same item, nothing changes."""
+    pair = paths.sample * paths.num_candidates + paths.candidate
+    # The first path of each candidate is shown, all others are not.
+    place = torch.tensor([int((pair[:i] == pair[i]).sum()) for i in range(len(pair))])
+    shown = {tuple(node) for node in paths.nodes[place == 0].tolist()}
+
+    def worded(batch):
+        return torch.tensor([tuple(node) in shown for node in batch.nodes.tolist()])
+
+    def by_shown(batch):
+        counts = torch.zeros(batch.num_prompts, batch.num_candidates)
+        mine = worded(batch)
+        counts[batch.sample[mine], batch.candidate[mine]] = 1.0
+        return counts.masked_fill(~batch.candidate_mask, -math.inf)
+
+    found = deletion_test(by_shown, worded, paths)
+    assert len(found.spare) > 0
+    assert (found.spare == 0).all()
+    # Where every path is shown there is none to hide.
+    every = deletion_test(by_shown, lambda b: torch.ones(len(b), dtype=torch.bool), paths)
+    assert len(every.spare) == 0
+    assert math.isnan(every.summary()["spare"])

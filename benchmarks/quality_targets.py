@@ -1,0 +1,90 @@
+"""From per-user ranks to the targets Q0 to Q4."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from benchmarks.common import judge
+from benchmarks.quality_table import MAIN, METRIC, PARTS, difference, figures, lines_of, of_split
+from lkgrag.evaluation import standard_error
+
+
+def targets(
+    data: str, table: pd.DataFrame, about: dict[str, Any], said: dict[str, Any]
+) -> list[dict[str, Any]]:
+    """Q0 to Q4 of a data set; what was not measured is null and not met.
+
+    Where the other row ran on a sample, ``shared`` is the same of the shared events alone. The p of a loss is
+    not met. A figure that says less than its target asks has a ``note``.
+    """
+    lines = {line[0]: line for line in lines_of(table, said)}
+    test = of_split(table, "test")
+    values: dict[str, float | None] = {"Q0_loss": _below_chance(table)}
+    shared: dict[str, float] = {}
+
+    def compare(name: str, one: str, others: list[str]) -> None:
+        """The gain over the best of the others, in per cent, and its p."""
+        known = [o for o in others if o in lines]
+        if one not in lines or len(known) < len(others):
+            return
+        found = [difference(test, lines[one], lines[o], control=True) for o in known]
+        least = min((f for f in found if f is not None), key=lambda f: f["mean"], default=None)
+        if least is not None:
+            for word, key in {"gain": "per_cent", "p": "p"}.items():
+                values[f"{name}_{word}"] = least[key]
+                if "shared" in least:
+                    shared[f"{name}_{word}"] = least["shared"][key]
+
+    if "lm" in lines:
+        found = difference(test, lines["lm"], lines["random"], retrieved=True)
+        values["Q0_random"] = None if found is None else found["low"]
+    # EASE is fused on small catalogues only.
+    compare("Q1", "retriever", [p for p in PARTS if p in lines or p != "ease"])
+    compare("Q2", MAIN, ["retriever"])
+    compare("Q3_llamarec", MAIN, ["llamarec", "llamarec+fusion"])
+    compare("Q3_reference", MAIN, ["reference", "reference+fusion"])
+    # Where no times are tied, one order is all there are.
+    tied = any(a.get("tied") for a in about.values())
+    values["Q4"] = _lowest_order(test, lines, said, tied)
+    rows = judge("Q", values, data)
+    for row in rows:
+        gain = values.get(row["name"].removesuffix("_p") + "_gain")
+        if row["name"].endswith("_p"):
+            row["met"] = bool(row["met"] and gain is not None and gain > 0)
+        if row["name"] in shared:
+            row["shared"] = shared[row["name"]]
+        if row["name"] == "Q4" and values["Q4"] is not None and not tied:
+            row["note"] = "of the one order that these files have"
+    return rows
+
+
+def _below_chance(table: pd.DataFrame) -> float | None:
+    """By how many standard errors over users the language model's loss is below chance, worst seed."""
+    losses = of_split(table[table["row"] == MAIN], "val")
+    found = []
+    for _, part in losses.groupby("seed"):
+        loss, chance = part["nll_lm"].to_numpy(), np.log(part["candidates"]).mean()
+        found.append((chance - loss.mean()) / standard_error(loss, part["user"].to_numpy()))
+    return float(min(found)) if found else None
+
+
+def _lowest_order(
+    test: pd.DataFrame, lines: dict[str, tuple[str, str, str]], said: dict[str, Any], tied: bool
+) -> float | None:
+    """The metric of lkgrag in the lowest order of tied times, of the seeds that all orders were made with."""
+    orders = [n for n in said["rows"] if n.startswith(f"{MAIN}-ties")] if tied else []
+    names = [MAIN, *orders]
+    if any(n not in lines for n in names):
+        return None
+    parts = [test[test["row"] == lines[n][1]] for n in names]
+    seeds = set.intersection(*(set(p["seed"]) for p in parts))
+    if not seeds:
+        return None
+    found = [
+        np.mean([figures(p[p["seed"] == s], lines[n][2])[METRIC] for s in seeds])
+        for n, p in zip(names, parts, strict=True)
+    ]
+    return float(min(found))
