@@ -81,9 +81,9 @@ class StageCache:
         return load(folder)
 
 
-def clear(folder: Path) -> None:
-    """Delete what is in a folder, but its lock."""
-    for entry in folder.iterdir():
+def clear(folder: Path, last: str = "") -> None:
+    """Delete what is in a folder, but its lock; the entry by which it is known to be ours as the last."""
+    for entry in sorted(folder.iterdir(), key=lambda e: e.name == last):
         if entry.name == ".lock":
             continue
         shutil.rmtree(entry) if entry.is_dir() else entry.unlink()

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import hashlib
 import importlib
 import inspect
-from typing import Any
+import sys
+from typing import TYPE_CHECKING, Any
 
 from lkgrag.errors import ConfigError
+
+if TYPE_CHECKING:
+    from lkgrag.config import Config
 
 
 def imported(target: str, option: str, base: type, given: str | None = None) -> Any:
@@ -40,3 +45,34 @@ def imported(target: str, option: str, base: type, given: str | None = None) -> 
         missing = ", ".join(sorted(getattr(value, "__abstractmethods__", ())))
         raise ConfigError(f"{said}: {target} has no method {missing}")
     return value
+
+
+def source_hash(value: type) -> str | None:
+    """A hash of the module that someone else's class is written in: what it computes depends on it.
+
+    Returns:
+        None for a class of this package, which follows its version, and where the source is not to be had.
+    """
+    if value.__module__.split(".")[0] == __name__.split(".")[0]:
+        return None
+    try:
+        source = inspect.getsource(sys.modules[value.__module__])
+    except (OSError, TypeError, KeyError):
+        return None
+    return hashlib.sha256(source.encode()).hexdigest()
+
+
+def code_of_others(config: Config) -> dict[str, str]:
+    """Hashes of the code of others that a run computes with, by the option that names it.
+
+    Raises:
+        ConfigError: a scorer or verbaliser cannot be imported.
+    """
+    from lkgrag.config import PUBLISHED
+    from lkgrag.prompt.verbaliser import resolve_verbaliser
+    from lkgrag.scorer import code_of
+
+    found = {"scorer.name": code_of(config.scorer.name)}
+    if config.prompt.verbaliser not in PUBLISHED:
+        found["prompt.verbaliser"] = source_hash(resolve_verbaliser(config.prompt.verbaliser))
+    return {option: code for option, code in found.items() if code is not None}

@@ -38,19 +38,30 @@ CATALOGUE, USERS = "catalogue.parquet", "users.parquet"
 def save(ranker: Ranker, folder: Path) -> None:
     """Write a ranker with its context; ``folder`` appears whole or not at all.
 
+    Args:
+        ranker: with the context of its run.
+        folder: new, empty, or one that holds a ranker, which is replaced.
+
     Raises:
         ValueError: the ranker has no context.
-        LkgragError: the folder cannot be written.
+        LkgragError: the folder cannot be written, or holds anything else.
     """
     from lkgrag.kg import save_kg
     from lkgrag.options import to_yaml
     from lkgrag.serving import context_of
 
     context = context_of(ranker)
-    part = folder.with_name(f".{folder.name}.part")
-    if part.exists():
-        shutil.rmtree(part)
-    part.mkdir(parents=True)
+    _refuse_others_files(folder)
+    part, old = (folder.with_name(f".{folder.name}.{word}") for word in ("part", "old"))
+    try:
+        # A process that was killed here may have left them, the old one as the only one.
+        if old.exists() and not folder.exists():
+            os.replace(old, folder)
+        for left in (part, old):
+            shutil.rmtree(left, ignore_errors=True)
+        part.mkdir(parents=True)
+    except OSError as error:
+        raise RunError(f"cannot write {folder}: {error.strerror}; choose another folder") from error
     write_safetensors(part / SCORER, ranker.scorer.state_dict())
     if ranker.lm is not None and ranker.prompter is not None:
         ranker.lm.save(part if context.merged else part / ADAPTER)
@@ -72,12 +83,24 @@ def save(ranker: Ranker, folder: Path) -> None:
             "metapaths": [[list(edge) for edge in m] for m in context.finder.metapaths],
         },
     )
-    old = folder.with_name(f".{folder.name}.old")
     if folder.exists():
         os.replace(folder, old)
     os.replace(part, folder)
-    if old.exists():
-        shutil.rmtree(old)
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def _refuse_others_files(folder: Path) -> None:
+    """Refuse to replace what is no ranker.
+
+    Raises:
+        RunError: naming the folder.
+    """
+    try:
+        names = sorted(e.name for e in folder.iterdir()) if folder.exists() else []
+    except OSError as error:
+        raise RunError(f"cannot write {folder}: {error.strerror}; choose another folder") from error
+    if names and META not in names:
+        raise RunError(f"{folder} holds {names[0]} and no ranker; choose another folder")
 
 
 def load(folder: Path, device: torch.device | str | None = None) -> Ranker:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from lkgrag import display
 from lkgrag.cache import StageCache
+from lkgrag.importing import code_of_others
 from lkgrag.io import read_json
 from lkgrag.launch import refuse_other_parallelism, refuse_shared_devices
 from lkgrag.options import digest, to_dict
@@ -88,10 +89,11 @@ def train(config: Config, interactions: Interactions | None = None) -> Path:
 
 
 def _refuse_other_data(config: Config, folder: Path, done: dict[str, Any]) -> None:
-    """Stop before the table of a finished run is shown for data that it is not of.
+    """Stop before the table of a finished run is shown for data or code that it is not of.
 
     Raises:
-        RunError: the files of ``data.root`` are not those that the run was made of.
+        RunError: the files of ``data.root``, or a scorer or verbaliser of someone else's, are not those that
+            the run was made of.
     """
     from lkgrag.data.readers import files_digest
     from lkgrag.errors import RunError
@@ -102,6 +104,14 @@ def _refuse_other_data(config: Config, folder: Path, done: dict[str, Any]) -> No
             f"{folder} holds a run of other data: the files of data.root={config.data.root} have "
             "changed since; begin anew with overwrite=true, or choose another out="
         )
+    then_of = done.get("code") or {}
+    code = code_of_others(config) if then_of else {}
+    for option, then in then_of.items():
+        if code.get(option) != then:
+            raise RunError(
+                f"{folder} holds a run of other code: the module of {option} has changed since; begin anew "
+                "with overwrite=true, or choose another out="
+            )
 
 
 def _prepare(
@@ -211,7 +221,11 @@ def _fit(
         limit = None if accelerator.device.type == "cuda" else CPU_BUDGET
     sections = ("paths", "scorer", "prompt", "llm", "training")
     depends = digest(
-        {**retrieval_key(config, loaded), **{s: to_dict(getattr(config, s)) for s in sections}}
+        {
+            **retrieval_key(config, loaded),
+            **{s: to_dict(getattr(config, s)) for s in sections},
+            **code_of_others(config),
+        }
     )
     trainer = Trainer(
         ranker,

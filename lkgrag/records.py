@@ -13,6 +13,7 @@ import numpy as np
 from lkgrag.catalogue import Catalogue
 from lkgrag.errors import LkgragError
 from lkgrag.evaluation import cold_start
+from lkgrag.importing import code_of_others
 from lkgrag.io import write_json, write_parquet
 from lkgrag.rundir import FORMAT, METRICS, RANKER, commit, environment, hardware, today
 from lkgrag.users import UsersInMemory
@@ -95,6 +96,7 @@ def metrics_of(
         **judged.metrics(config.evaluation.ks),
         "format": FORMAT,
         "data": {"name": config.data.name, **loaded.key, "counts": loaded.interactions.stats},
+        "code": code_of_others(config),
         "llm": config.llm.name,
         "seed": config.seed,
         "versions": environment(),
@@ -202,4 +204,5 @@ def explain_events(config: Config, loaded: Loaded, ranker: Ranker, one: StageOne
             )
         )
     assert ranker.context is not None
-    return rank(ranker, requests, k=5, explain=True) if requests else []
+    shown = min(5, x.num_items)
+    return rank(ranker, requests, k=shown, explain=True) if requests else []

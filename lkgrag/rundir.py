@@ -15,6 +15,9 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+from omegaconf import DictConfig, OmegaConf
+from yaml import YAMLError
+
 from lkgrag import __version__
 from lkgrag.cache import clear, locked
 from lkgrag.config import Config
@@ -43,7 +46,8 @@ def open_run(config: Config, main: bool = True) -> Iterator[Path]:
         main: whether this is the first of the run's processes; the others only take the folder.
 
     Raises:
-        RunError: a living process uses it, or it holds a run with another configuration.
+        RunError: a living process uses it, it holds a run with another configuration, or it is to be
+            overwritten and holds no run.
     """
     folder = run_folder(config)
     if not main:
@@ -55,15 +59,17 @@ def open_run(config: Config, main: bool = True) -> Iterator[Path]:
         raise RunError(
             f"cannot write the folder {folder}: {error.strerror}; choose another out="
         ) from error
+    if config.overwrite:
+        _refuse_others_files(folder)
     with locked(folder / LOCK, wait=False, what=f"the run {folder}"):
         # Asked now: by the end of a long run the checkout may be at another one.
         commit()
         if config.overwrite:
-            clear(folder)
-        sweep(folder)
+            clear(folder, last=CONFIG)
         path = folder / CONFIG
         fresh = not path.exists()
         if not fresh:
+            sweep(folder)
             _same(path, config)
         else:
             with atomic(path) as tmp:
@@ -87,6 +93,28 @@ def open_run(config: Config, main: bool = True) -> Iterator[Path]:
             handler.close()
             if refused and fresh:
                 _withdraw(folder)
+
+
+def _refuse_others_files(folder: Path) -> None:
+    """Refuse to empty a folder that holds files and no run.
+
+    Raises:
+        RunError: naming it and a file.
+    """
+    names = sorted(e.name for e in folder.iterdir() if e.name not in (LOCK, LOG))
+    if names and not _is_run(folder / CONFIG):
+        raise RunError(
+            f"{folder} holds {names[0]} and no run: overwrite=true deletes runs only; choose another out="
+        )
+
+
+def _is_run(path: Path) -> bool:
+    """Whether a ``config.yaml`` is one of ours, of whatever version."""
+    try:
+        found = OmegaConf.load(path)
+    except (OSError, YAMLError, ValueError):
+        return False
+    return isinstance(found, DictConfig) and {"data", "kg", "retrieval", "scorer"} <= set(found)
 
 
 def _withdraw(folder: Path) -> None:

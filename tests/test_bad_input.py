@@ -7,6 +7,7 @@ import sys
 
 import pytest
 import torch
+from small_run import small_options
 
 from lkgrag import Ranker, evaluate, recommend, train
 from lkgrag.errors import ModelError, RunError
@@ -334,3 +335,65 @@ def test_a_finished_run_whose_data_changed(tmp_path):
     # What is not there cannot be compared: the table is shown.
     file.rename(tmp_path / "away")
     assert train(load_config(options)) == folder
+
+
+def test_only_runs_are_overwritten(tmp_path):
+    from lkgrag.options import load_config
+    from lkgrag.pipeline import train
+
+    options = {**small_options(tmp_path), "retrieval.epochs": "1", "llm.name": "none"}
+    folder = tmp_path / "thesis"
+    folder.mkdir()
+    (folder / "thesis.txt").write_text("years of work")
+    for config in (None, "model: {name: other}\n"):
+        if config is not None:
+            (folder / "config.yaml").write_text(config)
+        with pytest.raises(RunError, match=r"and no run: overwrite=true deletes runs only"):
+            train(load_config({**options, "out": str(folder), "overwrite": "true"}))
+        assert (folder / "thesis.txt").read_text() == "years of work"
+        assert not (folder / ".lock").exists()
+    # A run is, and so is what a killed one left.
+    options["out"] = str(tmp_path / "run")
+    train(load_config(options))
+    (tmp_path / "run" / "metrics.json").unlink()
+    train(load_config({**options, "overwrite": "true"}))
+    assert (tmp_path / "run" / "metrics.json").exists()
+
+
+def test_few_items_and_no_example_to_learn_from(tmp_path):
+    """Three interactions a user leave none to train stage two on; four items, no five to explain."""
+    from lkgrag.options import load_config
+    from lkgrag.pipeline import train
+
+    rows = [f"u{u}\ti{(u + p) % 4}\t{10 * u + p}" for u in range(9) for p in range(3)]
+    (tmp_path / "three.inter").write_text(
+        "\n".join(["user_id:token\titem_id:token\ttimestamp:float", *rows]) + "\n"
+    )
+    options = {**small_options(tmp_path), "data.name": "three", "llm.name": "none"}
+    options |= {"retrieval.epochs": "1", "data.min_user": "1", "data.min_item": "1"}
+    folder = train(load_config({**options, "retrieval.k": "4", "out": str(tmp_path / "run")}))
+    explained = json.loads((folder / "explanations.json").read_text())
+    # Two of the four are in the history.
+    assert len(explained[0]["items"]) == 2
+
+
+def test_a_run_of_a_scorer_that_was_edited_is_not_taken_over(tmp_path, monkeypatch):
+    from lkgrag.options import load_config
+    from lkgrag.pipeline import train
+
+    module = tmp_path / "mine.py"
+    text = (
+        "from lkgrag.scorer import PathScorer\n"
+        "class Mine(PathScorer):\n"
+        "    def forward(self, data, paths):\n"
+        "        return paths.weight.log()\n"
+    )
+    module.write_text(text)
+    monkeypatch.syspath_prepend(tmp_path)
+    options = {**small_options(tmp_path), "retrieval.epochs": "1", "llm.name": "none"}
+    config = load_config({**options, "scorer.name": "mine:Mine"})
+    folder = train(config)
+    assert train(config) == folder
+    module.write_text(text.replace("paths.weight.log()", "-paths.weight.log()"))
+    with pytest.raises(RunError, match=r"other code: the module of scorer\.name has changed"):
+        train(config)

@@ -109,3 +109,27 @@ def test_without_a_language_model_the_ranker_is_scorer_and_prior(toy):
     torch.testing.assert_close(out.scores, out.scorer + out.prior)
     with pytest.raises(ValueError, match="go together"):
         Ranker(None, scorer, toy.ranker().prompter)
+
+
+def test_a_saved_ranker_takes_no_other_files_place(small_run, tmp_path):
+    from lkgrag import Ranker
+    from lkgrag.errors import RunError
+
+    ranker = Ranker.from_pretrained(small_run[0] / "out")
+    folder = tmp_path / "docs"
+    folder.mkdir()
+    (folder / "page.md").write_text("mine")
+    with pytest.raises(RunError, match=r"docs holds page\.md and no ranker"):
+        ranker.save_pretrained(folder)
+    assert (folder / "page.md").read_text() == "mine"
+    with pytest.raises(RunError, match=r"page\.md: Not a directory; choose another folder"):
+        ranker.save_pretrained(folder / "page.md")
+    # What a process leaves that was killed while it replaced one.
+    target = tmp_path / "ranker"
+    ranker.save_pretrained(target)
+    left = tmp_path / ".ranker.old"
+    left.mkdir()
+    (left / "ranker.json").write_text("{}")
+    ranker.save_pretrained(target)
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["docs", "ranker"]
+    assert Ranker.from_pretrained(target).scorer is not None

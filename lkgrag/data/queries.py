@@ -82,7 +82,8 @@ class Queries:
             time=interactions.time[place],
             candidate_items=candidate_items,
             prior=log_softmax(scores, candidate_items >= 0),
-            target=np.where(hit.any(1), hit.argmax(1), -1),
+            # Lists without a place, as where there are no events, have no first one.
+            target=np.where(hit.any(1), hit.argmax(1) if hit.shape[1] else -1, -1),
         )
 
     @classmethod

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
 import inspect
-import sys
 from importlib.metadata import EntryPoint, entry_points
 from typing import TYPE_CHECKING, Any
 
 from lkgrag.errors import ConfigError, nearest
-from lkgrag.importing import imported
+from lkgrag.importing import imported, source_hash
 from lkgrag.scorer.base import PathScorer
 
 if TYPE_CHECKING:
@@ -98,13 +96,7 @@ def code_of(name: str) -> str | None:
     Raises:
         ConfigError: as :func:`resolve_scorer`.
     """
-    if name in REGISTERED:
-        return None
-    try:
-        source = inspect.getsource(sys.modules[resolve_scorer(name).__module__])
-    except (OSError, TypeError, KeyError):
-        return None
-    return hashlib.sha256(source.encode()).hexdigest()
+    return source_hash(resolve_scorer(name))
 
 
 def _check_arguments(cls: type[PathScorer], kwargs: dict[str, Any]) -> None:
