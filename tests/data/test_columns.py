@@ -50,6 +50,9 @@ def test_days_and_gaps():
         ("date", ["31.3.2015"], ["'31.3.2015'", "no date"]),
         ("date", [SECOND], ["no date", "time_unit"]),
         ("date", ["1815-03-31"], ["not between 1970 and 2099"]),
+        ("date", ["2015-03-31", "0201-03-31"], ["row 2", "'ts'", "not between 1970 and 2099"]),
+        ("date", ["3015-03-31"], ["'3015-03-31'", "not between 1970 and 2099", "leave it empty"]),
+        ("s", [datetime.date(3015, 3, 31)], ["not between 1970 and 2099"]),
     ],
 )
 def test_a_time_in_the_wrong_unit_names_the_right_one(unit, values, words):
