@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import re
 from typing import TYPE_CHECKING
+from unicodedata import category
 
 from lkgrag.kg.vocabulary import COLUMNS, SYMMETRIC, TRIPLES, USER_COLUMNS, Relation, by_name
 
@@ -56,9 +57,15 @@ def singular(word: str) -> str:
 
 
 def snake(word: str) -> str:
-    """A name in snake case: ``releaseYear`` and ``Release Year`` give ``release_year``."""
+    """A name in snake case: ``releaseYear`` and ``Release Year`` give ``release_year``.
+
+    Letters, their marks and digits of any script stay. A name without any is numbered by its
+    characters' codes, so that it differs from others: ``?`` gives ``value_3f``.
+    """
     word = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", word.strip())
-    return re.sub(r"[^0-9a-zA-Z]+", "_", word).strip("_").lower() or "value"
+    kept = "".join(c if c.isalnum() or category(c).startswith("M") else "_" for c in word)
+    codes = [f"{ord(c):x}" for c in word]
+    return re.sub("_+", "_", kept).strip("_").lower() or "_".join(["value", *codes])
 
 
 def column_relation(column: str, owner: str = "item") -> Relation:
@@ -81,7 +88,7 @@ def triple_relation(relation: str, item_is_tail: bool) -> Relation:
     """
     if relation in TRIPLES:
         return TRIPLES[relation]
-    parts = [snake(p) for p in re.split(r"[./#:]+", relation) if p.strip()] or ["relation"]
+    parts = _parts(relation)
     last = parts[-1]
     if not item_is_tail:
         if last in COLUMNS:
@@ -96,10 +103,15 @@ def triple_relation(relation: str, item_is_tail: bool) -> Relation:
 
 def qualified(relation: str) -> Relation:
     """A longer name for a relation whose short one is taken: ``film.film.genre`` is ``film_genre``."""
-    parts = [snake(p) for p in re.split(r"[./#:]+", relation) if p.strip()]
+    parts = _parts(relation)
     if len(parts) == 1:
         parts = ["kg", *parts]
     return _has(singular("_".join(parts[-2:])))
+
+
+def _parts(relation: str) -> list[str]:
+    """The parts of a dotted name, at least one, in snake case."""
+    return [snake(p) for p in re.split(r"[./#:]+", relation) if p.strip()] or [snake(relation)]
 
 
 def _has(node: str) -> Relation:

@@ -8,7 +8,7 @@ import torch
 from lkgrag.config import DataConfig, KGConfig
 from lkgrag.data import Interactions, make_split
 from lkgrag.errors import ConfigError
-from lkgrag.kg import build_kg, kg_table
+from lkgrag.kg import PathWords, build_kg, kg_table, load_kg, save_kg
 from lkgrag.testing.graph import TOY_SEQUENCES, toy_interactions, toy_kg
 
 NEXT, BACK, CO = (("item", r, "item") for r in ("followed_by", "rev_followed_by", "co_rated"))
@@ -192,6 +192,27 @@ def test_names_never_collide():
     assert ("item", "followed_by", "item") in data.edge_types
     assert data["kg_followed_by"].name == ["event"]
     assert data.left_out["triples without an item"] == 1
+    assert data.validate()
+
+
+def test_names_of_any_script_stay_apart(tmp_path):
+    columns = {
+        "жанр": ["драма", "драма"],
+        "год": ["1999", "2001"],
+        "?": ["x", "y"],
+        "!": ["x", "y"],
+    }
+    triples = [("0", "执导", "A"), ("1", "执导", "A"), ("0", "主演", "A"), ("2", "主演", "A")]
+    data = build(films(triples, items=pd.DataFrame({"item": ["0", "1"], **columns})))
+    save_kg(data, tmp_path)
+    data = load_kg(tmp_path)
+    relations = {"жанр", "год", "value_3f", "value_21", "执导", "主演"}
+    assert {f"has_{name}" for name in relations} <= {relation for _, relation, _ in data.edge_types}
+    assert edges(data, ("item", "has_执导", "执导")) == {(0, 0), (1, 0)}
+    assert edges(data, ("item", "has_主演", "主演")) == {(0, 0), (2, 0)}
+    there, back = ("item", "has_жанр", "жанр"), ("жанр", "rev_has_жанр", "item")
+    assert PathWords(data).sentence((there, back), [0, 0, 1]) == "shares жанр драма with 0"
+    assert data.to_homogeneous().num_edges == sum(data[e].num_edges for e in data.edge_types)
     assert data.validate()
 
 

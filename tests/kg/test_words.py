@@ -72,6 +72,9 @@ def test_relation_of_a_column(column, name, node):
         ("http://x.org/ontology#composedBy", False, "composed_by", "composed_by"),
         ("acted_in", True, "acted_in_by", "acted_in_by"),
         ("HAS_STUDIO", False, "has_studio", "studio"),
+        ("执导", False, "has_执导", "执导"),
+        ("режиссёр", True, "режиссёр_by", "режиссёр_by"),
+        ("///", False, "has_value_2f_2f_2f", "value_2f_2f_2f"),
     ],
 )
 def test_relation_of_triples(relation, item_is_tail, name, node):
@@ -83,12 +86,9 @@ def test_singular_and_snake():
     words = ["genres", "categories", "boxes", "class", "status", "series", "film_studios", "gas"]
     expected = ["genre", "category", "box", "class", "status", "series", "film_studio", "gas"]
     assert [singular(w) for w in words] == expected
-    assert [snake(w) for w in ("releaseYear", "Release Year", "a--b", "?")] == [
-        "release_year",
-        "release_year",
-        "a_b",
-        "value",
-    ]
+    names = {"releaseYear": "release_year", "Release Year": "release_year", "a--b": "a_b"}
+    names |= {"Режиссёр": "режиссёр", "की": "की", "主演": "主演", "?": "value_3f", "": "value"}
+    assert {w: snake(w) for w in names} == names
 
 
 def test_sentences():
