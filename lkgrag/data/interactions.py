@@ -161,8 +161,8 @@ class Interactions:
     def from_tables(cls, tables: Tables, config: DataConfig | None = None) -> Interactions:
         """Filter, order and index the tables of a reader.
 
-        The order within a user is by time; interactions without a time keep the order of the file.
-        Ties follow ``data.ties``.
+        The order within a user is by time; interactions without a time come first and keep the order
+        of the file. Ties follow ``data.ties``.
 
         Raises:
             DataError: a column is missing, a value does not fit, or nothing is left.
@@ -173,18 +173,15 @@ class Interactions:
         config = config or DataConfig()
         raw = clean_events(tables, config)
         core = k_core(raw, config.min_user, config.min_item, tables.source)
-        tie = _tie_key(core, config)
-        core = core.assign(_tie=tie)
-        # Missing times sort as equal, so that the tie order (then: the file) decides.
+        # Missing times stand first, as equals that the file orders.
         key = core["time"].fillna(-np.inf)
+        second = np.where(core["time"].isna(), np.arange(len(core)), _tie_key(core, config))
         user_ids = natural_order(core["user"].unique())
         item_ids = natural_order(core["item"].unique())
         user_index = pd.Index(user_ids)
         item_index = pd.Index(item_ids)
         user = user_index.get_indexer(pd.Index(core["user"]))
         item = item_index.get_indexer(pd.Index(core["item"]))
-        has_time = bool(core["time"].notna().any())
-        second = core["_tie"].to_numpy() if has_time else np.arange(len(core))
         order = np.lexsort((second, key.to_numpy(), user))
         time = core["time"].to_numpy(np.float64)[order]
         user = user[order]

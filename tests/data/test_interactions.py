@@ -48,6 +48,14 @@ def test_without_times_the_file_decides():
     assert x.stats["tied_last_two"] is None
 
 
+def test_what_has_no_time_comes_first_in_the_order_of_the_file():
+    untimed = [str(i) for i in range(20, 0, -1)]
+    rows = [("u", "b", 1, 9), *(("u", i, 1, None) for i in untimed), ("u", "a", 1, 8)]
+    for ties in ("hash", "id"):
+        x = Interactions.from_frames(events(rows), config=DataConfig(**LOOSE, ties=ties))
+        assert [x.item_ids[i] for i in x.item] == [*untimed, "a", "b"]
+
+
 def test_core_is_taken_until_nothing_changes():
     # Item z has one event; without it user w has one event, then item y has one, and so on.
     rows = [("u", "x", 1, 1), ("v", "x", 1, 1), ("u", "y", 1, 2), ("v", "y", 1, 2)]
