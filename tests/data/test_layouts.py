@@ -50,10 +50,11 @@ def test_movielens_csv(movielens):
     )
 
 
-def test_movielens_100k(tmp_path):
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "latin-1"])
+def test_movielens_100k(tmp_path, encoding):
     (tmp_path / "u.data").write_text("1\t1\t5\t10\n1\t2\t3\t11\n")
     flags = "|".join("1" if n in (1, 18) else "0" for n in range(19))
-    (tmp_path / "u.item").write_bytes(f"1|Caf\xe9 (1995)|d||u|{flags}\n".encode("latin-1"))
+    (tmp_path / "u.item").write_bytes(f"1|Caf\xe9 (1995)|d||u|{flags}\n".encode(encoding))
     (tmp_path / "u.user").write_text("1|24|M|technician|85711\n")
     x = read(tmp_path)
     assert x.titles == ["Café", "2"]
@@ -65,9 +66,10 @@ def test_movielens_100k(tmp_path):
     }
 
 
-def test_movielens_dat(tmp_path):
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "latin-1"])
+def test_movielens_dat(tmp_path, encoding):
     (tmp_path / "ratings.dat").write_text("1::1::5::10\n1::2::3::11\n")
-    (tmp_path / "movies.dat").write_bytes("1::Caf\xe9: A (1995)::Drama\n".encode("latin-1"))
+    (tmp_path / "movies.dat").write_bytes("1::Caf\xe9: A (1995)::Drama\n".encode(encoding))
     (tmp_path / "users.dat").write_text("1::F::56::16::70072\n")
     x = read(tmp_path)
     assert x.titles == ["Café: A", "2"]

@@ -14,6 +14,7 @@ import pandas as pd
 from lkgrag.data.columns import ids
 from lkgrag.data.interactions import Tables
 from lkgrag.data.readers.base import Reader, read_separated, split_values
+from lkgrag.errors import DataError
 
 if TYPE_CHECKING:
     from lkgrag.config import DataConfig
@@ -67,6 +68,19 @@ def split_year(titles: pd.Series) -> tuple[list[str], list[list[str]]]:
 def _events(table: pd.DataFrame) -> pd.DataFrame:
     """The first four columns as interactions."""
     return table.iloc[:, :4].set_axis(list(EVENT), axis=1)
+
+
+def _read_text(path: Path, separator: str, columns: tuple[str, ...]) -> pd.DataFrame:
+    """A table in UTF-8, as ML-10M has it, or else in Latin-1, as the older sets.
+
+    Raises:
+        DataError: as :func:`~lkgrag.data.readers.base.read_separated`.
+    """
+    try:
+        return read_separated(path, separator, columns)
+    except DataError:
+        # What else is wrong with the file is wrong in Latin-1, too, and found again.
+        return read_separated(path, separator, columns, encoding="latin-1")
 
 
 class MovieLensCSV(Reader):
@@ -139,13 +153,13 @@ class MovieLens100K(Reader):
         return [folder / name for name in ("u.data", "u.item", "u.user")]
 
     def read(self, folder: Path, config: DataConfig) -> Tables:
-        """Read the set; its texts are Latin-1."""
+        """Read the set; its texts are UTF-8 or Latin-1."""
         data, item, user = self.files(folder, config)
         events = _events(read_separated(data, "\t", EVENT))
         items = users = None
         if item.is_file():
             columns = ("item", "title", "date", "video", "url", *GENRES_100K)
-            table = read_separated(item, "|", columns, encoding="latin-1")
+            table = _read_text(item, "|", columns)
             title, year = split_year(table["title"])
             flags = table[GENRES_100K].to_numpy()
             genres = [[g for g, f in zip(GENRES_100K[1:], row[1:]) if f == "1"] for row in flags]
@@ -153,7 +167,7 @@ class MovieLens100K(Reader):
             items = pd.DataFrame({"item": numbers, "title": title, "genre": genres, "year": year})
         if user.is_file():
             columns = ("user", "age", "gender", "occupation", "zip")
-            table = read_separated(user, "|", columns, encoding="latin-1")
+            table = _read_text(user, "|", columns)
             users = table[["user", "gender", "occupation"]].copy()
             users["user"] = ids(table["user"], str(user), "user")
             users["age"] = _decades(table["age"])
@@ -175,12 +189,12 @@ class MovieLensDat(Reader):
         return [folder / name for name in ("ratings.dat", "movies.dat", "users.dat")]
 
     def read(self, folder: Path, config: DataConfig) -> Tables:
-        """Read the set; its texts are Latin-1."""
+        """Read the set; its texts are UTF-8 or Latin-1."""
         ratings, movies, users_file = self.files(folder, config)
-        events = _events(read_separated(ratings, "::", EVENT, encoding="latin-1"))
+        events = _events(_read_text(ratings, "::", EVENT))
         items = users = None
         if movies.is_file():
-            films = read_separated(movies, "::", ("item", "title", "genres"), encoding="latin-1")
+            films = _read_text(movies, "::", ("item", "title", "genres"))
             title, year = split_year(films["title"])
             genres = split_values(films["genres"], "|")
             genres = [[g for g in row if g != NO_GENRE] for row in genres]
@@ -188,7 +202,7 @@ class MovieLensDat(Reader):
             items = pd.DataFrame({"item": numbers, "title": title, "genre": genres, "year": year})
         if users_file.is_file():
             columns = ("user", "gender", "age", "occupation", "zip")
-            people = read_separated(users_file, "::", columns, encoding="latin-1")
+            people = _read_text(users_file, "::", columns)
             ages = [[AGES_1M.get(a, a)] for a in people["age"]]
             users = people[["user", "gender", "occupation"]].copy()
             users["user"] = ids(people["user"], str(users_file), "user")
