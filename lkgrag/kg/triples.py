@@ -44,7 +44,7 @@ class TripleReport:
 
 @dataclass(frozen=True)
 class _Raw:
-    """The distinct triples of one relation, as entity codes, sorted."""
+    """The distinct triples of one relation, as codes of (copies of) entities, sorted."""
 
     name: str
     head: NDArray[np.int64]
@@ -61,7 +61,7 @@ def triple_links(triples: pd.DataFrame, links: pd.DataFrame) -> tuple[list[Links
 
     Args:
         triples: columns ``head relation tail`` (str).
-        links: columns ``item`` (index) and ``entity`` (str).
+        links: columns ``item`` (index) and ``entity`` (str); several items may be one entity.
 
     Returns:
         The links, and what became of the triples.
@@ -72,23 +72,54 @@ def triple_links(triples: pd.DataFrame, links: pd.DataFrame) -> tuple[list[Links
     both = pd.concat([triples["head"], triples["tail"]], ignore_index=True)
     codes, entities = pd.factorize(both, sort=True)
     head, tail = codes[: len(triples)].astype(np.int64), codes[len(triples) :].astype(np.int64)
-    links = links.drop_duplicates("entity")
-    item_of = np.full(len(entities), -1, np.int64)
-    place = pd.Index(entities).get_indexer(pd.Index(links["entity"]))
-    item_of[place[place >= 0]] = links["item"].to_numpy(np.int64)[place >= 0]
+    item_of, copies = _items(entities, links)
+    names = np.repeat(np.asarray(entities, dtype=object), copies)
     raw = []
     for name, rows in triples.groupby("relation", sort=True).indices.items():
-        pairs = distinct(head[rows] * len(entities) + tail[rows])
-        ends = pairs // len(entities), pairs % len(entities)
+        row, heads = _copied(head[rows], copies)
+        again, tails = _copied(tail[rows][row], copies)
+        pairs = distinct(heads[again] * len(names) + tails)
+        ends = pairs // len(names), pairs % len(names)
         joined = (item_of[ends[0]] >= 0) | (item_of[ends[1]] >= 0)
         report.unlinked += int((~joined).sum())
         if joined.any():
             raw.append(_Raw(str(name), ends[0][joined], ends[1][joined]))
-    names = np.asarray(entities, dtype=object)
     out = []
     for relation in _merge(raw, item_of, report):
         out.extend(_links(relation, item_of, names, report))
     return out, report
+
+
+def _items(entities: pd.Index, links: pd.DataFrame) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """The items of entities. An entity of several items is copied, so that each copy is one item.
+
+    Args:
+        entities: names, ``[E]``.
+        links: columns ``item`` and ``entity``.
+
+    Returns:
+        The item of each copy, -1 for none, int64 ``[C]``, in the order of the entities; and how many
+        copies each entity has, at least 1, int64 ``[E]``.
+    """
+    place = entities.get_indexer(pd.Index(links["entity"]))
+    item = links["item"].to_numpy(np.int64)
+    width = int(item.max(initial=0)) + 1
+    pairs = distinct(place[place >= 0] * width + item[place >= 0])
+    linked = np.bincount(pairs // width, minlength=len(entities))
+    copies = np.maximum(linked, 1)
+    item_of = np.full(copies.sum(), -1, np.int64)
+    item_of[np.repeat(linked > 0, copies)] = pairs % width
+    return item_of, copies
+
+
+def _copied(
+    codes: NDArray[np.int64], copies: NDArray[np.int64]
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """The rows of an array of entities, each as often as its entity has copies, and those copies."""
+    number = copies[codes]
+    row = np.repeat(np.arange(len(codes)), number)
+    first = (np.cumsum(copies) - copies)[codes] - (np.cumsum(number) - number)
+    return row, first[row] + np.arange(len(row))
 
 
 def _forward_share(raw: _Raw, item_of: NDArray[np.int64]) -> float:

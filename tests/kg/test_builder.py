@@ -7,6 +7,7 @@ import torch
 
 from lkgrag.config import DataConfig, KGConfig
 from lkgrag.data import Interactions, make_split
+from lkgrag.data.interactions import Tables
 from lkgrag.errors import ConfigError
 from lkgrag.kg import PathWords, build_kg, kg_table, load_kg, save_kg
 from lkgrag.testing.graph import TOY_SEQUENCES, toy_interactions, toy_kg
@@ -21,14 +22,15 @@ def edges(data, edge_type, attribute=None):
     return dict(zip(pairs, data[edge_type][attribute].tolist(), strict=True))
 
 
-def films(triples, items=None, links=None, links_to=None):
+def films(triples, items=None, links=None):
     """Five items that two users rated in order, with the given tables."""
     ids = [str(i) for i in range(5)]
     events = [(u, i, 5, t) for u in ("a", "b") for t, i in enumerate(ids)]
     frame = pd.DataFrame(events, columns=["user", "item", "rating", "time"])
     triples = pd.DataFrame(triples, columns=["head", "relation", "tail"])
+    links = None if links is None else pd.DataFrame(links, columns=["item", "entity"])
     config = DataConfig(min_user=1, min_item=1)
-    return Interactions.from_frames(frame, items=items, triples=triples, config=config)
+    return Interactions.from_tables(Tables(frame, items, None, triples, links), config)
 
 
 def build(interactions, **options):
@@ -167,6 +169,17 @@ def test_relations_between_items():
     assert edges(data, ("item", "rev_sequel", "item")) == {(1, 0)}
     assert data["item", "remake", "item"].weight.tolist() == [1.0]
     assert data.left_out == {"sequel": 1}
+
+
+def test_items_of_one_entity_all_have_its_triples():
+    links = [("0", "m1"), ("1", "m1"), ("1", "m9"), ("2", "m2"), ("2", "m2"), ("3", "m3")]
+    triples = [("m1", "studio", "A"), ("B", "film.director.film", "m1"), ("m9", "studio", "C")]
+    triples += [("m2", "remake", "m1"), ("m1", "remake", "m3")]
+    data = build(films(triples, links=links))
+    assert data["studio"].name == ["A", "C"]
+    assert edges(data, ("item", "has_studio", "studio")) == {(0, 0), (1, 0), (1, 1)}
+    assert edges(data, ("item", "directed_by", "director")) == {(0, 0), (1, 0)}
+    assert edges(data, ("item", "remake", "item")) == {(2, 0), (2, 1), (0, 3), (1, 3)}
 
 
 def test_item_columns_join_items():
