@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -32,6 +33,8 @@ if TYPE_CHECKING:
     from lkgrag.data import Split
     from lkgrag.data.splits import Events
 
+log = logging.getLogger(__name__)
+
 
 @dataclass
 class Loaded:
@@ -57,7 +60,7 @@ def load_data(config: Config, interactions: Interactions | None = None) -> Loade
 
     Raises:
         DataError: a file is missing or broken, too little is left, or an option needs points in time where
-            the times are mere positions.
+            the times are mere positions, or none is known.
         AssetError: the data set could not be fetched.
     """
     if interactions is not None:
@@ -75,10 +78,33 @@ def load_data(config: Config, interactions: Interactions | None = None) -> Loade
                 f"{option} compares the times of different users, but those of data.name={config.data.name} "
                 "are positions in each user's history (nearly all begin at 0 or 1); leave it out"
             )
+    if config.kg.temporal:
+        _check_times(interactions)
     options = {k: v for k, v in to_dict(config.data).items() if k != "root"}
     return Loaded(
         interactions, make_split(interactions, config.data), {"data": options, "files": sha}
     )
+
+
+def _check_times(interactions: Interactions) -> None:
+    """Refuse ``kg.temporal`` where no time is known; warn where some are not.
+
+    Raises:
+        DataError: there is no time.
+    """
+    unknown = int(np.isnan(interactions.time).sum())
+    if unknown == len(interactions):
+        raise DataError(
+            "kg.temporal=true keeps edges from predictions that are earlier, but no interaction has a "
+            "time; leave it out, or name the column of times by data.columns={time: ...}"
+        )
+    if unknown:
+        log.warning(
+            "kg.temporal=true: %d of %d interactions have no time; edges that rest on them always stand, "
+            "and predictions of them use all edges",
+            unknown,
+            len(interactions),
+        )
 
 
 def stage_kg(

@@ -1,3 +1,5 @@
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -50,6 +52,31 @@ def test_what_compares_the_times_of_users_is_refused(folder, option):
         load_data(load_config({**folder, **option}))
     name, value = next(iter(option.items()))
     assert f"{name}={value}" in str(found.value)
+
+
+def with_times(folder, lines, change):
+    """The file with the last field of so many of its lines changed."""
+    path = Path(folder["data.root"]) / "shop.inter"
+    header, *rows = path.read_text().splitlines()
+    parts = [row.rpartition("\t") for row in rows]
+    rows = [a + b + (change(c) if n < lines else c) for n, (a, b, c) in enumerate(parts)]
+    path.write_text("\n".join([header, *rows]) + "\n")
+
+
+def test_a_graph_in_time_is_refused_where_no_time_is_known(folder):
+    with_times(folder, 999, lambda _: "")
+    load_data(load_config(folder))
+    with pytest.raises(DataError, match=r"kg\.temporal=true.*no interaction has a time"):
+        load_data(load_config({**folder, "kg.temporal": "true"}))
+
+
+def test_unknown_times_of_a_graph_in_time_are_counted_in_a_warning(folder, caplog):
+    with_times(folder, 999, lambda time: f"{float(time) + 1_400_000_000:.0f}")
+    load_data(load_config({**folder, "kg.temporal": "true"}))
+    assert not caplog.records
+    with_times(folder, 3, lambda _: "")
+    load_data(load_config({**folder, "kg.temporal": "true"}))
+    assert "3 of 120 interactions have no time" in caplog.text
 
 
 def test_a_run_says_so(folder, capsys):
