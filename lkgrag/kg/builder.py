@@ -142,7 +142,10 @@ def _rename(links: list[Links], relations: set[str], nodes: set[str]) -> list[Li
 
 
 def _taken(relation: Relation, relations: set[str], nodes: set[str]) -> bool:
-    return relation.name in relations or (relation.node != "item" and relation.node in nodes)
+    # Names with the prefix are those of inverses.
+    if relation.name in relations or relation.name.startswith(REVERSE):
+        return True
+    return relation.node != "item" and relation.node in nodes
 
 
 def _chosen(names: set[str], config: KGConfig) -> Callable[[str], bool]:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from lkgrag.errors import DataError
+from lkgrag.kg.schema import base_name
 from lkgrag.kg.vocabulary import CO_RATED, FOLLOWED_BY, RATED
 
 if TYPE_CHECKING:
@@ -63,7 +64,7 @@ def find_leaks(
     window = int(data.get("follow_window", 0)) or None
     leaks = []
     for edge_type in data.edge_types:
-        base = edge_type[1].removeprefix("rev_")
+        base = base_name(edge_type[1])
         if base not in (RATED.name, FOLLOWED_BY.name, CO_RATED.name):
             continue
         store = data[edge_type]

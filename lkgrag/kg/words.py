@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from lkgrag.kg.schema import inverse, phrase, same_value, shares_value
+from lkgrag.kg.schema import REVERSE, inverse, phrase, same_value, shares_value
 from lkgrag.kg.vocabulary import CO_RATED, FOLLOWED_BY
 
 if TYPE_CHECKING:
@@ -104,7 +104,7 @@ class PathWords:
             number = who.count(count)
             words = {
                 FOLLOWED_BY.name: f"{who.did} next by {number} of {other}",
-                f"rev_{FOLLOWED_BY.name}": f"{who.did} shortly before {other} by {number}",
+                REVERSE + FOLLOWED_BY.name: f"{who.did} shortly before {other} by {number}",
                 CO_RATED.name: f"also {who.did} by {number} of {other}",
             }
             if edge_type[1] in words:

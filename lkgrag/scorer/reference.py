@@ -15,6 +15,7 @@ from sklearn.feature_extraction.text import TfidfTransformer
 from torch import Tensor, nn
 from torch_geometric.utils import degree
 
+from lkgrag.kg.schema import base_name
 from lkgrag.scorer.base import PathScorer, PathScores, candidate_from_salience
 from lkgrag.scorer.features import PerGraph
 
@@ -53,12 +54,12 @@ class ReferencePreference(PathScorer):
         dim: int = 32,
     ) -> None:
         super().__init__(metadata, num_nodes, metapaths)
-        names = [_name(e) for m in self.metapaths for e in m]
+        names = [base_name(e[1]) for m in self.metapaths for e in m]
         self.relations = list(dict.fromkeys(names))
         count = torch.zeros(len(self.metapaths), len(self.relations))
         for row, metapath in enumerate(self.metapaths):
             for edge_type in metapath:
-                count[row, self.relations.index(_name(edge_type))] += 1
+                count[row, self.relations.index(base_name(edge_type[1]))] += 1
         self.occurrences: Tensor
         self.register_buffer("occurrences", count, persistent=False)
         self._idf = PerGraph(lambda data: TfidfTransformer().fit(self._documents(data)))
@@ -92,12 +93,8 @@ class ReferencePreference(PathScorer):
         items = self.num_nodes["item"]
         counts = np.zeros((items, len(self.relations)))
         for edge_type in data.edge_types:
-            name = _name(edge_type)
+            name = base_name(edge_type[1])
             if edge_type[0] == "item" and name in self.relations:
                 source = data[edge_type].edge_index[0]
                 counts[:, self.relations.index(name)] += degree(source, items).cpu().numpy()
         return counts
-
-
-def _name(edge_type: EdgeType) -> str:
-    return str(edge_type[1]).removeprefix("rev_")

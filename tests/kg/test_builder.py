@@ -208,6 +208,15 @@ def test_names_never_collide():
     assert data.validate()
 
 
+def test_no_relation_takes_the_name_of_an_inverse():
+    triples = [("0", "part_of", "1"), ("4", "rev_part_of", "3"), ("2", "rev_made_by", "x")]
+    data = build(films(triples))
+    assert edges(data, ("item", "part_of", "item")) == {(0, 1)}
+    assert edges(data, ("item", "rev_part_of", "item")) == {(1, 0)}
+    assert edges(data, ("item", "has_kg_rev_part_of", "item")) == {(4, 3)}
+    assert edges(data, ("item", "has_kg_rev_made_by", "kg_rev_made_by")) == {(2, 0)}
+
+
 def test_names_of_any_script_stay_apart(tmp_path):
     columns = {
         "жанр": ["драма", "драма"],
