@@ -141,6 +141,11 @@ def test_broken_movielens_files(movielens, name, content, words):
     assert all(word in str(error.value) for word in [name, *words]), str(error.value)
 
 
+def test_a_title_may_be_as_long_as_a_line(movielens):
+    (movielens / "movies.csv").write_text(f"movieId,title,genres\n1,{'x' * 200_000},a\n")
+    assert len(read(movielens).titles[0]) == 200_000
+
+
 def test_an_unknown_layout_tells_what_is_there(tmp_path):
     (tmp_path / "notes.txt").write_text("x")
     with pytest.raises(DataError, match=r"notes\.txt"):

@@ -116,6 +116,8 @@ def read_rows(
     if separator != ",":
         yield from ((n, line.split(separator)) for n, line in enumerate(lines, start=1) if line)
         return
+    # As long as a line may be, like the fields of other formats; the csv module has one limit for all.
+    csv.field_size_limit(max(LONGEST_LINE, csv.field_size_limit()))
     # Fields may hold line breaks, which `lines` has taken off.
     rows = csv.reader((f"{line}\n" for line in lines), strict=True)
     while True:
