@@ -66,6 +66,23 @@ def to_frame(table: Any, name: str) -> pd.DataFrame:
     )
 
 
+def check_distinct(table: pd.DataFrame, name: str) -> None:
+    """Refuse columns that share a name, or have one of several levels.
+
+    Raises:
+        DataError: naming the table and the first such column.
+    """
+    if table.columns.nlevels > 1:
+        raise DataError(
+            f"{name}: the columns have {table.columns.nlevels} levels, as {table.columns[0]}; give each "
+            "one name"
+        )
+    names = table.columns.astype(str)
+    if names.has_duplicates:
+        twice = names[names.duplicated()][0]
+        raise DataError(f"{name}: the column '{twice}' is there twice; rename or drop one")
+
+
 def named(table: pd.DataFrame, name: str, columns: dict[str, str]) -> pd.DataFrame:
     """A table with the columns' usual names in place of those in ``data.columns``.
 
@@ -100,14 +117,18 @@ def tables_of(
 
     Raises:
         ConfigError: a word of ``columns`` means nothing.
-        DataError: a table cannot be read, or a column that ``columns`` names is missing.
+        DataError: a table cannot be read, or a column that ``columns`` names is missing or there twice.
     """
     from lkgrag.data.interactions import Tables
 
     check_columns(columns)
 
     def frame(table: Any, name: str) -> pd.DataFrame | None:
-        return None if table is None else named(to_frame(table, name), name, columns)
+        if table is None:
+            return None
+        found = to_frame(table, name)
+        check_distinct(found, name)
+        return named(found, name, columns)
 
     events = frame(interactions, "interactions")
     if events is None:

@@ -105,3 +105,20 @@ def test_tables_of_other_libraries():
     for bad in (3, "text", {"user": [1], "item": [1, 2]}, None):
         with pytest.raises(DataError, match="interactions"):
             Interactions.from_frames(bad, config=config)
+
+
+def test_columns_of_one_name_or_of_several_levels_are_refused():
+    rows = pd.DataFrame({"user": ["u", "u"], "item": ["a", "b"]})
+    config = DataConfig(min_user=1, min_item=1)
+    with pytest.raises(DataError, match="interactions: the column 'user' is there twice"):
+        Interactions.from_frames(pd.concat([rows, rows["user"]], axis=1), config=config)
+    items = pd.DataFrame([["a", "x", "y"]], columns=["item", 1, "1"])
+    with pytest.raises(DataError, match="items: the column '1' is there twice"):
+        Interactions.from_frames(rows, items, config=config)
+    levels = pd.DataFrame(
+        [["u", "a"]], columns=pd.MultiIndex.from_product([["x"], ["user", "item"]])
+    )
+    with pytest.raises(
+        DataError, match=r"interactions: the columns have 2 levels, as \('x', 'user'\)"
+    ):
+        Interactions.from_frames(levels, config=config)
