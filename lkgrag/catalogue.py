@@ -39,11 +39,11 @@ class Catalogue:
         # The first of several items with one title: ids are there to tell them apart.
         out: dict[str, int] = {}
         for n, title in enumerate(self.titles):
-            out.setdefault(title, n)
+            out.setdefault(title.strip(), n)
         return out
 
     def index(self, items: Iterable[object], what: str) -> NDArray[np.int64]:
-        """Item indices of ids (or exact titles).
+        """Item indices of ids (or exact titles); spaces at the ends do not count.
 
         Args:
             items: ids or titles.

@@ -1,8 +1,11 @@
 import io
 
+import pytest
 from rich.cells import cell_len
 from rich.console import Console
 
+from lkgrag.catalogue import Catalogue
+from lkgrag.errors import DataError
 from lkgrag.recommendation import PathExplanation, RankedItem, Recommendation
 
 
@@ -34,6 +37,13 @@ def test_nothing_in_a_title_reaches_the_terminal_as_a_command():
     assert "\x1b" not in text
     assert "\x07" not in text
     assert not any(line.strip().startswith("9") for line in text.splitlines())
+
+
+def test_items_are_asked_for_by_id_or_title_without_spaces_at_the_ends():
+    catalogue = Catalogue(["1", "2", "3"], [" Alien ", "Heat", "Alien"])
+    assert catalogue.index([" Alien ", "Alien", "Heat ", 3], "history").tolist() == [0, 0, 1, 2]
+    with pytest.raises(DataError, match=r"history: no item 'Aliens'.*'Alien'"):
+        catalogue.index(["Aliens"], "history")
 
 
 def test_json_has_the_keys_that_are_promised():
