@@ -2,14 +2,16 @@
 
 import gzip
 
+import numpy as np
 import pandas as pd
 import pytest
 
-from lkgrag.config import DataConfig
+from lkgrag.config import DataConfig, KGConfig
 from lkgrag.data import Interactions
 from lkgrag.data.readers import find_reader, read_tables
 from lkgrag.data.readers.movielens import split_year
 from lkgrag.errors import ConfigError, DataError
+from lkgrag.kg import build_kg
 
 LOOSE = {"min_user": 1, "min_item": 1}
 
@@ -48,6 +50,14 @@ def test_movielens_csv(movielens):
         ["S"],
         [["1999"]],
     )
+
+
+def test_tags_can_be_left_out(movielens):
+    (movielens / "tags.csv").write_text("userId,movieId,tag,timestamp\n1,1,slow,1\n2,1,slow,1\n")
+    x = read(movielens)
+    end = np.diff(x.indptr)
+    assert "tag" in build_kg(x, end, KGConfig()).node_types
+    assert "tag" not in build_kg(x, end, KGConfig(exclude=["has_tag"])).node_types
 
 
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "latin-1"])

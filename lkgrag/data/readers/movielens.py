@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 YEAR = re.compile(r"\((\d{4})(?:[-\u2013]\d{0,4})?\)$")
 NO_GENRE = "(no genres listed)"
 #: A tag is an attribute only if so many users gave it to the movie, or it would be a private note.
+#: Whoever is predicted may be one of them; `kg.exclude=[has_tag]` leaves tags out.
 MIN_TAGGERS = 2
 #: What the columns of every layout's ratings mean.
 EVENT = ("user", "item", "rating", "time")
