@@ -70,6 +70,14 @@ def default_of(f: dataclasses.Field[Any]) -> Any:
     return f.default_factory()
 
 
+def range_of(f: dataclasses.Field[Any]) -> str:
+    """The range of an option's numbers in words; empty where it has none."""
+    low, high = f.metadata["low"], f.metadata["high"]
+    if low is None:
+        return ""
+    return f"at least {low}" if high is None else f"{low} to {high}"
+
+
 def show(value: Any) -> str:
     """A value as it is typed on the command line."""
     if value is None:
@@ -102,6 +110,8 @@ def help_text(command: Command) -> str:
             text = f.metadata["help"]
             if f.metadata["choices"]:
                 text += f" [{' | '.join(f.metadata['choices'])}]"
+            if range_of(f):
+                text += f" [{range_of(f)}]"
             entry(f"{key}={show(default_of(f))}", text)
         entry("config=FILE", "a YAML with any of these keys, as a run's config.yaml")
     lines += ["", "flags:"]

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
+from dataclasses import Field
 from importlib import resources
 from pathlib import Path
 from typing import Any, cast
 
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig, ListConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from lkgrag.cli import config_fields
+from lkgrag.cli import config_fields, range_of
 from lkgrag.config import PUBLISHED, TERMS, Config
 from lkgrag.errors import ConfigError, nearest
 
@@ -21,8 +23,8 @@ SECTIONS = frozenset(key.split(".")[0] for key, _ in config_fields() if "." in k
 
 #: Index letters that there are, A to Z and a to z.
 LETTERS = 52
-#: Characters of an unknown key that a message shows.
-LONGEST_KEY = 60
+#: Characters of an unknown key, or of a number, that a message shows.
+LONGEST = 60
 #: Keys whose value is a text, or a text or nothing.
 TEXTS = frozenset(key for key, f in config_fields() if f.type in ("str", "str | None"))
 
@@ -159,7 +161,7 @@ def _check_keys(layer: DictConfig, known: list[str], origin: str, prefix: str = 
                 raise _section_error(key, child)
             _check_keys(child, known, origin, f"{key}.")
             continue
-        full = ".".join([key, *_first_leaf(layer[name])])[:LONGEST_KEY]
+        full = ".".join([key, *_first_leaf(layer[name])])[:LONGEST]
         raise ConfigError(f"{origin}unknown option {full!r}.{nearest(full, known)} See --help")
 
 
@@ -191,35 +193,14 @@ def check(config: Config) -> None:
                 f"option '{key}': {value!r} is none of {', '.join(choices)}."
                 f"{nearest(str(value), choices)}"
             )
-    positive = {
-        "data.min_user": config.data.min_user,
-        "data.min_item": config.data.min_item,
-        "retrieval.k": config.retrieval.k,
-        "paths.history": config.paths.history,
-        "paths.max_length": config.paths.max_length,
-        "paths.max_per_pair": config.paths.max_per_pair,
-        "prompt.max_title": config.prompt.max_title,
-        "prompt.max_tokens": config.prompt.max_tokens,
-        "training.batch_size": config.training.batch_size,
-        "training.micro_batch": config.training.micro_batch,
-        "training.checkpoint_every": config.training.checkpoint_every,
-        "evaluation.batch_size": config.evaluation.batch_size,
-        "llm.lora_r": config.llm.lora_r,
-    }
-    for key, value in positive.items():
-        if value < 1:
-            raise ConfigError(f"option '{key}' must be at least 1, got {value}")
-    if config.retrieval.sampled < -1:
-        raise ConfigError(
-            f"option 'retrieval.sampled' must be -1, 0 or a number of items, got {config.retrieval.sampled}"
-        )
+        for number in value if isinstance(value, ListConfig) else [value]:
+            if isinstance(number, int | float):
+                _check_range(key, f, number)
     if config.prompt.history > config.paths.history:
         raise ConfigError(
             f"prompt.history={config.prompt.history} is more than paths.history="
             f"{config.paths.history}: a prompt shows the history that paths start from; raise the latter"
         )
-    if config.paths.max_length > 4:
-        raise ConfigError("option 'paths.max_length' goes up to 4")
     if config.llm.readout == "letters" and config.retrieval.k > LETTERS:
         raise ConfigError(
             f"retrieval.k={config.retrieval.k}: llm.readout=letters has {LETTERS} letters for the "
@@ -237,8 +218,18 @@ def check(config: Config) -> None:
             )
     if config.llm.name == "none" and not config.training.fuse:
         raise ConfigError("llm.name=none and training.fuse=[] leave nothing to rank by")
-    if not config.evaluation.ks or min(config.evaluation.ks) < 1:
-        raise ConfigError("option 'evaluation.ks' needs cut-offs of at least 1, as [5,10,20]")
+    if not config.evaluation.ks:
+        raise ConfigError("option 'evaluation.ks' needs cut-offs, as [5,10,20]")
+
+
+def _check_range(key: str, f: Field[Any], number: float) -> None:
+    low, high = f.metadata["low"], f.metadata["high"]
+    # Not of isfinite, which knows no integer beyond a float; NaN fails every comparison.
+    finite = abs(number) < math.inf or number in (low, high)
+    if finite and (low is None or number >= low) and (high is None or number <= high):
+        return
+    takes = [words for words in ("" if finite else "a finite number", range_of(f)) if words]
+    raise ConfigError(f"option '{key}' must be {', '.join(takes)}, got {str(number)[:LONGEST]}")
 
 
 def to_yaml(config: Config) -> str:

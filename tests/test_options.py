@@ -67,6 +67,73 @@ def test_every_option_has_a_meaning():
     check(Config())
 
 
+#: Numbers without a range of their own: any will do.
+FREE = {"data.min_rating", "data.tie_seed"}
+
+
+def test_every_number_has_a_range_that_holds_its_default():
+    for key, f in config_fields():
+        number = f.type.removesuffix(" | None") in ("int", "float", "list[int]")
+        assert number == (f.metadata["low"] is not None or key in FREE), key
+    assert load_config({}) == Config()
+
+
+@pytest.mark.parametrize(
+    ("key", "text", "takes"),
+    [
+        ("seed", "-1", "0 to 9223372036854775807"),
+        ("seed", "18446744073709551616", "0 to 9223372036854775807"),
+        ("data.min_rating", "nan", "a finite number"),
+        ("data.min_rating", "inf", "a finite number"),
+        ("kg.behaviour_min", "0", "at least 1"),
+        ("retrieval.hidden", "0", "at least 1"),
+        ("retrieval.blocks", "0", "at least 1"),
+        ("retrieval.batch_size", "0", "at least 1"),
+        ("retrieval.max_len", "0", "at least 1"),
+        ("retrieval.epochs", "-1", "at least 0"),
+        ("retrieval.lr", "nan", "a finite number, at least 0"),
+        ("retrieval.lr", "-1.0", "at least 0"),
+        ("retrieval.lr", "inf", "a finite number, at least 0"),
+        ("retrieval.dropout", "2.0", "0 to 0.99"),
+        ("retrieval.decay", "nan", "a finite number, 0 to 1"),
+        ("retrieval.decay", "-0.5", "0 to 1"),
+        ("retrieval.crossfit_window", "-5", "at least 0"),
+        ("retrieval.crossfit_users", "7.0", "0 to 1"),
+        ("retrieval.sampled", "-2", "at least -1"),
+        ("paths.max_length", "5", "1 to 4"),
+        ("scorer.pretrain_lr", "-1.0", "at least 0"),
+        ("prompt.history", "-3", "at least 0"),
+        ("llm.lora_dropout", "2.0", "0 to 0.99"),
+        ("training.lr", "nan", "a finite number, at least 0"),
+        ("training.warmup", "3.0", "0 to 1"),
+        ("training.distill", "5.0", "0 to 1"),
+        ("training.clip", "-inf", "a finite number, 1e-06 to inf"),
+        ("evaluation.bootstrap", "0", "at least 1"),
+        ("evaluation.max_events", "-2", "at least -1"),
+        ("evaluation.ks", "[5,0]", "at least 1"),
+    ],
+)
+def test_a_number_outside_its_range_is_refused(key, text, takes):
+    with pytest.raises(ConfigError) as error:
+        load_config({key: text})
+    got = text.strip("[]").rpartition(",")[2]
+    assert str(error.value) == f"option '{key}' must be {takes}, got {got}"
+
+
+@pytest.mark.parametrize(
+    "given",
+    ["threads=-1", "training.clip=inf", "retrieval.decay=0", "training.lr=0", "prompt.paths=0"],
+)
+def test_the_ends_of_a_range_belong_to_it(given):
+    key, text = given.split("=")
+    load_config({key: text})
+
+
+def test_a_long_number_is_cut():
+    with pytest.raises(ConfigError, match=r"got -9{59}$"):
+        load_config({"seed": "-" + "9" * 400})
+
+
 def test_a_broken_file_is_an_error(tmp_path):
     path = tmp_path / "c.yaml"
     path.write_text("a: [")
@@ -96,6 +163,7 @@ def test_help_lists_every_option_without_torch(command):
     if command == "train":
         for key, _ in config_fields():
             assert f"  {key}=" in done.stdout
+        assert "LRURec: dropout [0 to 0.99]" in done.stdout
 
 
 def test_an_unknown_option_ends_with_status_2_and_no_traceback():

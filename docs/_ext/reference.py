@@ -21,7 +21,7 @@ from sphinx.roles import XRefRole
 from sphinx.util.docutils import SphinxDirective
 from sphinx.util.nodes import make_id
 
-from lkgrag.cli import FLAGS, Command, config_fields, default_of, show
+from lkgrag.cli import FLAGS, Command, config_fields, default_of, range_of, show
 from lkgrag.config import Config
 from lkgrag.options import presets
 
@@ -102,6 +102,8 @@ class Options(SphinxDirective):
                 line += [nodes.Text(", ")] if place else []
                 line.append(nodes.literal(choice, choice))
             body += paragraph(*line)
+        if limits := range_of(field):
+            body += paragraph(nodes.Text(limits.capitalize()))
         item += [term, body]
         return item
 
