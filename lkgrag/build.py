@@ -50,8 +50,8 @@ def training_queries(config: Config, loaded: Loaded, one: StageOne) -> Queries:
 
 
 def chunks(finder: Finder, queries: Queries) -> Iterator[PathBatch]:
-    """Paths of many queries, a part at a time."""
-    for start in range(0, len(queries), CHUNK):
+    """Paths of many queries, a part at a time; of none, one empty part, which tells the meta-paths."""
+    for start in range(0, max(1, len(queries)), CHUNK):
         yield finder(queries[slice(start, start + CHUNK)])
 
 

@@ -67,7 +67,7 @@ def test_every_option_has_a_meaning():
     check(Config())
 
 
-#: Numbers without a range of their own: any will do.
+#: Numbers of which any will do.
 FREE = {"data.min_rating", "data.tie_seed"}
 
 

@@ -188,6 +188,15 @@ def test_a_ranker_without_a_language_model(run, tmp_path):
         assert ranker.recommend(history=["i3"], k=2).items[0].lm == 0
 
 
+def test_a_run_without_examples_has_an_untrained_ranker(run, tmp_path):
+    """No window is held back, so stage two has nothing to learn from."""
+    _, options = run
+    none = {"retrieval.crossfit_window": "0", "out": str(tmp_path / "none")}
+    train(load_config({**options, **none}))
+    assert json.loads((tmp_path / "none" / "curve.json").read_text())["ranker"] == []
+    assert metrics_of(tmp_path / "none")["lm"]["test"]["all"]["ndcg@10"] >= 0
+
+
 def test_errors_of_the_losses_are_over_users(run, tmp_path):
     """Two events of one user tell less than those of two: their losses are summed by user first."""
     _, options = run

@@ -139,7 +139,8 @@ class Trainer:
         )
         sums = torch.zeros(3, device=accelerator.device)
         # Dropout and sampling depend on the step and the process, not on what ran before.
-        torch.manual_seed((self.seed * 1_000_003 + step) * 64 + accelerator.process_index)
+        drawn = (self.seed * 1_000_003 + step) * 64 + accelerator.process_index
+        torch.manual_seed(drawn % 2**64)
         for number, index in enumerate(parts):
             final = number == len(parts) - 1
             # Gradients are exchanged once a step, with the last micro-batch.

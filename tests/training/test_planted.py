@@ -8,7 +8,7 @@ import torch
 from accelerate import Accelerator
 from rankers import CANDIDATES, Planted
 
-from lkgrag.config import PromptConfig, TrainingConfig
+from lkgrag.config import LARGEST_SEED, PromptConfig, TrainingConfig
 from lkgrag.evaluation import pessimistic_rank
 from lkgrag.predict import predict
 from lkgrag.training.loop import Trainer
@@ -51,6 +51,13 @@ def learned():
     trainer.batches = trainer.batches[:STEPS]
     curve = trainer.fit()
     return toy, ranker, held, curve
+
+
+def test_the_largest_seed_trains():
+    toy = Planted(num_users=12)
+    given = (toy.ranker(), toy.data, toy.finder, toy.queries, TrainingConfig(), PromptConfig())
+    curve = Trainer(*given, Accelerator(cpu=True), None, "", seed=LARGEST_SEED, limit=1).fit()
+    assert np.isfinite(curve[0]["loss"])
 
 
 def recall_at_1(toy, ranker, index, finder=None):
