@@ -151,6 +151,16 @@ def test_llamarec_has_no_relations():
     assert prompt.endswith("\n\n### Response:\n")
 
 
+@pytest.mark.parametrize("verbaliser", ["reference", "llamarec"])
+def test_no_history_at_all(verbaliser):
+    paths = batch()
+    one = prompter(verbaliser, history=0)
+    one.fit([paths])
+    shown = text(one(paths, torch.zeros(len(paths)), order_of(paths)), 0)
+    assert "Alien (1979)" not in shown
+    assert "Candidate pool: (A) Star Wars (1977)" in shown
+
+
 def test_the_budget_takes_relations_then_history():
     paths = batch()
     order = order_of(paths)
