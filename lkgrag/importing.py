@@ -36,8 +36,9 @@ def imported(target: str, option: str, base: type, given: str | None = None) -> 
         raise ConfigError(
             f"{said}: no module '{error.name}'; install its package, or correct the name"
         ) from error
-    except (ImportError, AttributeError, ValueError) as error:
-        raise ConfigError(f"{said}: cannot import {target} ({error})") from error
+    except Exception as error:  # a module may raise anything as it is imported
+        cause = f"{type(error).__name__}: {error}"
+        raise ConfigError(f"{said}: cannot import {target} ({cause})") from error
     if not (inspect.isclass(value) and issubclass(value, base)):
         where = base.__module__.rsplit(".", 1)[0]
         raise ConfigError(f"{said}: {target} is no subclass of {where}.{base.__name__}")

@@ -7,6 +7,7 @@ import pytest
 
 from lkgrag.config import ScorerConfig
 from lkgrag.errors import ConfigError
+from lkgrag.prompt.verbaliser import resolve_verbaliser
 from lkgrag.scorer import PathScorer, build_scorer, code_of, resolve_scorer
 from lkgrag.scorer.metapath_attention import MetapathAttention
 from lkgrag.scorer.shortest import Shortest
@@ -61,6 +62,7 @@ def test_module_and_class():
         ("pathlib:Path", "no subclass of lkgrag.scorer.PathScorer"),
         (":X", "cannot import :X"),
         ("pathlib:", "cannot import pathlib:"),
+        (".odd:Base", "cannot import .odd:Base (TypeError: the 'package' argument is required"),
         (f"{__name__}:Abstract", "has no method forward"),
     ],
 )
@@ -69,6 +71,28 @@ def test_wrong_names(name, message):
         resolve_scorer(name)
     assert message in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("code", "cause"),
+    [
+        ("class X(\n    pass\n", "SyntaxError: "),
+        ("x = undefined", "NameError: name 'undefined' is not defined"),
+        ("raise RuntimeError('boom')", "RuntimeError: boom"),
+        ("import no_such_package", "no module 'no_such_package'"),
+    ],
+)
+def test_a_module_that_fails_as_it_is_imported(tmp_path, monkeypatch, code, cause):
+    monkeypatch.syspath_prepend(str(tmp_path))
+    (tmp_path / "broken_module.py").write_text(code)
+    for option, resolve in {
+        "scorer.name": resolve_scorer,
+        "prompt.verbaliser": resolve_verbaliser,
+    }.items():
+        with pytest.raises(ConfigError) as caught:
+            resolve("broken_module:X")
+        assert str(caught.value).startswith(f"{option}=broken_module:X: ")
+        assert cause in str(caught.value)
 
 
 @pytest.mark.parametrize(
