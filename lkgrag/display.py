@@ -108,7 +108,7 @@ class Stages:
             sample = finder(examples[np.arange(min(64, len(examples)))])
             self.say(f"{len(sample) / sample.num_prompts:.0f} path instances a prompt")
         if found.curve:
-            row = found.curve[found.best_epoch]
+            row = _known(found.curve[found.best_epoch])
             self.say(
                 f"scorer trained alone: epoch {found.best_epoch} of {len(found.curve) - 1}; on held-out "
                 f"users cross-entropy {row['held']:.3f} with the prior, {row['held_prior']:.3f} prior "

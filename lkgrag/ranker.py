@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from lkgrag.fusion import Fusion, centre
-from lkgrag.scorer.base import PathScorer, as_path_scores
+from lkgrag.scorer.base import PathScorer, check_finite, score_paths
 
 if TYPE_CHECKING:
     from torch_geometric.data import HeteroData
@@ -105,8 +105,9 @@ class Ranker(nn.Module):
         """
         paths = batch.paths
         mask = paths.candidate_mask
-        salience, candidate = as_path_scores(self.scorer(batch.data, paths), paths)
-        salience, candidate = salience.float(), candidate.float()
+        scores = score_paths(self.scorer, batch.data, paths)
+        check_finite(self.scorer, scores, paths)
+        salience, candidate = scores.salience.float(), scores.candidate.float()
         tokens = None
         if self.lm is None or self.prompter is None:
             lm = torch.zeros_like(candidate)

@@ -1,10 +1,12 @@
 import io
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from rich.console import Console
 
 from lkgrag import display, progress
+from lkgrag.scorer import Pretraining
 
 
 @pytest.fixture
@@ -70,3 +72,10 @@ def test_stages_wrap_below_their_beginning_and_take_no_markup(shown):
     assert lines[0].startswith("   [bold]word")
     assert all(line.startswith("   word") for line in lines[1:])
     assert all(len(line) <= 80 and line == line.rstrip() for line in lines)
+
+
+def test_losses_that_are_not_finite_are_told(shown):
+    row = dict.fromkeys(("epoch", "train", "held", "held_scorer", "held_prior"))
+    stages = display.Stages(True)
+    stages.scorer(SimpleNamespace(metapaths=[]), [], Pretraining(curve=[row]))
+    assert "cross-entropy nan with the prior" in " ".join(shown.getvalue().split())

@@ -2,6 +2,7 @@ import pytest
 import torch
 from rankers import Planted
 
+from lkgrag.errors import ConfigError
 from lkgrag.fusion import list_cross_entropy
 from lkgrag.ranker import Ranker
 from lkgrag.training.objective import losses, total
@@ -133,3 +134,12 @@ def test_a_saved_ranker_takes_no_other_files_place(small_run, tmp_path):
     ranker.save_pretrained(target)
     assert sorted(p.name for p in tmp_path.iterdir()) == ["docs", "ranker"]
     assert Ranker.from_pretrained(target).scorer is not None
+
+
+def test_saliences_that_are_not_finite_are_refused(toy):
+    """As after a training that diverged."""
+    ranker = toy.ranker()
+    with torch.no_grad():
+        next(iter(ranker.scorer.parameters())).fill_(torch.nan)
+    with pytest.raises(ConfigError, match=r"scorer\.name=.*:MetapathAttention: .* NaN or infinite"):
+        ranker(toy.batch()[0])

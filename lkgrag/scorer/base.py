@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, NamedTuple
 import torch
 from torch import Tensor, nn
 
+from lkgrag.errors import ConfigError
+
 if TYPE_CHECKING:
     from torch_geometric.data import HeteroData
     from torch_geometric.typing import EdgeType, NodeType
@@ -99,22 +101,71 @@ def as_path_scores(out: PathScores | Tensor, paths: PathBatch) -> PathScores:
     """Accept either form of a scorer's output and check its shapes.
 
     Raises:
-        ValueError: if a shape differs from the contract; the message names both shapes.
+        ValueError: it has neither form, or a shape differs from the contract; the message names both.
     """
     if isinstance(out, Tensor):
-        out = PathScores(out, candidate_from_salience(out, paths) if out.dim() == 1 else out)
+        _check_shape("salience, one value a path,", out, (len(paths),))
+        out = PathScores(out, candidate_from_salience(out, paths))
+    if not (
+        isinstance(out, tuple | list) and len(out) == 2 and all(isinstance(x, Tensor) for x in out)
+    ):
+        raise ValueError(
+            "a scorer must return PathScores of two tensors, or a tensor of saliences, "
+            f"got {type(out).__name__}"
+        )
     salience, candidate = out
-    if salience.shape != (len(paths),):
-        raise ValueError(
-            f"a scorer's salience must have shape [{len(paths)}], one value a path, "
-            f"got {list(salience.shape)}"
-        )
-    if candidate.shape != paths.candidate_items.shape:
-        raise ValueError(
-            f"a scorer's candidate scores must have shape {list(paths.candidate_items.shape)}, "
-            f"got {list(candidate.shape)}"
-        )
+    _check_shape("salience, one value a path,", salience, (len(paths),))
+    _check_shape("candidate scores", candidate, tuple(paths.candidate_items.shape))
     return PathScores(salience, candidate)
 
 
-__all__ = ["PathScorer", "PathScores", "as_path_scores", "candidate_from_salience"]
+def _check_shape(what: str, value: Tensor, shape: tuple[int, ...]) -> None:
+    if value.shape != shape:
+        raise ValueError(
+            f"a scorer's {what} must have shape {list(shape)}, got {list(value.shape)}"
+        )
+
+
+def score_paths(scorer: PathScorer, data: HeteroData, paths: PathBatch) -> PathScores:
+    """Ask a scorer for its scores.
+
+    Raises:
+        ConfigError: what it returns does not keep the contract; the message names its class.
+    """
+    out = scorer(data, paths)
+    try:
+        return as_path_scores(out, paths)
+    except ValueError as error:
+        raise ConfigError(f"{option_of(scorer)}: {error}") from error
+
+
+def check_finite(scorer: PathScorer, scores: PathScores, paths: PathBatch) -> None:
+    """Refuse scores that nothing can be ranked by; those of empty slots may be anything.
+
+    Raises:
+        ConfigError: a salience or a candidate's score is NaN or infinite; the message names the class.
+    """
+    candidate = scores.candidate.masked_fill(~paths.candidate_mask, 0)
+    # One answer for both: each makes a GPU wait.
+    if not bool(scores.salience.isfinite().all() & candidate.isfinite().all()):
+        raise ConfigError(
+            f"{option_of(scorer)}: its scores hold NaN or infinite values; mend its forward(), or lower "
+            "scorer.pretrain_lr and training.scorer_lr if they appear in training"
+        )
+
+
+def option_of(scorer: PathScorer) -> str:
+    """The option that names a scorer's class, for messages."""
+    cls = type(scorer)
+    return f"scorer.name={cls.__module__}:{cls.__qualname__}"
+
+
+__all__ = [
+    "PathScorer",
+    "PathScores",
+    "as_path_scores",
+    "candidate_from_salience",
+    "check_finite",
+    "option_of",
+    "score_paths",
+]

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from lkgrag.fusion import Fusion, list_cross_entropy
-from lkgrag.scorer.base import PathScorer, as_path_scores
+from lkgrag.scorer.base import PathScorer, score_paths
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -142,7 +142,7 @@ def _losses(
 ) -> tuple[Tensor, Tensor]:
     """Cross-entropy of each list ``[B]``, fused and of the scorer alone."""
     mask = paths.candidate_mask
-    candidate = as_path_scores(scorer(data, paths), paths).candidate.float()
+    candidate = score_paths(scorer, data, paths).candidate.float()
     fused = fusion(torch.zeros_like(candidate), candidate, paths.prior.float(), mask)
     return (
         list_cross_entropy(fused, target, mask),

@@ -22,7 +22,7 @@ from torch import Tensor
 
 from lkgrag.llm.readout import CandidateReadout, at
 from lkgrag.ranker import Ranker, RankerBatch
-from lkgrag.scorer.base import as_path_scores
+from lkgrag.scorer.base import score_paths
 from lkgrag.training.batches import candidate_order
 
 if TYPE_CHECKING:
@@ -81,7 +81,7 @@ def probe_head(
         paths = finder(queries[index]).to(device)
         order = candidate_order(index, paths.num_candidates, "random", seed, epoch=-1)
         batch = RankerBatch(data, paths, torch.as_tensor(order, device=device))
-        salience, teacher = as_path_scores(ranker.scorer(data, paths), paths)
+        salience, teacher = score_paths(ranker.scorer, data, paths)
         tokens = ranker.words(batch, salience.float())
         hidden = at(ranker.lm.hidden(tokens), tokens.read) / ranker.lm.readout.scale
         for h, s, mask in zip(hidden, teacher.float(), paths.candidate_mask, strict=True):
