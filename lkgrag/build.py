@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,11 +11,13 @@ import torch
 
 from lkgrag.errors import ConfigError
 from lkgrag.fusion import Fusion
-from lkgrag.io import read_json, read_safetensors, write_json, write_safetensors
+from lkgrag.io import read_json, write_json
 from lkgrag.options import to_dict
 from lkgrag.progress import bar
 from lkgrag.ranker import Ranker
-from lkgrag.scorer import PathScorer, Pretraining, build_scorer, code_of, pretrain
+from lkgrag.scorer import REGISTERED, PathScorer, Pretraining, build_scorer, code_of, pretrain
+from lkgrag.scorer.state import load_scorer, save_scorer
+from lkgrag.scorer.trial import try_out
 from lkgrag.stages import queries_for, retrieval_key
 from lkgrag.training.negatives import every_training_event, uniform_queries
 from lkgrag.training.objective import learns
@@ -33,6 +36,8 @@ if TYPE_CHECKING:
 
 #: Queries whose paths are found at once where all are gone through.
 CHUNK = 64
+#: Queries that a scorer of someone else's is tried on.
+TRIED = 8
 #: The word for `llm.name` that leaves the language model out.
 NO_LLM = "none"
 
@@ -89,6 +94,10 @@ def stage_scorer(
     """
 
     def build(folder: Path) -> None:
+        file = folder / "scorer.safetensors"
+        if config.scorer.name not in REGISTERED and len(examples):
+            make = partial(new_scorer, config, data, finder)
+            try_out(make, data, finder(examples[slice(0, TRIED)]), file)
         scorer = new_scorer(config, data, finder)
         found = Pretraining()
         if len(examples) and config.scorer.pretrain_epochs > 0:
@@ -102,12 +111,12 @@ def stage_scorer(
                     config.seed,
                     update,
                 )
-        write_safetensors(folder / "scorer.safetensors", scorer.state_dict())
+        save_scorer(file, scorer)
         write_json(folder / "pretraining.json", asdict(found))
 
     def load(folder: Path) -> tuple[PathScorer, Pretraining]:
         scorer = new_scorer(config, data, finder)
-        scorer.load_state_dict(read_safetensors(folder / "scorer.safetensors"))
+        load_scorer(folder / "scorer.safetensors", scorer)
         return scorer, Pretraining(**read_json(folder / "pretraining.json"))
 
     depends = {

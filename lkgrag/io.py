@@ -115,15 +115,26 @@ def read_parquet(path: str | os.PathLike[str], advice: str = "make it again") ->
 def write_safetensors(
     path: str | os.PathLike[str], tensors: dict[str, Any], metadata: dict[str, str] | None = None
 ) -> None:
-    """Write torch tensors as safetensors, atomically."""
+    """Write torch tensors as safetensors, atomically; one of several names is written under each."""
     from safetensors import SafetensorError
     from safetensors.torch import save_file
 
     with atomic(path) as tmp:
         try:
-            save_file({k: v.detach().cpu().contiguous() for k, v in tensors.items()}, tmp, metadata)
+            save_file(_apart(tensors), tmp, metadata)
         except SafetensorError as error:
             raise OSError(str(error)) from error
+
+
+def _apart(tensors: dict[str, Any]) -> dict[str, Any]:
+    """The tensors on the CPU, none of which shares its memory with another: such are not written."""
+    out, places = {}, set()
+    for name, tensor in tensors.items():
+        tensor = tensor.detach().cpu().contiguous()
+        place = tensor.untyped_storage().data_ptr()
+        out[name] = tensor.clone() if place in places else tensor
+        places.add(place)
+    return out
 
 
 def read_safetensors(path: str | os.PathLike[str]) -> dict[str, Any]:

@@ -48,6 +48,7 @@ def save(ranker: Ranker, folder: Path) -> None:
     """
     from lkgrag.kg import save_kg
     from lkgrag.options import to_yaml
+    from lkgrag.scorer.state import save_scorer
     from lkgrag.serving import context_of
 
     context = context_of(ranker)
@@ -62,7 +63,7 @@ def save(ranker: Ranker, folder: Path) -> None:
         part.mkdir(parents=True)
     except OSError as error:
         raise RunError(f"cannot write {folder}: {error.strerror}; choose another folder") from error
-    write_safetensors(part / SCORER, ranker.scorer.state_dict())
+    save_scorer(part / SCORER, ranker.scorer)
     if ranker.lm is not None and ranker.prompter is not None:
         ranker.lm.save(part if context.merged else part / ADAPTER)
         write_safetensors(part / TABLES, ranker.prompter.tables())
@@ -121,6 +122,7 @@ def load(folder: Path, device: torch.device | str | None = None) -> Ranker:
     from lkgrag.paths import path_finder
     from lkgrag.ranker import Ranker
     from lkgrag.retrieval import FusedRetriever
+    from lkgrag.scorer.state import load_scorer
     from lkgrag.serving import Context
     from lkgrag.setup import device as best_device
 
@@ -135,7 +137,7 @@ def load(folder: Path, device: torch.device | str | None = None) -> Ranker:
     if list(finder.metapaths) != metapaths:
         raise RunError(f"{folder}: its graph and its meta-paths differ; train it again")
     scorer = new_scorer(config, data, finder)
-    scorer.load_state_dict(read_safetensors(folder / SCORER))
+    load_scorer(folder / SCORER, scorer)
     fusion = Fusion(meta["fusion"]["a"], meta["fusion"]["b"], config.training.fuse)
     lm = prompter = None
     merged: str | None = meta.get("merged")

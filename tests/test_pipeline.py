@@ -14,6 +14,7 @@ from lkgrag.errors import ConfigError, DataError, RunError
 from lkgrag.options import load_config
 from lkgrag.pipeline import train
 from lkgrag.review import evaluate_run
+from lkgrag.scorer.shortest import Shortest
 
 SYSTEMS = [
     "random",
@@ -186,6 +187,39 @@ def test_a_ranker_without_a_language_model(run, tmp_path):
     ranker = Ranker.from_pretrained(tmp_path / "plain" / "ranker")
     with torch.no_grad():
         assert ranker.recommend(history=["i3"], k=2).items[0].lm == 0
+
+
+class Doubled(Shortest):
+    """A scorer of someone else's with two names for one parameter."""
+
+    def __init__(self, metadata, num_nodes, metapaths):
+        super().__init__(metadata, num_nodes, metapaths)
+        self.one = self.two = torch.nn.Parameter(torch.ones(()))
+
+    def forward(self, data, paths):
+        return self.one * super().forward(data, paths).salience
+
+
+class Untrainable(Doubled):
+    def forward(self, data, paths):
+        return None
+
+
+def test_a_scorer_with_tied_weights_is_trained_saved_and_loaded(run, tmp_path):
+    _, options = run
+    own = {"scorer.name": f"{__name__}:Doubled", "llm.name": "none", "out": str(tmp_path / "own")}
+    train(load_config({**options, **own}))
+    scorer = Ranker.from_pretrained(tmp_path / "own").scorer
+    assert scorer.one is scorer.two
+    assert scorer.one != 1
+
+
+def test_a_scorer_that_cannot_be_trained_is_refused_before_its_training(run, tmp_path, monkeypatch):
+    _, options = run
+    monkeypatch.setattr("lkgrag.build.pretrain", None)
+    own = {"scorer.name": f"{__name__}:Untrainable", "llm.name": "none", "out": str(tmp_path / "x")}
+    with pytest.raises(ConfigError, match=r"scorer\.name=.*:Untrainable: .* got NoneType"):
+        train(load_config({**options, **own}))
 
 
 def test_a_run_without_examples_has_an_untrained_ranker(run, tmp_path):

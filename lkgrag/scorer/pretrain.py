@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -240,9 +241,7 @@ class _State:
         """Keep the parameters if this loss is the lowest."""
         if loss < self.loss:
             self.loss, self.epoch = loss, epoch
-            self.best = [
-                {k: v.detach().clone() for k, v in m.state_dict().items()} for m in self.modules
-            ]
+            self.best = [copy.deepcopy(m.state_dict()) for m in self.modules]
 
     def restore(self) -> None:
         """Put the best ones back."""

@@ -1,0 +1,51 @@
+"""A scorer's state as a file of tensors."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from lkgrag.errors import ConfigError
+from lkgrag.io import read_safetensors, write_safetensors
+from lkgrag.scorer.base import option_of
+
+if TYPE_CHECKING:
+    from lkgrag.scorer.base import PathScorer
+
+
+def save_scorer(path: str | os.PathLike[str], scorer: PathScorer) -> None:
+    """Write the state as safetensors, atomically.
+
+    Raises:
+        ConfigError: it holds what such a file cannot.
+        LkgragError: the file cannot be written.
+    """
+    state = scorer.state_dict()
+    for name, value in state.items():
+        if not isinstance(value, Tensor) or value.layout != torch.strided:
+            kind = type(value).__name__ if not isinstance(value, Tensor) else "sparse tensor"
+            raise ConfigError(
+                f"{option_of(scorer)}: its state holds '{name}', a {kind}, but only dense tensors can be "
+                "saved; make it tensors, or an argument of the constructor"
+            )
+    write_safetensors(path, state)
+
+
+def load_scorer(path: str | os.PathLike[str], scorer: PathScorer) -> None:
+    """Put a saved state into a scorer.
+
+    Raises:
+        ConfigError: it does not fit the scorer's class.
+        LkgragError: the file is missing or broken.
+    """
+    state = read_safetensors(path)
+    try:
+        scorer.load_state_dict(state)
+    except RuntimeError as error:
+        raise ConfigError(
+            f"{option_of(scorer)}: {path} does not fit a new scorer of this class ({error}); its "
+            "constructor must register all parameters and buffers; train again if it has changed"
+        ) from error

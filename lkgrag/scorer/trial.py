@@ -1,0 +1,85 @@
+"""A scorer of someone else's, tried before minutes of training show what is wrong with it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch.nn.parameter import is_lazy
+
+from lkgrag.errors import ConfigError
+from lkgrag.scorer.base import check_finite, option_of, score_paths
+from lkgrag.scorer.state import load_scorer, save_scorer
+
+if TYPE_CHECKING:
+    from torch_geometric.data import HeteroData
+
+    from lkgrag.paths import PathBatch
+    from lkgrag.scorer.base import PathScorer, PathScores
+
+
+def try_out(
+    make: Callable[[], PathScorer],
+    data: HeteroData,
+    paths: PathBatch,
+    file: str | os.PathLike[str],
+) -> None:
+    """Score, compute gradients, save and load, with scorers that are thrown away.
+
+    Args:
+        make: builds a scorer.
+        data: the graph.
+        paths: of a few prompts.
+        file: to save a state in.
+
+    Raises:
+        ConfigError: a run with such scorers would fail; the message names their class.
+    """
+    scorer = make().eval()
+    for name, tensor in [*scorer.named_parameters(), *scorer.named_buffers()]:
+        if is_lazy(tensor):
+            raise ConfigError(
+                f"{option_of(scorer)}: '{name}' has no size before the first batch; "
+                "give it one in the constructor"
+            )
+    before = _contents(data)
+    with torch.random.fork_rng(devices=[]):
+        scores = score_paths(scorer, data, paths)
+        check_finite(scorer, scores, paths)
+        _check_gradients(scorer, scores)
+    if not _same(before, _contents(data)):
+        raise ConfigError(f"{option_of(scorer)}: its forward() changes the graph; work on a copy")
+    save_scorer(file, scorer)
+    load_scorer(file, make())
+
+
+def _check_gradients(scorer: PathScorer, scores: PathScores) -> None:
+    loss = scores.salience.sum() + scores.candidate.sum()
+    if not loss.requires_grad:
+        return
+    loss.backward()
+    for name, parameter in scorer.named_parameters():
+        if parameter.grad is not None and parameter.grad.layout != torch.strided:
+            raise ConfigError(
+                f"{option_of(scorer)}: '{name}' has a sparse gradient, which AdamW does not take; "
+                "leave sparse=True out"
+            )
+
+
+def _contents(data: HeteroData) -> dict[tuple[Any, str], tuple[Any, int]]:
+    """All that a graph holds; tensors count how often they were changed in place."""
+    return {
+        (store._key, name): (value, getattr(value, "_version", 0))
+        for store in data.stores
+        for name, value in store.items()
+    }
+
+
+def _same(
+    a: dict[tuple[Any, str], tuple[Any, int]], b: dict[tuple[Any, str], tuple[Any, int]]
+) -> bool:
+    return a.keys() == b.keys() and all(
+        value is b[key][0] and version == b[key][1] for key, (value, version) in a.items()
+    )

@@ -1,0 +1,178 @@
+"""Scorers of other people: what cannot be trained or saved is refused before it is trained."""
+
+from functools import partial
+
+import pytest
+import torch
+from torch import nn
+
+from lkgrag.config import ScorerConfig
+from lkgrag.errors import ConfigError
+from lkgrag.scorer import PathScorer, build_scorer, pretrain
+from lkgrag.scorer.state import load_scorer, save_scorer
+from lkgrag.scorer.trial import try_out
+from lkgrag.testing import toy_kg, toy_paths
+
+
+class Plain(PathScorer):
+    """Weighs meta-paths; the others each have one fault."""
+
+    def __init__(self, metadata, num_nodes, metapaths):
+        super().__init__(metadata, num_nodes, metapaths)
+        self.weight = nn.Parameter(torch.zeros(len(metapaths)))
+
+    def forward(self, data, paths):
+        return paths.weight.log() + self.weight[paths.metapath]
+
+
+class Nothing(Plain):
+    def forward(self, data, paths):
+        return None
+
+
+class Mapping(Plain):
+    def forward(self, data, paths):
+        return {"salience": super().forward(data, paths), "candidate": None}
+
+
+class Column(Plain):
+    def forward(self, data, paths):
+        return super().forward(data, paths)[:, None]
+
+
+class Masked(Plain):
+    def forward(self, data, paths):
+        return super().forward(data, paths).masked_fill(paths.metapath == 0, -torch.inf)
+
+
+class NotANumber(Plain):
+    def forward(self, data, paths):
+        return super().forward(data, paths) * torch.nan
+
+
+class SparseGradient(Plain):
+    def __init__(self, metadata, num_nodes, metapaths):
+        super().__init__(metadata, num_nodes, metapaths)
+        self.bias = nn.Embedding(len(metapaths), 1, sparse=True)
+
+    def forward(self, data, paths):
+        return super().forward(data, paths) + self.bias(paths.metapath)[:, 0]
+
+
+class SparseBuffer(Plain):
+    def __init__(self, metadata, num_nodes, metapaths):
+        super().__init__(metadata, num_nodes, metapaths)
+        self.register_buffer("adjacency", torch.eye(3).to_sparse())
+
+
+class ExtraState(Plain):
+    def get_extra_state(self):
+        return {"steps": 1}
+
+    def set_extra_state(self, state):
+        pass
+
+
+class LateBuffer(Plain):
+    def forward(self, data, paths):
+        self.register_buffer("degree", torch.ones(3))
+        return super().forward(data, paths)
+
+
+class LateSize(Plain):
+    def __init__(self, metadata, num_nodes, metapaths):
+        super().__init__(metadata, num_nodes, metapaths)
+        self.linear = nn.LazyLinear(1)
+
+    def forward(self, data, paths):
+        return self.linear(super().forward(data, paths)[:, None])[:, 0]
+
+
+class ChangesWeights(Plain):
+    def forward(self, data, paths):
+        for store in data.edge_stores:
+            if "weight" in store:
+                store["weight"].mul_(0.5)
+        return super().forward(data, paths)
+
+
+class AddsToTheGraph(Plain):
+    def forward(self, data, paths):
+        data.extra = torch.ones(3)
+        return super().forward(data, paths)
+
+
+class Tied(Plain):
+    """Two names of one parameter, which is allowed."""
+
+    def __init__(self, metadata, num_nodes, metapaths):
+        super().__init__(metadata, num_nodes, metapaths)
+        self.first, self.second = nn.Linear(1, 1), nn.Linear(1, 1)
+        self.second.weight = self.first.weight
+
+    def forward(self, data, paths):
+        x = super().forward(data, paths)[:, None]
+        return self.second(self.first(x))[:, 0]
+
+
+class TensorState(Tied):
+    """State beside parameters and buffers, which is allowed where it is a tensor."""
+
+    seen = 0
+
+    def get_extra_state(self):
+        return torch.tensor(self.seen)
+
+    def set_extra_state(self, state):
+        self.seen = int(state)
+
+
+def build(cls, data, paths):
+    config = ScorerConfig(name=f"{__name__}:{cls.__name__}")
+    return build_scorer(config, data, paths.metapaths)
+
+
+@pytest.mark.parametrize(
+    ("cls", "words"),
+    [
+        (Nothing, "PathScores of two tensors, or a tensor of saliences, got NoneType"),
+        (Mapping, "got dict"),
+        (Column, r"salience, one value a path, must have shape \[\d+\], got \[\d+, 1\]"),
+        (Masked, "NaN or infinite"),
+        (NotANumber, "NaN or infinite"),
+        (SparseGradient, "'bias.weight' has a sparse gradient"),
+        (SparseBuffer, "'adjacency', a sparse tensor"),
+        (ExtraState, "'_extra_state', a dict"),
+        (LateBuffer, "constructor must register all parameters and buffers"),
+        (LateSize, "'linear.weight' has no size before the first batch"),
+        (ChangesWeights, "changes the graph"),
+        (AddsToTheGraph, "changes the graph"),
+    ],
+)
+def test_what_would_fail_later_is_refused(tmp_path, cls, words):
+    data = toy_kg()
+    paths = toy_paths(data=data)
+    with pytest.raises(ConfigError, match=words) as error:
+        try_out(partial(build, cls, data, paths), data, paths, tmp_path / "file")
+    assert str(error.value).startswith(f"scorer.name={__name__}:{cls.__name__}: ")
+
+
+@pytest.mark.parametrize("cls", [Plain, Tied, TensorState])
+def test_what_is_allowed_is_trained_and_comes_back(tmp_path, cls):
+    data, paths = toy_kg(), toy_paths(num_prompts=12)
+    try_out(partial(build, cls, data, paths), data, paths, tmp_path / "file")
+    scorer, again = (build(cls, data, paths) for _ in range(2))
+    scorer.seen = 7
+    pretrain(scorer, data, paths, [0] * 12, ScorerConfig(pretrain_epochs=2))
+    save_scorer(tmp_path / "file", scorer)
+    load_scorer(tmp_path / "file", again)
+    assert torch.equal(again(data, paths), scorer(data, paths))
+    assert cls is not TensorState or again.seen == 7
+
+
+def test_a_state_of_another_class_is_named(tmp_path):
+    data = toy_kg()
+    paths = toy_paths(data=data)
+    save_scorer(tmp_path / "file", build(Tied, data, paths))
+    with pytest.raises(ConfigError, match=r":Plain: .*file does not fit .*Unexpected key"):
+        load_scorer(tmp_path / "file", build(Plain, data, paths))
