@@ -11,7 +11,7 @@ from lkgrag.errors import ConfigError
 from lkgrag.scorer import PathScorer, build_scorer, pretrain
 from lkgrag.scorer.state import load_scorer, save_scorer
 from lkgrag.scorer.trial import try_out
-from lkgrag.testing import toy_kg, toy_paths
+from lkgrag.testing import PathScorerTests, toy_kg, toy_paths
 
 
 class Plain(PathScorer):
@@ -155,6 +155,27 @@ def test_what_would_fail_later_is_refused(tmp_path, cls, words):
     with pytest.raises(ConfigError, match=words) as error:
         try_out(partial(build, cls, data, paths), data, paths, tmp_path / "file")
     assert str(error.value).startswith(f"scorer.name={__name__}:{cls.__name__}: ")
+
+
+@pytest.mark.parametrize(
+    ("cls", "test"),
+    [
+        (SparseGradient, "every_parameter_learns"),
+        (SparseBuffer, "state_survives"),
+        (ExtraState, "state_survives"),
+        (LateBuffer, "state_survives"),
+        (LateSize, "state_survives"),
+        (ChangesWeights, "input_is_not_changed"),
+        (AddsToTheGraph, "input_is_not_changed"),
+    ],
+)
+def test_the_suite_finds_what_a_run_refuses(tmp_path, cls, test):
+    suite = PathScorerTests()
+    suite.scorer = cls
+    data = toy_kg()
+    given = [data, toy_paths(data=data)] + [tmp_path] * (test == "state_survives")
+    with pytest.raises((AssertionError, ConfigError)):
+        getattr(suite, f"test_{test}")(*given)
 
 
 @pytest.mark.parametrize("cls", [Plain, Tied, TensorState])
