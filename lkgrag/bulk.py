@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from lkgrag.cache import locked
 from lkgrag.errors import LkgragError, RunError
 from lkgrag.io import atomic, read_json, sweep, write_json
-from lkgrag.serving import Request, iterate
+from lkgrag.serving import Request, check_number, iterate
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -69,10 +69,12 @@ def recommend_all(
         Shards in all.
 
     Raises:
+        ConfigError: ``k`` is larger than the catalogue.
         RunError: the folder holds rankings of another run or with other options, or is in use.
         LkgragError: a shard that is there is broken, or nothing can be written.
     """
     assert ranker.context is not None
+    check_number(ranker, k)
     users = ranker.context.users
     count = max(1, math.ceil(len(users) / size))
     manifest = {

@@ -124,9 +124,10 @@ def _all(
     """Rank for all users, each process its shards."""
     from lkgrag.bulk import fingerprint, recommend_all
     from lkgrag.progress import bar, err_console
+    from lkgrag.serving import candidate_items
 
     assert ranker.context is not None
-    items = None if candidates is None else ranker.context.catalogue.index(candidates, "candidates")
+    items = candidate_items(ranker, candidates)
     with bar("rank users: shards", state.is_main_process) as update:
         count = recommend_all(
             ranker,

@@ -93,7 +93,7 @@ def request_for(
     if ratings is not None and len(ratings) != len(items):
         raise DataError(f"ratings: {len(ratings)} ratings for {len(items)} history items")
     rating = np.full(len(items), np.nan) if ratings is None else np.asarray(ratings, float)
-    return Request(items, rating.astype(np.float32), _candidates(ranker, candidates))
+    return Request(items, rating.astype(np.float32), candidate_items(ranker, candidates))
 
 
 def request_of_user(
@@ -107,10 +107,15 @@ def request_of_user(
     users = context_of(ranker).users
     index = users.index(user)
     ((_, (items, rating)),) = users.rows(index, index + 1)
-    return Request(items, rating, _candidates(ranker, candidates), user, index=index)
+    return Request(items, rating, candidate_items(ranker, candidates), user, index=index)
 
 
-def _candidates(ranker: Ranker, items: Sequence[object] | None) -> NDArray[np.int64] | None:
+def candidate_items(ranker: Ranker, items: Sequence[object] | None) -> NDArray[np.int64] | None:
+    """Item indices of candidates by id or title, each once; None for the retriever's proposals.
+
+    Raises:
+        DataError: the list is empty, or an item is unknown.
+    """
     if items is None:
         return None
     if not len(items):
@@ -140,10 +145,20 @@ def iterate(
 ) -> Iterator[list[Recommendation]]:
     """:func:`rank`, a batch at a time."""
     context = context_of(ranker)
-    if not 1 <= k <= len(context.catalogue):
-        raise ConfigError(f"k={k}: there are {len(context.catalogue)} items; choose 1 to that")
+    check_number(ranker, k)
     for start in range(0, len(requests), BATCH):
         yield _Batch(ranker, context, requests[start : start + BATCH], k).recommend(explain)
+
+
+def check_number(ranker: Ranker, k: int) -> None:
+    """See that a ranking can have so many items.
+
+    Raises:
+        ConfigError: ``k`` is larger than the catalogue.
+    """
+    items = len(context_of(ranker).catalogue)
+    if not 1 <= k <= items:
+        raise ConfigError(f"k={k}: there are {items} items; choose 1 to that")
 
 
 def context_of(ranker: Ranker) -> Context:

@@ -127,6 +127,7 @@ def test_a_shard_cut_short(small_run, tmp_path):
         (["users=all", "out=recs/", "shard=0"], "'shard'"),
         (["users=all", "out=recs/", "k=1000"], "k=1000: there are"),
         (["users=all", "out=recs/", "candidates=[nobody]"], "nobody"),
+        (["users=all", "out=recs/", "candidates=[]"], "candidates: the list is empty"),
     ],
 )
 def test_options_that_do_not_fit(small_run, tmp_path, monkeypatch, words, message):
@@ -134,7 +135,14 @@ def test_options_that_do_not_fit(small_run, tmp_path, monkeypatch, words, messag
     with pytest.raises(LkgragError) as error:
         call(f"run={small_run[0] / 'out'}", *words)
     assert message in str(error.value)
-    assert not list(tmp_path.rglob("part-*"))
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_candidate_named_twice_is_one(small_run, tmp_path):
+    call(*options(small_run, tmp_path / "recs"), "candidates=[i3,i3,i4]")
+    table = table_of(tmp_path / "recs")
+    assert table.groupby("user")["item"].apply(set).eq({"i3", "i4"}).all()
+    assert len(table) == 2 * table["user"].nunique()
 
 
 def users_of(num, seed=0):
