@@ -10,6 +10,11 @@ from lkgrag.errors import ConfigError, nearest
 if TYPE_CHECKING:
     from lkgrag.cli import Command
 
+#: Most digits of a whole number.
+DIGITS = 18
+#: Characters of a wrong value that a message shows.
+SHOWN = 60
+
 
 def whole_number(pairs: dict[str, str], key: str, default: int) -> int:
     """The value of an option that takes a whole number of at least 1.
@@ -18,8 +23,11 @@ def whole_number(pairs: dict[str, str], key: str, default: int) -> int:
         ConfigError: naming the option.
     """
     text = pairs.get(key, str(default))
-    if not text.isdecimal() or int(text) < 1:
-        raise ConfigError(f"option '{key}': {text!r} is no whole number of at least 1")
+    if not text.isdecimal() or len(text) > DIGITS or int(text) < 1:
+        raise ConfigError(
+            f"option '{key}': {text[:SHOWN]!r} is no whole number of at least 1 and of at most "
+            f"{DIGITS} digits"
+        )
     return int(text)
 
 
@@ -35,20 +43,26 @@ def switch(pairs: dict[str, str], key: str, default: bool) -> bool:
     return text == "true"
 
 
-def parse_list(text: str) -> list[str]:
-    """``[a,b]`` or ``a,b``; double quotes protect a comma.
+def parse_list(pairs: dict[str, str], key: str) -> list[str]:
+    """The value of an option that takes ``[a,b]`` or ``a,b``; double quotes protect a comma.
 
     Raises:
-        ConfigError: quotes that do not close.
+        ConfigError: naming the option.
     """
+    text = pairs[key]
     inner = text.strip()
     if inner.startswith("[") and inner.endswith("]"):
         inner = inner[1:-1]
     if not inner.strip():
         return []
     if inner.count('"') % 2:
-        raise ConfigError(f"a quote does not close in {text[:60]!r}")
-    return [item.strip() for item in next(csv.reader([inner], skipinitialspace=True))]
+        raise ConfigError(f"option '{key}': a quote does not close in {text[:SHOWN]!r}")
+    try:
+        return [item.strip() for item in next(csv.reader([inner], skipinitialspace=True))]
+    except csv.Error as error:
+        raise ConfigError(
+            f"option '{key}': {text[:SHOWN]!r} is not readable as a list ({error})"
+        ) from error
 
 
 def check_options(pairs: dict[str, str], command: Command) -> None:

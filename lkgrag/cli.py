@@ -133,10 +133,10 @@ def parse(argv: list[str]) -> tuple[dict[str, str], set[str]]:
         if arg in known:
             flags.add("--help" if arg == "-h" else arg)
         elif "=" in arg.lstrip("-") and not arg.startswith("="):
-            key, value = arg.split("=", 1)
+            key, value = arg.lstrip("-").split("=", 1)
             if key in pairs and pairs[key] != value:
                 raise ConfigError(f"option '{key}' is given twice: {pairs[key]!r} and {value!r}")
-            pairs[key.lstrip("-")] = value
+            pairs[key] = value
         else:
             raise ConfigError(f"argument {arg!r} is not of the form key=value; see --help")
     return pairs, flags

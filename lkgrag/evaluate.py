@@ -29,7 +29,9 @@ def body(pairs: dict[str, str], flags: set[str]) -> None:
     users = pairs.get("users", "all").strip()
     from lkgrag.review import evaluate_run
 
-    evaluate_run(folder, config, None if users == "all" else parse_list(users), pairs.get("out"))
+    evaluate_run(
+        folder, config, None if users == "all" else parse_list(pairs, "users"), pairs.get("out")
+    )
 
 
 def main() -> int:

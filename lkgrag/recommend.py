@@ -77,15 +77,15 @@ def body(pairs: dict[str, str], flags: set[str]) -> None:
         # One answer to one question, however many processes were started.
         return
     ranker = Ranker.from_pretrained(folder / RANKER, state.device)
-    candidates = parse_list(pairs["candidates"]) if "candidates" in pairs else None
+    candidates = parse_list(pairs, "candidates") if "candidates" in pairs else None
     if shards:
         size = whole_number(pairs, "shard", 256)
         _all(ranker, folder / RANKER, Path(pairs["out"]), candidates, k, explain, size, state)
         return
     if "history" in pairs:
-        results = [ranker.recommend(parse_list(pairs["history"]), candidates, k, explain)]
+        results = [ranker.recommend(parse_list(pairs, "history"), candidates, k, explain)]
     else:
-        users = ranker.users() if pairs["users"].strip() == "all" else parse_list(pairs["users"])
+        users = ranker.users() if pairs["users"].strip() == "all" else parse_list(pairs, "users")
         results = ranker.recommend_users(users, candidates, k, explain)
     _write(results, form, pairs.get("out"))
 

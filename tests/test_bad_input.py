@@ -233,6 +233,12 @@ def test_unknown_users_and_items_come_with_the_nearest(small_run, refuse):
     refuse(recommend, run, "history=[i3]", "candidates=[i44444]", words=["candidates", "'i4"])
     refuse(recommend, run, "history=[i3]", "k=999", words=["k=999", "40 items"])
     refuse(recommend, run, "history=[i3]", "k=0", words=["'k'", "'0'"])
+    refuse(recommend, run, "history=[i3]", "k=" + "9" * 5000, words=["'k'", "at most 18 digits"])
+    refuse(
+        recommend, run, "history=[i3]", "k=2", "--k=3", words=["'k' is given twice: '2' and '3'"]
+    )
+    refuse(recommend, run, f'history=["{"x" * 200_000}"]', words=["'history'", "field limit"])
+    refuse(recommend, run, 'history=["i3]', words=["'history'", "quote does not close"])
     refuse(recommend, run, "users=u1", "format=xml", words=["'format'", "json"])
     refuse(recommend, run, words=["users=", "history="])
     refuse(recommend, "users=u1", words=["'run'"])
