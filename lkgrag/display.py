@@ -115,16 +115,17 @@ class Stages:
                 f"alone, {row['held_scorer']:.3f} scorer alone"
             )
 
-    def training(self, curve: list[dict[str, float]], examples: int, prompts: int) -> None:
-        """First and last losses."""
+    def training(self, curve: list[dict[str, float]], examples: Queries, prompts: int) -> None:
+        """The last losses, beside that of an equal chance for every candidate."""
         if not curve:
             return
         tail = curve[-max(1, len(curve) // 10) :]
         mean = {k: float(np.mean([r[k] for r in tail])) for k in ("loss", "loss_lm", "loss_scorer")}
-        self.say(f"{prompts:,} prompts of {examples:,} lists in {len(curve)} steps")
+        chance = np.log((examples.candidate_items >= 0).sum(1)).mean()
+        self.say(f"{prompts:,} prompts of {len(examples):,} lists in {len(curve)} steps")
         self.say(
             f"cross-entropy: fused {mean['loss']:.3f}, LM alone {mean['loss_lm']:.3f}, "
-            f"scorer alone {mean['loss_scorer']:.3f} (last tenth; chance {np.log(20):.3f})"
+            f"scorer alone {mean['loss_scorer']:.3f} (last tenth; chance {chance:.3f})"
         )
 
 

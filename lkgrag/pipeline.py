@@ -260,5 +260,5 @@ def _fit(
         accelerator.init_trackers("ranker")
     with bar("train the ranker", accelerator.is_main_process) as update:
         curve = trainer.fit(update)
-    show.training(curve, len(examples), sum(len(b) for b in trainer.batches))
+    show.training(curve, examples, sum(len(b) for b in trainer.batches))
     return curve, trainer.seconds

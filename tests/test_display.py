@@ -2,10 +2,12 @@ import io
 from pathlib import Path
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 from rich.console import Console
 
 from lkgrag import display, progress
+from lkgrag.data import Queries
 from lkgrag.scorer import Pretraining
 
 
@@ -79,3 +81,12 @@ def test_losses_that_are_not_finite_are_told(shown):
     stages = display.Stages(True)
     stages.scorer(SimpleNamespace(metapaths=[]), [], Pretraining(curve=[row]))
     assert "cross-entropy nan with the prior" in " ".join(shown.getvalue().split())
+
+
+def test_chance_is_that_of_the_lists(shown):
+    items = np.array([[1, 2, 3, 4], [5, 6, -1, -1]])
+    none = np.zeros(items.shape, np.float32)
+    examples = Queries.from_histories([np.array([0])] * 2, items, none, history=1)
+    curve = [dict.fromkeys(("loss", "loss_lm", "loss_scorer"), 1.0)]
+    display.Stages(True).training(curve, examples, 2)
+    assert f"chance {(np.log(4) + np.log(2)) / 2:.3f}" in " ".join(shown.getvalue().split())
