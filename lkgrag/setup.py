@@ -23,7 +23,7 @@ def threads(config: Config) -> int:
 
 
 def prepare_process(config: Config) -> int:
-    """Set the number of threads and deterministic algorithms; return the number of threads.
+    """Set the number of threads, and return it.
 
     The launcher sets ``OMP_NUM_THREADS=1``, so the number must be set by the program itself.
     """
