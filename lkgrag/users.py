@@ -60,15 +60,6 @@ class UserTable(ABC):
             )
         return row
 
-    def history_of(self, user: str) -> History:
-        """Item indices and ratings of a user, oldest first.
-
-        Raises:
-            DataError: the user is unknown; the message names the nearest ones.
-        """
-        row = self.index(user)
-        return self.rows(row, row + 1)[0][1]
-
 
 class Users(UserTable):
     """A Parquet file of users, of which one row group is ever in memory, however many there are.

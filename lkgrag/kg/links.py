@@ -40,11 +40,6 @@ class Links:
     origin: str
     named: bool = True
 
-    @property
-    def between_items(self) -> bool:
-        """Whether both ends are items."""
-        return self.target.dtype != object
-
 
 def column_links(
     table: pd.DataFrame, owner: str, item_ids: list[str], combine: bool = False
