@@ -58,6 +58,8 @@ INSTRUCTION_RELATIONS = (
 ANSWER = "### Response:\n"
 #: Between the lines of a list, and what opens the lists behind the first.
 JOINT, RELATIONS, POOL = " \n", " \n Relations:", " \n Candidate pool:"
+#: What parts of a prompt are encoded behind.
+ANCHOR = "a"
 #: What closes a list, and a sentence about a history item.
 STOP, POINT = ";", "."
 #: Published names of relations and of their inverses.
@@ -180,8 +182,8 @@ class PublishedPrompter(BasePrompter):
         letter = {slot: LETTERS[place] for place, slot in enumerate(shown)}
         pool = [self._ids(f" ({letter[s]})") + self.titles[candidates[s]] for s in shown]
         items = paths.history_items[row].tolist()
-        filled = [h for h, item in enumerate(items) if item >= 0]
-        slots = filled[max(0, len(filled) - self.config.history) :]
+        slots = [h for h, item in enumerate(items) if item >= 0]
+        slots = slots[max(0, len(slots) - self.config.history) :]
         number = {h: place for place, h in enumerate(slots, start=1)}
         history = [self._ids(f" ({number[h]})") + self.titles[items[h]] for h in slots]
         told = [p for p in chosen if int(paths.history[p]) in number]
@@ -251,16 +253,22 @@ class PublishedPrompter(BasePrompter):
     def _ids(self, text: str) -> list[int]:
         """Tokens of a text as it stands within a prompt, remembered."""
         if text not in self._known:
-            (self._known[text],) = encode_pieces(self.tokenizer, [text], before="a")
+            (self._known[text],) = encode_pieces(self.tokenizer, [text], before=ANCHOR)
         return self._known[text]
 
     def _glued(self, token: int, text: str) -> list[int]:
         """A token with punctuation behind it, which tokenizers may make one token of."""
-        before = str(self.tokenizer.decode([token]))
-        (ids,) = encode_pieces(self.tokenizer, [before + text], before="a")
-        if str(self.tokenizer.decode(ids)).strip() != (before + text).strip() or "\ufffd" in before:
+        before = self._within(token)
+        (ids,) = encode_pieces(self.tokenizer, [before + text], before=ANCHOR)
+        if self._within(*ids) != before + text or "\ufffd" in before:
             return [token, *self._ids(text)]
         return ids
+
+    def _within(self, *tokens: int) -> str:
+        """What tokens say behind others: at the start of a text, some tokenizers drop its space."""
+        anchor = self.tokenizer(ANCHOR, add_special_tokens=False)["input_ids"]
+        head, whole = (str(self.tokenizer.decode(ids)) for ids in (anchor, [*anchor, *tokens]))
+        return whole.removeprefix(head)
 
     def _close(self, prompt: Prompt, text: str) -> None:
         """Put punctuation behind the last token, in its bundle."""
