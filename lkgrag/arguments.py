@@ -57,6 +57,8 @@ def parse_list(pairs: dict[str, str], key: str) -> list[str]:
         return []
     if inner.count('"') % 2:
         raise ConfigError(f"option '{key}': a quote does not close in {text[:SHOWN]!r}")
+    # As long as the value is; the csv module has one limit for all.
+    csv.field_size_limit(max(len(inner), csv.field_size_limit()))
     try:
         return [item.strip() for item in next(csv.reader([inner], skipinitialspace=True))]
     except csv.Error as error:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from lkgrag.errors import DataError, nearest
+from lkgrag.errors import DataError, nearest, short
 from lkgrag.io import read_parquet, write_parquet
 
 if TYPE_CHECKING:
@@ -59,7 +59,7 @@ class Catalogue:
             if found is None:
                 hint = nearest(key, self._by_title) or nearest(key, self._by_id)
                 raise DataError(
-                    f"{what}: no item {key!r} among the {len(self)} of this ranker.{hint} "
+                    f"{what}: no item {short(key)!r} among the {len(self)} of this ranker.{hint} "
                     "Items are given by id, or by their exact title"
                 )
             out.append(found)

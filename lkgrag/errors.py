@@ -13,6 +13,8 @@ from collections.abc import Iterable
 
 #: What would break a line, or command the terminal.
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
+#: Characters of a user's text that a message shows.
+LONGEST = 120
 
 
 class LkgragError(Exception):
@@ -48,9 +50,14 @@ class RunError(LkgragError):
     """A run's folder is locked, unfinished, of another version, or not a run at all."""
 
 
+def short(text: str) -> str:
+    """A text as a message shows it: cut where it is very long."""
+    return text if len(text) <= LONGEST else text[:LONGEST] + "…"
+
+
 def nearest(word: str, known: Iterable[str], n: int = 3) -> str:
     """Return ``" Did you mean 'a' or 'b'?"`` for the known words nearest to ``word``, or ``""``."""
-    close = difflib.get_close_matches(word, list(known), n=n, cutoff=0.6)
+    close = difflib.get_close_matches(word[:LONGEST], list(known), n=n, cutoff=0.6)
     if not close:
         return ""
     quoted = [f"'{c}'" for c in close]

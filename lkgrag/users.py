@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from lkgrag.errors import DataError, LkgragError, nearest
+from lkgrag.errors import DataError, LkgragError, nearest, short
 from lkgrag.io import atomic
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ class UserTable(ABC):
         row = self.find(user)
         if row < 0:
             raise DataError(
-                f"users={user}: no such user among the {len(self)} of this run."
+                f"users={short(str(user))}: no such user among the {len(self)} of this run."
                 f"{nearest(user, list(self))} For someone unknown give history=[...]"
             )
         return row

@@ -237,7 +237,12 @@ def test_unknown_users_and_items_come_with_the_nearest(small_run, refuse):
     refuse(
         recommend, run, "history=[i3]", "k=2", "--k=3", words=["'k' is given twice: '2' and '3'"]
     )
-    refuse(recommend, run, f'history=["{"x" * 200_000}"]', words=["'history'", "field limit"])
+    refuse(
+        recommend,
+        run,
+        f'history=["{"x" * 200_000}"]',
+        words=["history: no item 'xxx", "xxx…' among"],
+    )
     refuse(recommend, run, 'history=["i3]', words=["'history'", "quote does not close"])
     refuse(recommend, run, "users=u1", "format=xml", words=["'format'", "json"])
     refuse(recommend, run, words=["users=", "history="])
