@@ -39,7 +39,7 @@ def carry_out(
         (d, r, s)
         for s in seeds
         for d in data
-        for r in dict.fromkeys(rows)
+        for r in rows
         if r in rows_of(said, d) and s in seeds_of(said, r) and f"{r}/{s}" not in have[d]
     ]
     took: list[float] = []

@@ -176,10 +176,11 @@ def difference(
             way of the fused retriever (:func:`~lkgrag.evaluation.bootstrap_sum`), as far as that helps.
 
     Returns:
-        ``mean low high p se events users``, ``seeds`` (that both have), ``other`` (the mean of the other one on these events, or
-        what follows for it), ``per_cent`` (the gain over it), ``detectable`` (the smallest difference
-        that so many users show with probability .8); by way of the retriever also ``share`` (how far, 0 to
-        1) and ``shared`` (the same on the shared events alone); None without a common event.
+        ``mean low high p se events users``, ``seeds`` (that both have), ``other`` (the mean of the other one
+        on these events, or what follows for it), ``per_cent`` (the gain over it), ``detectable`` (the
+        smallest difference that so many users show with probability .8); by way of the retriever also
+        ``share`` (how far, 0 to 1) and ``shared`` (the same on the shared events alone); None without a
+        common event.
     """
     mine, theirs = (_of_line(table, line, metric, retrieved) for line in (one, other))
     both = mine.index.intersection(theirs.index)

@@ -51,8 +51,8 @@ def targets(
     values["Q4"] = _lowest_order(test, lines, said, tied)
     rows = judge("Q", values, data)
     for row in rows:
-        gain = values.get(row["name"].removesuffix("_p") + "_gain")
         if row["name"].endswith("_p"):
+            gain = values.get(row["name"].removesuffix("_p") + "_gain")
             row["met"] = bool(row["met"] and gain is not None and gain > 0)
         if row["name"] in shared:
             row["shared"] = shared[row["name"]]

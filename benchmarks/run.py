@@ -103,7 +103,8 @@ def _quality(options: argparse.Namespace) -> int:
             print(f"{name}: figures {'' if follows else 'do not '}follow from the stored ranks")
         return 0 if all(found.values()) else 1
     # Some rows are read off the runs of others.
-    rows = [said["rows"][row].get("of", row) for row in options.only or said["rows"]]
+    chosen = options.only or said["rows"]
+    rows = list(dict.fromkeys(said["rows"][row].get("of", row) for row in chosen))
     seeds = said["seeds"][: options.seeds]
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder) if options.quick else options.root

@@ -52,9 +52,9 @@ def save(ranker: Ranker, folder: Path) -> None:
     from lkgrag.serving import context_of
 
     context = context_of(ranker)
-    _refuse_others_files(folder)
     part, old = (folder.with_name(f".{folder.name}.{word}") for word in ("part", "old"))
     try:
+        _refuse_others_files(folder)
         # A process that was killed here may have left them, the old one as the only one.
         if old.exists() and not folder.exists():
             os.replace(old, folder)
@@ -95,11 +95,9 @@ def _refuse_others_files(folder: Path) -> None:
 
     Raises:
         RunError: naming the folder.
+        OSError: it is no folder, or cannot be read.
     """
-    try:
-        names = sorted(e.name for e in folder.iterdir()) if folder.exists() else []
-    except OSError as error:
-        raise RunError(f"cannot write {folder}: {error.strerror}; choose another folder") from error
+    names = sorted(e.name for e in folder.iterdir()) if folder.exists() else []
     if names and META not in names:
         raise RunError(f"{folder} holds {names[0]} and no ranker; choose another folder")
 

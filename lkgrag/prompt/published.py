@@ -133,6 +133,8 @@ class PublishedPrompter(BasePrompter):
         first = tokenizer([head], add_special_tokens=False)["input_ids"][0]
         self._head = [*start_tokens(tokenizer), *(int(i) for i in first)]
         self._known: dict[str, list[int]] = {}
+        self._anchor = tokenizer(ANCHOR, add_special_tokens=False)["input_ids"]
+        self._anchor_text = str(tokenizer.decode(self._anchor))
 
     def __call__(
         self,
@@ -266,9 +268,7 @@ class PublishedPrompter(BasePrompter):
 
     def _within(self, *tokens: int) -> str:
         """What tokens say behind others: at the start of a text, some tokenizers drop its space."""
-        anchor = self.tokenizer(ANCHOR, add_special_tokens=False)["input_ids"]
-        head, whole = (str(self.tokenizer.decode(ids)) for ids in (anchor, [*anchor, *tokens]))
-        return whole.removeprefix(head)
+        return str(self.tokenizer.decode([*self._anchor, *tokens])).removeprefix(self._anchor_text)
 
     def _close(self, prompt: Prompt, text: str) -> None:
         """Put punctuation behind the last token, in its bundle."""
