@@ -21,7 +21,7 @@ T = TypeVar("T")
 log = logging.getLogger(__name__)
 
 #: Raised with every change of a stage's meaning or files, so that an old cache is not read.
-STAGE_VERSION = 1
+STAGE_VERSION = 2
 DONE = "done.json"
 
 

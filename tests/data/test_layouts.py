@@ -1,6 +1,7 @@
 """MovieLens and Amazon layouts: small files of each kind, and the counts of the real ones."""
 
 import gzip
+import json
 
 import numpy as np
 import pandas as pd
@@ -114,6 +115,22 @@ def test_amazon_reads_json_and_python_literals(amazon):
     assert x.rating[1] != x.rating[1]
 
 
+def test_amazon_names_are_text_and_not_html(tmp_path):
+    (tmp_path / "ratings_Toy.csv").write_text("u,A,5.0,1\nu,B,5.0,2\n")
+    first = {"asin": "A", "title": "Cr&egrave;me &amp; Wash", "brand": "Burt&#39;s Bees"}
+    second = {
+        "asin": "B",
+        "title": "&lt;b&gt;",
+        "brand": "Burt's Bees",
+        "categories": [["", "A &amp; B"]],
+    }
+    (tmp_path / "meta_Toy.json").write_text(f"{json.dumps(first)}\n{json.dumps(second)}\n")
+    x = read(tmp_path)
+    assert x.titles == ["Crème & Wash", "<b>"]
+    assert x.items["brand"].tolist() == [["Burt's Bees"], ["Burt's Bees"]]
+    assert x.items["category"].tolist() == [[], ["A & B"]]
+
+
 def test_amazon_metadata_is_data_and_never_run(amazon, tmp_path):
     flag = tmp_path / "ran"
     with gzip.open(tmp_path / "meta_Toy.json.gz", "wt") as file:
@@ -186,8 +203,6 @@ def test_counts_of_amazon_beauty(shared_data):
 
 
 def test_the_preset_of_amazon_games_on_files_of_the_official_layout(tmp_path):
-    import gzip
-
     from lkgrag.options import load_config
     from lkgrag.stages import load_data
 

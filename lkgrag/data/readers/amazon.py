@@ -7,6 +7,7 @@ data, never executed (https://jmcauley.ucsd.edu/data/amazon/).
 from __future__ import annotations
 
 import ast
+import html
 import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -119,7 +120,8 @@ def parse_line(line: str, path: Path, number: int) -> dict[str, Any]:
 
 
 def _text(value: Any) -> str | None:
-    return clean(value).strip() or None if isinstance(value, str) else None
+    """A title or a name; the files hold what the shop's pages said, ``&amp;`` for ``&``."""
+    return clean(html.unescape(value)).strip() or None if isinstance(value, str) else None
 
 
 def _categories(value: Any) -> list[str]:
@@ -127,6 +129,6 @@ def _categories(value: Any) -> list[str]:
     out: dict[str, None] = {}
     for path in value if isinstance(value, list) else []:
         for name in path[1:] if isinstance(path, list) else []:
-            if isinstance(name, str) and name.strip():
-                out.setdefault(clean(name).strip())
+            if text := _text(name):
+                out.setdefault(text)
     return list(out)
