@@ -179,6 +179,28 @@ def test_processes_answer_a_question_once(runs):
     assert len(json.loads(done.stdout)) == 1
 
 
+def test_processes_without_a_path(tmp_path):
+    """Prompts that no path leads into teach the scorer nothing; the exchange of gradients goes on."""
+    options = {
+        "kg.behaviour": "false",
+        "kg.similar_titles": "0",
+        "paths.history": "1",
+        "prompt.history": "1",
+        "retrieval.k": "4",
+        "training.probe": "0",
+        "training.batch_size": "2",
+        "training.max_examples": "10",
+        "evaluation.faithfulness": "0",
+    }
+    args = arguments(tmp_path, **options)
+    table = pd.read_csv(tmp_path / "shop.item", sep="\t", dtype=str)
+    # Of four items one has a maker left.
+    table.loc[table.index % 4 != 0, "maker:token_seq"] = ""
+    table.to_csv(tmp_path / "shop.item", sep="\t", index=False)
+    launch(2, args)
+    assert metrics(tmp_path / "out")["processes"] == 2
+
+
 def test_processes_of_the_published_preset(tmp_path):
     """A scorer that no loss reaches must not stop the exchange of gradients."""
     given = dict(a.split("=", 1) for a in arguments(tmp_path))

@@ -18,7 +18,7 @@ from lkgrag.data.queries import Queries
 from lkgrag.ranker import Ranker, RankerBatch
 from lkgrag.training.batches import candidate_order, compose, share
 from lkgrag.training.checkpoint import FILE, load_checkpoint, save_checkpoint
-from lkgrag.training.objective import build_optimizer, losses, rate, total
+from lkgrag.training.objective import build_optimizer, losses, no_loss, rate, total
 from lkgrag.training.sharding import align, average_gradients, choose_shards, is_sharded, learned
 
 if TYPE_CHECKING:
@@ -199,7 +199,8 @@ class Trainer:
         # DistributedDataParallel averages over processes: undo it, so that the sum is over prompts.
         scale = self.accelerator.num_processes / len(batch)
         values = torch.stack([parts["fused"], parts["lm"], parts["scorer"]]).detach()
-        return total(parts, self.config) * scale, values
+        loss = total(parts, self.config) * scale + no_loss(learned(model))
+        return loss, values
 
     def _resume(self, optimizer: torch.optim.Optimizer) -> tuple[int, Curve]:
         if self.folder is None:

@@ -13,11 +13,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from lkgrag.fusion import list_cross_entropy
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from lkgrag.config import Config, TrainingConfig
     from lkgrag.ranker import Ranker
 
@@ -75,9 +77,19 @@ def total(parts: dict[str, Tensor], config: TrainingConfig) -> Tensor:
     return parts["fused"] + config.aux_lm * parts["taught"] + config.aux_scorer * parts["scorer"]
 
 
+def no_loss(parameters: Iterable[nn.Parameter]) -> Tensor:
+    """A 0 with a gradient of 0 to each of the parameters.
+
+    A batch may leave some of them out: a scorer learns nothing from prompts without a path. But
+    DistributedDataParallel waits for a gradient of every one.
+    """
+    # Of nothing, so that a parameter that is infinite, as a weight of 0 is in the fusion, gives no NaN.
+    return torch.stack([p.flatten()[:0].sum() for p in parameters]).sum()
+
+
 def build_optimizer(ranker: Ranker, config: TrainingConfig) -> torch.optim.AdamW:
     """AdamW with a learning rate a part: LoRA, head and fusion, scorer."""
-    groups: dict[str, list[torch.nn.Parameter]] = {"lora": [], "head": [], "scorer": []}
+    groups: dict[str, list[nn.Parameter]] = {"lora": [], "head": [], "scorer": []}
     for name, parameter in ranker.named_parameters():
         if not parameter.requires_grad:
             continue

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from lkgrag.config import TrainingConfig
-from lkgrag.training.objective import losses, rate, soft_cross_entropy, total
+from lkgrag.training.objective import losses, no_loss, rate, soft_cross_entropy, total
 
 MASK = torch.tensor([[True, True, False]])
 
@@ -43,3 +43,15 @@ def test_the_rate_rises_and_falls():
     assert rates[0] == pytest.approx(0.1)
     assert max(rates) == rates[10] == 1.0
     assert rates[-1] == pytest.approx(0.1, abs=0.02)
+
+
+def test_what_a_batch_leaves_out_has_a_gradient_of_0():
+    used, unused = torch.nn.Parameter(torch.ones(2)), torch.nn.Parameter(torch.ones(3, 4))
+    # As the fusion holds a weight of 0.
+    silent = torch.nn.Parameter(torch.tensor([-math.inf]))
+    loss = used.sum() + no_loss([used, unused, silent])
+    assert loss.item() == 2.0
+    loss.backward()
+    assert torch.equal(used.grad, torch.ones(2))
+    assert torch.equal(unused.grad, torch.zeros(3, 4))
+    assert torch.equal(silent.grad, torch.zeros(1))
