@@ -71,7 +71,7 @@ def find_leaks(
         pairs = store.edge_index.T.tolist()
         if edge_type[1] != base:
             pairs = [[b, a] for a, b in pairs]
-        held = np.ones(len(pairs)) if base == RATED.name else store["count"].numpy()
+        held = np.ones(len(pairs)) if base == RATED.name else store["count"].cpu().numpy()
         if base == RATED.name:
             # An interaction that occurs once may be an edge once.
             seen = Counter((a, b) for a, b in pairs)

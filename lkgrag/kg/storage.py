@@ -50,12 +50,12 @@ def save_kg(data: HeteroData, folder: str | os.PathLike[str]) -> None:
         store = data[edge_type]
         frame = {
             "type": np.full(store.num_edges, number, np.int32),
-            "source": store.edge_index[0].numpy(),
-            "target": store.edge_index[1].numpy(),
+            "source": store.edge_index[0].cpu().numpy(),
+            "target": store.edge_index[1].cpu().numpy(),
         }
         for name, kind in ATTRIBUTES.items():
-            there = name in store
-            frame[name] = store[name].numpy() if there else np.full(store.num_edges, np.nan, kind)
+            absent = np.full(store.num_edges, np.nan, kind)
+            frame[name] = store[name].cpu().numpy() if name in store else absent
         edges.append(pd.DataFrame(frame))
     write_parquet(folder / NODES, pd.concat(nodes, ignore_index=True))
     write_parquet(folder / EDGES, pd.concat(edges, ignore_index=True) if edges else pd.DataFrame())

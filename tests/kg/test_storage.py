@@ -35,6 +35,23 @@ def test_round_trip(tmp_path, temporal):
     ]
 
 
+class OnDevice(torch.Tensor):
+    """As a tensor on a GPU: NumPy takes it from the CPU only."""
+
+    def numpy(self):
+        raise TypeError("can't convert device type tensor to numpy")
+
+    def cpu(self):
+        return self.as_subclass(torch.Tensor)
+
+
+def test_a_graph_on_another_device_is_saved(tmp_path):
+    data, moved = toy_kg(), toy_kg()
+    moved.apply(lambda x: x.as_subclass(OnDevice))
+    save_kg(moved, tmp_path)
+    assert_equal(load_kg(tmp_path), data)
+
+
 def test_empty_relation_round_trip(tmp_path):
     data = toy_kg(KGConfig(behaviour_min=99))
     assert data["item", "co_rated", "item"].num_edges == 0
