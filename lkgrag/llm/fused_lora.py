@@ -48,7 +48,8 @@ class _LoRAProduct(torch.autograd.Function):
 def fuse_lora(model: nn.Module) -> int:
     """Replace the forward pass of peft's plain LoRA layers; return how many there are.
 
-    Layers with dropout, a bias, DoRA, several active adapters or quantised weights keep peft's own.
+    Layers with dropout, a bias, DoRA, several active adapters or quantised weights keep peft's own, and
+    so do all under autocast (Accelerate's mixed precision).
     """
     from peft.tuners.lora.layer import Linear
 
@@ -74,7 +75,9 @@ def _plain(layer: Any) -> bool:
 
 
 def _forward(layer: Any, x: Tensor, *args: Any, **kwargs: Any) -> Tensor:
-    if layer.disable_adapters or layer.merged or args or kwargs:
+    # Autocast chooses the types of products one by one, which a product written out would not see.
+    mixed = torch.is_autocast_enabled(x.device.type)
+    if mixed or layer.disable_adapters or layer.merged or args or kwargs:
         return type(layer).forward(layer, x, *args, **kwargs)
     name = layer.active_adapters[0]
     a, b = layer.lora_A[name].weight, layer.lora_B[name].weight

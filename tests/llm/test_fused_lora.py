@@ -47,3 +47,18 @@ def test_disabling_the_adapter_gives_the_base():
     with model.disable_adapter():
         assert torch.equal(base, model(x))
     assert not torch.equal(base, model(x))
+
+
+def test_mixed_precision_is_pefts_own():
+    x = torch.randn(3, 8, generator=torch.Generator().manual_seed(1))
+    found = []
+    for fused in (False, True):
+        model = build()
+        if fused:
+            fuse_lora(model)
+        with torch.autocast("cpu", torch.bfloat16):
+            out = model(x)
+        out.float().sum().backward()
+        found.append([out, *(p.grad for p in model.parameters() if p.requires_grad)])
+    for stock, ours in zip(*found, strict=True):
+        assert torch.equal(stock, ours)
