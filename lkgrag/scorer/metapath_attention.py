@@ -152,7 +152,9 @@ class MetapathAttention(PathScorer):
         energy = self._energy(x, user, kind, paths)
         share = self._metapath_attention(user, candidate, kind)
         cell = paths.slot * num + paths.metapath
-        parts = energy + share.log().view(-1, HEADS).index_select(0, cell)
+        # A share may be too small for a number; its logarithm must not be minus infinity.
+        logs = share.clamp(min=torch.finfo(share.dtype).tiny).log()
+        parts = energy + logs.view(-1, HEADS).index_select(0, cell)
         salience = parts.logsumexp(1)
         # Beyond this a path counts no more, and nothing overflows.
         total = pooled(energy.clamp(max=30.0).exp(), cell, share[..., 0].numel()).view_as(share)

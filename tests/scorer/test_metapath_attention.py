@@ -40,6 +40,18 @@ def test_starts_as_a_ranking_by_weight_and_recency(data, paths):
     assert more.sum() > fewer.sum()
 
 
+def test_attention_to_one_metapath_alone_is_finite(data, paths):
+    scorer = build(data, paths)
+    with torch.no_grad():
+        scorer.query.weight.mul_(1e4)
+        scorer.key.weight.mul_(1e4)
+    salience, candidate = scorer(data, paths)
+    assert salience.isfinite().all()
+    assert candidate.isfinite().all()
+    (salience.sum() + candidate.sum()).backward()
+    assert all(p.grad.isfinite().all() for p in scorer.parameters() if p.grad is not None)
+
+
 def test_users_with_another_history_weigh_the_same_paths_otherwise(data, paths):
     scorer = build(data, paths)
     with torch.no_grad():
