@@ -77,8 +77,9 @@ class StageCache:
                 took = time.perf_counter() - start
                 write_json(folder / DONE, {"stage": name, "depends": depends, "seconds": took})
                 log.debug("built stage %s in %.1f s", name, took)
-        self.seconds[name] = float(read_json(folder / DONE)["seconds"])
-        return load(folder)
+            # Under the lock: another process with enabled=False would clear the folder meanwhile.
+            self.seconds[name] = float(read_json(folder / DONE)["seconds"])
+            return load(folder)
 
 
 def clear(folder: Path, last: str = "") -> None:

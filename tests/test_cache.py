@@ -24,6 +24,19 @@ def test_a_stage_is_built_once_and_again_when_what_it_depends_on_changes(tmp_pat
     assert StageCache(tmp_path, enabled=False).stage("a", {"k": 1}, build, load) == "4"
 
 
+def test_no_one_clears_a_stage_while_it_is_read(tmp_path):
+    others = []
+
+    def load(folder):
+        with pytest.raises(RunError), locked(folder / ".lock", wait=False):
+            others.append("in")
+        return (folder / "x").read_text()
+
+    cache = StageCache(tmp_path, enabled=False)
+    assert cache.stage("a", {}, lambda f: (f / "x").write_text("whole"), load) == "whole"
+    assert others == []
+
+
 def test_an_interrupted_build_is_not_taken_for_a_whole_one(tmp_path):
     def broken(folder):
         (folder / "x").write_text("half")
