@@ -51,13 +51,16 @@ def imported(target: str, option: str, base: type, given: str | None = None) -> 
 def source_hash(value: type) -> str | None:
     """A hash of the module that someone else's class is written in: what it computes depends on it.
 
+    Of a script that is run, it is the class alone: the rest of the script says what is run.
+
     Returns:
         None for a class of this package, which follows its version, and where the source is not to be had.
     """
     if value.__module__.split(".")[0] == __name__.split(".")[0]:
         return None
     try:
-        source = inspect.getsource(sys.modules[value.__module__])
+        script = value.__module__ == "__main__"
+        source = inspect.getsource(value if script else sys.modules[value.__module__])
     except (OSError, TypeError, KeyError):
         return None
     return hashlib.sha256(source.encode()).hexdigest()

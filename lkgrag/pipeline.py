@@ -101,8 +101,8 @@ def _refuse_other_data(config: Config, folder: Path, done: dict[str, Any]) -> No
     now = files_digest(config.data)
     if now is not None and now != done.get("data", {}).get("files", now):
         raise RunError(
-            f"{folder} holds a run of other data: the files of data.root={config.data.root} have "
-            "changed since; begin anew with overwrite=true, or choose another out="
+            f"{folder} holds a run of other data: the files of data.root={config.data.root}, or the code of "
+            "their reader, have changed since; begin anew with overwrite=true, or choose another out="
         )
     then_of = done.get("code") or {}
     code = code_of_others(config) if then_of else {}

@@ -1,6 +1,7 @@
 """MovieLens and Amazon layouts: small files of each kind, and the counts of the real ones."""
 
 import gzip
+import importlib
 import json
 
 import numpy as np
@@ -9,7 +10,7 @@ import pytest
 
 from lkgrag.config import DataConfig, KGConfig
 from lkgrag.data import Interactions
-from lkgrag.data.readers import find_reader, read_tables
+from lkgrag.data.readers import find_reader, read_tables, register_reader
 from lkgrag.data.readers.movielens import split_year
 from lkgrag.errors import ConfigError, DataError
 from lkgrag.kg import build_kg
@@ -227,3 +228,31 @@ def test_the_preset_of_amazon_games_on_files_of_the_official_layout(tmp_path):
     assert (x.num_users, x.num_items) == (8, 5)
     assert x.titles[0] == "Game 0, Gold"
     assert set(x.triples["relation"]) == {"also_bought"}
+
+
+READER = """
+from lkgrag.data import Tables
+from lkgrag.data.readers import Reader
+
+class Mine(Reader):
+    name = "mine"
+
+    def files(self, folder, config):
+        return [folder / "mine.txt"]
+
+    def read(self, folder, config):
+        return Tables(None)
+"""
+
+
+def test_a_reader_that_was_edited_gives_other_data(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(tmp_path)
+    (tmp_path / "mine.txt").write_text("the same")
+    monkeypatch.setattr("lkgrag.data.readers.base._READERS", {})
+    found = []
+    for number, code in enumerate((READER, READER, READER + "# edited\n")):
+        (tmp_path / f"my_reader_{number}.py").write_text(code)
+        register_reader(importlib.import_module(f"my_reader_{number}").Mine())
+        found.append(read_tables(DataConfig(root=str(tmp_path), reader="mine"))[1])
+    assert found[0] == found[1]
+    assert found[2] != found[0]

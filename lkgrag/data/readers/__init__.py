@@ -12,6 +12,7 @@ from lkgrag.data.readers.base import Reader, readers, register_reader
 from lkgrag.data.readers.movielens import MovieLens100K, MovieLensCSV, MovieLensDat
 from lkgrag.data.readers.recbole import RecBole, read_recbole
 from lkgrag.errors import ConfigError, DataError, LkgragError, nearest
+from lkgrag.importing import source_hash
 
 if TYPE_CHECKING:
     from lkgrag.config import DataConfig
@@ -77,7 +78,8 @@ def read_tables(config: DataConfig) -> tuple[Tables, str]:
     """Read a data set.
 
     Returns:
-        The tables, and a SHA-256 over the names and bytes of the files that were read.
+        The tables, and a SHA-256 over the names and bytes of the files that were read, and the source of
+        a reader of someone else's.
 
     Raises:
         DataError: a file is missing or broken.
@@ -109,6 +111,8 @@ def files_digest(config: DataConfig) -> str | None:
 
 def _digest(reader: Reader, folder: Path, config: DataConfig) -> str:
     sha = hashlib.sha256(reader.name.encode())
+    # A reader that was edited gives other data of the same files.
+    sha.update((source_hash(type(reader)) or "").encode())
     for file in reader.files(folder, config):
         if file.is_file():
             with open(file, "rb") as handle:
