@@ -75,6 +75,8 @@ def train(config: Config, interactions: Interactions | None = None) -> Path:
         # What can be refused is refused before a file is written or an old run deleted.
         loaded = _prepare(config, interactions, accelerator, show)
     with open_run(config, main) as folder:
+        # No other process may read a checkpoint that the first one is about to delete.
+        accelerator.wait_for_everyone()
         done = None if loaded else finished(folder)
         if done is not None:
             _refuse_other_data(config, folder, done)

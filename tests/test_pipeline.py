@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from contextlib import contextmanager
 
 import numpy as np
 import pandas as pd
@@ -14,6 +15,7 @@ from lkgrag.errors import ConfigError, DataError, RunError
 from lkgrag.options import load_config
 from lkgrag.pipeline import train
 from lkgrag.review import evaluate_run
+from lkgrag.rundir import open_run
 from lkgrag.scorer.shortest import Shortest
 
 SYSTEMS = [
@@ -42,6 +44,23 @@ def metrics_of(folder):
 def comparable(metrics):
     """Without what differs from one run to the next: times."""
     return {k: v for k, v in metrics.items() if k not in ("seconds", "date")}
+
+
+def test_processes_wait_until_the_folder_is_ready(run, monkeypatch):
+    seen = []
+
+    @contextmanager
+    def opened(config, main):
+        with open_run(config, main) as folder:
+            seen.append("opened")
+            yield folder
+
+    monkeypatch.setattr("lkgrag.pipeline.open_run", opened)
+    monkeypatch.setattr(
+        "accelerate.Accelerator.wait_for_everyone", lambda self: seen.append("waited")
+    )
+    train(load_config(run[1]))
+    assert seen == ["opened", "waited"]
 
 
 def test_every_system_is_in_the_metrics_and_every_file_is_there(run):
