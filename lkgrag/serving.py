@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import zlib
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -54,6 +55,11 @@ class Context:
     config: Config
     users: UserTable
     merged: str | None = None
+
+    @cached_property
+    def words(self) -> PathWords:
+        """Words the paths of the graph, whose counts are sorted once for all batches."""
+        return PathWords(self.data)
 
 
 @dataclass(frozen=True)
@@ -230,7 +236,7 @@ class _Batch:
         # common factor changes no ranking, and figures of one size can be read.
         unit = max(b, 1.0)
         parts, score = parts / unit, score / unit
-        words = PathWords(self.context.data)
+        words = self.context.words
         catalogue, out = self.context.catalogue, []
         for row, request in enumerate(self.requests):
             candidates = self.queries.candidate_items[row]
