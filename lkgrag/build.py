@@ -11,11 +11,19 @@ import torch
 
 from lkgrag.errors import ConfigError
 from lkgrag.fusion import Fusion
+from lkgrag.importing import of_others
 from lkgrag.io import read_json, write_json
 from lkgrag.options import to_dict
 from lkgrag.progress import bar
 from lkgrag.ranker import Ranker
-from lkgrag.scorer import REGISTERED, PathScorer, Pretraining, build_scorer, code_of, pretrain
+from lkgrag.scorer import (
+    PathScorer,
+    Pretraining,
+    build_scorer,
+    code_of,
+    pretrain,
+    resolve_scorer,
+)
 from lkgrag.scorer.state import load_scorer, save_scorer
 from lkgrag.scorer.trial import try_out
 from lkgrag.stages import queries_for, retrieval_key
@@ -95,7 +103,7 @@ def stage_scorer(
 
     def build(folder: Path) -> None:
         file = folder / "scorer.safetensors"
-        if config.scorer.name not in REGISTERED and len(examples):
+        if of_others(resolve_scorer(config.scorer.name)) and len(examples):
             make = partial(new_scorer, config, data, finder)
             try_out(make, data, finder(examples[slice(0, TRIED)]), file)
         scorer = new_scorer(config, data, finder)

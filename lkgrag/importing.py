@@ -48,6 +48,11 @@ def imported(target: str, option: str, base: type, given: str | None = None) -> 
     return value
 
 
+def of_others(value: type) -> bool:
+    """Whether a class is someone else's, not of this package."""
+    return value.__module__.split(".")[0] != __name__.split(".")[0]
+
+
 def source_hash(value: type) -> str | None:
     """A hash of the module that someone else's class is written in: what it computes depends on it.
 
@@ -56,7 +61,7 @@ def source_hash(value: type) -> str | None:
     Returns:
         None for a class of this package, which follows its version, and where the source is not to be had.
     """
-    if value.__module__.split(".")[0] == __name__.split(".")[0]:
+    if not of_others(value):
         return None
     try:
         script = value.__module__ == "__main__"
