@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lkgrag.errors import ConfigError, ModelError
-from lkgrag.io import read_json, write_json
+from lkgrag.io import not_ours, read_json, write_json
 from lkgrag.persistence import ADAPTER, META
 from lkgrag.progress import console
 from lkgrag.rundir import RANKER
@@ -128,11 +128,10 @@ def _refuse_used(target: Path, run: Path, overwrite: bool) -> None:
         raise ConfigError(f"out={target}: a file; name a folder")
     if target.resolve() in (run.resolve(), *run.resolve().parents):
         raise ConfigError(f"out={target}: holds the run; name another folder")
-    if not target.is_dir() or not any(target.iterdir()):
-        return
-    if not (target / REPORT).is_file():
-        raise ConfigError(f"out={target}: not empty, and no export; name another folder")
-    if not overwrite:
+    found = not_ours(target, lambda f: (f / REPORT).is_file())
+    if found is not None:
+        raise ConfigError(f"out={target}: holds {found} and no export; name another folder")
+    if target.is_dir() and any(target.iterdir()) and not overwrite:
         raise ConfigError(f"out={target}: holds an export; name another, or set overwrite=true")
 
 

@@ -6,7 +6,7 @@ import json
 import math
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -52,6 +52,25 @@ def sweep(folder: str | os.PathLike[str]) -> None:
     """
     for path in Path(folder).rglob(".*.tmp"):
         path.unlink(missing_ok=True)
+
+
+def not_ours(
+    folder: Path, ours: Callable[[Path], bool], passed_over: Collection[str] = ()
+) -> str | None:
+    """The name of what is in a folder that is not ours to empty; None where it is, or there is nothing.
+
+    Args:
+        folder: that is to be written.
+        ours: whether a folder with something in it is one of those that may be replaced.
+        passed_over: names that do not count.
+
+    Raises:
+        OSError: it is no folder, or cannot be read.
+    """
+    if not folder.exists():
+        return None
+    names = {entry.name for entry in folder.iterdir()} - set(passed_over)
+    return min(names) if names and not ours(folder) else None
 
 
 def write_json(path: str | os.PathLike[str], value: Any) -> None:

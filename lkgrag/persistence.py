@@ -10,12 +10,7 @@ from typing import TYPE_CHECKING, Any
 from lkgrag import __version__
 from lkgrag.catalogue import Catalogue
 from lkgrag.errors import RunError
-from lkgrag.io import (
-    read_json,
-    read_safetensors,
-    write_json,
-    write_safetensors,
-)
+from lkgrag.io import not_ours, read_json, read_safetensors, write_json, write_safetensors
 from lkgrag.users import Users
 
 if TYPE_CHECKING:
@@ -97,9 +92,9 @@ def _refuse_others_files(folder: Path) -> None:
         RunError: naming the folder.
         OSError: it is no folder, or cannot be read.
     """
-    names = sorted(e.name for e in folder.iterdir()) if folder.exists() else []
-    if names and META not in names:
-        raise RunError(f"{folder} holds {names[0]} and no ranker; choose another folder")
+    found = not_ours(folder, lambda f: (f / META).exists())
+    if found is not None:
+        raise RunError(f"{folder} holds {found} and no ranker; choose another folder")
 
 
 def load(folder: Path, device: torch.device | str | None = None) -> Ranker:

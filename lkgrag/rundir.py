@@ -22,7 +22,7 @@ from lkgrag import __version__
 from lkgrag.cache import clear, locked
 from lkgrag.config import Config
 from lkgrag.errors import ConfigError, LkgragError, RunError
-from lkgrag.io import atomic, read_json, sweep
+from lkgrag.io import atomic, not_ours, read_json, sweep
 from lkgrag.options import NOT_HASHED, load_config, run_name, to_dict, to_yaml
 
 FORMAT = 1
@@ -101,17 +101,17 @@ def _refuse_others_files(folder: Path) -> None:
     Raises:
         RunError: naming it and a file.
     """
-    names = sorted(e.name for e in folder.iterdir() if e.name not in (LOCK, LOG))
-    if names and not _is_run(folder / CONFIG):
+    found = not_ours(folder, _is_run, (LOCK, LOG))
+    if found is not None:
         raise RunError(
-            f"{folder} holds {names[0]} and no run: overwrite=true deletes runs only; choose another out="
+            f"{folder} holds {found} and no run: overwrite=true deletes runs only; choose another out="
         )
 
 
-def _is_run(path: Path) -> bool:
-    """Whether a ``config.yaml`` is one of ours, of whatever version."""
+def _is_run(folder: Path) -> bool:
+    """Whether its ``config.yaml`` is one of ours, of whatever version."""
     try:
-        found = OmegaConf.load(path)
+        found = OmegaConf.load(folder / CONFIG)
     except (OSError, YAMLError, ValueError):
         return False
     return isinstance(found, DictConfig) and {"data", "kg", "retrieval", "scorer"} <= set(found)
