@@ -47,7 +47,11 @@ class DataConfig:
 
     name: str = opt("ml-100k", "data set: a built-in name or the file stem of a RecBole folder")
     root: str | None = opt(None, "folder that holds the raw files (default: fetched to the cache)")
-    reader: str = opt("auto", "layout of the files: auto, recbole, movielens, amazon, or your own")
+    reader: str = opt(
+        "auto",
+        "layout of the files: auto, recbole, movielens, movielens-100k, movielens-dat, amazon, or your own "
+        "as package.module:Class",
+    )
     separator: str = opt(
         "\t", "between the columns of RecBole files, as `,` or `::`; `\\t` is a tab"
     )

@@ -256,3 +256,8 @@ def test_a_reader_that_was_edited_gives_other_data(tmp_path, monkeypatch):
         found.append(read_tables(DataConfig(root=str(tmp_path), reader="mine"))[1])
     assert found[0] == found[1]
     assert found[2] != found[0]
+    # By its class no reader needs to be registered.
+    named = DataConfig(root=str(tmp_path), reader="my_reader_2:Mine")
+    assert read_tables(named)[1] == found[2]
+    with pytest.raises(ConfigError, match=r"data\.reader=my_reader_2:Tables.*no subclass"):
+        read_tables(DataConfig(root=str(tmp_path), reader="my_reader_2:Tables"))

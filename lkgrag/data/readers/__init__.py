@@ -12,7 +12,7 @@ from lkgrag.data.readers.base import Reader, readers, register_reader
 from lkgrag.data.readers.movielens import MovieLens100K, MovieLensCSV, MovieLensDat
 from lkgrag.data.readers.recbole import RecBole, read_recbole
 from lkgrag.errors import ConfigError, DataError, LkgragError, nearest
-from lkgrag.importing import source_hash
+from lkgrag.importing import imported, source_hash
 
 if TYPE_CHECKING:
     from lkgrag.config import DataConfig
@@ -45,16 +45,23 @@ def data_folder(config: DataConfig) -> Path:
 def find_reader(folder: Path, config: DataConfig) -> Reader:
     """The reader named by ``data.reader``, or the one whose layout the folder holds.
 
+    Args:
+        folder: of the raw files.
+        config: ``reader`` is ``auto``, a registered name, or ``package.module:Class``.
+
     Raises:
-        ConfigError: no reader of that name.
+        ConfigError: no reader of that name, or it cannot be imported.
         DataError: no reader knows the folder's layout; the message tells what is there.
     """
     known = readers()
+    if ":" in config.reader:
+        cls: type[Reader] = imported(config.reader, "data.reader", Reader)
+        return cls()
     if config.reader != "auto":
         if config.reader not in known:
             raise ConfigError(
                 f"data.reader={config.reader}: no such reader.{nearest(config.reader, known)} "
-                f"There are: auto, {', '.join(known)}"
+                f"There are: auto, {', '.join(known)}; write your own as package.module:Class"
             )
         return known[config.reader]
     for reader in reversed(known.values()):
