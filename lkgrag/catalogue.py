@@ -12,6 +12,7 @@ import pandas as pd
 
 from lkgrag.errors import DataError, nearest, short
 from lkgrag.io import read_parquet, write_parquet
+from lkgrag.sizes import sizes
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -25,6 +26,8 @@ class Catalogue:
 
     ids: list[str]
     titles: list[str]
+
+    __repr__ = sizes
 
     def __len__(self) -> int:
         """Number of items."""

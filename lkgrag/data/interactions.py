@@ -11,6 +11,7 @@ import pandas as pd
 
 from lkgrag.data.attributes import attributes, links_of, triples_of
 from lkgrag.data.joins import check_joins
+from lkgrag.sizes import sizes
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -49,6 +50,8 @@ class Tables:
     source: str = "data in memory"
     names: dict[str, str] = field(default_factory=dict)
 
+    __repr__ = sizes
+
 
 @dataclass(frozen=True)
 class Interactions:
@@ -80,6 +83,8 @@ class Interactions:
     triples: pd.DataFrame
     links: pd.DataFrame
     stats: dict[str, Any] = field(default_factory=dict)
+
+    __repr__ = sizes
 
     @property
     def num_users(self) -> int:

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from lkgrag.sizes import sizes
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
@@ -39,6 +41,8 @@ class Queries:
     candidate_items: NDArray[np.int64]
     prior: NDArray[np.float32]
     target: NDArray[np.int64]
+
+    __repr__ = sizes
 
     def __len__(self) -> int:
         """Number of queries."""

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from lkgrag.errors import ConfigError, DataError
+from lkgrag.sizes import sizes
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -29,6 +30,8 @@ class Events:
     user: NDArray[np.int64]
     position: NDArray[np.int64]
     target: NDArray[np.int64]
+
+    __repr__ = sizes
 
     def __len__(self) -> int:
         """Number of events."""
@@ -59,6 +62,8 @@ class Split:
     train_end: NDArray[np.int64]
     val: Events
     test: Events
+
+    __repr__ = sizes
 
     def train_mask(self, interactions: Interactions) -> NDArray[np.bool_]:
         """Which interactions train, bool ``[N]``."""

@@ -9,6 +9,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from lkgrag.sizes import sizes
+
 if TYPE_CHECKING:
     from torch_geometric.typing import EdgeType
 
@@ -63,6 +65,8 @@ class PathBatch:
     history_age: Tensor
     time: Tensor
     prior: Tensor
+
+    __repr__ = sizes
 
     def __post_init__(self) -> None:
         """Check everything once, so that no one else has to."""

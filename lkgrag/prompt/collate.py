@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from lkgrag.prompt.bundles import pool_salience
+from lkgrag.sizes import sizes
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -72,6 +73,8 @@ class TokenBatch:
     bundle_path: Tensor
     bundle_id: Tensor
     worded: Tensor
+
+    __repr__ = sizes
 
     def __len__(self) -> int:
         """Number of prompts."""

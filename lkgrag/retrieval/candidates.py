@@ -15,6 +15,7 @@ from lkgrag.io import read_parquet, write_parquet
 from lkgrag.progress import bar
 from lkgrag.retrieval.base import rows_per_block
 from lkgrag.retrieval.ranking import Seen, histories_of, pessimistic_ranks, top_k
+from lkgrag.sizes import sizes
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -42,6 +43,8 @@ class CandidateLists:
     items: NDArray[np.int64]
     scores: NDArray[np.float32]
     ranks: dict[str, NDArray[np.int64]] = field(default_factory=dict)
+
+    __repr__ = sizes
 
     def __post_init__(self) -> None:
         """Check the shapes."""

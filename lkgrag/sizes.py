@@ -1,0 +1,23 @@
+"""How containers of large arrays are shown: by their sizes, as PyG shows its ``Data``."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+from typing import Any
+
+
+def sizes(self: Any) -> str:
+    """A dataclass in one line; to be its ``__repr__``.
+
+    >>> from lkgrag.catalogue import Catalogue
+    >>> Catalogue(["1", "2"], ["Heat", "Fargo"])
+    Catalogue(ids=[2], titles=[2])
+    """
+    shown = ", ".join(f"{f.name}={_size(getattr(self, f.name))}" for f in fields(self))
+    return f"{type(self).__name__}({shown})"
+
+
+def _size(value: Any) -> str:
+    if hasattr(value, "shape"):
+        return str(list(value.shape))
+    return f"[{len(value)}]" if isinstance(value, list | tuple | dict) else repr(value)
