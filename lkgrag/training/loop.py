@@ -77,6 +77,8 @@ class Trainer:
         self.ranker, self.finder, self.queries = ranker, finder, queries
         self.data = data.to(accelerator.device)
         self.config, self.prompt, self.accelerator = config, prompt, accelerator
+        # Batches are composed here: steps of accumulation that a launcher names would only divide the loss.
+        accelerator.gradient_accumulation_steps = 1
         self.folder, self.depends, self.seed = folder, depends, seed
         self.batches = compose(len(queries), config.batch_size, config.epochs, seed, limit)
         self.sharded = False

@@ -53,6 +53,17 @@ def learned():
     return toy, ranker, held, curve
 
 
+def test_a_launchers_accumulation_divides_nothing():
+    norms = []
+    for steps in (1, 4):
+        toy, accelerator = Planted(num_users=12), Accelerator(cpu=True)
+        accelerator.gradient_accumulation_steps = steps
+        given = (toy.ranker(), toy.data, toy.finder, toy.queries, TrainingConfig(), PromptConfig())
+        curve = Trainer(*given, accelerator, None, "", seed=0, limit=8).fit()
+        norms.append(curve[0]["gradient_norm"])
+    assert norms[0] == norms[1]
+
+
 def test_the_largest_seed_trains():
     toy = Planted(num_users=12)
     given = (toy.ranker(), toy.data, toy.finder, toy.queries, TrainingConfig(), PromptConfig())
