@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 FSDP = "ACCELERATE_USE_FSDP"
 #: What it sets where the CPU was asked for.
 CPU = "ACCELERATE_USE_CPU"
+#: What it sets where the configuration asks for an engine that has a training loop of its own.
+ENGINES = {"ACCELERATE_USE_DEEPSPEED": "DeepSpeed", "ACCELERATE_USE_MEGATRON_LM": "Megatron-LM"}
 #: Processes of this machine.
 LOCAL = "LOCAL_WORLD_SIZE"
 
@@ -56,6 +58,21 @@ def refuse_shared_devices() -> None:
             f"{processes} processes, but this machine has {devices} GPU{'s' if devices != 1 else ''}: "
             f"start accelerate launch with --num_processes {devices}, or set {CPU}=true for the CPU"
         )
+
+
+def refuse_other_engines() -> None:
+    """Stop before Accelerate looks for an engine that nothing here runs on.
+
+    Raises:
+        ConfigError: the launcher was told to use one.
+    """
+    for variable, name in ENGINES.items():
+        if _told(variable):
+            raise ConfigError(
+                f"{name} was asked for ({variable}=true), which lkgrag does not run on: take --config_file "
+                "lkgrag/conf/accelerate/multi_gpu.yaml, or fsdp_qlora.yaml for a model that one GPU "
+                "cannot hold"
+            )
 
 
 def refuse_other_parallelism(accelerator: Accelerator) -> None:

@@ -12,7 +12,11 @@ from lkgrag import display
 from lkgrag.cache import StageCache
 from lkgrag.importing import code_of_others
 from lkgrag.io import read_json
-from lkgrag.launch import refuse_other_parallelism, refuse_shared_devices
+from lkgrag.launch import (
+    refuse_other_engines,
+    refuse_other_parallelism,
+    refuse_shared_devices,
+)
 from lkgrag.options import digest, to_dict
 from lkgrag.progress import bar
 from lkgrag.records import (
@@ -57,6 +61,7 @@ def train(config: Config, interactions: Interactions | None = None) -> Path:
 
         config = in_memory(config, interactions)
     threads = prepare_process(config)
+    refuse_other_engines()
     refuse_shared_devices()
     from accelerate import Accelerator
     from accelerate.utils import ProjectConfiguration

@@ -3,7 +3,12 @@ import torch
 from accelerate import Accelerator
 
 from lkgrag.errors import ConfigError
-from lkgrag.launch import fsdp_asked, refuse_other_parallelism, refuse_shared_devices
+from lkgrag.launch import (
+    fsdp_asked,
+    refuse_other_engines,
+    refuse_other_parallelism,
+    refuse_shared_devices,
+)
 
 
 def gpus(monkeypatch, count):
@@ -38,6 +43,14 @@ def test_gpus_asked_for_where_none_is(monkeypatch):
     monkeypatch.delenv("ACCELERATE_USE_CPU", raising=False)
     with pytest.raises(ConfigError, match=r"no GPU.*ACCELERATE_USE_CPU=true") as error:
         refuse_shared_devices()
+    assert "\n" not in str(error.value)
+
+
+def test_engines_that_nothing_runs_on(monkeypatch):
+    refuse_other_engines()
+    monkeypatch.setenv("ACCELERATE_USE_DEEPSPEED", "true")
+    with pytest.raises(ConfigError, match=r"DeepSpeed was asked for.*multi_gpu\.yaml") as error:
+        refuse_other_engines()
     assert "\n" not in str(error.value)
 
 
