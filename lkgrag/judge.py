@@ -217,23 +217,15 @@ def judge(
         queries[split] = queries_for(config, loaded, chosen[chosen.retrieved])
         scored[split], took = scores(ranker, split, queries[split])
         seconds += took
-    learned, fuse = ranker.learned, ranker.fusion.terms
-    q, p = queries["val"], scored["val"]
-    per_list = np.tile((ranker.fusion.a.item(), ranker.fusion.b.item()), (len(q), 1))
+    read = queries["val"]
+    per_list = np.tile((ranker.fusion.a.item(), ranker.fusion.b.item()), (len(read), 1))
     if refit:
         more = queries_for(config, loaded, _unread(config, val, lists["val"], users))
         silent, _ = scores(_without_lm(ranker), "val without language model", more)
-        terms = np.concatenate([p.terms, silent.terms], axis=1)
-        mask = np.concatenate([p.mask, silent.mask])
-        target = np.concatenate([q.target, more.target])
-        user = np.concatenate([q.user, more.user])
-        read = np.arange(len(target)) < len(q)
-        known = (terms, mask, target, user, learned, config.seed, fuse, read)
-        per_list = cross_fit_weights(*known)[: len(q)]
-        ranker.fusion.set(*fit_weights(*known))
+        per_list = _refit(ranker, (read, more), (scored["val"], silent), config.seed)
     weights = (ranker.fusion.a.item(), ranker.fusion.b.item())
     fused = {
-        "val": p.fused(per_list[:, 0], per_list[:, 1]),
+        "val": scored["val"].fused(per_list[:, 0], per_list[:, 1]),
         "test": scored["test"].fused(*weights),
     }
     results = {
@@ -253,6 +245,35 @@ def judge(
         queries=queries,
         scored=scored,
     )
+
+
+def _refit(
+    ranker: Ranker,
+    queries: tuple[Queries, Queries],
+    scored: tuple[Predictions, Predictions],
+    seed: int,
+) -> NDArray[np.float64]:
+    """Fit the fusion's weights on validation, in place.
+
+    Args:
+        ranker: its fusion is set.
+        queries: validation lists that the language model read, and further ones.
+        scored: their scores.
+        seed: of the folds.
+
+    Returns:
+        ``[E, 2]``, for each list that was read the weights fitted without its user.
+    """
+    terms = np.concatenate([s.terms for s in scored], axis=1)
+    mask = np.concatenate([s.mask for s in scored])
+    target = np.concatenate([q.target for q in queries])
+    user = np.concatenate([q.user for q in queries])
+    number = len(queries[0])
+    read = np.arange(len(target)) < number
+    known = (terms, mask, target, user, ranker.learned, seed, ranker.fusion.terms, read)
+    per_list = cross_fit_weights(*known)[:number]
+    ranker.fusion.set(*fit_weights(*known))
+    return per_list
 
 
 def _unread(

@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from lkgrag.data import Interactions
     from lkgrag.ranker import Ranker
     from lkgrag.stages import Loaded
+    from lkgrag.training.loop import Trainer
 
 log = logging.getLogger(__name__)
 
@@ -218,7 +219,6 @@ def _fit(
     show: display.Stages,
 ) -> tuple[list[dict[str, float]], float]:
     """Stage two's training within its budget: its curve, and the seconds that it took."""
-    from lkgrag.stages import retrieval_key
     from lkgrag.training.loop import Trainer
 
     if ranker.lm is None or not len(examples):
@@ -226,14 +226,6 @@ def _fit(
     limit: int | None = config.training.max_examples
     if limit is not None and limit < 0:
         limit = None if accelerator.device.type == "cuda" else CPU_BUDGET
-    sections = ("paths", "scorer", "prompt", "llm", "training")
-    depends = digest(
-        {
-            **retrieval_key(config, loaded),
-            **{s: to_dict(getattr(config, s)) for s in sections},
-            **code_of_others(config),
-        }
-    )
     trainer = Trainer(
         ranker,
         fit_data,
@@ -243,29 +235,49 @@ def _fit(
         config.prompt,
         accelerator,
         folder / "checkpoints",
-        depends,
+        _training_key(config, loaded),
         config.seed,
         limit,
     )
     if config.training.probe > 0 and not trainer.has_checkpoint:
-        from lkgrag.training.probe import probe_head
-
-        with bar("probe the language model", accelerator.is_main_process) as update:
-            found = probe_head(
-                ranker,
-                trainer.data,
-                fit_finder,
-                examples,
-                min(config.training.probe, limit or config.training.probe),
-                config.evaluation.batch_size,
-                config.seed,
-                update,
-            )
-        if found is not None:
-            show.say(f"readout probed: correlation with the scorer {found:.2f} on held-out prompts")
+        _probe(config, trainer, limit, show)
     if accelerator.trackers or config.training.tracker == "tensorboard":
         accelerator.init_trackers("ranker")
     with bar("train the ranker", accelerator.is_main_process) as update:
         curve = trainer.fit(update)
     show.training(curve, examples, sum(len(b) for b in trainer.batches))
     return curve, trainer.seconds
+
+
+def _training_key(config: Config, loaded: Loaded) -> str:
+    """A hash of what stage two's training depends on; a checkpoint of another is refused."""
+    from lkgrag.stages import retrieval_key
+
+    sections = ("paths", "scorer", "prompt", "llm", "training")
+    return digest(
+        {
+            **retrieval_key(config, loaded),
+            **{s: to_dict(getattr(config, s)) for s in sections},
+            **code_of_others(config),
+        }
+    )
+
+
+def _probe(config: Config, trainer: Trainer, limit: int | None, show: display.Stages) -> None:
+    """Fit the readout's head on the first prompts, before all else learns."""
+    from lkgrag.training.probe import probe_head
+
+    most = config.training.probe
+    with bar("probe the language model", trainer.accelerator.is_main_process) as update:
+        found = probe_head(
+            trainer.ranker,
+            trainer.data,
+            trainer.finder,
+            trainer.queries,
+            min(most, limit or most),
+            config.evaluation.batch_size,
+            config.seed,
+            update,
+        )
+    if found is not None:
+        show.say(f"readout probed: correlation with the scorer {found:.2f} on held-out prompts")
