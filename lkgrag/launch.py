@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from typing import TYPE_CHECKING
 
@@ -10,12 +11,15 @@ from lkgrag.errors import ConfigError
 if TYPE_CHECKING:
     from accelerate import Accelerator
 
+log = logging.getLogger(__name__)
 #: What the launcher sets where its configuration asks for fully sharded data parallelism.
 FSDP = "ACCELERATE_USE_FSDP"
 #: What it sets where the CPU was asked for.
 CPU = "ACCELERATE_USE_CPU"
 #: What it sets where the configuration asks for an engine that has a training loop of its own.
 ENGINES = {"ACCELERATE_USE_DEEPSPEED": "DeepSpeed", "ACCELERATE_USE_MEGATRON_LM": "Megatron-LM"}
+#: What it sets to the type that products are to be computed in.
+MIXED = "ACCELERATE_MIXED_PRECISION"
 #: Processes of this machine.
 LOCAL = "LOCAL_WORLD_SIZE"
 
@@ -33,6 +37,20 @@ def fsdp_asked() -> bool:
 def on_cpu() -> bool:
     """Whether the launcher was told to stay on the CPU."""
     return _told(CPU)
+
+
+def warn_of_mixed_precision() -> None:
+    """Say that a launcher's mixed precision is left out, as many a default configuration has it.
+
+    Scorer and fusion would be trained and judged in other types than they serve in.
+    """
+    asked = os.environ.get(MIXED, "").lower()
+    if asked not in ("", "no"):
+        log.warning(
+            "mixed_precision=%s of the launcher is not used: the language model computes in llm.dtype, "
+            "all else in float32",
+            asked,
+        )
 
 
 def refuse_shared_devices() -> None:

@@ -16,6 +16,7 @@ from lkgrag.launch import (
     refuse_other_engines,
     refuse_other_parallelism,
     refuse_shared_devices,
+    warn_of_mixed_precision,
 )
 from lkgrag.options import digest, to_dict
 from lkgrag.progress import bar
@@ -64,10 +65,12 @@ def train(config: Config, interactions: Interactions | None = None) -> Path:
     threads = prepare_process(config)
     refuse_other_engines()
     refuse_shared_devices()
+    warn_of_mixed_precision()
     from accelerate import Accelerator
     from accelerate.utils import ProjectConfiguration
 
     accelerator = Accelerator(
+        mixed_precision="no",
         log_with="tensorboard" if config.training.tracker == "tensorboard" else None,
         project_config=ProjectConfiguration(
             project_dir=str(run_folder(config)), logging_dir=str(run_folder(config) / "tensorboard")

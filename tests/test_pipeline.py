@@ -1,6 +1,7 @@
 """A whole run on a small RecBole folder with a tiny language model, and what can be done with it."""
 
 import json
+import os
 import subprocess
 import sys
 from contextlib import contextmanager
@@ -103,6 +104,23 @@ def test_the_same_command_gives_the_same_figures(run, tmp_path):
     train(load_config({**options, "out": str(tmp_path / "again"), "cache.root": str(tmp_path)}))
     again, first = metrics_of(tmp_path / "again"), metrics_of(root / "out")
     assert comparable(again) == comparable(first)
+
+
+def test_a_launchers_mixed_precision_changes_nothing(run, tmp_path):
+    root, options = run
+    options = {**options, "out": str(tmp_path / "out"), "evaluation.faithfulness": "0"}
+    done = subprocess.run(
+        [sys.executable, "-m", "lkgrag.train", *(f"{k}={v}" for k, v in options.items())],
+        env={**os.environ, "ACCELERATE_MIXED_PRECISION": "bf16"},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "mixed_precision=bf16 of the launcher is not used" in " ".join(done.stderr.split())
+    one, two = (
+        json.loads((f / "curve.json").read_text()) for f in (root / "out", tmp_path / "out")
+    )
+    assert one["ranker"] == two["ranker"]
 
 
 def test_a_run_stopped_in_its_training_ends_as_if_it_had_not(run, tmp_path, monkeypatch):
