@@ -82,7 +82,7 @@ def faithfulness(
         and of its own that are not shown, NaN where no first item has enough).
     """
     chosen = np.random.default_rng([seed, 0xFA17]).permutation(len(queries))[:count]
-    device = next(iter(ranker.parameters())).device
+    device = ranker.device
     data = data.to(device)
     ranker.eval()
     existing: list[float] = []

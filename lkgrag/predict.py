@@ -80,7 +80,7 @@ def predict(
         ids: a number that identifies each query's random order; its place by default.
     """
     rank, world = 0, 1
-    device = next(iter(ranker.parameters())).device
+    device = ranker.device
     if accelerator is not None:
         rank, world, device = (
             accelerator.process_index,

@@ -97,6 +97,11 @@ class Ranker(nn.Module):
         #: Graph, retriever and catalogue; needed to serve, not to train.
         self.context: Context | None = None
 
+    @property
+    def device(self) -> torch.device:
+        """Where the ranker is, and its batches must be."""
+        return self.fusion.raw.device
+
     def forward(self, batch: RankerBatch) -> RankerOutput:
         """Score the candidates of ``B`` prompts.
 

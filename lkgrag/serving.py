@@ -216,7 +216,7 @@ class _Batch:
     @torch.no_grad()
     def _forward(self) -> RankerOutput:
         self.ranker.eval()
-        device = next(iter(self.ranker.parameters())).device
+        device = self.ranker.device
         config = self.context.config
         width = self.queries.candidate_items.shape[1]
         # By what is asked, not by its place in a batch: the same request gets the same answer.

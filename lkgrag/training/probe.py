@@ -70,7 +70,7 @@ def probe_head(
     chosen = np.random.default_rng([seed, 0x9B0B]).permutation(len(queries))[:count]
     if len(chosen) < 2 * HELD:
         return None
-    device = next(iter(ranker.parameters())).device
+    device = ranker.device
     data = data.to(device)
     ranker.eval()
     rows: list[tuple[Tensor, Tensor]] = []
