@@ -96,15 +96,21 @@ def open_run(config: Config, main: bool = True) -> Iterator[Path]:
 
 
 def _refuse_others_files(folder: Path) -> None:
-    """Refuse to empty a folder that holds files and no run.
+    """Refuse to empty a folder that holds files and no run, or other runs below its own.
 
     Raises:
-        RunError: naming it and a file.
+        RunError: naming it and what it holds.
     """
     found = not_ours(folder, _is_run, (LOCK, LOG))
     if found is not None:
         raise RunError(
             f"{folder} holds {found} and no run: overwrite=true deletes runs only; choose another out="
+        )
+    below = sorted({path.parent.name for path in folder.glob(f"*/{CONFIG}")} - {RANKER})
+    if below:
+        raise RunError(
+            f"{folder} holds the run {below[0]} below its own, which overwrite=true would delete, too; choose "
+            "another out="
         )
 
 

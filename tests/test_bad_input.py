@@ -369,6 +369,13 @@ def test_only_runs_are_overwritten(tmp_path):
     (tmp_path / "run" / "metrics.json").unlink()
     train(load_config({**options, "overwrite": "true"}))
     assert (tmp_path / "run" / "metrics.json").exists()
+    # But not with other runs in it.
+    below = tmp_path / "run" / "other" / "config.yaml"
+    below.parent.mkdir()
+    shutil.copy(tmp_path / "run" / "config.yaml", below)
+    with pytest.raises(RunError, match=r"holds the run other below its own"):
+        train(load_config({**options, "overwrite": "true"}))
+    assert below.exists()
 
 
 def test_few_items_and_no_example_to_learn_from(tmp_path):
