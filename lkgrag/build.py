@@ -69,7 +69,11 @@ def chunks(finder: Finder, queries: Queries) -> Iterator[PathBatch]:
 
 
 def new_scorer(config: Config, data: HeteroData, finder: Finder) -> PathScorer:
-    """A fresh scorer whose initial weights follow from the run's seed."""
+    """A fresh scorer whose initial weights follow from the run's seed.
+
+    Raises:
+        ConfigError: it cannot be built, or not for paths of kinds that are not known beforehand.
+    """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed)
         scorer = build_scorer(config.scorer, data, finder.metapaths)

@@ -198,7 +198,13 @@ class Ranker(nn.Module):
         k: int = 10,
         explain: bool = True,
     ) -> list[Recommendation]:
-        """Rank items for users of the data, by id, from all that they have chosen.
+        """Rank items for users of the data, from all that they have chosen.
+
+        Args:
+            users: by id.
+            candidates: rank these for everyone; what the retriever proposes to each by default.
+            k: items to return to each.
+            explain: word the paths.
 
         Raises:
             DataError: a user or an item is unknown; the nearest ones are named.

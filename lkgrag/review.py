@@ -34,6 +34,10 @@ def evaluate_run(
         users: judge only these, by id.
         out: a file for the metrics.
         interactions: what the run was trained on, if that was in memory.
+
+    Raises:
+        DataError: a user is unknown, or the interactions are not those of the run.
+        LkgragError: a file is missing or broken.
     """
     from lkgrag.judge import judge
     from lkgrag.ranker import Ranker

@@ -231,7 +231,11 @@ def today() -> str:
 
 
 def finished(folder: Path) -> dict[str, Any] | None:
-    """The metrics of a finished run, or None."""
+    """The metrics of a finished run, or None.
+
+    Raises:
+        RunError: a version of lkgrag with another format wrote them.
+    """
     path = folder / METRICS
     if not path.exists():
         return None

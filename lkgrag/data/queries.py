@@ -100,7 +100,16 @@ class Queries:
         ratings: list[NDArray[np.float32]] | None = None,
         user: NDArray[np.int64] | None = None,
     ) -> Queries:
-        """Ask for anyone: raw item indices, oldest first; ratings where there are some."""
+        """Ask for anyone; no times are known.
+
+        Args:
+            histories: ``B`` arrays of item indices, oldest first; any may be empty.
+            candidate_items: int64 ``[B, C]``, -1 padding on the right.
+            scores: float ``[B, C]``, the retriever's scores of the candidates.
+            history: most history items a query, the latest.
+            ratings: of each history's items, NaN where unknown; none by default.
+            user: int64 ``[B]``, -1 for someone unknown, as all are by default.
+        """
         num = len(histories)
         items = np.full((num, history), -1, np.int64)
         rating = np.full((num, history), np.nan, np.float32)

@@ -101,7 +101,11 @@ class SplitResult:
         return SplitResult(**fields)
 
     def mask(self, population: str) -> NDArray[np.bool_]:
-        """Which events a population has, bool ``[E]``."""
+        """Which events a population has, bool ``[E]``.
+
+        Raises:
+            ValueError: no such population.
+        """
         if population not in POPULATIONS:
             raise ValueError(f"population must be one of {POPULATIONS}, got '{population}'")
         return self.retrieved if population == "retrieved" else np.ones(len(self), bool)
@@ -138,7 +142,19 @@ class SplitResult:
         resamples: int = 10_000,
         seed: int = 0,
     ) -> Difference:
-        """``system`` minus ``other`` with its interval (paired bootstrap over users)."""
+        """``system`` minus ``other`` with its interval (paired bootstrap over users).
+
+        Args:
+            system: of :attr:`systems`.
+            other: likewise.
+            metric: as in :func:`~lkgrag.evaluation.gains`.
+            population: ``all`` or ``retrieved``.
+            resamples: of the bootstrap.
+            seed: of its draws.
+
+        Raises:
+            ValueError: no such metric or population.
+        """
         keep = self.mask(population)
         difference = self.gains(system, metric) - self.gains(other, metric)
         return paired_bootstrap(difference[keep], self.user[keep], resamples, seed)

@@ -28,6 +28,7 @@ def build_prompter(
 
     Raises:
         ConfigError: no such wording.
+        ValueError: it cannot be read by that readout.
     """
     if config.verbaliser in PUBLISHED:
         return PublishedPrompter(tokenizer, data, config, readout)

@@ -45,6 +45,12 @@ def share(batch: NDArray[np.int64], rank: int, world: int, micro: int) -> list[N
 
     Every process gets equally many micro-batches, as collective operations need; where a batch does
     not divide evenly, some are empty (the caller pads them with weight 0).
+
+    Args:
+        batch: of :func:`compose`.
+        rank: of the process.
+        world: processes.
+        micro: most examples a micro-batch.
     """
     mine = batch[rank::world]
     largest = math.ceil(len(batch) / world)
