@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -33,7 +34,7 @@ class Salience:
 
     Attributes:
         metapaths: ``M`` names, the most salient first.
-        words: by name, what it says in words, where that is more than the name.
+        words: by name, what it says in words, where the name alone does not tell.
         groups: ``G`` names.
         sizes: prompts in each group.
         shares: ``[G, M]``.
@@ -63,14 +64,19 @@ def salience_of(run: RunData) -> Salience | None:
     if len(kinds) > len(names):
         rest = values[:, len(names) :].sum(1, keepdims=True)
         values = np.concatenate([values[:, : len(names)], rest], 1)
-    words = dict(zip(shares["metapath"], shares["words"], strict=True))
+    said = shares.groupby("metapath")["words"].unique()
     return Salience(
         names + [REST] * (len(kinds) > len(names)),
-        {n: words[n] for n in names if n not in words[n]},
+        {n: " or ".join(sorted(said[n])) for n in names if not _tells(n, said[n])},
         list(which.columns),
         [int(which[g].sum()) for g in which],
         values,
     )
+
+
+def _tells(name: str, words: Iterable[str]) -> bool:
+    """Whether a name says as much as the words: it is them, or the value that the ends share."""
+    return any(text in (name, f"has the same {name} as") for text in words)
 
 
 def draw_salience(found: Salience) -> Figure:
