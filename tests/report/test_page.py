@@ -11,6 +11,9 @@ from lkgrag.recommendation import PathExplanation, RankedItem, Recommendation
 from lkgrag.records import draw_report
 from lkgrag.report import recommendation_page, write_report
 from lkgrag.report.__main__ import main
+from lkgrag.report.figures import cold, recall
+from lkgrag.report.gather import read_run
+from lkgrag.report.style import COLOURS
 from lkgrag.report.words import label
 
 VOID = {"meta", "br", "hr", "img", "link", "input"}
@@ -149,6 +152,26 @@ def test_cold_start_is_drawn_and_told(folder):
     for kind in ("history", "popularity"):
         for group in found[kind]:
             assert f"<td>{group['group']}</td><td>{group['events']}</td>" in page
+
+
+def test_a_system_has_its_colour_in_every_picture_of_every_run(folder):
+    run = read_run(folder)
+    fewer = read_run(folder)
+    del fewer.metrics["ease"]
+    for group in (
+        *fewer.metrics["cold_start"]["history"],
+        *fewer.metrics["cold_start"]["popularity"],
+    ):
+        del group["systems"]["ease"]
+    seen = {}
+    for figure in (make(r) for r in (run, fewer) for make in (recall, cold)):
+        for axes in figure.axes:
+            for line in axes.get_lines():
+                if not line.get_label().startswith("_"):
+                    seen.setdefault(line.get_label(), set()).add(line.get_color())
+    assert {"ease", "retriever", "ranker"} <= set(seen)
+    assert all(len(colours) == 1 for colours in seen.values())
+    assert seen["ranker"] == {COLOURS[0]}
 
 
 def test_a_run_without_events_curves_or_users_has_a_page(folder):
