@@ -36,6 +36,11 @@ def fit(text: str, columns: int) -> str:
     return set_cell_size(text, columns - 1).rstrip() + "…"
 
 
+def two_places(value: float, sign: str = "") -> str:
+    """A figure to two places, ``sign="+"`` with its sign; -0.001 is 0.00, not -0.00."""
+    return f"{round(value, 2) + 0.0:{sign}.2f}"
+
+
 def print_wrapped(console: Console, indent: int, text: Text) -> None:
     """Print text whose further lines stand below its first."""
     for line in text.wrap(console, max(console.width - indent, 20)):
@@ -155,16 +160,15 @@ class Recommendation:
         for item in self.items:
             mark = "*" if item.item == self.target else " "
             title = set_cell_size(fit(shown_title(item.title), TITLE - 2), TITLE)
-            # Rounded first: a part of -0.001 is 0.00, not -0.00.
-            parts = "".join(
-                f"{round(v, 2) + 0.0:>8.2f}" for v in (item.score, item.lm, item.scorer, item.prior)
-            )
+            figures = (item.score, item.lm, item.scorer, item.prior)
+            parts = "".join(f"{two_places(v):>8}" for v in figures)
             line = f"  {item.rank:>2}{mark} {title}{parts}"
             console.print(Text(line, style="bold" if mark == "*" else ""))
             if item.rank <= explained or mark == "*":
                 for path in item.paths:
                     words = fit(one_line(path.words), LONGEST)
-                    print_wrapped(console, 7, Text(f"{path.salience:+.2f}  {words}", style="cyan"))
+                    salience = two_places(path.salience, "+")
+                    print_wrapped(console, 7, Text(f"{salience}  {words}", style="cyan"))
         if self.target is not None:
             there = any(i.item == self.target for i in self.items)
             note = "* chosen in truth" if there else "the item chosen in truth is not in this list"

@@ -11,7 +11,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescap
 from markupsafe import Markup
 
 from lkgrag import __version__
-from lkgrag.recommendation import Recommendation, fit, shown_title
+from lkgrag.recommendation import Recommendation, fit, shown_title, two_places
 from lkgrag.report.drawing import draw
 from lkgrag.report.figures import figures
 from lkgrag.report.gather import read_run
@@ -47,6 +47,8 @@ def _environment() -> Environment:
     )
     found.filters["figure"] = lambda v: "–" if v is None else f"{v:.4f}".lstrip("0")
     found.filters["signed"] = lambda v: "–" if v is None else f"{v:+.4f}".replace("0.", ".", 1)
+    found.filters["part"] = two_places
+    found.filters["salience"] = lambda v: two_places(v, "+")
     found.filters["title"] = lambda text: fit(shown_title(str(text)), TITLE_WIDTH)
     found.filters["words"] = lambda text: label(str(text), WORDS_WIDTH)
     found.filters["heading"] = _heading

@@ -15,6 +15,7 @@ from lkgrag.report.figures import cold, recall
 from lkgrag.report.gather import read_run
 from lkgrag.report.style import COLOURS
 from lkgrag.report.words import label
+from lkgrag.rundir import systems_of
 
 VOID = {"meta", "br", "hr", "img", "link", "input"}
 HOSTILE = [
@@ -249,6 +250,30 @@ def test_a_ranking_without_paths_has_no_drawing_and_says_so():
     assert "<svg" not in page
     assert "No path is shown for these items." in page
     assert "No history." in page
+
+
+def test_no_figure_is_less_than_nothing_by_its_sign_alone():
+    path = PathExplanation("next", -0.004, [["item", "B"], ["item", "A"]], ["followed_by"])
+    page = recommendation_page(
+        [Recommendation([RankedItem(1, "a", "A", -0.001, 0, 0, 0, [path])], [])]
+    )
+    assert "-0.00" not in page
+    assert "(+0.00)" in page
+
+
+def test_the_page_says_what_the_systems_and_the_parts_of_a_score_are(folder):
+    page = (folder / "report.html").read_text(encoding="utf-8")
+    told = " ".join(re.findall(r"<p[^>]*>(.*?)</p>", page, flags=re.DOTALL))
+    metrics = json.loads((folder / "metrics.json").read_text())
+    for word in (*systems_of(metrics), "prior", "salience"):
+        assert re.search(rf"\b{word}\b", told), word
+
+
+def test_a_long_heading_does_not_make_its_column_wider_than_a_phone(folder):
+    page = (folder / "report.html").read_text(encoding="utf-8")
+    assert "<tr><th>training interactions of the true item</th>" in page
+    rule = re.search(r"^table\.systems th:first-child \{([^}]*)\}", page, flags=re.MULTILINE)
+    assert "white-space: normal" in rule.group(1)
 
 
 def test_names_are_cut_to_columns():
