@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -18,6 +19,11 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from numpy.typing import NDArray
+
+log = logging.getLogger(__name__)
+
+#: Items of one title that a warning names.
+SHOWN = 5
 
 
 @dataclass(frozen=True)
@@ -38,15 +44,30 @@ class Catalogue:
         return {item: n for n, item in enumerate(self.ids)}
 
     @cached_property
-    def _by_title(self) -> dict[str, int]:
-        # The first of several items with one title: ids are there to tell them apart.
-        out: dict[str, int] = {}
+    def _by_title(self) -> dict[str, list[int]]:
+        out: dict[str, list[int]] = {}
         for n, title in enumerate(self.titles):
-            out.setdefault(title.strip(), n)
+            out.setdefault(title.strip(), []).append(n)
         return out
+
+    def _titled(self, key: str, what: str) -> int | None:
+        """The first item with a title; that there are others, which only their ids tell apart, is told."""
+        found = self._by_title.get(key)
+        if found is None:
+            return None
+        if len(found) > 1:
+            named = ", ".join(short(self.ids[n]) for n in found[:SHOWN])
+            more = ", ..." if len(found) > SHOWN else ""
+            log.warning(
+                "%s: %d items have the title %r, of ids %s%s: the first is taken; name another by its id",
+                *(what, len(found), short(key), named, more),
+            )
+        return found[0]
 
     def index(self, items: Iterable[object], what: str) -> NDArray[np.int64]:
         """Item indices of ids (or exact titles); spaces at the ends do not count.
+
+        Of several items with one title it is the first, with a warning.
 
         Args:
             items: ids or titles.
@@ -58,9 +79,14 @@ class Catalogue:
         out = []
         for item in items:
             key = str(item).strip()
-            found = self._by_id.get(key, self._by_title.get(key))
+            found = self._by_id[key] if key in self._by_id else self._titled(key, what)
             if found is None:
-                hint = nearest(key, self._by_title) or nearest(key, self._by_id)
+                names = (
+                    (self._by_id, self._by_title)
+                    if key.isdecimal()
+                    else (self._by_title, self._by_id)
+                )
+                hint = nearest(key, names[0]) or nearest(key, names[1])
                 raise DataError(
                     f"{what}: no item {short(key)!r} among the {len(self)} of this ranker.{hint} "
                     "Items are given by id, or by their exact title"

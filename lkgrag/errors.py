@@ -57,7 +57,13 @@ def short(text: str) -> str:
 
 def nearest(word: str, known: Iterable[str], n: int = 3) -> str:
     """Return ``" Did you mean 'a' or 'b'?"`` for the known words nearest to ``word``, or ``""``."""
-    close = difflib.get_close_matches(word[:LONGEST], list(known), n=n, cutoff=0.6)
+    words = list(known)
+    close = difflib.get_close_matches(word[:LONGEST], words, n=n, cutoff=0.6)
+    # Zeros before a number are lost where a table took ids for numbers: '7' for '0007'.
+    padded = [
+        w for w in words if word.isdecimal() and w != word and w.lstrip("0") == word.lstrip("0")
+    ]
+    close = list(dict.fromkeys([*padded, *close]))[:n]
     if not close:
         return ""
     quoted = [f"'{c}'" for c in close]

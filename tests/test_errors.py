@@ -11,4 +11,5 @@ def test_a_message_is_one_line_whatever_it_shows():
 
 def test_nearest_words():
     assert nearest("itm", ["item", "user"]) == " Did you mean 'item'?"
+    assert nearest("7", ["u7", "0007", "07", "17"]) == " Did you mean '0007' or '07' or 'u7'?"
     assert nearest("zzz", ["item", "user"]) == ""

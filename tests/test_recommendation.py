@@ -46,6 +46,22 @@ def test_items_are_asked_for_by_id_or_title_without_spaces_at_the_ends():
         catalogue.index(["Aliens"], "history")
 
 
+def test_a_title_of_several_items_is_a_warning_that_names_them(caplog):
+    catalogue = Catalogue(["07", "8", "9"], ["Alien", "Heat", "Alien"])
+    assert catalogue.index(["Heat", "9"], "history").tolist() == [1, 2]
+    assert not caplog.records
+    assert catalogue.index(["Alien"], "candidates").tolist() == [0]
+    (record,) = caplog.records
+    assert record.levelname == "WARNING"
+    assert "candidates: 2 items have the title 'Alien', of ids 07, 9" in record.getMessage()
+
+
+def test_an_id_without_its_zeros_is_told_the_one_with_them():
+    catalogue = Catalogue(["007", "8"], ["Alien", "7."])
+    with pytest.raises(DataError, match=r"no item '7'.*Did you mean '007'"):
+        catalogue.index([7], "history")
+
+
 def test_json_has_the_keys_that_are_promised():
     path = PathExplanation("w", 1.0, [["item", "a"], ["item", "b"]], ["followed_by"])
     found = Recommendation([RankedItem(1, "7", "T", 1.0, 2.0, 3.0, 4.0, [path])], [("3", "H")])
