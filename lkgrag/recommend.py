@@ -144,8 +144,11 @@ def _all(
             update,
         )
     if state.is_main_process:
+        shards = f"{count} shard{'' if count == 1 else 's'}"
         err_console.print(
-            f"{len(ranker.context.users):,} users in {count} shards in {out}", soft_wrap=True
+            f"{len(ranker.context.users):,} users in {shards} in {out}",
+            soft_wrap=True,
+            markup=False,
         )
 
 

@@ -160,6 +160,8 @@ def load_run(run: str) -> tuple[Path, Config]:
     Raises:
         RunError: not a run, or not finished.
     """
+    from lkgrag.persistence import META
+
     folder = Path(run)
     if not folder.is_dir():
         raise RunError(f"run={run}: no such folder")
@@ -170,6 +172,14 @@ def load_run(run: str) -> tuple[Path, Config]:
         hint = f" It holds the runs {', '.join(there[:3])}." if there else ""
         raise RunError(f"run={run}: not a saved run (it has no {CONFIG}).{hint}")
     if not (folder / RANKER).is_dir():
+        if (folder / META).is_file():
+            # Going on here, as below, would begin a run among the ranker's files.
+            its = folder.absolute().parent
+            of_run = folder.name == RANKER and (its / CONFIG).is_file()
+            way = f"name the run, run={its}, or load" if of_run else "load"
+            raise RunError(
+                f"run={run}: a saved ranker, not a run; {way} it by lkgrag.Ranker.from_pretrained"
+            )
         raise RunError(
             f"run={run}: the run is not finished; go on with "
             f"python -m lkgrag.train config={folder / CONFIG} out={folder}"

@@ -52,7 +52,7 @@ def test_every_user_once_and_as_one_by_one(small_run, tmp_path):
 
 
 def test_what_is_there_is_kept_and_what_is_missing_is_made(small_run, tmp_path, capsys):
-    out = tmp_path / "recs"
+    out = tmp_path / "recs [a]"
     call(*options(small_run, out))
     first = table_of(out)
     shards = sorted(out.glob("part-*.parquet"))
@@ -61,7 +61,7 @@ def test_what_is_there_is_kept_and_what_is_missing_is_made(small_run, tmp_path, 
     call(*options(small_run, out))
     assert {p: p.stat().st_mtime_ns for p in before} == before
     pd.testing.assert_frame_equal(table_of(out), first)
-    assert "60 users in 4 shards" in capsys.readouterr().err
+    assert f"60 users in 4 shards in {out}" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("kill", range(3))

@@ -1,3 +1,5 @@
+import shutil
+
 import pytest
 import torch
 from rankers import Planted
@@ -115,6 +117,7 @@ def test_without_a_language_model_the_ranker_is_scorer_and_prior(toy):
 def test_a_saved_ranker_takes_no_other_files_place(small_run, tmp_path):
     from lkgrag import Ranker
     from lkgrag.errors import RunError
+    from lkgrag.rundir import load_run
 
     ranker = Ranker.from_pretrained(small_run[0] / "out")
     folder = tmp_path / "docs"
@@ -125,6 +128,16 @@ def test_a_saved_ranker_takes_no_other_files_place(small_run, tmp_path):
     assert (folder / "page.md").read_text() == "mine"
     with pytest.raises(RunError, match=r"page\.md: Not a directory; choose another folder"):
         ranker.save_pretrained(folder / "page.md")
+    # Neither of these is a run that could go on.
+    ranker.save_pretrained(tmp_path / "alone")
+    with pytest.raises(
+        RunError, match=r"alone: a saved ranker, not a run; load it by lkgrag\.Ranker"
+    ):
+        load_run(str(tmp_path / "alone"))
+    run = small_run[0] / "out"
+    with pytest.raises(RunError, match=f"a saved ranker, not a run; name the run, run={run},"):
+        load_run(str(run / "ranker"))
+    shutil.rmtree(tmp_path / "alone")
     # What a process leaves that was killed while it replaced one.
     target = tmp_path / "ranker"
     ranker.save_pretrained(target)
