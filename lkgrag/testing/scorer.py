@@ -129,7 +129,8 @@ class PathScorerTests:
                     assert grad.layout == torch.strided, f"{name} has a sparse gradient"
                     assert grad.isfinite().all(), f"{name} has a gradient that is not finite"
                     learned |= {name} if bool((grad != 0).any()) else set()
-        assert not set(parameters) - learned, "outside both routes"
+        idle = [name for name in parameters if name not in learned]
+        assert not idle, f"no gradient from saliences or candidates reaches {', '.join(idle)}"
 
     def test_salience_learns(self, data: HeteroData, paths: PathBatch) -> None:
         """A scorer with parameters has some that the language model's loss can reach."""

@@ -197,3 +197,16 @@ def test_a_state_of_another_class_is_named(tmp_path):
     save_scorer(tmp_path / "file", build(Tied, data, paths))
     with pytest.raises(ConfigError, match=r":Plain: .*file does not fit .*Unexpected key"):
         load_scorer(tmp_path / "file", build(Plain, data, paths))
+
+
+class Idle(Plain):
+    def __init__(self, metadata, num_nodes, metapaths):
+        super().__init__(metadata, num_nodes, metapaths)
+        self.idle = nn.Linear(2, 2)
+
+
+def test_the_suite_names_the_parameters_that_do_not_learn():
+    suite, data = PathScorerTests(), toy_kg()
+    suite.scorer = Idle
+    with pytest.raises(AssertionError, match=r"reaches idle\.weight, idle\.bias$"):
+        suite.test_every_parameter_learns(data, toy_paths(data=data))
