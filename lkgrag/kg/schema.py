@@ -25,6 +25,7 @@ REVERSE = "rev_"
 RESERVED = ("item", "user")
 
 _PLURALS = {"people": "person", "children": "child", "series": "series", "species": "species"}
+_PLURALS |= {"movies": "movie", "cookies": "cookie"}
 
 
 def inverse(edge_type: EdgeType) -> EdgeType:
@@ -49,7 +50,7 @@ def singular(word: str) -> str:
         last = _PLURALS[last]
     elif last.endswith("ies") and len(last) > 4:
         last = last[:-3] + "y"
-    elif re.search(r"(ss|sh|ch|x|z)es$", last):
+    elif re.search(r"(ss|sh|ch|x|zz|tz)es$", last):
         last = last[:-2]
     elif last.endswith("s") and not last.endswith(("ss", "us", "is")) and len(last) > 3:
         last = last[:-1]

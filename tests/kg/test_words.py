@@ -85,6 +85,8 @@ def test_relation_of_triples(relation, item_is_tail, name, node):
 def test_singular_and_snake():
     words = ["genres", "categories", "boxes", "class", "status", "series", "film_studios", "gas"]
     expected = ["genre", "category", "box", "class", "status", "series", "film_studio", "gas"]
+    words += ["sizes", "film_prizes", "waltzes", "movies"]
+    expected += ["size", "film_prize", "waltz", "movie"]
     assert [singular(w) for w in words] == expected
     names = {"releaseYear": "release_year", "Release Year": "release_year", "a--b": "a_b"}
     names |= {"Режиссёр": "режиссёр", "की": "की", "主演": "主演", "?": "value_3f", "": "value"}
