@@ -20,6 +20,9 @@ MEANINGS: dict[str, tuple[str, ...]] = {
     "links": ("item", "entity"),
 }
 
+#: Above, numbers of 64 bits are too coarse to be whole ones.
+WHOLE = 2.0**53
+
 
 def check_columns(columns: dict[str, str]) -> None:
     """Refuse words of ``data.columns`` that mean nothing.
@@ -110,6 +113,23 @@ def named(table: pd.DataFrame, name: str, columns: dict[str, str]) -> pd.DataFra
     )
 
 
+def without_numbers(table: pd.DataFrame, name: str) -> pd.DataFrame:
+    """A table without columns of numbers that would make a node of every price or weight.
+
+    Whole numbers stay, as years that pandas holds as fractions because some are missing.
+    """
+    out = table.copy(deep=False)
+    for column in table.columns:
+        if column in MEANINGS[name] or not pd.api.types.is_float_dtype(table[column]):
+            continue
+        known = table[column].dropna()
+        if bool(((known % 1 == 0) & (known.abs() < WHOLE)).all()):
+            out[column] = table[column].astype("Int64")
+        else:
+            del out[column]
+    return out
+
+
 def tables_of(
     interactions: Any, items: Any, triples: Any, users: Any, columns: dict[str, str]
 ) -> Tables:
@@ -128,7 +148,8 @@ def tables_of(
             return None
         found = to_frame(table, name)
         check_distinct(found, name)
-        return named(found, name, columns)
+        found = named(found, name, columns)
+        return without_numbers(found, name) if name in ("items", "users") else found
 
     events = frame(interactions, "interactions")
     if events is None:

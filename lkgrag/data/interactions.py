@@ -145,7 +145,8 @@ class Interactions:
 
         Args:
             interactions: columns ``user item``, optional ``rating time``.
-            items: column ``item``, optional ``title`` and attributes (a string or a list each).
+            items: column ``item``, optional ``title`` and attributes (a string, a whole number or a list
+                each; a column of other numbers is left out, as those of files are).
             triples: columns ``head relation tail``; heads and tails that are item ids join the items.
             users: column ``user`` and attributes.
             config: filters, tie order, unit of times, other names of columns; the defaults of

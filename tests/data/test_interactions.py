@@ -115,6 +115,26 @@ def test_attributes_and_titles_follow_the_items():
     assert x.items["genre"].tolist() == [["g", "h"], ["g"]]
 
 
+def test_numbers_with_fractions_make_no_nodes_and_years_stay_whole():
+    x = Interactions.from_frames(
+        events([("u", "b", 1, 1), ("u", "a", 1, 2)]),
+        items={
+            "item": ["a", "b"],
+            "year": [1999.0, None],
+            "price": [2.5, 3.0],
+            "pages": [7, 8],
+            "far": [1e300, 1],
+        },
+        users={"user": ["u"], "age": [31.0], "weight": [float("inf")]},
+        config=DataConfig(**LOOSE),
+    )
+    assert x.items["year"].tolist() == [["1999"], []]
+    assert x.items["pages"].tolist() == [["7"], ["8"]]
+    assert list(x.items.columns) == ["title", "year", "pages"]
+    assert x.users["age"].tolist() == [["31"]]
+    assert list(x.users.columns) == ["age"]
+
+
 def sequences(*lengths):
     rows = [(f"u{u}", f"i{n}", 1, n) for u, length in enumerate(lengths) for n in range(length)]
     return Interactions.from_frames(events(rows), config=DataConfig(**LOOSE))
