@@ -105,7 +105,7 @@ def _shards_wanted(pairs: dict[str, str], form: str) -> bool:
         return False
     if "format" in pairs and form != "parquet":
         raise ConfigError(
-            f"out={out} is a folder, which holds Parquet shards: leave format={form} out"
+            f"out={out} is a folder, which holds Parquet shards: leave format={form} out, or name a file"
         )
     if pairs.get("users", "").strip() != "all":
         raise ConfigError(f"out={out}: a folder of shards is made for users=all")

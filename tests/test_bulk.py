@@ -123,7 +123,7 @@ def test_a_shard_cut_short(small_run, tmp_path):
     [
         (["users=all", "format=parquet"], "name it by out=recs/"),
         (["users=u1", "out=recs/"], "users=all"),
-        (["users=all", "out=recs/", "format=json"], "leave format=json out"),
+        (["users=all", "out=recs/", "format=json"], "leave format=json out, or name a file"),
         (["users=all", "out=recs/", "shard=0"], "'shard'"),
         (["users=all", "out=recs/", "k=1000"], "k=1000: there are"),
         (["users=all", "out=recs/", "candidates=[nobody]"], "nobody"),

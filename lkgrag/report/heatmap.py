@@ -24,8 +24,8 @@ MOST_METAPATHS = 8
 REST = "others"
 #: Characters of a row's or a column's name.
 ROW, COLUMN = 24, 14
-#: Below this opacity a cell is so pale that its figure is written in ink.
-PALE = 0.75
+#: Opacity of the greatest share: ink is read on it, on a light page and on a dark one.
+DEEPEST = 0.7
 
 
 @dataclass(frozen=True)
@@ -85,7 +85,7 @@ def draw_salience(found: Salience) -> Figure:
     top = max(float(found.shares.max()), 1e-9)
     for (row, column), value in np.ndenumerate(found.shares):
         # The root tells small shares apart too.
-        opacity = float(np.sqrt(max(value, 0.0) / top))
+        opacity = DEEPEST * float(np.sqrt(max(value, 0.0) / top))
         corner = (column - 0.5, row - 0.5)
         axes.add_patch(Rectangle(corner, 1, 1, facecolor=COLOURS[0], alpha=opacity, linewidth=0))
         axes.text(
@@ -94,7 +94,7 @@ def draw_salience(found: Salience) -> Figure:
             f"{100 * value:.0f}" if value >= 0.095 else f"{100 * value:.1f}",
             ha="center",
             va="center_baseline",
-            color="#ffffff" if opacity > PALE else INK,
+            color=INK,
             fontsize=8,
         )
     columns, rows = range(len(found.metapaths)), range(len(found.groups))
