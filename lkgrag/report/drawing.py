@@ -46,12 +46,13 @@ class Drawn:
     salience: float
 
 
-def draw(found: Recommendation, name: str) -> Figure | None:
+def draw(found: Recommendation, name: str, colours: dict[str, str] | None = None) -> Figure | None:
     """History left, shared entities in the middle, candidates right; salience is the line's width.
 
     Args:
         found: explained.
         name: of the picture, which its ids derive from.
+        colours: of kinds of path, shared by the drawings of a page; new kinds are added.
 
     Returns:
         None where no candidate has a path.
@@ -61,7 +62,7 @@ def draw(found: Recommendation, name: str) -> Figure | None:
     if not paths:
         return None
     with style(name):
-        return _draw(items, paths)
+        return _draw(items, paths, {} if colours is None else colours)
 
 
 def _drawn(item: RankedItem, path: PathExplanation) -> Drawn:
@@ -73,7 +74,17 @@ def _drawn(item: RankedItem, path: PathExplanation) -> Drawn:
     return Drawn(nodes, item.item, label(phrase_metapath(edges), KIND), path.salience)
 
 
-def _draw(items: list[RankedItem], paths: list[Drawn]) -> Figure:
+def _colours(kinds: list[str], shared: dict[str, str]) -> dict[str, str]:
+    """The colour of each kind: the page's, unless another kind of the drawing has it already."""
+    out: dict[str, str] = {}
+    for kind in kinds:
+        usual = shared.setdefault(kind, COLOURS[len(shared) % len(COLOURS)])
+        free = [c for c in COLOURS if c not in out.values()]
+        out[kind] = usual if usual in free or not free else free[0]
+    return out
+
+
+def _draw(items: list[RankedItem], paths: list[Drawn], colours: dict[str, str]) -> Figure:
     right = {item.item: n for n, item in enumerate(items)}
     # Nodes stand about as high as what they lead to, so that few lines cross.
     left = _order((p.nodes[0], right[p.end]) for p in paths)
@@ -96,7 +107,7 @@ def _draw(items: list[RankedItem], paths: list[Drawn]) -> Figure:
         for n, node in enumerate(path.nodes[1:-1], start=1):
             x = EDGE + (WIDTH - 2 * EDGE) * n / (len(path.nodes) - 1)
             place.setdefault(node, (x, middle[node]))
-    colour = {kind: COLOURS[n % len(COLOURS)] for n, kind in enumerate(kinds)}
+    colour = _colours(kinds, colours)
     _lines(axes, paths, starts, ends, place, colour)
     for node, y in starts.items():
         _name(axes, (EDGE, y), label(node[1], NAME) or node[0], "left")

@@ -109,9 +109,10 @@ def write_report(folder: Path, metrics: dict[str, Any] | None = None) -> Path:
         save_pictures(figure, folder / PICTURES, name)
         charts[name] = {"caption": caption, "svg": svg(figure, name)}
     users = []
+    colours: dict[str, str] = {}
     for number, found in enumerate(run.explained, start=1):
         name = f"user-{number}"
-        drawn = draw(found, name)
+        drawn = draw(found, name, colours)
         if drawn is not None:
             save_pictures(drawn, folder / PICTURES, name)
         users.append(_user(found, drawn, name))
@@ -136,9 +137,10 @@ def recommendation_page(found: list[Recommendation]) -> str:
     from lkgrag.progress import track
 
     users = []
+    colours: dict[str, str] = {}
     for number, ranking in enumerate(track(found, "draw", len(found)), start=1):
         name = f"user-{number}"
-        users.append(_user(ranking, draw(ranking, name), name))
+        users.append(_user(ranking, draw(ranking, name, colours), name))
     page = _environment().get_template("users.html")
     return page.render(users=users, version=__version__)
 
