@@ -11,8 +11,8 @@ from rich.text import Text
 if TYPE_CHECKING:
     from rich.console import Console
 
-#: Columns of a title in the terminal, and the most of a path in words.
-TITLE, LONGEST = 38, 280
+#: Columns of a title in the terminal, and the most of a path in words and of a name within it.
+TITLE, LONGEST, NAME = 38, 280, 80
 #: Items of the history that are shown.
 LATEST = 5
 #: Version of :meth:`Recommendation.to_dict`.
@@ -63,6 +63,14 @@ class PathExplanation:
     salience: float
     nodes: list[list[str]]
     relations: list[str]
+
+    def shown(self) -> str:
+        """The words in one line, with a very long name cut short: what follows it is read, too."""
+        text = one_line(self.words)
+        for name in sorted({one_line(name) for _, name in self.nodes}, key=len, reverse=True):
+            short = fit(name, NAME)
+            text = text.replace(name, short) if short != name else text
+        return text
 
 
 @dataclass(frozen=True)
@@ -166,7 +174,7 @@ class Recommendation:
             console.print(Text(line, style="bold" if mark == "*" else ""))
             if item.rank <= explained or mark == "*":
                 for path in item.paths:
-                    words = fit(one_line(path.words), LONGEST)
+                    words = fit(path.shown(), LONGEST)
                     salience = two_places(path.salience, "+")
                     print_wrapped(console, 7, Text(f"{salience}  {words}", style="cyan"))
         if self.target is not None:

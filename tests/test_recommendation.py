@@ -32,6 +32,15 @@ def test_the_scores_stand_in_their_columns_whatever_the_title():
     assert len(columns) == 1
 
 
+def test_a_long_name_does_not_hide_the_rest_of_a_path():
+    long = "word " * 100 + "end"
+    path = PathExplanation(
+        f"shares maker {long} with Heat", 0.5, [["item", "Heat"], ["maker", long]], []
+    )
+    assert path.shown() == f"shares maker {'word ' * 15}word… with Heat"
+    assert path.words.endswith("end with Heat")
+
+
 def test_nothing_in_a_title_reaches_the_terminal_as_a_command():
     text = shown("bad\x1b[31m\x07\r\n  9  fake  item", words="a\x1b]0;title\x07b")
     assert "\x1b" not in text
