@@ -86,13 +86,17 @@ def show(value: Any) -> str:
         return str(value).lower()
     if isinstance(value, list):
         return "[" + ",".join(map(str, value)) + "]"
+    if isinstance(value, str) and not value.strip():
+        # White space cannot be seen: a tab as it is typed, spaces as the shell wants them.
+        return value.replace("\t", "\\t") if "\t" in value else f"'{value}'"
     return str(value) if value != {} else "{}"
 
 
 def help_text(command: Command) -> str:
     """The page of ``--help``."""
     width = max(60, min(shutil.get_terminal_size((80, 24)).columns, 100))
-    lines = [f"usage: python -m {command.name} [key=value ...] [flags]", "", command.summary, ""]
+    lines = [f"usage: python -m {command.name} [key=value ...] [flags]", ""]
+    lines += [*textwrap.wrap(command.summary, width), ""]
 
     def entry(head: str, text: str) -> None:
         lines.append(f"  {head}")

@@ -164,6 +164,10 @@ def test_help_lists_every_option_without_torch(command):
         for key, _ in config_fields():
             assert f"  {key}=" in done.stdout
         assert "LRURec: dropout [0 to 0.99]" in done.stdout
+        assert "  data.separator=\\t\n" in done.stdout
+        assert "  data.seq_separator=' '\n" in done.stdout
+    usage = done.stdout.split("options" if command == "train" else "  run=")[0]
+    assert max(map(len, usage.splitlines())) <= 80
 
 
 def test_an_unknown_option_ends_with_status_2_and_no_traceback():

@@ -11,6 +11,7 @@ import pytest
 
 from benchmarks.common import stored
 from lkgrag.cli import parse
+from lkgrag.errors import ConfigError, nearest
 from lkgrag.options import load_config
 
 ROOT = Path(__file__).parents[1]
@@ -49,6 +50,15 @@ def test_options_of_command_lines_exist(page, module, words):
         load_config(rest)
     else:
         assert not rest
+
+
+def test_the_messages_on_the_page_of_reliability_are_those_that_are_given():
+    text = (ROOT / "docs" / "reliability.md").read_text(encoding="utf-8")
+    with pytest.raises(ConfigError) as option:
+        load_config({"trainig.lr": "1"})
+    assert f"error: {option.value}\n" in text
+    hint = nearest("u99", [f"u{n}" for n in range(48)])
+    assert f"among the 48 of this run.{hint} For someone unknown" in text
 
 
 def test_figures_of_quality_are_those_of_the_results():

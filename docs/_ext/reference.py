@@ -89,7 +89,7 @@ class Options(SphinxDirective):
         item = nodes.definition_list_item(ids=[target])
         domain = cast(StandardDomain, self.env.get_domain("std"))
         domain.note_object(OBJECT, key, target, location=self.get_location())
-        default = show(default_of(field)).replace("\t", "<tab>")
+        default = show(default_of(field))
         term = nodes.term()
         term += nodes.literal(key, f"{key}={default}")
         term += nodes.inline("", f" {type_name(field.type)}", classes=["option-type"])
