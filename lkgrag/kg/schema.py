@@ -135,9 +135,11 @@ def relation_of(edge_type: EdgeType) -> Relation:
     if name.startswith("has_"):
         return Relation(name, node, f"has the {words.removeprefix('has ')}")
     if source == target == "item":
+        # The short word says what the target is to the source: the other way it must be another.
         if is_verb(name):
-            return Relation(name, node, words, f"reached by '{words}' from")
-        return Relation(name, node, f"has the {words}")
+            inverse_words = f"reached by '{words}' from"
+            return Relation(name, node, words, inverse_words, short_inverse=f"reverse {words}")
+        return Relation(name, node, f"has the {words}", short_inverse=f"has {words}")
     return Relation(name, node, words)
 
 

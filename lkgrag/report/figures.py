@@ -38,7 +38,7 @@ def figures(run: RunData) -> Iterator[tuple[str, str, Figure]]:
             recall,
         ),
         "ranker": (
-            f"Loss of the ranker's training, a running mean over {SMOOTH} steps.",
+            f"Loss of the ranker's training, a running mean over up to {SMOOTH} steps.",
             ranker_curve,
         ),
         "scorer": ("The scorer's training alone: loss on held-out users.", scorer_curve),

@@ -42,6 +42,12 @@ def test_phrases_of_edge_types():
     assert phrase(("item", "remake", "item")) == "has the remake"
     assert phrase(("item", "rev_remake", "item")) == "remake of"
     assert [short(e) for e in (NEXT, BACK, CO, DIRECTED)] == ["next", "before", "fans", "director"]
+    for name, words in (
+        ("accessory", ["accessory", "has accessory"]),
+        ("goes_with", ["goes with", "reverse goes with"]),
+    ):
+        there = ("item", name, "item")
+        assert [short(there), short(inverse(there))] == words
     assert phrase_metapath((DIRECTED, DIRECTOR)) == "has the same director as"
     assert short_metapath((DIRECTED, DIRECTOR)) == "director"
     assert phrase_metapath((BACK, NEXT)) == "follows, followed by"
