@@ -25,8 +25,9 @@ ADVICE = {
 }
 #: The settings that take memory, the most helpful first.
 MEMORY = (
-    "out of memory: make training.micro_batch, evaluation.batch_size or prompt.max_tokens smaller, "
-    "or llm.quantization=nf4 and llm.gradient_checkpointing=true"
+    "out of memory: make training.micro_batch or evaluation.batch_size smaller, or "
+    "llm.gradient_checkpointing=true, and the run goes on; or begin another with a smaller "
+    "prompt.max_tokens or llm.quantization=nf4"
 )
 
 #: What torch, CUDA's libraries and C++ call it.

@@ -19,6 +19,14 @@ from lkgrag.errors import ConfigError, nearest
 
 #: Keys that say where results go or how a run is carried out, not what is computed.
 NOT_HASHED = ("out", "overwrite", "threads", "cache")
+#: Likewise within sections: what is computed depends on them by rounding alone, and a run that ran out of
+#: memory goes on with smaller ones.
+CARRIED_OUT = (
+    "llm.gradient_checkpointing",
+    "training.micro_batch",
+    "training.tracker",
+    "evaluation.batch_size",
+)
 SECTIONS = frozenset(key.split(".")[0] for key, _ in config_fields() if "." in key)
 
 #: Index letters that there are, A to Z and a to z.
@@ -244,6 +252,15 @@ def to_dict(config: Any) -> dict[str, Any]:
     return {str(k): v for k, v in out.items()}
 
 
+def computed(config: Config) -> dict[str, Any]:
+    """The options that say what is computed, as plain values; runs of equal ones are one run."""
+    out = {k: v for k, v in to_dict(config).items() if k not in NOT_HASHED}
+    for key in CARRIED_OUT:
+        section, name = key.split(".")
+        del out[section][name]
+    return out
+
+
 def digest(value: Any) -> str:
     """Eight-byte hash of plain values, the same everywhere."""
     text = json.dumps(value, sort_keys=True, separators=(",", ":"), default=str)
@@ -252,7 +269,6 @@ def digest(value: Any) -> str:
 
 def run_name(config: Config) -> str:
     """``<data>-<llm>-<8 hex of the configuration>``: the same configuration, the same folder."""
-    values = {k: v for k, v in to_dict(config).items() if k not in NOT_HASHED}
     words = [Path(name).name.lower() for name in (config.data.name, config.llm.name)]
     safe = ["".join(c if c.isalnum() or c in "-._" else "-" for c in w) for w in words]
-    return f"{safe[0]}-{safe[1]}-{digest(values)[:8]}"
+    return f"{safe[0]}-{safe[1]}-{digest(computed(config))[:8]}"

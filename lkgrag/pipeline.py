@@ -18,7 +18,7 @@ from lkgrag.launch import (
     refuse_shared_devices,
     warn_of_mixed_precision,
 )
-from lkgrag.options import digest, to_dict
+from lkgrag.options import computed, digest
 from lkgrag.progress import bar
 from lkgrag.records import (
     EXPLANATIONS,
@@ -256,11 +256,11 @@ def _training_key(config: Config, loaded: Loaded) -> str:
     """A hash of what stage two's training depends on; a checkpoint of another is refused."""
     from lkgrag.stages import retrieval_key
 
-    sections = ("paths", "scorer", "prompt", "llm", "training")
+    sections, options = ("paths", "scorer", "prompt", "llm", "training"), computed(config)
     return digest(
         {
             **retrieval_key(config, loaded),
-            **{s: to_dict(getattr(config, s)) for s in sections},
+            **{s: options[s] for s in sections},
             **code_of_others(config),
         }
     )

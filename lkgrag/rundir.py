@@ -23,7 +23,7 @@ from lkgrag.cache import clear, locked
 from lkgrag.config import Config
 from lkgrag.errors import ConfigError, LkgragError, RunError
 from lkgrag.io import atomic, not_ours, read_json, sweep
-from lkgrag.options import NOT_HASHED, load_config, run_name, to_dict, to_yaml
+from lkgrag.options import computed, load_config, run_name, to_yaml
 
 FORMAT = 1
 METRICS, CONFIG, RANKER, LOG = "metrics.json", "config.yaml", "ranker", "run.log"
@@ -71,7 +71,8 @@ def open_run(config: Config, main: bool = True) -> Iterator[Path]:
         if not fresh:
             sweep(folder)
             _same(path, config)
-        else:
+        # A run that goes on may be carried out in another way; a finished one stays as it was.
+        if not (folder / METRICS).exists():
             with atomic(path) as tmp:
                 tmp.write_text(to_yaml(config), encoding="utf-8")
         handler = logging.FileHandler(folder / LOG, encoding="utf-8")
@@ -138,10 +139,9 @@ def _withdraw(folder: Path) -> None:
 
 def _same(path: Path, config: Config) -> None:
     """Refuse a folder whose run differs in anything that is computed."""
-    stored = to_dict(load_config({"config": str(path)}))
-    asked = to_dict(config)
-    for key, value in asked.items():
-        if key in NOT_HASHED or stored.get(key) == value:
+    stored = computed(load_config({"config": str(path)}))
+    for key, value in computed(config).items():
+        if stored.get(key) == value:
             continue
         if isinstance(value, dict):
             name = next(k for k in value if value[k] != stored[key].get(k))

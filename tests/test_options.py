@@ -144,6 +144,7 @@ def test_a_broken_file_is_an_error(tmp_path):
 def test_the_name_of_a_run_ignores_where_and_how():
     base = load_config({})
     assert run_name(base) == run_name(load_config({"threads": "1", "cache.root": "x"}))
+    assert run_name(base) == run_name(load_config({"training.micro_batch": "1"}))
     assert run_name(base) != run_name(load_config({"seed": "1"}))
 
 

@@ -18,6 +18,7 @@ from lkgrag.pipeline import train
 from lkgrag.review import evaluate_run
 from lkgrag.rundir import open_run
 from lkgrag.scorer.shortest import Shortest
+from lkgrag.training.loop import Trainer
 
 SYSTEMS = [
     "random",
@@ -62,6 +63,30 @@ def test_processes_wait_until_the_folder_is_ready(run, monkeypatch):
     )
     train(load_config(run[1]))
     assert seen == ["opened", "waited"]
+
+
+def test_a_run_that_ran_out_of_memory_goes_on_in_smaller_pieces(run, tmp_path, monkeypatch):
+    root, options = run
+    asked = {**options, "out": str(tmp_path / "out"), "cache.root": str(root / "cache")}
+    step, steps = Trainer._step, []
+
+    def stepped(self, model, optimizer, number):
+        steps.append((number, self.config.micro_batch))
+        if number == 2 and self.config.micro_batch > 1:
+            raise torch.OutOfMemoryError
+        return step(self, model, optimizer, number)
+
+    monkeypatch.setattr(Trainer, "_step", stepped)
+    with pytest.raises(torch.OutOfMemoryError):
+        train(load_config(asked))
+    first = len(steps)
+    smaller = {**asked, "training.micro_batch": "1", "evaluation.batch_size": "2"}
+    train(load_config({**smaller, "llm.gradient_checkpointing": "true"}))
+    assert steps[first:] == [(2, 1)]
+    kept = load_config({"config": str(tmp_path / "out" / "config.yaml")})
+    assert (kept.training.micro_batch, kept.evaluation.batch_size) == (1, 2)
+    with pytest.raises(RunError, match=r"holds a run with training\.lr="):
+        train(load_config({**smaller, "training.lr": "0.5"}))
 
 
 def test_every_system_is_in_the_metrics_and_every_file_is_there(run):
