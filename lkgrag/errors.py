@@ -60,9 +60,8 @@ def nearest(word: str, known: Iterable[str], n: int = 3) -> str:
     words = list(known)
     close = difflib.get_close_matches(word[:LONGEST], words, n=n, cutoff=0.6)
     # Zeros before a number are lost where a table took ids for numbers: '7' for '0007'.
-    padded = [
-        w for w in words if word.isdecimal() and w != word and w.lstrip("0") == word.lstrip("0")
-    ]
+    number = word.lstrip("0")
+    padded = [w for w in words if w != word and w.lstrip("0") == number] if word.isdecimal() else []
     close = list(dict.fromkeys([*padded, *close]))[:n]
     if not close:
         return ""

@@ -14,7 +14,7 @@ from accelerate.utils import broadcast_object_list
 from lkgrag.errors import LkgragError
 from lkgrag.importing import code_of_others
 from lkgrag.io import read_safetensors, write_safetensors
-from lkgrag.options import digest, to_dict
+from lkgrag.options import computed, digest
 from lkgrag.predict import Predictions
 
 if TYPE_CHECKING:
@@ -50,7 +50,8 @@ def scores_key(config: Config, ranker: Ranker, queries: Queries) -> str:
         found.update(name.encode())
         found.update(np.ascontiguousarray(array).tobytes())
     sections = ("data", "kg", "retrieval", "paths", "scorer", "prompt", "llm")
-    options = {name: to_dict(getattr(config, name)) for name in sections}
+    said = computed(config)
+    options = {name: said[name] for name in sections}
     known = {"seed": config.seed, "batch_size": config.evaluation.batch_size}
     # Code that was edited computes something else, whatever its name.
     return digest({"learned": found.hexdigest(), **known, **options, **code_of_others(config)})

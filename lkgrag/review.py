@@ -9,7 +9,7 @@ import numpy as np
 
 from lkgrag import display
 from lkgrag.cache import StageCache
-from lkgrag.errors import DataError, nearest
+from lkgrag.errors import DataError, nearest, short
 from lkgrag.io import write_json
 from lkgrag.rundir import RANKER
 from lkgrag.setup import prepare_process
@@ -52,7 +52,7 @@ def evaluate_run(
         index = {user: n for n, user in enumerate(x.user_ids)}
         for user in users:
             if user not in index:
-                raise DataError(f"users={user}: no such user.{nearest(user, x.user_ids)}")
+                raise DataError(f"users={short(user)}: no such user.{nearest(user, x.user_ids)}")
         chosen = np.asarray([index[u] for u in users])
     cache = StageCache(Path(config.cache.root), config.cache.enabled)
     one = stage_retrieval(cache, config, loaded, device())
