@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from lkgrag.errors import ConfigError
@@ -22,6 +23,10 @@ ENGINES = {"ACCELERATE_USE_DEEPSPEED": "DeepSpeed", "ACCELERATE_USE_MEGATRON_LM"
 MIXED = "ACCELERATE_MIXED_PRECISION"
 #: Processes of this machine.
 LOCAL = "LOCAL_WORLD_SIZE"
+#: How long a process may wait for the others. By default NCCL gives up after ten minutes, and what the first
+#: process does alone (the bootstrap, the report) takes longer on millions of users. One that died is no reason
+#: for less: the launcher ends the others.
+PATIENCE = timedelta(days=1)
 
 
 def _told(variable: str) -> bool:

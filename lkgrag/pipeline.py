@@ -13,6 +13,7 @@ from lkgrag.cache import StageCache
 from lkgrag.importing import code_of_others
 from lkgrag.io import read_json
 from lkgrag.launch import (
+    PATIENCE,
     refuse_other_engines,
     refuse_other_parallelism,
     refuse_shared_devices,
@@ -67,10 +68,11 @@ def train(config: Config, interactions: Interactions | None = None) -> Path:
     refuse_shared_devices()
     warn_of_mixed_precision()
     from accelerate import Accelerator
-    from accelerate.utils import ProjectConfiguration
+    from accelerate.utils import InitProcessGroupKwargs, ProjectConfiguration
 
     accelerator = Accelerator(
         mixed_precision="no",
+        kwargs_handlers=[InitProcessGroupKwargs(timeout=PATIENCE)],
         log_with="tensorboard" if config.training.tracker == "tensorboard" else None,
         project_config=ProjectConfiguration(
             project_dir=str(run_folder(config)), logging_dir=str(run_folder(config) / "tensorboard")
@@ -193,19 +195,22 @@ def _carry_out(
     )
     context = serving_context(config, loaded, data, finder, one)
     metrics: dict[str, Any] = {}
-    if accelerator.is_main_process:
+    main, sharded = accelerator.is_main_process, is_sharded(accelerator)
+    if main or sharded:
+        # A sharded model's forward passes are a common act: all take part in the first process'.
         ranker.context = context
         found = evidence(config, loaded, ranker, data, finder, one)
+    if main:
         metrics = metrics_of(
             config, loaded, one, judged, found, cache, threads, accelerator, ranker, start
         )
+    # The groups of a sharded model's passes have NCCL's patience, only this one has ours.
+    accelerator.wait_for_everyone()
+    if main or sharded:
+        explained = explain_events(config, loaded, ranker, one)
+    if main:
         curves = {"ranker": curve, "scorer": history.curve}
-        write_files(config, folder, loaded, ranker, judged, curves, one, metrics)
-    elif is_sharded(accelerator):
-        # A sharded model's forward passes are a common act: take part in the first process'.
-        ranker.context = context
-        evidence(config, loaded, ranker, data, finder, one)
-        explain_events(config, loaded, ranker, one)
+        write_files(config, folder, loaded, ranker, judged, curves, one, explained, metrics)
     accelerator.wait_for_everyone()
     return metrics
 

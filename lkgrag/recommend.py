@@ -66,14 +66,14 @@ def body(pairs: dict[str, str], flags: set[str]) -> None:
     folder, config = load_run(pairs["run"])
     from accelerate import PartialState
 
-    from lkgrag.launch import on_cpu, refuse_other_engines, refuse_shared_devices
+    from lkgrag.launch import PATIENCE, on_cpu, refuse_other_engines, refuse_shared_devices
     from lkgrag.ranker import Ranker
     from lkgrag.setup import prepare_process
 
     prepare_process(config)
     refuse_other_engines()
     refuse_shared_devices()
-    state = PartialState(cpu=on_cpu())
+    state = PartialState(cpu=on_cpu(), timeout=PATIENCE)
     if not shards and not state.is_main_process:
         # One answer to one question, however many processes were started.
         return

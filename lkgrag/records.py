@@ -134,6 +134,7 @@ def write_files(
     judged: Judged,
     curves: dict[str, Any],
     one: StageOne,
+    explained: list[Any],
     metrics: dict[str, Any],
 ) -> None:
     """The run's files; ``metrics.json`` comes last, and says that the run is finished."""
@@ -151,7 +152,6 @@ def write_files(
         frames.append(result.frame(x.user_ids, x.item_ids).assign(**losses))
     write_parquet(folder / RANKS, pd.concat(frames))
     write_json(folder / CURVE, {**curves, "lrurec": one.report.get("lrurec_curve", [])})
-    explained = explain_events(config, loaded, ranker, one)
     write_json(folder / EXPLANATIONS, [r.to_dict() for r in explained])
     from lkgrag.report import PROMPTS, SALIENCE, prompt_tables
 

@@ -1,6 +1,10 @@
+from datetime import timedelta
+
 import pytest
 import torch
 from accelerate import Accelerator
+from accelerate.state import AcceleratorState
+from small_run import small_options
 
 from lkgrag.errors import ConfigError
 from lkgrag.launch import (
@@ -9,6 +13,8 @@ from lkgrag.launch import (
     refuse_other_parallelism,
     refuse_shared_devices,
 )
+from lkgrag.options import load_config
+from lkgrag.pipeline import train
 
 
 def gpus(monkeypatch, count):
@@ -62,3 +68,32 @@ def test_sharding_that_would_silently_be_something_else(monkeypatch):
     with pytest.raises(ConfigError, match=r"FSDP was asked for.*but Accelerate runs NO") as error:
         refuse_other_parallelism(accelerator)
     assert "\n" not in str(error.value)
+
+
+class StartedError(Exception):
+    """The processes' group was asked for."""
+
+
+@pytest.fixture
+def group(monkeypatch):
+    """As the second of two processes: what the group was asked for with, in place of a group."""
+    asked = {}
+
+    def init_process_group(backend, **options):
+        asked.update(options, backend=backend)
+        raise StartedError
+
+    monkeypatch.setattr(torch.distributed, "init_process_group", init_process_group)
+    for name, value in {"RANK": 1, "WORLD_SIZE": 2, "LOCAL_RANK": 1, "LOCAL_WORLD_SIZE": 2}.items():
+        monkeypatch.setenv(name, str(value))
+    monkeypatch.setenv("ACCELERATE_USE_CPU", "true")
+    AcceleratorState._reset_state(reset_partial_state=True)
+    yield asked
+    AcceleratorState._reset_state(reset_partial_state=True)
+
+
+def test_processes_wait_for_a_long_report(group, tmp_path):
+    """NCCL gives up after ten minutes, if nothing else is said."""
+    with pytest.raises(StartedError):
+        train(load_config(small_options(tmp_path)))
+    assert group["timeout"] >= timedelta(hours=12)
