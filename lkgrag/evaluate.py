@@ -1,4 +1,4 @@
-"""Evaluate a saved run again, or under other settings: ``python -m lkgrag.evaluate run=...``."""
+"""Evaluate a saved run again, for all users or some: ``python -m lkgrag.evaluate run=...``."""
 
 from __future__ import annotations
 
