@@ -26,7 +26,8 @@ if TYPE_CHECKING:
     from lkgrag.recommendation import Recommendation
     from lkgrag.users import UserTable
 
-MANIFEST = "manifest.json"
+#: Readers of Parquet folders (pyarrow, Spark) pass over names that begin so.
+MANIFEST = "_manifest.json"
 #: Version of the shards' columns.
 FORMAT = 1
 

@@ -35,6 +35,8 @@ def test_every_user_once_and_as_one_by_one(small_run, tmp_path):
     out = tmp_path / "recs"
     call(*options(small_run, out))
     table = table_of(out)
+    # The folder is a table as it stands.
+    pd.testing.assert_frame_equal(pd.read_parquet(out), table.reset_index(drop=True))
     ranker = Ranker.from_pretrained(small_run[0] / "out")
     assert table["user"].drop_duplicates().tolist() == ranker.users()
     assert table.groupby("user").size().eq(3).all()
@@ -97,7 +99,7 @@ def test_shards_of_something_else_are_refused(small_run, tmp_path):
     with pytest.raises(LkgragError, match="made with ranker="):
         call(*given)
     (out / MANIFEST).unlink()
-    with pytest.raises(LkgragError, match=r"shards but no manifest\.json"):
+    with pytest.raises(LkgragError, match=r"shards but no _manifest\.json"):
         call(*given)
 
 
