@@ -128,7 +128,7 @@ class Recommendation:
 
           - ``rank``, 1 is best; ``item`` (id); ``title``;
           - ``score``, and its parts, which add up to it: ``lm``, ``scorer`` and ``prior``, already
-            weighted;
+            weighted, and divided by ``b`` where that is above 1;
           - ``paths``, most salient first; empty without explanation, or where there are none:
             ``words`` (a phrase about the item), ``salience`` (a number, higher is more), ``nodes``
             (``[type, name]`` from the history item to this one) and ``relations`` (of each step
