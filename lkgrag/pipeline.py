@@ -58,6 +58,10 @@ def train(config: Config, interactions: Interactions | None = None) -> Path:
 
     Returns:
         The run's folder.
+
+    Raises:
+        LkgragError: an option, a file, the language model or the folder is not what it must be; the
+            message says what to do.
     """
     if interactions is not None:
         from lkgrag.data.memory import in_memory

@@ -142,8 +142,12 @@ class Ranker(nn.Module):
     def save_pretrained(self, folder: str | os.PathLike[str]) -> None:
         """Write the ranker and all that it needs to serve anyone, but the base language model.
 
+        Args:
+            folder: new, empty, or one that holds a ranker, which is replaced.
+
         Raises:
-            LkgragError: the folder cannot be written.
+            LkgragError: the folder cannot be written, or holds anything else.
+            ValueError: the ranker has no context.
         """
         from lkgrag.persistence import save
 
@@ -183,9 +187,15 @@ class Ranker(nn.Module):
             explain: word the paths.
             ratings: of the history items, where there are some.
 
+        Returns:
+            At most ``k`` items, best first; fewer where there are not so many candidates.
+
         Raises:
-            DataError: an item is unknown (the nearest ones are named), or the ratings do not fit.
-            ConfigError: ``k`` is larger than the catalogue.
+            DataError: an item is unknown (the nearest ones are named), the list of candidates is empty,
+                or there is not one rating an item of the history.
+            ConfigError: ``k`` is below 1 or larger than the catalogue.
+            ValueError: the ranker was not loaded by :meth:`from_pretrained`, so that it has no graph,
+                retriever and catalogue.
         """
         from lkgrag.serving import rank, request_for
 
@@ -206,9 +216,14 @@ class Ranker(nn.Module):
             k: items to return to each.
             explain: word the paths.
 
+        Returns:
+            One ranking a user, in their order.
+
         Raises:
-            DataError: a user or an item is unknown; the nearest ones are named.
-            ConfigError: ``k`` is larger than the catalogue.
+            DataError: a user or an item is unknown (the nearest ones are named), or the list of
+                candidates is empty.
+            ConfigError: ``k`` is below 1 or larger than the catalogue.
+            ValueError: as of :meth:`recommend`.
         """
         from lkgrag.serving import rank, request_of_user
 
