@@ -6,7 +6,8 @@ import inspect
 from importlib.metadata import EntryPoint, entry_points
 from typing import TYPE_CHECKING, Any
 
-from lkgrag.errors import ConfigError, nearest
+from lkgrag.crash import explain
+from lkgrag.errors import ConfigError, LkgragError, nearest
 from lkgrag.importing import imported, source_hash
 from lkgrag.scorer.base import PathScorer
 
@@ -74,11 +75,16 @@ def build_scorer(config: ScorerConfig, data: HeteroData, metapaths: list[MetaPat
         return cls(
             metadata=data.metadata(), num_nodes=num_nodes, metapaths=list(metapaths), **kwargs
         )
-    except (TypeError, ValueError) as error:
+    except LkgragError:
+        raise
+    except Exception as error:  # a class of someone else's may raise anything
+        if explain(error) is not None:
+            raise
         given = ", ".join(f"{k}={v!r}" for k, v in kwargs.items()) or "nothing"
+        cause = str(error) if isinstance(error, TypeError | ValueError) else repr(error)
         raise ConfigError(
             f"scorer.name={config.name}: {cls.__name__} cannot be built with scorer.kwargs "
-            f"({given}): {error}"
+            f"({given}): {cause}"
         ) from error
 
 

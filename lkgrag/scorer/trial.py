@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch.nn.parameter import is_lazy
 
-from lkgrag.errors import ConfigError
+from lkgrag.crash import explain
+from lkgrag.errors import ConfigError, LkgragError
 from lkgrag.scorer.base import check_finite, option_of, score_paths
 from lkgrag.scorer.state import load_scorer, save_scorer
 
@@ -18,6 +19,10 @@ if TYPE_CHECKING:
 
     from lkgrag.paths import PathBatch
     from lkgrag.scorer.base import PathScorer, PathScores
+
+
+#: How far scores of the same paths may differ when they are computed again: a GPU adds in any order.
+TOLERANCE = 1e-3
 
 
 def try_out(
@@ -44,15 +49,52 @@ def try_out(
                 f"{option_of(scorer)}: '{name}' has no size before the first batch; "
                 "give it one in the constructor"
             )
-    before = _contents(data)
+    graph, batch = _contents(data), _versions(paths)
     with torch.random.fork_rng(devices=[]):
-        scores = score_paths(scorer, data, paths)
+        scores = _scored(scorer, data, paths)
+        if batch != _versions(paths):
+            raise ConfigError(
+                f"{option_of(scorer)}: its forward() changes the paths; work on a copy, as "
+                "paths.weight.log() and not paths.weight.log_()"
+            )
         check_finite(scorer, scores, paths)
+        _check_repeats(scorer, scores, _scored(scorer, data, paths), paths)
         _check_gradients(scorer, scores)
-    if not _same(before, _contents(data)):
+    if not _same(graph, _contents(data)):
         raise ConfigError(f"{option_of(scorer)}: its forward() changes the graph; work on a copy")
     save_scorer(file, scorer)
     load_scorer(file, make())
+
+
+def _scored(scorer: PathScorer, data: HeteroData, paths: PathBatch) -> PathScores:
+    """The scores; what its ``forward`` raises is told in one line."""
+    try:
+        return score_paths(scorer, data, paths)
+    except LkgragError:
+        raise
+    except Exception as error:  # it may raise anything
+        if explain(error) is not None:
+            raise
+        raise ConfigError(
+            f"{option_of(scorer)}: its forward() fails ({type(error).__name__}: {error}); --debug shows "
+            "where"
+        ) from error
+
+
+def _check_repeats(
+    scorer: PathScorer, first: PathScores, second: PathScores, paths: PathBatch
+) -> None:
+    """Refuse scores that chance decides: a run could not be repeated, nor go on where it stopped."""
+    for a, b, mask in (
+        (first.salience, second.salience, torch.ones_like(paths.sample, dtype=torch.bool)),
+        (first.candidate, second.candidate, paths.candidate_mask),
+    ):
+        known, again = a.detach().double()[mask], b.detach().double()[mask]
+        if not torch.allclose(known, again, TOLERANCE, TOLERANCE):
+            raise ConfigError(
+                f"{option_of(scorer)}: its forward() gives other scores when it is asked again; draw "
+                "random numbers, and change buffers, only where self.training is true"
+            )
 
 
 def _check_gradients(scorer: PathScorer, scores: PathScores) -> None:
@@ -66,6 +108,11 @@ def _check_gradients(scorer: PathScorer, scores: PathScores) -> None:
                 f"{option_of(scorer)}: '{name}' has a sparse gradient, which AdamW does not take; "
                 "leave sparse=True out"
             )
+
+
+def _versions(paths: PathBatch) -> list[tuple[int, int]]:
+    """Which tensors a batch holds, and how often each was changed in place."""
+    return [(id(v), v._version) for v in vars(paths).values() if isinstance(v, torch.Tensor)]
 
 
 def _contents(data: HeteroData) -> dict[tuple[Any, str], tuple[Any, int]]:

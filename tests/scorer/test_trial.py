@@ -102,6 +102,39 @@ class AddsToTheGraph(Plain):
         return super().forward(data, paths)
 
 
+class ChangesPaths(Plain):
+    def forward(self, data, paths):
+        return paths.weight.log_() + self.weight[paths.metapath]
+
+
+class ChangesRatings(Plain):
+    def forward(self, data, paths):
+        paths.history_rating[paths.history_rating.isnan()] = 0.0
+        return super().forward(data, paths)
+
+
+class Chance(Plain):
+    def forward(self, data, paths):
+        return super().forward(data, paths) + torch.randn(len(paths))
+
+
+class Counts(Plain):
+    """Its scores follow from how often it was asked."""
+
+    def __init__(self, metadata, num_nodes, metapaths):
+        super().__init__(metadata, num_nodes, metapaths)
+        self.register_buffer("asked", torch.zeros(()))
+
+    def forward(self, data, paths):
+        self.asked += 1
+        return super().forward(data, paths) * self.asked
+
+
+class Raises(Plain):
+    def forward(self, data, paths):
+        return super().forward(data, paths)[:, 1]
+
+
 class Tied(Plain):
     """Two names of one parameter, which is allowed."""
 
@@ -147,6 +180,11 @@ def build(cls, data, paths):
         (LateSize, "'linear.weight' has no size before the first batch"),
         (ChangesWeights, "changes the graph"),
         (AddsToTheGraph, "changes the graph"),
+        (ChangesPaths, "changes the paths"),
+        (ChangesRatings, "changes the paths"),
+        (Chance, "other scores when it is asked again"),
+        (Counts, "other scores when it is asked again"),
+        (Raises, r"its forward\(\) fails \(IndexError: too many indices"),
     ],
 )
 def test_what_would_fail_later_is_refused(tmp_path, cls, words):
