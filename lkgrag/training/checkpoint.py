@@ -1,7 +1,8 @@
 """Checkpoints: everything that goes on from a step, in one safetensors file.
 
 One file is written under a temporary name and renamed, so that a checkpoint is whole or absent. It
-holds the trainable parameters, AdamW's moments and, in its header, the step and the curve as JSON.
+holds the trainable parameters, AdamW's moments, what a scorer keeps beside its parameters (buffers, which a
+forward pass may change) and, in its header, the step and the curve as JSON.
 Random numbers need no state: all derive from (seed, epoch, example).
 """
 
@@ -27,6 +28,17 @@ def trainable(module: nn.Module) -> dict[str, nn.Parameter]:
     return {name: p for name, p in module.named_parameters() if p.requires_grad}
 
 
+def beside(module: nn.Module) -> dict[str, torch.Tensor]:
+    """What the scorer of a ranker keeps beside its parameters, as running means, by name."""
+    scorer = getattr(module, "scorer", None)
+    if not isinstance(scorer, nn.Module):
+        return {}
+    # Of a shared one, the parameter's other names are no state of their own.
+    parameters = {name for name, _ in scorer.named_parameters(remove_duplicate=False)}
+    state = scorer.state_dict()
+    return {name: value for name, value in state.items() if name not in parameters}
+
+
 def save_checkpoint(
     folder: Path, module: nn.Module, optimizer: torch.optim.Optimizer, state: dict[str, Any]
 ) -> None:
@@ -43,6 +55,7 @@ def save_checkpoint(
         tensors[f"model.{name}"] = parameter
         for key, value in optimizer.state.get(parameter, {}).items():
             tensors[f"optimizer.{key}.{name}"] = torch.as_tensor(value)
+    tensors |= {f"state.{name}": value for name, value in beside(module).items()}
     header = {"state": json.dumps({"format": FORMAT, **state})}
     write_safetensors(folder / FILE, tensors, header)
 
@@ -82,6 +95,11 @@ def load_checkpoint(
                             moments[key] = value if key == "step" else value.to(parameter.device)
                     if moments:
                         optimizer.state[parameter] = moments
+            kept = {
+                n: file.get_tensor(f"state.{n}") for n in beside(module) if f"state.{n}" in names
+            }
+            if kept:
+                module.scorer.load_state_dict(kept, strict=False)  # type: ignore[union-attr]
     except (SafetensorError, OSError, ValueError) as error:
         raise RunError(f"{path}: broken checkpoint ({error}); {advice}") from error
     return state

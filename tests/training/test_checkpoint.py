@@ -48,3 +48,49 @@ def test_no_checkpoint_is_no_error_and_a_broken_one_is(tmp_path):
     other = nn.Sequential(nn.Linear(4, 3), nn.Linear(3, 1), nn.Linear(1, 1))
     with pytest.raises(RunError, match="another model"):
         load_checkpoint(tmp_path, other, optimizer)
+
+
+class Counting(nn.Module):
+    """A scorer that keeps more than parameters."""
+
+    def __init__(self):
+        super().__init__()
+        self.norm = nn.BatchNorm1d(4)
+        self.again = self.norm
+        self.seen = 0
+
+    def get_extra_state(self):
+        return torch.tensor(self.seen)
+
+    def set_extra_state(self, state):
+        self.seen = int(state)
+
+
+class WithScorer(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.scorer = Counting()
+
+
+def test_what_a_scorer_keeps_beside_its_parameters_comes_back(tmp_path):
+    first, second = WithScorer(), WithScorer()
+    first.scorer.norm(torch.randn(5, 4))
+    first.scorer.seen = 7
+    optimizers = [torch.optim.AdamW(m.parameters()) for m in (first, second)]
+    save_checkpoint(tmp_path, first, optimizers[0], {"step": 1})
+    load_checkpoint(tmp_path, second, optimizers[1])
+    assert second.scorer.seen == 7
+    for name, buffer in first.named_buffers():
+        assert torch.equal(dict(second.named_buffers())[name], buffer), name
+
+
+def test_a_checkpoint_without_such_state_is_read(tmp_path):
+    class Plain(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.scorer = nn.Linear(2, 1)
+
+    model = Plain()
+    optimizer = torch.optim.AdamW(model.parameters())
+    save_checkpoint(tmp_path, model, optimizer, {"step": 4})
+    assert load_checkpoint(tmp_path, model, optimizer)["step"] == 4
