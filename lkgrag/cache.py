@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
+from lkgrag.crash import explain
 from lkgrag.errors import LkgragError, RunError
 from lkgrag.io import read_json, sweep, write_json
 from lkgrag.options import digest
@@ -30,7 +31,8 @@ class StageCache:
     """Folders ``root/<stage>/<hash>``, shared by all runs.
 
     A stage counts as there only when its ``done.json`` is, which is written last. What an
-    interrupted build left (checkpoints) stays in the folder, and the next build goes on from it.
+    interrupted build left (checkpoints) stays in the folder, and the next build goes on from it. A stage
+    whose files were damaged later is made again, with a warning.
 
     Attributes:
         root: the folder.
@@ -70,24 +72,47 @@ class StageCache:
         with locked(folder / ".lock", wait=True):
             if not self.enabled:
                 clear(folder)
-            if not (folder / DONE).exists():
-                sweep(folder)
-                start = time.perf_counter()
-                build(folder)
-                took = time.perf_counter() - start
-                write_json(folder / DONE, {"stage": name, "depends": depends, "seconds": took})
-                log.debug("built stage %s in %.1f s", name, took)
-            # Under the lock: another process with enabled=False would clear the folder meanwhile.
-            self.seconds[name] = float(read_json(folder / DONE)["seconds"])
-            return load(folder)
+            # Read under the lock: another process with enabled=False would clear the folder meanwhile.
+            if (folder / DONE).exists():
+                try:
+                    return self._read(name, folder, load)
+                except Exception as error:  # a broken file may raise anything
+                    if explain(error) is not None or explain(error.__cause__) is not None:
+                        raise
+                    log.warning(
+                        "%s: what is kept there cannot be read (%s); it is made again",
+                        folder,
+                        LkgragError(str(error) or type(error).__name__),
+                    )
+                    clear(folder, first=DONE)
+            sweep(folder)
+            start = time.perf_counter()
+            build(folder)
+            took = time.perf_counter() - start
+            write_json(folder / DONE, {"stage": name, "depends": depends, "seconds": took})
+            log.debug("built stage %s in %.1f s", name, took)
+            return self._read(name, folder, load)
+
+    def _read(self, name: str, folder: Path, load: Callable[[Path], T]) -> T:
+        self.seconds[name] = float(read_json(folder / DONE)["seconds"])
+        return load(folder)
 
 
-def clear(folder: Path, last: str = "") -> None:
-    """Delete what is in a folder, but its lock; the entry by which it is known to be ours as the last."""
-    for entry in sorted(folder.iterdir(), key=lambda e: e.name == last):
+def clear(folder: Path, first: str = "", last: str = "") -> None:
+    """Delete what is in a folder, but its lock.
+
+    Args:
+        folder: to be emptied.
+        first: the entry that says that the rest is whole.
+        last: the entry by which the folder is known to be ours.
+    """
+    for entry in sorted(folder.iterdir(), key=lambda e: (e.name == last) - (e.name == first)):
         if entry.name == ".lock":
             continue
-        shutil.rmtree(entry) if entry.is_dir() else entry.unlink()
+        if entry.is_dir() and not entry.is_symlink():
+            shutil.rmtree(entry)
+        else:
+            entry.unlink()
 
 
 @contextmanager

@@ -34,7 +34,7 @@ MEMORY = (
 NO_MEMORY = ("allocate memory", "out of memory", "not enough memory", "alloc_failed", "bad_alloc")
 
 
-def explain(error: BaseException) -> LkgragError | None:
+def explain(error: BaseException | None) -> LkgragError | None:
     """The one line for an error of the machine; None for any other, which is a fault of the program.
 
     Args:

@@ -244,12 +244,19 @@ def finished(folder: Path) -> dict[str, Any] | None:
     """The metrics of a finished run, or None.
 
     Raises:
-        RunError: a version of lkgrag with another format wrote them.
+        RunError: they are broken, or a version of lkgrag with another format wrote them.
     """
     path = folder / METRICS
     if not path.exists():
         return None
-    metrics = read_json(path)
+    try:
+        metrics = read_json(path)
+    except LkgragError as error:
+        raise RunError(f"{error}; delete it, and the same command makes it again") from error
+    if not isinstance(metrics, dict):
+        raise RunError(
+            f"{path}: no figures of a run; delete it, and the same command makes it again"
+        )
     if metrics.get("format") != FORMAT:
         raise RunError(
             f"{path}: written by a version of lkgrag with another format "

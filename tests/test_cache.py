@@ -1,11 +1,13 @@
+import errno
 import os
 import subprocess
 import sys
 
 import pytest
 
-from lkgrag.cache import StageCache, locked
-from lkgrag.errors import RunError
+from lkgrag.cache import StageCache, clear, locked
+from lkgrag.errors import LkgragError, RunError
+from lkgrag.io import read_json, write_json
 
 
 def test_a_stage_is_built_once_and_again_when_what_it_depends_on_changes(tmp_path):
@@ -51,6 +53,65 @@ def test_an_interrupted_build_is_not_taken_for_a_whole_one(tmp_path):
         (folder / "x").write_text("whole")
 
     assert cache.stage("a", {}, finish, lambda f: (f / "x").read_text()) == "whole"
+
+
+@pytest.mark.parametrize("harm", ["cut", "remove", "other"])
+@pytest.mark.parametrize("name", ["done.json", "x.json"])
+def test_a_damaged_stage_is_made_again_with_a_warning(tmp_path, caplog, name, harm):
+    built = []
+
+    def build(folder):
+        built.append(folder)
+        write_json(folder / "x.json", {"value": len(built)})
+
+    def load(folder):
+        return read_json(folder / "x.json")["value"]
+
+    cache = StageCache(tmp_path)
+    assert cache.stage("a", {}, build, load) == 1
+    file = built[0] / name
+    if harm == "remove":
+        file.unlink()
+    else:
+        file.write_text("{" if harm == "cut" else "{}")
+    assert cache.stage("a", {}, build, load) == 2
+    assert cache.stage("a", {}, build, load) == 2
+    told = [r.getMessage() for r in caplog.records if "made again" in r.getMessage()]
+    # Without its last file a stage is merely not there yet.
+    assert len(told) == (0 if (name, harm) == ("done.json", "remove") else 1)
+
+
+def test_what_the_machine_refuses_to_read_is_kept(tmp_path):
+    def load(folder):
+        try:
+            raise PermissionError(errno.EACCES, "Permission denied")
+        except OSError as error:
+            raise LkgragError("not readable") from error
+
+    cache = StageCache(tmp_path)
+    cache.stage("a", {}, lambda f: (f / "x").write_text("whole"), lambda f: None)
+    with pytest.raises(LkgragError, match="not readable"):
+        cache.stage("a", {}, lambda f: pytest.fail("made again"), load)
+    assert [p.read_text() for p in tmp_path.rglob("x")] == ["whole"]
+
+
+def test_a_stage_that_cannot_be_read_as_soon_as_it_is_made_is_an_error(tmp_path):
+    def load(folder):
+        raise ValueError("a fault of the program")
+
+    with pytest.raises(ValueError, match="a fault"):
+        StageCache(tmp_path).stage("a", {}, lambda f: None, load)
+
+
+def test_links_are_unlinked_and_what_they_lead_to_stays(tmp_path):
+    away, folder = tmp_path / "away", tmp_path / "folder"
+    away.mkdir()
+    folder.mkdir()
+    (away / "x").write_text("mine")
+    (folder / "link").symlink_to(away)
+    clear(folder)
+    assert list(folder.iterdir()) == []
+    assert (away / "x").read_text() == "mine"
 
 
 def test_a_lock_is_refused_while_its_process_lives_and_free_after(tmp_path):
