@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
 #: Readers of Parquet folders (pyarrow, Spark) pass over names that begin so.
 MANIFEST = "_manifest.json"
+#: Under which a shard says how many users were ranked; one who has chosen everything has no row.
+USERS = b"lkgrag.users"
 #: Version of the shards' columns.
 FORMAT = 1
 
@@ -159,8 +161,12 @@ def _check(path: Path, wanted: int) -> None:
 
     advice = "delete it and give the same command again; the other shards are kept"
     try:
-        found = pc.count_distinct(pq.read_table(path, columns=["user"]).column(0)).as_py()
-    except (OSError, pa.ArrowInvalid, pa.ArrowKeyError, KeyError) as error:
+        table = pq.read_table(path, columns=["user"])
+        found = int((table.schema.metadata or {}).get(USERS, -1))
+        if found < 0:
+            # Of an earlier version, which did not say it.
+            found = pc.count_distinct(table.column(0)).as_py()
+    except (OSError, ValueError, pa.ArrowInvalid, pa.ArrowKeyError, KeyError) as error:
         raise LkgragError(f"{path}: broken shard ({error}); {advice}") from error
     if found != wanted:
         raise LkgragError(f"{path}: a shard of {found} users, not of {wanted}; {advice}")
@@ -192,7 +198,8 @@ def _make(
             *((name, pa.float32()) for name in ("score", "lm", "scorer", "prior")),
             ("paths", pa.list_(pa.string())),
             ("salience", pa.list_(pa.float32())),
-        ]
+        ],
+        {USERS: str(len(requests)).encode()},
     )
     with atomic(path) as tmp, pq.ParquetWriter(tmp, schema) as writer:
         rows: list[dict[str, Any]] = []

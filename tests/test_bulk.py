@@ -13,7 +13,7 @@ import pandas as pd
 import pytest
 
 from lkgrag import recommend
-from lkgrag.bulk import MANIFEST, _make, shard_name
+from lkgrag.bulk import MANIFEST, _make, recommend_all, shard_name
 from lkgrag.errors import DataError, LkgragError
 from lkgrag.ranker import Ranker
 from lkgrag.users import GROUP, Users, UsersInMemory
@@ -199,3 +199,16 @@ def test_memory_does_not_grow_with_the_number_of_users(small_run, tmp_path):
         peaks.append(tracemalloc.get_traced_memory()[1])
         tracemalloc.stop()
     assert peaks[1] < 1.2 * peaks[0]
+
+
+def test_who_has_chosen_everything_has_no_row_and_is_not_missed(small_run, tmp_path):
+    ranker = Ranker.from_pretrained(small_run[0] / "out", "cpu")
+    items = np.arange(len(ranker.context.catalogue))
+    histories = [items, items[:3], items]
+    ends = np.cumsum([0, *map(len, histories)])
+    flat = np.concatenate(histories)
+    rating = np.full(len(flat), np.nan, np.float32)
+    ranker.context.users = UsersInMemory(["a", "b", "c"], ends, flat, rating)
+    for _ in range(2):
+        recommend_all(ranker, tmp_path / "recs", 2, False, None, 2, {})
+    assert table_of(tmp_path / "recs")["user"].tolist() == ["b", "b"]
