@@ -54,6 +54,18 @@ def test_movielens_csv(movielens):
     )
 
 
+def test_movielens_ratings_alone(movielens):
+    (movielens / "movies.csv").unlink()
+    x = read(movielens)
+    assert x.titles == ["1", "2"]
+    (movielens / "movies_metadata.csv").write_text("movieId,directors,actors\n1,A B,\n")
+    assert read(movielens).items["director"].tolist() == [["A B"], []]
+    # Columns of other names are those of nobody.
+    (movielens / "ratings.csv").write_text("user,item,rating,time\n1,1,4.0,10\n")
+    with pytest.raises(DataError, match="line 1"):
+        read(movielens)
+
+
 def test_tags_can_be_left_out(movielens):
     (movielens / "tags.csv").write_text("userId,movieId,tag,timestamp\n1,1,slow,1\n2,1,slow,1\n")
     x = read(movielens)
@@ -114,6 +126,46 @@ def test_amazon_reads_json_and_python_literals(amazon):
         ("A", "bought_together", "B"),
     ]
     assert x.rating[1] != x.rating[1]
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_amazon_reviews(tmp_path, packed):
+    lines = [
+        {"reviewerID": "A1", "asin": "B1", "overall": 5.0, "unixReviewTime": 1400000000},
+        {"reviewerID": "A1", "asin": "B2", "overall": 3, "reviewText": "x\n,"},
+        "",
+        {"reviewerID": "A2", "asin": "B1", "overall": None, "unixReviewTime": 1300000000},
+    ]
+    text = "\n".join(json.dumps(x) if x else x for x in lines)
+    file = tmp_path / ("reviews_X_5.json.gz" if packed else "reviews_X_5.json")
+    file.write_bytes(gzip.compress(text.encode()) if packed else text.encode())
+    (tmp_path / "meta_X.json").write_text("{'asin': 'B1', 'title': 'One'}\n")
+    x = read(tmp_path)
+    assert x.titles == ["One", "B2"]
+    # What has no time comes first.
+    assert x.sequence(0).tolist() == [1, 0]
+    np.testing.assert_array_equal(x.rating, np.array([3, 5, np.nan], np.float32))
+    # Ratings are the same, in less.
+    (tmp_path / "ratings_X.csv").write_text("A9,B1,1.0,1400000000\n")
+    assert read(tmp_path).user_ids == ["A9"]
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        ('{"asin": "B1"}', "line 2: no 'reviewerID'"),
+        ('{"reviewerID": "A", "asin": 1}', "line 2: no 'asin', or not a string"),
+        ('{"reviewerID": "A", "asin": "B", "overall": "x"}', "line 2, field 'overall': 'x'"),
+        ('{"reviewerID": "A", "asin": "B", "unixReviewTime": [1]}', "line 2, field 'unixReview"),
+        ("__import__('os')", "line 2: neither JSON nor"),
+    ],
+)
+def test_broken_amazon_reviews(tmp_path, line, words):
+    good = '{"reviewerID": "A", "asin": "B"}'
+    (tmp_path / "reviews_X.json").write_text(f"{good}\n{line}\n")
+    with pytest.raises(DataError, match=r"reviews_X\.json") as error:
+        read(tmp_path)
+    assert words in str(error.value)
 
 
 def test_amazon_names_are_text_and_not_html(tmp_path):

@@ -77,7 +77,7 @@ def find_reader(folder: Path, config: DataConfig) -> Reader:
     raise DataError(
         f"data.root={folder}: no known data set there. It holds: {', '.join(there) or 'nothing'}. "
         f"Expected: {config.name}.inter (RecBole), ratings.csv and movies.csv, u.data, ratings.dat "
-        "(MovieLens), or ratings_*.csv and meta_*.json (Amazon)"
+        "(MovieLens), or ratings_*.csv or reviews_*.json, and meta_*.json (Amazon)"
     )
 
 

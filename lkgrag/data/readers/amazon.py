@@ -1,7 +1,7 @@
-"""Amazon 2014: ``ratings_X.csv[.gz]`` and ``meta_X.json.gz``.
+"""Amazon 2014: ``ratings_X.csv[.gz]`` or ``reviews_X.json[.gz]``, and ``meta_X.json[.gz]``.
 
-A line of the metadata is strict JSON or, as in the official files, a Python literal; it is parsed as
-data, never executed (https://jmcauley.ucsd.edu/data/amazon/).
+A line of reviews or metadata is strict JSON or, as in the official files, a Python literal; it is parsed
+as data, never executed (https://jmcauley.ucsd.edu/data/amazon/).
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from lkgrag.data.columns import clean
+from lkgrag.data.columns import LINE, clean
 from lkgrag.data.interactions import Tables
 from lkgrag.data.readers.base import Reader, read_lines, read_separated
 from lkgrag.errors import DataError
@@ -26,17 +26,22 @@ if TYPE_CHECKING:
 RELATED = ("also_bought", "also_viewed", "bought_together", "buy_after_viewing")
 
 
+#: What the columns of ratings are called in reviews.
+REVIEW = {"user": "reviewerID", "item": "asin", "rating": "overall", "time": "unixReviewTime"}
+
+
 class Amazon2014(Reader):
-    """Ratings without a header, metadata with one object a line."""
+    """Ratings without a header, or reviews; metadata. Reviews and metadata have one object a line."""
 
     name = "amazon"
 
     def files(self, folder: Path, config: DataConfig) -> list[Path]:
-        """The ratings and the metadata, gzipped or not."""
-        return [
-            self._one(folder, "ratings_*.csv", config.name, "ratings.csv"),
-            self._one(folder, "meta_*.json", config.name, "meta.json"),
-        ]
+        """The ratings, or reviews where there are none, and the metadata, gzipped or not."""
+        events = self._one(folder, "ratings_*.csv", config.name, "ratings.csv")
+        if not events.is_file():
+            reviews = self._one(folder, "reviews_*.json", config.name, "reviews.json")
+            events = reviews if reviews.is_file() else events
+        return [events, self._one(folder, "meta_*.json", config.name, "meta.json")]
 
     @staticmethod
     def _one(folder: Path, pattern: str, name: str, default: str) -> Path:
@@ -56,12 +61,36 @@ class Amazon2014(Reader):
     def read(self, folder: Path, config: DataConfig) -> Tables:
         """Read the set; the metadata is streamed, only items with a rating are kept."""
         ratings, meta = self.files(folder, config)
-        names = ("user", "item", "rating", "time")
-        events = read_separated(ratings, ",", names)
-        if not meta.is_file():
-            return Tables(interactions=events, source=str(ratings))
-        items, triples = self._metadata(meta, set(events["item"].str.strip()))
-        return Tables(interactions=events, items=items, triples=triples, source=str(ratings))
+        names: dict[str, str] = {}
+        if ratings.name.startswith("reviews"):
+            events, names = self._reviews(ratings), REVIEW
+        else:
+            events = read_separated(ratings, ",", tuple(REVIEW))
+        items = triples = None
+        if meta.is_file():
+            items, triples = self._metadata(meta, set(events["item"].str.strip()))
+        return Tables(
+            interactions=events, items=items, triples=triples, source=str(ratings), names=names
+        )
+
+    @staticmethod
+    def _reviews(path: Path) -> pd.DataFrame:
+        """What a rating has of each review; its text is passed over."""
+        rows: list[list[Any]] = []
+        lines: list[int] = []
+        for number, line in enumerate(read_lines(path), start=1):
+            if not line.strip():
+                continue
+            value = parse_line(line, path, number)
+            for field in (REVIEW["user"], REVIEW["item"]):
+                if not isinstance(value.get(field), str):
+                    raise DataError(f"{path}: line {number}: no '{field}', or not a string")
+            rows.append([value.get(field) for field in REVIEW.values()])
+            lines.append(number)
+        if not rows:
+            raise DataError(f"{path}: the file is empty, or holds no row; fill it or remove it")
+        index = pd.Index(lines, name=LINE)
+        return pd.DataFrame(rows, columns=list(REVIEW), index=index)
 
     @staticmethod
     def _metadata(path: Path, known: set[str]) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -100,7 +129,7 @@ class Amazon2014(Reader):
 
 
 def parse_line(line: str, path: Path, number: int) -> dict[str, Any]:
-    """One metadata object, JSON or a Python literal.
+    """One object of reviews or metadata, JSON or a Python literal.
 
     Raises:
         DataError: it is neither, or no object.

@@ -25,6 +25,8 @@ NO_GENRE = "(no genres listed)"
 #: A tag is an attribute only if so many users gave it to the movie, or it would be a private note.
 #: Whoever is predicted may be one of them; `kg.exclude=[has_tag]` leaves tags out.
 MIN_TAGGERS = 2
+#: Bytes of a header that are looked at.
+HEADER = 4096
 #: What the columns of every layout's ratings mean.
 EVENT = ("user", "item", "rating", "time")
 #: ML-100K's and ML-1M's genres, in the order of u.item's columns.
@@ -85,7 +87,7 @@ def _read_text(path: Path, separator: str, columns: tuple[str, ...]) -> pd.DataF
 
 
 class MovieLensCSV(Reader):
-    """``ratings.csv``, ``movies.csv``, optional ``movies_metadata.csv`` and ``tags.csv``."""
+    """``ratings.csv``, optional ``movies.csv``, ``movies_metadata.csv`` and ``tags.csv``."""
 
     name = "movielens"
 
@@ -95,22 +97,22 @@ class MovieLensCSV(Reader):
         return [folder / name for name in names]
 
     def matches(self, folder: Path, config: DataConfig) -> bool:
-        """Ratings and movies must be there."""
-        return all(path.is_file() for path in self.files(folder, config)[:2])
+        """Ratings must be there, and movies, or MovieLens' names of columns."""
+        ratings, movies = self.files(folder, config)[:2]
+        if not ratings.is_file() or movies.is_file():
+            return ratings.is_file()
+        with open(ratings, "rb") as file:
+            return {b"userId", b"movieId"} <= set(re.split(rb"\W+", file.readline(HEADER)))
 
     def read(self, folder: Path, config: DataConfig) -> Tables:
         """Read the set."""
         ratings, movies, metadata, tags = self.files(folder, config)
         names = ("userId", "movieId", "rating", "timestamp")
         events = _events(read_separated(ratings, need=names)[list(names)])
-        films = read_separated(movies, need=("movieId", "title", "genres"))
-        title, year = split_year(films["title"])
-        genres = split_values(films["genres"], "|")
-        items = pd.DataFrame(
-            {"item": ids(films["movieId"], str(movies), "movieId"), "title": title}
-        )
-        items["genre"] = [[g for g in row if g != NO_GENRE] for row in genres]
-        items["year"] = year
+        if movies.is_file():
+            items = self._films(movies)
+        else:
+            items = pd.DataFrame({"item": ids(events["item"], str(ratings), "movieId").unique()})
         if metadata.is_file():
             items = self._credits(items, metadata)
         if tags.is_file():
@@ -121,6 +123,16 @@ class MovieLensCSV(Reader):
             source=str(ratings),
             names=dict(zip(EVENT, names, strict=True)),
         )
+
+    @staticmethod
+    def _films(path: Path) -> pd.DataFrame:
+        films = read_separated(path, need=("movieId", "title", "genres"))
+        title, year = split_year(films["title"])
+        genres = split_values(films["genres"], "|")
+        items = pd.DataFrame({"item": ids(films["movieId"], str(path), "movieId"), "title": title})
+        items["genre"] = [[g for g in row if g != NO_GENRE] for row in genres]
+        items["year"] = year
+        return items
 
     @staticmethod
     def _credits(items: pd.DataFrame, path: Path) -> pd.DataFrame:
