@@ -38,7 +38,8 @@ def atomic(path: str | os.PathLike[str]) -> Iterator[Path]:
         os.replace(tmp, path)
     except OSError as error:
         raise LkgragError(
-            f"cannot write {path}: {error.strerror or error}; free space or choose another out="
+            f"cannot write {path}: {error.strerror or error}; free space, or choose another out= and "
+            "cache.root="
         ) from error
     finally:
         if tmp is not None:
