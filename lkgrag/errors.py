@@ -12,7 +12,7 @@ import re
 from collections.abc import Iterable
 
 #: What would break a line, or command the terminal.
-_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")
 #: Characters of a user's text that a message shows.
 LONGEST = 120
 
@@ -22,7 +22,7 @@ class LkgragError(Exception):
 
     Args:
         message: becomes one line: line breaks (of libraries' messages) become spaces, other control
-            characters (of files that are shown) their escapes.
+            characters and marks of direction (of files that are shown) their escapes.
     """
 
     def __init__(self, message: str = "") -> None:

@@ -4,8 +4,8 @@ from lkgrag.errors import DataError, nearest
 
 
 def test_a_message_is_one_line_whatever_it_shows():
-    error = DataError("x.inter: no column 'u\rser\x1b[31m'\n  of\u2028these\t")
-    assert str(error) == r"x.inter: no column 'u\rser\x1b[31m' of\u2028these"
+    error = DataError("x.inter: no column 'u\rser\x1b[31m'\n  of\u2028these \u202ebackwards\t")
+    assert str(error) == r"x.inter: no column 'u\rser\x1b[31m' of\u2028these \u202ebackwards"
     assert str(pickle.loads(pickle.dumps(error))) == str(error)
 
 

@@ -13,8 +13,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from lkgrag.errors import ConfigError
 from lkgrag.fusion import Fusion, list_cross_entropy
-from lkgrag.scorer.base import PathScorer, score_paths
+from lkgrag.scorer.base import PathScorer, option_of, score_paths
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -78,6 +79,7 @@ def pretrain(
         progress: called with (epochs done, most epochs).
 
     Raises:
+        ConfigError: a loss is not finite.
         ValueError: a target is missing.
     """
     parameters = [p for p in scorer.parameters() if p.requires_grad]
@@ -178,7 +180,14 @@ def _epoch(
         torch.nn.utils.clip_grad_norm_(scorer.parameters(), 1.0)
         optimizer.step()
         average.update()
-        total, count = total + loss.item() * len(target), count + len(target)
+        value = loss.item()
+        if not math.isfinite(value):
+            # Else the scorer before its training would be kept, and nobody told.
+            raise ConfigError(
+                f"{option_of(scorer)}: its loss in training is {value}; lower scorer.pretrain_lr, or see that "
+                "its forward() stays finite where self.training is true"
+            )
+        total, count = total + value * len(target), count + len(target)
     scorer.eval()
     return total / max(1, count)
 

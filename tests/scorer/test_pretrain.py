@@ -4,6 +4,7 @@ import torch
 
 from lkgrag.config import DataConfig, KGConfig, PathsConfig, ScorerConfig
 from lkgrag.data import Queries, make_split
+from lkgrag.errors import ConfigError
 from lkgrag.evaluation import pessimistic_rank
 from lkgrag.kg import build_kg
 from lkgrag.paths import PathFinder
@@ -118,3 +119,18 @@ def test_nothing_to_learn(world):
     assert pretrain(build(world), data, paths, queries.target, none).curve == []
     with pytest.raises(ValueError, match="must hold its target"):
         pretrain(build(world), data, paths, queries.target * 0 - 1, ScorerConfig())
+
+
+def test_a_loss_that_is_not_finite_in_training_is_told(world):
+    """On the held-out lists nothing is seen of it: that would leave the scorer as it was built."""
+    data, (queries, paths), _ = world
+    scorer = build(world)
+    forward = scorer.forward
+
+    def no_number(data, paths):
+        scores = forward(data, paths)
+        return scores.salience * torch.nan if scorer.training else scores
+
+    scorer.forward = no_number
+    with pytest.raises(ConfigError, match=r"scorer\.name=.*its loss in training is nan; lower"):
+        pretrain(scorer, data, paths, queries.target, ScorerConfig(pretrain_epochs=2))
