@@ -6,8 +6,9 @@ Users are the units: all events of a user are drawn together, since they are not
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
+from functools import lru_cache
 from statistics import NormalDist
 from typing import TYPE_CHECKING
 
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
 
 #: Draws held at once; bounds the memory whatever the number of users.
 CHUNK = 4_000_000
+#: Draws that are kept for the next comparisons of as many users, a byte each: a table has dozens.
+KEPT = 250_000_000
 
 
 @dataclass(frozen=True)
@@ -112,14 +115,13 @@ def bootstrap_sum(
     num = len(people)
     if not all(count.sum() for _, count in sums):
         return Difference(math.nan, math.nan, math.nan, math.nan, math.nan, 0, 0)
-    rng = np.random.default_rng([seed, 0xB007])
-    means = np.zeros(resamples)
-    step = max(1, CHUNK // num)
-    for start in range(0, resamples, step):
-        stop = min(start + step, resamples)
-        draw = rng.integers(0, num, (stop - start, num))
+    means, start = np.zeros(resamples), 0
+    for drawn in _resampled(num, resamples, seed):
+        part = slice(start, start + len(drawn))
+        times = drawn.astype(np.float64)
         for total, count in sums:
-            means[start:stop] += _mean_of(total, count, draw)
+            means[part] += _mean_of(total, count, times)
+        start = part.stop
     low, high = np.quantile(means, [(1 - level) / 2, (1 + level) / 2])
     # Sums of the same numbers in another order differ in their last digits: 0 must stay 0.
     largest = max(float(np.abs(np.asarray(values)).max()) for values, _ in parts)
@@ -156,15 +158,37 @@ def control_share(
     return min(1.0, max(0.0, float((of_values * of_control).sum()) / spread)) if spread else 0.0
 
 
+def _resampled(num: int, resamples: int, seed: int) -> Iterable[NDArray[np.integer]]:
+    """How often each resample holds each user, ``[some, num]`` at a time."""
+    if num * resamples <= KEPT:
+        return _kept(num, resamples, seed)
+    return _drawn(num, resamples, seed)
+
+
+@lru_cache(maxsize=2)  # all users, and those of a sample or whose target was retrieved
+def _kept(num: int, resamples: int, seed: int) -> list[NDArray[np.integer]]:
+    return list(_drawn(num, resamples, seed))
+
+
+def _drawn(num: int, resamples: int, seed: int) -> Iterator[NDArray[np.integer]]:
+    rng = np.random.default_rng([seed, 0xB007])
+    step = max(1, CHUNK // num)
+    for start in range(0, resamples, step):
+        rows = min(step, resamples - start)
+        place = rng.integers(0, num, (rows, num)) + np.arange(rows)[:, None] * num
+        times = np.bincount(place.ravel(), minlength=rows * num).reshape(rows, num)
+        yield times.astype(np.min_scalar_type(times.max()))
+
+
 def _mean_of(
-    total: NDArray[np.float64], count: NDArray[np.float64], draw: NDArray[np.int64]
+    total: NDArray[np.float64], count: NDArray[np.float64], times: NDArray[np.float64]
 ) -> NDArray[np.float64]:
     """The mean over the events of each resample of users."""
     if bool((count == count[0]).all()):
-        return np.asarray(total[draw].sum(1) / (count[0] * len(count)))
-    size = count[draw].sum(1)
+        return np.asarray(times @ total / (count[0] * len(count)))
+    size = times @ count
     mean = total.sum() / count.sum()
-    return np.where(size > 0, total[draw].sum(1) / np.maximum(size, 1), mean)
+    return np.where(size > 0, times @ total / np.maximum(size, 1), mean)
 
 
 def _residual(total: NDArray[np.float64], count: NDArray[np.float64]) -> NDArray[np.float64]:
