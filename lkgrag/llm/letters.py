@@ -38,7 +38,8 @@ def letter_ids(
     if count > len(LETTERS):
         raise ConfigError(
             f"llm.readout=letters: {count} candidates, but there are {len(LETTERS)} letters; lower "
-            "retrieval.k or set llm.readout=candidates"
+            "retrieval.k, or ask a trained ranker for a smaller k or of fewer candidates; "
+            "llm.readout=candidates has no such limit"
         )
     options = {"add_special_tokens": False}
     head = list(tokenizer([before], **options)["input_ids"][0])
