@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 #: Draws held at once; bounds the memory whatever the number of users.
 CHUNK = 4_000_000
-#: Draws that are kept for the next comparisons of as many users, a byte each: a table has dozens.
+#: Draws that are kept for the next comparisons of as many users, a byte each, twice: a table has dozens.
 KEPT = 250_000_000
 
 
@@ -185,10 +185,15 @@ def _mean_of(
 ) -> NDArray[np.float64]:
     """The mean over the events of each resample of users."""
     if bool((count == count[0]).all()):
-        return np.asarray(times @ total / (count[0] * len(count)))
-    size = times @ count
+        return _weighted(times, total) / (count[0] * len(count))
+    size = _weighted(times, count)
     mean = total.sum() / count.sum()
-    return np.where(size > 0, times @ total / np.maximum(size, 1), mean)
+    return np.where(size > 0, _weighted(times, total) / np.maximum(size, 1), mean)
+
+
+def _weighted(times: NDArray[np.float64], values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The sum over users of each resample; a product of matrices rounds by the number of rows and threads."""
+    return np.asarray(np.einsum("rn,n->r", times, values))
 
 
 def _residual(total: NDArray[np.float64], count: NDArray[np.float64]) -> NDArray[np.float64]:
