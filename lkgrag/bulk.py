@@ -164,7 +164,7 @@ def _check(path: Path, wanted: int) -> None:
         table = pq.read_table(path, columns=["user"])
         found = int((table.schema.metadata or {}).get(USERS, -1))
         if found < 0:
-            # Of an earlier version, which did not say it.
+            # Written by something else, which does not say it.
             found = pc.count_distinct(table.column(0)).as_py()
     except (OSError, ValueError, pa.ArrowInvalid, pa.ArrowKeyError, KeyError) as error:
         raise LkgragError(f"{path}: broken shard ({error}); {advice}") from error

@@ -8,8 +8,10 @@ from __future__ import annotations
 import errno
 import os
 import re
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
-from lkgrag.errors import LkgragError
+from lkgrag.errors import ConfigError, LkgragError
 
 #: What to do about a refusal of the operating system.
 ADVICE = {
@@ -32,6 +34,26 @@ MEMORY = (
 
 #: What torch, CUDA's libraries and C++ call it.
 NO_MEMORY = ("allocate memory", "out of memory", "not enough memory", "alloc_failed", "bad_alloc")
+
+
+@contextmanager
+def foreign(tell: Callable[[Exception], str]) -> Iterator[None]:
+    """Code of someone else's runs within, and may raise anything.
+
+    Args:
+        tell: the one line for what it raised.
+
+    Raises:
+        ConfigError: that line. Errors of ours and of the machine pass as they are.
+    """
+    try:
+        yield
+    except LkgragError:
+        raise
+    except Exception as error:
+        if explain(error) is not None:
+            raise
+        raise ConfigError(tell(error)) from error
 
 
 def explain(error: BaseException | None) -> LkgragError | None:

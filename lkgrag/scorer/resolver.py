@@ -6,8 +6,8 @@ import inspect
 from importlib.metadata import EntryPoint, entry_points
 from typing import TYPE_CHECKING, Any
 
-from lkgrag.crash import explain
-from lkgrag.errors import ConfigError, LkgragError, nearest
+from lkgrag.crash import foreign
+from lkgrag.errors import ConfigError, nearest
 from lkgrag.importing import imported, source_hash
 from lkgrag.scorer.base import PathScorer
 
@@ -71,21 +71,19 @@ def build_scorer(config: ScorerConfig, data: HeteroData, metapaths: list[MetaPat
     kwargs = {str(key): value for key, value in config.kwargs.items()}
     _check_arguments(cls, kwargs)
     num_nodes = {t: int(data[t].num_nodes or 0) for t in data.node_types}
-    try:
+
+    def tell(error: Exception) -> str:
+        given = ", ".join(f"{k}={v!r}" for k, v in kwargs.items()) or "nothing"
+        cause = str(error) if isinstance(error, TypeError | ValueError) else repr(error)
+        return (
+            f"scorer.name={config.name}: {cls.__name__} cannot be built with scorer.kwargs "
+            f"({given}): {cause}"
+        )
+
+    with foreign(tell):
         return cls(
             metadata=data.metadata(), num_nodes=num_nodes, metapaths=list(metapaths), **kwargs
         )
-    except LkgragError:
-        raise
-    except Exception as error:  # a class of someone else's may raise anything
-        if explain(error) is not None:
-            raise
-        given = ", ".join(f"{k}={v!r}" for k, v in kwargs.items()) or "nothing"
-        cause = str(error) if isinstance(error, TypeError | ValueError) else repr(error)
-        raise ConfigError(
-            f"scorer.name={config.name}: {cls.__name__} cannot be built with scorer.kwargs "
-            f"({given}): {cause}"
-        ) from error
 
 
 def code_of(name: str) -> str | None:

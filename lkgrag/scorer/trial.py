@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch.nn.parameter import is_lazy
 
-from lkgrag.crash import explain
-from lkgrag.errors import ConfigError, LkgragError
+from lkgrag.crash import foreign
+from lkgrag.errors import ConfigError
 from lkgrag.scorer.base import check_finite, option_of, score_paths
 from lkgrag.scorer.state import load_scorer, save_scorer
 
@@ -68,29 +68,24 @@ def try_out(
 
 def _scored(scorer: PathScorer, data: HeteroData, paths: PathBatch) -> PathScores:
     """The scores; what its ``forward`` raises is told in one line."""
-    try:
+    with foreign(
+        lambda error: (
+            f"{option_of(scorer)}: its forward() fails ({type(error).__name__}: {error}); --debug shows where"
+        )
+    ):
         return score_paths(scorer, data, paths)
-    except LkgragError:
-        raise
-    except Exception as error:  # it may raise anything
-        if explain(error) is not None:
-            raise
-        raise ConfigError(
-            f"{option_of(scorer)}: its forward() fails ({type(error).__name__}: {error}); --debug shows "
-            "where"
-        ) from error
 
 
 def _check_repeats(
     scorer: PathScorer, first: PathScores, second: PathScores, paths: PathBatch
 ) -> None:
     """Refuse scores that chance decides: a run could not be repeated, nor go on where it stopped."""
-    for a, b, mask in (
-        (first.salience, second.salience, torch.ones_like(paths.sample, dtype=torch.bool)),
-        (first.candidate, second.candidate, paths.candidate_mask),
+    mask = paths.candidate_mask
+    for a, b in (
+        (first.salience, second.salience),
+        (first.candidate[mask], second.candidate[mask]),
     ):
-        known, again = a.detach().double()[mask], b.detach().double()[mask]
-        if not torch.allclose(known, again, TOLERANCE, TOLERANCE):
+        if not torch.allclose(a.double(), b.double(), TOLERANCE, TOLERANCE):
             raise ConfigError(
                 f"{option_of(scorer)}: its forward() gives other scores when it is asked again; draw "
                 "random numbers, and change buffers, only where self.training is true"

@@ -14,12 +14,14 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from lkgrag.data.columns import LINE, clean
+from lkgrag.data.columns import clean
 from lkgrag.data.interactions import Tables
-from lkgrag.data.readers.base import Reader, read_lines, read_separated
+from lkgrag.data.readers.base import Reader, read_lines, read_separated, table_of
 from lkgrag.errors import DataError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from lkgrag.config import DataConfig
 
 #: Related-product links that become relations between items.
@@ -76,33 +78,16 @@ class Amazon2014(Reader):
     @staticmethod
     def _reviews(path: Path) -> pd.DataFrame:
         """What a rating has of each review; its text is passed over."""
-        rows: list[list[Any]] = []
-        lines: list[int] = []
-        for number, line in enumerate(read_lines(path), start=1):
-            if not line.strip():
-                continue
-            value = parse_line(line, path, number)
-            for field in (REVIEW["user"], REVIEW["item"]):
-                if not isinstance(value.get(field), str):
-                    raise DataError(f"{path}: line {number}: no '{field}', or not a string")
-            rows.append([value.get(field) for field in REVIEW.values()])
-            lines.append(number)
-        if not rows:
-            raise DataError(f"{path}: the file is empty, or holds no row; fill it or remove it")
-        index = pd.Index(lines, name=LINE)
-        return pd.DataFrame(rows, columns=list(REVIEW), index=index)
+        objects = _objects(path, REVIEW["user"], REVIEW["item"])
+        rows = ((n, [value.get(field) for field in REVIEW.values()]) for n, value in objects)
+        return table_of(rows, list(REVIEW), path)
 
     @staticmethod
     def _metadata(path: Path, known: set[str]) -> tuple[pd.DataFrame, pd.DataFrame]:
         rows: list[dict[str, Any]] = []
         triples: list[tuple[str, str, str]] = []
-        for number, line in enumerate(read_lines(path), start=1):
-            if not line.strip():
-                continue
-            value = parse_line(line, path, number)
-            item = value.get("asin")
-            if not isinstance(item, str):
-                raise DataError(f"{path}: line {number}: no 'asin', or not a string")
+        for _, value in _objects(path, "asin"):
+            item = value["asin"]
             if item not in known:
                 continue
             rows.append(
@@ -126,6 +111,22 @@ class Amazon2014(Reader):
             )
         columns = ["head", "relation", "tail"]
         return pd.DataFrame(rows), pd.DataFrame(triples, columns=columns, dtype=object)
+
+
+def _objects(path: Path, *ids: str) -> Iterator[tuple[int, dict[str, Any]]]:
+    """The objects of a file, each with its line; of each ``ids`` are there.
+
+    Raises:
+        DataError: a line is no object, or one of the ids is no string.
+    """
+    for number, line in enumerate(read_lines(path), start=1):
+        if not line.strip():
+            continue
+        value = parse_line(line, path, number)
+        for field in ids:
+            if not isinstance(value.get(field), str):
+                raise DataError(f"{path}: line {number}: no '{field}', or not a string")
+        yield number, value
 
 
 def parse_line(line: str, path: Path, number: int) -> dict[str, Any]:

@@ -12,7 +12,7 @@ import zlib
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
@@ -166,9 +166,9 @@ def read_separated(
 
 
 def table_of(
-    records: Iterator[tuple[int, list[str]]], header: list[str], path: Path
+    records: Iterator[tuple[int, list[Any]]], header: list[str], path: Path
 ) -> pd.DataFrame:
-    """Rows as a table of strings, indexed by line.
+    """Rows as a table, indexed by line.
 
     Raises:
         DataError: no row, or one with another number of fields than the header.
