@@ -139,8 +139,12 @@ class RetrievalConfig:
     mask_seen: bool = opt(True, "never propose an item of the visible history")
     systems: list[str] | None = opt(
         None,
-        "what is fused, of lrurec, popularity, itemitem, graph_itemitem, ease (default: all, but ease for "
-        "up to 5,000 items only; at most it takes 20,000)",
+        "what is fused, of lrurec, popularity, itemitem, graph_itemitem, ease, and your own as "
+        "`package.module:Class` (default: all five, but ease for up to 5,000 items only; at most it takes "
+        "20,000)",
+    )
+    kwargs: dict[str, dict[str, Any]] = opt(
+        {}, "options of your own retrievers, as {name: {option: value}}"
     )
     hidden: int = opt(64, "LRURec: width", low=1)
     blocks: int = opt(2, "LRURec: number of blocks", low=1)

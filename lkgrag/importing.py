@@ -6,9 +6,12 @@ import hashlib
 import importlib
 import inspect
 import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from importlib.metadata import EntryPoint, entry_points
 from typing import TYPE_CHECKING, Any
 
-from lkgrag.errors import ConfigError
+from lkgrag.errors import ConfigError, nearest
 
 if TYPE_CHECKING:
     from lkgrag.config import Config
@@ -48,6 +51,94 @@ def imported(target: str, option: str, base: type, given: str | None = None) -> 
     return value
 
 
+def resolve(
+    name: str, known: Mapping[str, str], group: str, option: str, base: type, kind: str
+) -> Any:
+    """The class that an option means.
+
+    Args:
+        name: of ``known``, of an entry point, or ``package.module:Class``. This package's names come first.
+        known: this package's own, as ``package.module:Class``.
+        group: of the entry points.
+        option: that says it, for messages.
+        base: that the class must derive from.
+        kind: what it is, for messages.
+
+    Raises:
+        ConfigError: there is no such name, or the class cannot be imported or is of another kind.
+    """
+    if name in known:
+        return imported(known[name], option, base, name)
+    if ":" in name:
+        return imported(name, option, base)
+    found: dict[str, EntryPoint] = {point.name: point for point in entry_points(group=group)}
+    if name in found:
+        return imported(found[name].value, option, base, name)
+    names = sorted({*known, *found})
+    raise ConfigError(
+        f"{option}: no {kind} '{name}'.{nearest(name, names)} There are {', '.join(names)}; "
+        "write your own as package.module:Class"
+    )
+
+
+@dataclass(frozen=True)
+class Call:
+    """Something of someone else's that the program calls, and the options that name it and its arguments.
+
+    Attributes:
+        function: a constructor or a class method; not bound to an object.
+        cls: whose it is.
+        what: in words, as ``the constructor of X``.
+        given: the arguments that the program gives, all by name.
+        named_by: the option that names it, for messages.
+        kwargs_of: the option of the user's own arguments, for messages.
+    """
+
+    function: Callable[..., Any]
+    cls: type
+    what: str
+    given: tuple[str, ...]
+    named_by: str
+    kwargs_of: str
+
+    def check(self, kwargs: Mapping[str, Any]) -> None:
+        """Refuse what it does not take, and what it misses.
+
+        Args:
+            kwargs: the user's own arguments.
+
+        Raises:
+            ConfigError: it does not take an argument of the program's or of the user's, or needs one more.
+        """
+        parameters = inspect.signature(self.function).parameters
+        kinds = inspect.Parameter
+        by_name = [
+            n
+            for n, p in parameters.items()
+            if n != "self" and p.kind in (kinds.POSITIONAL_OR_KEYWORD, kinds.KEYWORD_ONLY)
+        ]
+        open_ended = any(p.kind is kinds.VAR_KEYWORD for p in parameters.values())
+        for name in self.given:
+            if name in kwargs:
+                raise ConfigError(
+                    f"{self.kwargs_of}: '{name}' is given by the program; leave it out"
+                )
+            if name not in by_name and not open_ended:
+                raise ConfigError(
+                    f"{self.named_by}: {self.what} must take {', '.join(self.given)} by name; it has "
+                    f"no '{name}'"
+                )
+        own = [n for n in by_name if n not in self.given]
+        label = f"{self.kwargs_of}: {self.cls.__name__}"
+        for name in kwargs:
+            if name not in own and not open_ended:
+                has = f"it has {', '.join(own)}" if own else "it has none"
+                raise ConfigError(f"{label} has no option '{name}'.{nearest(name, own)} ({has})")
+        for name in own:
+            if parameters[name].default is kinds.empty and name not in kwargs:
+                raise ConfigError(f"{label} needs the option '{name}'; give it")
+
+
 def of_others(value: type) -> bool:
     """Whether a class is someone else's, not of this package."""
     return value.__module__.split(".")[0] != __name__.split(".")[0]
@@ -75,13 +166,14 @@ def code_of_others(config: Config) -> dict[str, str]:
     """Hashes of the code of others that a run computes with, by the option that names it.
 
     Raises:
-        ConfigError: a scorer or verbaliser cannot be imported.
+        ConfigError: a retriever, scorer or verbaliser cannot be imported.
     """
     from lkgrag.config import PUBLISHED
     from lkgrag.prompt.verbaliser import resolve_verbaliser
+    from lkgrag.retrieval.own import code_of_systems
     from lkgrag.scorer import code_of
 
-    found = {"scorer.name": code_of(config.scorer.name)}
+    found = {"scorer.name": code_of(config.scorer.name), **code_of_systems(config.retrieval)}
     if config.prompt.verbaliser not in PUBLISHED:
         found["prompt.verbaliser"] = source_hash(resolve_verbaliser(config.prompt.verbaliser))
     return {option: code for option, code in found.items() if code is not None}

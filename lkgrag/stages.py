@@ -17,6 +17,7 @@ from lkgrag.data import Interactions, Queries, make_split
 from lkgrag.data.memory import check_same, content_digest
 from lkgrag.data.readers import read_tables
 from lkgrag.errors import DataError
+from lkgrag.importing import source_hash
 from lkgrag.io import read_json, read_safetensors, write_json, write_safetensors
 from lkgrag.kg import build_kg, load_kg, save_kg
 from lkgrag.options import to_dict
@@ -24,6 +25,7 @@ from lkgrag.retrieval import CandidateLists, FusedRetriever, StageOne, fit_stage
 from lkgrag.retrieval.lru_state import Progress
 from lkgrag.retrieval.lru_training import OPTIONS, fit_lrurec
 from lkgrag.retrieval.lrurec import LRURecRetriever
+from lkgrag.retrieval.own import code_of_systems, fit_own, load_own, resolve_system, save_own
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -32,6 +34,7 @@ if TYPE_CHECKING:
     from lkgrag.config import Config
     from lkgrag.data import Split
     from lkgrag.data.splits import Events
+    from lkgrag.retrieval import Retriever
 
 log = logging.getLogger(__name__)
 
@@ -172,17 +175,58 @@ def stage_lrurec(
     return cache.stage("lrurec", depends, build, load)
 
 
+def stage_own(
+    cache: StageCache,
+    config: Config,
+    loaded: Loaded,
+    device: torch.device,
+    target: str,
+    train_end: NDArray[np.int64],
+    data: HeteroData,
+) -> Retriever:
+    """A retriever of one's own on the first ``train_end[user]`` interactions.
+
+    Args:
+        cache: of stages.
+        config: of the run.
+        loaded: its data.
+        device: to fit on.
+        target: as ``retrieval.systems`` calls it.
+        train_end: int64 ``[num_users]``.
+        data: the graph of the same interactions.
+    """
+    name = resolve_system(target).name
+
+    def build(folder: Path) -> None:
+        found = fit_own(
+            loaded.interactions, config.retrieval, config.seed, target, train_end, data, device
+        )
+        save_own(found, folder / name, target)
+
+    depends = {
+        **loaded.key,
+        "kg": to_dict(config.kg),
+        "train_end": _digest(train_end),
+        "target": target,
+        "kwargs": config.retrieval.kwargs.get(name),
+        "code": source_hash(resolve_system(target)),
+        "seed": config.seed,
+    }
+    return cache.stage("own", depends, build, lambda folder: load_own(folder / name, target))
+
+
 def _digest(train_end: NDArray[np.int64]) -> str:
     return hashlib.sha256(train_end.astype("<i8").tobytes()).hexdigest()
 
 
 def retrieval_key(config: Config, loaded: Loaded) -> dict[str, Any]:
-    """What stage one depends on."""
+    """What stage one depends on; a retriever of one's own that was edited is another one."""
     return {
         **loaded.key,
         "kg": to_dict(config.kg),
         "retrieval": to_dict(config.retrieval),
         "seed": config.seed,
+        **code_of_systems(config.retrieval),
     }
 
 
@@ -199,6 +243,7 @@ def stage_retrieval(
             config.retrieval,
             config.seed,
             partial(stage_lrurec, cache, config, loaded, device),
+            partial(stage_own, cache, config, loaded, device),
         )
         one.retriever.save(folder / "retriever")
         for name in ("examples", "val", "test"):

@@ -55,6 +55,7 @@ def code(text: str, language: str) -> nodes.literal_block:
 def type_name(annotation: Any) -> str:
     """A type as a reader would say it."""
     text = annotation if isinstance(annotation, str) else annotation.__name__
+    text = text.replace("dict[str, dict[str, Any]]", "mapping of mappings")
     return text.replace("dict[str, Any]", "mapping").replace(" | None", " or null")
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Any
 
@@ -123,6 +123,18 @@ class Interactions:
     def sequence(self, user: int) -> NDArray[np.int64]:
         """The items of one user in time order."""
         return self.item[self.indptr[user] : self.indptr[user + 1]]
+
+    def first(self, number: NDArray[np.int64]) -> Interactions:
+        """The first interactions of each user only, with all users, items and attributes.
+
+        Args:
+            number: int64 ``[num_users]``, how many of each.
+        """
+        kept = self.position < number[self.user]
+        indptr = np.zeros_like(self.indptr)
+        np.cumsum(np.minimum(number, np.diff(self.indptr)), out=indptr[1:])
+        columns = {name: getattr(self, name)[kept] for name in ("item", "rating", "time")}
+        return replace(self, indptr=indptr, stats={}, **columns)
 
     @property
     def titles(self) -> list[str]:

@@ -28,7 +28,7 @@ RANDOM = "random"
 POPULATIONS = ("all", "retrieved")
 #: Rank that a retriever gives a target which it may not propose.
 NEVER = np.iinfo(np.int64).max
-#: Order of the systems in tables; others follow.
+#: Order of the systems in tables; retrievers of one's own come after the last part of the fused one.
 SYSTEMS = (
     RANDOM,
     "popularity",
@@ -92,8 +92,7 @@ class SplitResult:
     @property
     def systems(self) -> list[str]:
         """``random`` and every system with ranks, in the order of tables."""
-        known = [s for s in SYSTEMS if s in self.ranks or s == RANDOM]
-        return known + [s for s in self.ranks if s not in known]
+        return sorted({RANDOM, *self.ranks}, key=place)
 
     def with_ranks(self, ranks: dict[str, NDArray[np.int64]]) -> SplitResult:
         """The same events with more systems."""
@@ -188,7 +187,7 @@ def nest(results: list[SplitResult], ks: list[int]) -> Metrics:
     for result in results:
         for system, populations in result.figures(ks).items():
             out.setdefault(system, {})[result.split] = populations
-    return {s: out[s] for s in sorted(out, key=_place)}
+    return {s: out[s] for s in sorted(out, key=place)}
 
 
 def sample_events(
@@ -217,5 +216,7 @@ def sample_events(
     return np.flatnonzero(np.isin(place, order[:last]))
 
 
-def _place(system: str) -> tuple[int, str]:
-    return (SYSTEMS.index(system) if system in SYSTEMS else len(SYSTEMS), system)
+def place(system: str) -> tuple[float, str]:
+    """Where a system stands in tables."""
+    known = SYSTEMS.index(system) if system in SYSTEMS else SYSTEMS.index("retriever") - 0.5
+    return known, system

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from rich.table import Table
 
-from lkgrag.evaluation.protocol import SYSTEMS
+from lkgrag.evaluation.protocol import place
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -41,7 +41,7 @@ def systems_table(metrics: Metrics, split: str, columns: dict[str, str] | None =
         for number, head in enumerate(columns):
             first = population if number == 0 else ""
             table.add_column(f"{first}\n{head}", justify="right", no_wrap=True)
-    for system in sorted(rows, key=lambda s: SYSTEMS.index(s) if s in SYSTEMS else len(SYSTEMS)):
+    for system in sorted(rows, key=place):
         cells = []
         for population, metric in keys:
             value = rows[system][population].get(metric, math.nan)

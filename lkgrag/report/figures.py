@@ -9,6 +9,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, MaxNLocator, NullLocator, ScalarFormatter
 
+from lkgrag.evaluation.protocol import SYSTEMS
 from lkgrag.report.heatmap import draw_salience, salience_of
 from lkgrag.report.style import COLOURS, INK, WIDTH, axes_of, style
 from lkgrag.report.words import label
@@ -27,6 +28,9 @@ FAR = 100
 DRAWN = ("popularity", "itemitem", "graph_itemitem", "ease", "lrurec", "retriever", "ranker")
 #: Each has one colour in every picture of every run; the first are those that the eye finds first.
 COLOUR = dict(zip(reversed(DRAWN), COLOURS, strict=True))
+
+#: Line of each retriever of one's own, all of the colour of ink.
+OWN = (":", "-.", (0, (4, 1, 1, 1, 1, 1)))
 
 
 def figures(run: RunData) -> Iterator[tuple[str, str, Figure]]:
@@ -110,7 +114,9 @@ def _smooth(values: NDArray[np.float64], window: int) -> NDArray[np.float64]:
 def recall(run: RunData) -> Figure | None:
     """Recall on test, all users; beyond the candidates for those that rank all items."""
     test = run.ranks[run.ranks["split"] == "test"]
-    systems = [s for s in DRAWN if f"rank_{s}" in test and s in systems_of(run.metrics)]
+    there = [s for s in systems_of(run.metrics) if f"rank_{s}" in test]
+    own = [s for s in there if s not in SYSTEMS]
+    systems = [*own, *(s for s in DRAWN if s in there)]
     if test.empty or not systems:
         return None
     depth = int(test["candidates"].max())
@@ -122,8 +128,11 @@ def recall(run: RunData) -> Figure | None:
         # Stage one ranks all items; what only reorders the candidates ends with them.
         ks = np.arange(1, (far if deepest[system] > depth else depth) + 1)
         share = [float(((rank > 0) & (rank <= k)).mean()) for k in ks]
-        line = "-" if system in ("retriever", "ranker") else "--"
-        axes.plot(ks, share, line, label=system, linewidth=1.6, color=COLOUR[system])
+        line: Any = "-" if system in ("retriever", "ranker") else "--"
+        if system in own:
+            line = OWN[own.index(system) % len(OWN)]
+        color = COLOUR.get(system, INK)
+        axes.plot(ks, share, line, label=system, linewidth=1.6, color=color)
     axes.axvline(depth, color=INK, linewidth=0.8, linestyle=":")
     axes.text(depth, 0.005, f" {depth} candidates", fontsize=8, va="bottom")
     axes.set(xlabel="k", ylabel="recall", xscale="log", xlim=(1, max(far, 2)), ylim=(0, None))
@@ -164,7 +173,7 @@ def cold(run: RunData) -> Figure | None:
         axes = figure.add_subplot(2, 1, number)
         for system in (s for s in DRAWN if s in groups[0]["systems"]):
             values = [g["systems"][system]["ndcg@10"] for g in groups]
-            line = "-" if system in ("retriever", "ranker") else "--"
+            line: Any = "-" if system in ("retriever", "ranker") else "--"
             look: Any = {"marker": "o", "markersize": 3, "color": COLOUR[system]}
             axes.plot(range(len(groups)), values, line, label=system, **look)
         names = [f"{g['group']}\n({g['events']:,})" for g in groups]

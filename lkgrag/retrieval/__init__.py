@@ -1,6 +1,10 @@
-"""Stage one: retrievers, their fusion, candidate lists and cross-fitting."""
+"""Stage one: retrievers, their fusion, candidate lists and cross-fitting.
 
-from lkgrag.retrieval.base import Retriever
+A retriever of your own needs no registration: ``retrieval.systems=[lrurec,package.module:Class]``. A
+package may give its retrievers names by entry points of the group ``lkgrag.retrievers``.
+"""
+
+from lkgrag.retrieval.base import Retriever, log_shares
 from lkgrag.retrieval.candidates import CandidateLists, candidate_lists
 from lkgrag.retrieval.crossfit import (
     Fold,
@@ -43,5 +47,6 @@ __all__ = [
     "fit_lrurec",
     "fit_stage_one",
     "fit_systems",
+    "log_shares",
     "summary",
 ]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from abc import ABC, abstractmethod
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import torch
@@ -24,13 +24,36 @@ UNIFORM = 0.05
 class Retriever(ABC):
     """Scores every item for a history; learned from training interactions alone.
 
+    One of your own is named by ``retrieval.systems=[...,package.module:Class]`` and tested by
+    :class:`~lkgrag.testing.RetrieverTests`.
+
     Attributes:
-        name: the word for ``retrieval.systems`` and for tables.
+        name: the word for ``retrieval.systems`` and for tables; small letters, digits and ``_``.
         num_items: ``I``.
     """
 
     name: ClassVar[str]
     num_items: int
+
+    @classmethod
+    def fit(cls, *args: Any, **kwargs: Any) -> Retriever:
+        """Learn from interactions.
+
+        The systems of this package take what they need. One of your own is called as
+        ``fit(interactions=..., data=..., device=..., seed=..., **kwargs)``, once for serving and
+        once for each fold of cross-fitting, with
+
+        * ``interactions``: :class:`~lkgrag.data.Interactions` that hold nothing but training
+          interactions; a user may have none.
+        * ``data``: the graph that these give, a ``HeteroData``.
+        * ``device``: a ``torch.device`` to fit on.
+        * ``seed``: of the run; the global generators of torch, NumPy and Python are seeded with it.
+        * ``kwargs``: of ``retrieval.kwargs``, ``{name: {option: value}}``.
+
+        Raises:
+            NotImplementedError: the class has none.
+        """
+        raise NotImplementedError(f"{cls.__name__} has no class method fit")
 
     @abstractmethod
     def score(self, histories: list[NDArray[np.int64]]) -> NDArray[np.float32]:
@@ -47,10 +70,10 @@ class Retriever(ABC):
     def evidence(self, histories: list[NDArray[np.int64]]) -> NDArray[np.float32]:
         """Log-probabilities of all items, the form in which systems are fused: float32 ``[B, I]``.
 
-        By default the scores are counts: their shares, mixed with a small uniform share so that the
-        logarithm is finite.
+        By default the scores are logits, of any size, since fusion learns a factor for each system. Where
+        they are counts, see :func:`log_shares`.
         """
-        return log_shares(self.score(histories))
+        return log_softmax(self.score(histories))
 
     @abstractmethod
     def save(self, folder: str | os.PathLike[str]) -> None:
@@ -67,7 +90,11 @@ class Retriever(ABC):
 
 
 def log_shares(counts: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Log of each row's shares, of which :data:`UNIFORM` is spread over all items."""
+    """Log of each row's shares, of which :data:`UNIFORM` is spread over all items.
+
+    Args:
+        counts: float32 ``[B, I]``, none below 0.
+    """
     total = counts.sum(1, keepdims=True, dtype=np.float64)
     known = np.where(total > 0, 1.0 - UNIFORM, 0.0)
     share = counts * (known / np.where(total > 0, total, 1.0)).astype(np.float32)

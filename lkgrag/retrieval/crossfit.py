@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 
 from lkgrag.data.splits import Events
-from lkgrag.errors import ConfigError, nearest
+from lkgrag.errors import ConfigError
 from lkgrag.retrieval.base import Retriever
 from lkgrag.retrieval.candidates import CandidateLists, candidate_lists
 from lkgrag.retrieval.ease import DEFAULT_ITEMS, EASERetriever, check_size
@@ -25,6 +25,7 @@ from lkgrag.retrieval.graph import GraphRetriever
 from lkgrag.retrieval.itemitem import ItemItemRetriever
 from lkgrag.retrieval.lru_training import fit_lrurec
 from lkgrag.retrieval.lrurec import LRURecRetriever
+from lkgrag.retrieval.own import FitOwn, fit_own, own_systems, resolve_system
 from lkgrag.retrieval.popularity import PopularityRetriever
 from lkgrag.retrieval.ranking import histories_of, ndcg, recall
 from lkgrag.retrieval.weights import Pools, fit_weights, make_pools
@@ -94,6 +95,7 @@ def fit_stage_one(
     config: RetrievalConfig,
     seed: int,
     lrurec_for: FitLRURec | None = None,
+    own_for: FitOwn | None = None,
 ) -> StageOne:
     """Fit stage one in full and cross-fitted, and propose for all events.
 
@@ -109,26 +111,40 @@ def fit_stage_one(
         config: options of retrieval.
         seed: of LRURec, of the users held back and of the folds.
         lrurec_for: trains LRURec; by default it is trained here, on the CPU, without checkpoints.
+        own_for: fits the retrievers of one's own; by default here, on the CPU.
 
     Raises:
-        ConfigError: ``retrieval.systems`` is empty or names an unknown system.
+        ConfigError: ``retrieval.systems`` is empty or names an unknown system, or a retriever of one's own
+            does not keep the contract.
         DataError: it names ``ease``, and there are too many items for it.
     """
     check_systems(config)
     if EASERetriever.name in fused_systems(config, interactions.num_items):
         check_size(interactions.num_items)
     fit = lrurec_for or partial(fit_lrurec, interactions, config=config, seed=seed)
+    fit_own_for = own_for or partial(fit_own, interactions, config, seed)
+
+    def own(train_end: NDArray[np.int64]) -> list[Retriever]:
+        return [
+            fit_own_for(target, train_end, kg_for(train_end))
+            for target in own_systems(config).values()
+        ]
+
+    # First, since they may fail.
+    own_full = own(split.train_end)
     lrurec, full = fit(split.train_end, val=split.val, epochs=None)
     fit_end, held = split.holdback(
         interactions, config.crossfit_window, config.crossfit_users, seed
     )
-    base = fit_systems(interactions, split.train_end, kg_for(split.train_end), lrurec, config)
+    base = fit_systems(
+        interactions, split.train_end, kg_for(split.train_end), lrurec, config, own_full
+    )
     # With nothing held back a cross-fitted stage one would be the same.
     folds = [] if len(held) else [Fold(base, held)]
     for out in user_folds(interactions.num_users, config.crossfit_folds, seed) if len(held) else ():
         end = np.where(out, fit_end, split.train_end)
         crossed, _ = fit(end, val=None, epochs=full.best_epoch)
-        other = fit_systems(interactions, end, kg_for(end), crossed, config)
+        other = fit_systems(interactions, end, kg_for(end), crossed, config, own(end))
         folds.append(Fold(other, held).of(out))
     weights = fit_fusion(folds, interactions, seed)
     retriever = weights.apply(base)
@@ -161,29 +177,22 @@ def check_systems(config: RetrievalConfig) -> None:
     """Refuse what cannot be fused or folded, before anything is trained.
 
     Raises:
-        ConfigError: ``retrieval.systems`` is empty or names an unknown system, or
-            ``retrieval.crossfit_folds`` is below 1.
+        ConfigError: ``retrieval.systems`` is empty or names an unknown system, ``retrieval.crossfit_folds``
+            is below 1, or a retriever of one's own, or its options, do not keep the contract.
     """
     if config.crossfit_folds < 1:
         raise ConfigError(
             f"retrieval.crossfit_folds must be at least 1, got {config.crossfit_folds}"
         )
-    if config.systems is None:
-        return
-    for name in config.systems:
-        if name not in SYSTEMS:
-            raise ConfigError(
-                f"retrieval.systems: no system '{name}'.{nearest(name, SYSTEMS)} "
-                f"There are: {', '.join(SYSTEMS)}"
-            )
-    if not config.systems:
+    if config.systems is not None and not config.systems:
         raise ConfigError(f"retrieval.systems is empty; choose from {', '.join(SYSTEMS)}")
+    own_systems(config)
 
 
 def fused_systems(config: RetrievalConfig, num_items: int) -> list[str]:
     """The systems that are fused: as configured, by default all that the catalogue is not too large for."""
     if config.systems is not None:
-        return list(config.systems)
+        return [resolve_system(target).name for target in config.systems]
     return [n for n in SYSTEMS if n != EASERetriever.name or num_items <= DEFAULT_ITEMS]
 
 
@@ -193,6 +202,7 @@ def fit_systems(
     data: HeteroData,
     lrurec: LRURecRetriever,
     config: RetrievalConfig,
+    own: Sequence[Retriever] = (),
 ) -> FusedRetriever:
     """Count everything on the first ``train_end[user]`` items; weights are even until fitted.
 
@@ -202,6 +212,7 @@ def fit_systems(
         data: the graph for the same ``train_end``.
         lrurec: trained on the same interactions.
         config: of its systems those fused are weighed; all but ``ease`` are always there, to be reported.
+        own: retrievers of one's own, fitted on the same interactions.
     """
     popularity = PopularityRetriever.fit(interactions, train_end)
     itemitem = ItemItemRetriever.fit(interactions, train_end, config.decay)
@@ -210,9 +221,9 @@ def fit_systems(
     fused = fused_systems(config, interactions.num_items)
     if EASERetriever.name in fused:
         found.append(EASERetriever.fit(interactions, train_end))
-    systems = {system.name: system for system in found}
+    systems = {system.name: system for system in [*found, *own]}
     even = {name: 1.0 / len(fused) for name in fused}
-    return FusedRetriever(systems, even, config.mask_seen)
+    return FusedRetriever(systems, even, config.mask_seen, own_systems(config))
 
 
 @dataclass(frozen=True)
@@ -231,7 +242,7 @@ class Weights:
         """The same systems with these weights."""
         graph = _graph(base)
         systems = {**base.systems, graph.name: graph.reweighted(self.graph)}
-        return FusedRetriever(systems, self.fusion, base.mask_seen)
+        return FusedRetriever(systems, self.fusion, base.mask_seen, base.own)
 
 
 def _graph(base: FusedRetriever) -> GraphRetriever:

@@ -45,6 +45,7 @@ class FusedRetriever(Retriever):
         systems: by name; ``popularity`` must be among them, for ties and empty histories.
         weights: of the systems' log-probabilities; even by default.
         mask_seen: never propose an item of the history.
+        own: for each system of someone else's, what ``retrieval.systems`` calls it.
     """
 
     name = "retriever"
@@ -54,12 +55,14 @@ class FusedRetriever(Retriever):
         systems: dict[str, Retriever],
         weights: dict[str, float] | None = None,
         mask_seen: bool = True,
+        own: dict[str, str] | None = None,
     ) -> None:
         self.systems = systems
         self.popularity: NDArray[np.int64] = systems["popularity"].count  # type: ignore[attr-defined]
         self.num_items = len(self.popularity)
         self.weights = weights or dict.fromkeys(systems, 1.0 / len(systems))
         self.mask_seen = mask_seen
+        self.own = own or {}
 
     def features(self, histories: list[NDArray[np.int64]]) -> dict[str, NDArray[np.float32]]:
         """Each fused system's log-probabilities, float32 ``[B, I]``."""
@@ -107,13 +110,23 @@ class FusedRetriever(Retriever):
         return items, scores
 
     def save(self, folder: str | os.PathLike[str]) -> None:
-        """Write ``retriever.json`` and each system into a folder of its name."""
+        """Write ``retriever.json`` and each system into a folder of its name.
+
+        Raises:
+            ConfigError: a system of someone else's cannot be saved, or differs afterwards.
+        """
+        from lkgrag.retrieval.own import save_own
+
         for name, system in self.systems.items():
-            system.save(Path(folder) / name)
+            if name in self.own:
+                save_own(system, Path(folder) / name, self.own[name])
+            else:
+                system.save(Path(folder) / name)
         meta = {
             "systems": list(self.systems),
             "weights": self.weights,
             "mask_seen": self.mask_seen,
+            "own": self.own,
         }
         write_json(Path(folder) / "retriever.json", meta)
 
@@ -122,8 +135,16 @@ class FusedRetriever(Retriever):
         """Read all systems.
 
         Raises:
-            LkgragError: a file is missing or broken.
+            LkgragError: a file is missing or broken, or the class of someone else's system is not to be had.
         """
+        from lkgrag.retrieval.own import load_own
+
         meta = read_json(Path(folder) / "retriever.json")
-        systems = {name: SYSTEMS[name].load(Path(folder) / name) for name in meta["systems"]}
-        return cls(systems, meta["weights"], meta["mask_seen"])
+        own = meta.get("own", {})
+        systems = {
+            name: load_own(Path(folder) / name, own[name])
+            if name in own
+            else SYSTEMS[name].load(Path(folder) / name)
+            for name in meta["systems"]
+        }
+        return cls(systems, meta["weights"], meta["mask_seen"], own)

@@ -17,6 +17,7 @@ from scipy import sparse
 from lkgrag.io import read_json, read_safetensors, write_json, write_safetensors
 from lkgrag.retrieval.base import (
     Retriever,
+    log_shares,
     recency,
     sparse_matrix,
     sparse_tensors,
@@ -71,6 +72,10 @@ class ItemItemRetriever(Retriever):
     def score(self, histories: list[NDArray[np.int64]]) -> NDArray[np.float32]:
         """Sum over the history of recency times weight; 0 where no count joins them."""
         return (recency(histories, self.decay, self.num_items) @ self.weight).toarray()
+
+    def evidence(self, histories: list[NDArray[np.int64]]) -> NDArray[np.float32]:
+        """Logarithms of the counts' shares."""
+        return log_shares(self.score(histories))
 
     def save(self, folder: str | os.PathLike[str]) -> None:
         """Write ``itemitem.safetensors`` and ``itemitem.json``."""

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from lkgrag.io import read_json, read_safetensors, write_json, write_safetensors
-from lkgrag.retrieval.base import Retriever, log_softmax
+from lkgrag.retrieval.base import Retriever
 from lkgrag.retrieval.lru import LRURec
 
 if TYPE_CHECKING:
@@ -60,10 +60,6 @@ class LRURecRetriever(Retriever):
             logits[last < 0] = self.model.bias
             out[rows] = logits.cpu().numpy()
         return out
-
-    def evidence(self, histories: list[NDArray[np.int64]]) -> NDArray[np.float32]:
-        """Log-softmax of the logits."""
-        return log_softmax(self.score(histories))
 
     def save(self, folder: str | os.PathLike[str]) -> None:
         """Write ``lrurec.safetensors`` and ``lrurec.json``."""

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from lkgrag.io import read_safetensors, write_safetensors
-from lkgrag.retrieval.base import Retriever, training_sequences
+from lkgrag.retrieval.base import Retriever, log_shares, training_sequences
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -42,6 +42,10 @@ class PopularityRetriever(Retriever):
     def score(self, histories: list[NDArray[np.int64]]) -> NDArray[np.float32]:
         """The counts, whatever the history."""
         return np.tile(self.count.astype(np.float32), (len(histories), 1))
+
+    def evidence(self, histories: list[NDArray[np.int64]]) -> NDArray[np.float32]:
+        """Logarithms of the counts' shares."""
+        return log_shares(self.score(histories))
 
     def save(self, folder: str | os.PathLike[str]) -> None:
         """Write ``popularity.safetensors``."""

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import inspect
-from importlib.metadata import EntryPoint, entry_points
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from lkgrag.crash import foreign
-from lkgrag.errors import ConfigError, nearest
-from lkgrag.importing import imported, source_hash
+from lkgrag.importing import Call, resolve, source_hash
 from lkgrag.scorer.base import PathScorer
 
 if TYPE_CHECKING:
@@ -41,18 +38,7 @@ def resolve_scorer(name: str) -> type[PathScorer]:
     Raises:
         ConfigError: no such scorer, it cannot be imported, or it is no scorer.
     """
-    if name in REGISTERED:
-        return imported(REGISTERED[name], OPTION, PathScorer, name)
-    if ":" in name:
-        return imported(name, OPTION, PathScorer)
-    found: dict[str, EntryPoint] = {point.name: point for point in entry_points(group=GROUP)}
-    if name in found:
-        return imported(found[name].value, OPTION, PathScorer, name)
-    known = sorted({*REGISTERED, *found})
-    raise ConfigError(
-        f"scorer.name: no scorer '{name}'.{nearest(name, known)} There are {', '.join(known)}; "
-        "write your own as package.module:Class"
-    )
+    return resolve(name, REGISTERED, GROUP, OPTION, PathScorer, "scorer")
 
 
 def build_scorer(config: ScorerConfig, data: HeteroData, metapaths: list[MetaPath]) -> PathScorer:
@@ -69,7 +55,8 @@ def build_scorer(config: ScorerConfig, data: HeteroData, metapaths: list[MetaPat
     """
     cls = resolve_scorer(config.name)
     kwargs = {str(key): value for key, value in config.kwargs.items()}
-    _check_arguments(cls, kwargs)
+    constructor = f"the constructor of {cls.__name__}"
+    Call(cls.__init__, cls, constructor, CONTRACT, OPTION, "scorer.kwargs").check(kwargs)
     num_nodes = {t: int(data[t].num_nodes or 0) for t in data.node_types}
 
     def tell(error: Exception) -> str:
@@ -101,32 +88,3 @@ def code_of(name: str) -> str | None:
         ConfigError: as :func:`resolve_scorer`.
     """
     return source_hash(resolve_scorer(name))
-
-
-def _check_arguments(cls: type[PathScorer], kwargs: dict[str, Any]) -> None:
-    parameters = inspect.signature(cls.__init__).parameters
-    kinds = inspect.Parameter
-    by_name = [
-        n
-        for n, p in parameters.items()
-        if n != "self" and p.kind in (kinds.POSITIONAL_OR_KEYWORD, kinds.KEYWORD_ONLY)
-    ]
-    open_ended = any(p.kind is kinds.VAR_KEYWORD for p in parameters.values())
-    for name in CONTRACT:
-        if name in kwargs:
-            raise ConfigError(f"scorer.kwargs: '{name}' is given by the program; leave it out")
-        if name not in by_name and not open_ended:
-            raise ConfigError(
-                f"scorer.name: the constructor of {cls.__name__} must take {', '.join(CONTRACT)} "
-                f"by name; it has no '{name}'"
-            )
-    own = [n for n in by_name if n not in CONTRACT]
-    for name in kwargs:
-        if name not in own and not open_ended:
-            has = f"it has {', '.join(own)}" if own else "it has none"
-            raise ConfigError(
-                f"scorer.kwargs: {cls.__name__} has no option '{name}'.{nearest(name, own)} ({has})"
-            )
-    for name in own:
-        if parameters[name].default is kinds.empty and name not in kwargs:
-            raise ConfigError(f"scorer.kwargs: {cls.__name__} needs the option '{name}'; give it")

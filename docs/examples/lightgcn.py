@@ -1,0 +1,63 @@
+"""LightGCN in stage one: items that the same people choose lie close together."""
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from safetensors.torch import load_file, save_file
+from torch_geometric.nn import LightGCN
+
+from lkgrag.retrieval import Retriever
+
+
+class LightGCNRetriever(Retriever):
+    """Items embedded over the graph of users and items; someone is the mean of the latest items."""
+
+    name = "lightgcn"
+
+    def __init__(self, items, latest):
+        self.items, self.latest = items, latest
+        self.num_items = len(items)
+
+    @classmethod
+    def fit(cls, interactions, data, device, seed, dim=32, layers=2, steps=300, latest=10):
+        """Learn the embeddings from pairs of a chosen and a random item."""
+        users, items = interactions.num_users, interactions.num_items
+        chosen = torch.from_numpy(np.stack([interactions.user, interactions.item + users])).to(
+            device
+        )
+        edges = torch.cat([chosen, chosen.flip(0)], 1)
+        model = LightGCN(users + items, dim, layers).to(device)
+        optimizer = torch.optim.Adam(model.parameters(), lr=0.01)
+        for _ in range(steps):
+            good = chosen[:, torch.randint(chosen.shape[1], (4096,), device=device)]
+            other = torch.randint(users, users + items, (4096,), device=device)
+            bad = torch.stack([good[0], other])
+            of_good, of_bad = model(edges, torch.cat([good, bad], 1)).chunk(2)
+            loss = model.recommendation_loss(of_good, of_bad, good.unique(), lambda_reg=1e-4)
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+        with torch.no_grad():
+            found = torch.nn.functional.normalize(model.get_embedding(edges)[users:], dim=1)
+        return cls(found.cpu().numpy(), latest)
+
+    def score(self, histories):
+        """Inner products of all items with the mean of each history's latest, ``[B, I]``."""
+        people = np.zeros((len(histories), self.items.shape[1]), np.float32)
+        for row, history in enumerate(histories):
+            if len(history):
+                people[row] = self.items[history[-self.latest :]].mean(0)
+        return people @ self.items.T
+
+    def save(self, folder):
+        """Write ``lightgcn.safetensors``."""
+        Path(folder).mkdir(parents=True, exist_ok=True)
+        tensors = {"items": torch.from_numpy(self.items), "latest": torch.tensor(self.latest)}
+        save_file(tensors, Path(folder) / "lightgcn.safetensors")
+
+    @classmethod
+    def load(cls, folder):
+        """Read it."""
+        tensors = load_file(Path(folder) / "lightgcn.safetensors")
+        return cls(tensors["items"].numpy(), int(tensors["latest"]))
