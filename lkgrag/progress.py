@@ -16,9 +16,9 @@ from rich.text import Text
 T = TypeVar("T")
 
 #: Results go to stdout, so that they can be piped.
-console = Console(highlight=False)
+console = Console(highlight=False, emoji=False)
 #: Progress and errors go to stderr.
-err_console = Console(stderr=True, highlight=False)
+err_console = Console(stderr=True, highlight=False, emoji=False)
 
 
 #: Set by ``--quiet``: no stages, no progress; results and errors only.

@@ -163,7 +163,7 @@ def _write(results: list[Any], form: str, out: str | None) -> None:
     if out is not None:
         with atomic(Path(out)) as tmp, open(tmp, "w", encoding="utf-8") as file:
             if whole is None:
-                to = Console(file=file, width=80, highlight=False, color_system=None)
+                to = Console(file=file, width=80, highlight=False, emoji=False, color_system=None)
                 _show(results, to)
             else:
                 file.write(whole)

@@ -119,6 +119,8 @@ def test_broken_atomic_files(tmp_path, refuse, name, content, words):
         (["data.test_from=2015-03-31"], ["data.split=time"]),
         (["data.split=rolling", "data.rolling=0"], ["data.rolling"]),
         (["retrieval.systems=[lru]"], ["retrieval.systems", "'lrurec'"]),
+        # Between colons, names of pictures are words like others.
+        (["retrieval.systems=[no_such:X]"], ["retrieval.systems=no_such:X: no module"]),
         (["scorer.name=metapath"], ["scorer.name", "'metapath'"]),
         (["llm.readout=letters", "retrieval.k=60"], ["retrieval.k=60", "52 letters"]),
         (["llm.name=smollm"], ["llm.name=smollm", "'smollm2-135m'"]),
