@@ -181,7 +181,11 @@ class PathFinder:
             return found
         pairs = history.size * candidates.shape[1]
         parts, length = [found], 0
-        full = np.zeros(pairs, bool)
+        # A simple path does not end where it began.
+        same = candidates[:, :, None] == history[:, None, :]
+        nobody = (candidates < 0)[:, :, None] | (history < 0)[:, None, :]
+        never = (same | nobody).reshape(-1)
+        full = never
         for finder in self._long:
             if len(finder.types) > length:
                 # A pair that has enough shorter paths keeps none of the longer ones.
@@ -189,6 +193,9 @@ class PathFinder:
                 parts = [best(concatenate(parts), most)]
                 shorter = (parts[0].nodes >= 0).sum(1) < length
                 full = np.bincount(parts[0].pair[shorter], minlength=pairs) >= most
+                full |= never
+            if full.all():
+                continue
             parts += finder(history, candidates, time, most, full, self._width)
             if sum(len(p.pair) for p in parts) > GATHER:
                 parts = [best(concatenate(parts), most)]

@@ -87,17 +87,21 @@ class LongPaths:
             candidates: int64 ``[S, C]``, -1 padding.
             time: float64 ``[S]``, NaN unknown; every edge must have stood before.
             most: the cap.
-            full: bool ``[S * C * H]``, pairs that need no more paths.
+            full: bool ``[S * C * H]``, pairs that need no more paths, or can have none.
             width: columns of ``nodes``.
 
         Returns:
             Parts; each capped, none sorted in a way to rely on.
         """
+        num_history, num_candidates = history.shape[1], candidates.shape[1]
+        wanted = ~full.reshape(len(history), num_candidates, num_history)
+        # Who has no such pair needs no walk.
+        history = np.where(wanted.any(1), history, -1)
+        candidates = np.where(wanted.any(2), candidates, -1)
         places = list(range(len(self.types)))
         middle = len(self._outward)
         left = self._grow(history, self._outward, places[: middle + 1])
         right = self._grow(candidates, self._inward, places[: middle - 1 : -1])
-        num_history, num_candidates = history.shape[1], candidates.shape[1]
         size = max(int(half.nodes[:, -1].max(initial=0)) for half in (left, right)) + 1
         left_key = left.slot // num_history * size + left.nodes[:, -1]
         right_key = right.slot // num_candidates * size + right.nodes[:, -1]
@@ -108,16 +112,13 @@ class LongPaths:
         parts = []
         for rows in _blocks(count):
             row, entry = spread(start[rows], count[rows])
-            joined = self._join(
-                left.take(rows[row]),
-                right.take(entry),
-                time,
-                full,
-                num_history,
-                num_candidates,
-                width,
-            )
-            parts.append(best(joined, most))
+            row = rows[row]
+            pair = right.slot[entry] * num_history + left.slot[row] % num_history
+            open_ = ~full[pair]
+            row, entry = row[open_], entry[open_]
+            if len(row):
+                joined = self._join(left.take(row), right.take(entry), time, num_history, width)
+                parts.append(best(joined, most))
         return parts
 
     def _grow(self, items: NDArray[np.int64], lists: list[Adjacency], places: list[int]) -> _Half:
@@ -161,15 +162,13 @@ class LongPaths:
         left: _Half,
         right: _Half,
         time: NDArray[np.float64],
-        full: NDArray[np.bool_],
         num_history: int,
-        num_candidates: int,
         width: int,
     ) -> Found:
         sample = left.slot // num_history
         pair = right.slot * num_history + left.slot % num_history
         nodes = np.concatenate([left.nodes, right.nodes[:, -2::-1]], 1)
-        keep = ~(np.maximum(left.time, right.time) >= time[sample]) & ~full[pair]
+        keep = ~(np.maximum(left.time, right.time) >= time[sample])
         middle = left.nodes.shape[1] - 1
         for i in range(middle):
             for j in range(middle + 1, nodes.shape[1]):
