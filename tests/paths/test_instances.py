@@ -167,6 +167,32 @@ def test_no_edges_at_all():
     assert len(batch) == 0
 
 
+def test_longer_paths_are_looked_for_only_where_there_is_room(monkeypatch):
+    """Items that all follow one another, but for one that only one other leads to, and so far."""
+    data = HeteroData()
+    data["item"].num_nodes = 8
+    pairs = [(a, b) for a in range(7) for b in range(7) if a != b] + [(6, 7)]
+    data["item", "next", "item"].edge_index = torch.tensor(pairs).T
+    grown = []
+    grow = long_paths.LongPaths._grow
+
+    def counted(self, items, lists, places):
+        grown.append((len(self.types), items.copy()))
+        return grow(self, items, lists, places)
+
+    monkeypatch.setattr(long_paths.LongPaths, "_grow", counted)
+    finder = PathFinder(data, PathsConfig(max_length=3, max_per_pair=1, through_items=True))
+    # One step is enough between each of these, and none leads to oneself.
+    batch = finder(queries([[0, 1]], [[1, 2]]))
+    assert len(batch) == 3
+    assert not grown
+    # From 0 and 1 to the last item it takes two steps, to the others one.
+    batch = finder(queries([[0, 1]], [[2, 7]]))
+    assert sorted((n >= 0).sum().item() for n in batch.nodes) == [2, 2, 3, 3]
+    assert [length for length, _ in grown] == [3, 3]
+    assert grown[1][1].tolist() == [[-1, 7]]
+
+
 def test_repeated_edges_and_loops_count_once():
     data = HeteroData()
     data["item"].num_nodes = 2
