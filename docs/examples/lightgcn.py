@@ -11,7 +11,7 @@ from lkgrag.retrieval import Retriever
 
 
 class LightGCNRetriever(Retriever):
-    """Items embedded over the graph of users and items; someone is the mean of the latest items."""
+    """Items embedded by who chose them; someone is the mean of the latest items."""
 
     name = "lightgcn"
 
@@ -21,11 +21,10 @@ class LightGCNRetriever(Retriever):
 
     @classmethod
     def fit(cls, interactions, data, device, seed, dim=32, layers=2, steps=300, latest=10):
-        """Learn the embeddings from pairs of a chosen and a random item."""
+        """Learn from pairs of a chosen and a random item."""
         users, items = interactions.num_users, interactions.num_items
-        chosen = torch.from_numpy(np.stack([interactions.user, interactions.item + users])).to(
-            device
-        )
+        chosen = np.stack([interactions.user, interactions.item + users])
+        chosen = torch.from_numpy(chosen).to(device)
         edges = torch.cat([chosen, chosen.flip(0)], 1)
         model = LightGCN(users + items, dim, layers).to(device)
         optimizer = torch.optim.Adam(model.parameters(), lr=0.01)
@@ -34,16 +33,17 @@ class LightGCNRetriever(Retriever):
             other = torch.randint(users, users + items, (4096,), device=device)
             bad = torch.stack([good[0], other])
             of_good, of_bad = model(edges, torch.cat([good, bad], 1)).chunk(2)
-            loss = model.recommendation_loss(of_good, of_bad, good.unique(), lambda_reg=1e-4)
+            loss = model.recommendation_loss(of_good, of_bad, good.unique())
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
         with torch.no_grad():
-            found = torch.nn.functional.normalize(model.get_embedding(edges)[users:], dim=1)
+            found = model.get_embedding(edges)[users:]
+        found = torch.nn.functional.normalize(found, dim=1)
         return cls(found.cpu().numpy(), latest)
 
     def score(self, histories):
-        """Inner products of all items with the mean of each history's latest, ``[B, I]``."""
+        """Inner products with the mean of each history's latest, ``[B, I]``."""
         people = np.zeros((len(histories), self.items.shape[1]), np.float32)
         for row, history in enumerate(histories):
             if len(history):
@@ -53,7 +53,8 @@ class LightGCNRetriever(Retriever):
     def save(self, folder):
         """Write ``lightgcn.safetensors``."""
         Path(folder).mkdir(parents=True, exist_ok=True)
-        tensors = {"items": torch.from_numpy(self.items), "latest": torch.tensor(self.latest)}
+        items, latest = torch.from_numpy(self.items), torch.tensor(self.latest)
+        tensors = {"items": items, "latest": latest}
         save_file(tensors, Path(folder) / "lightgcn.safetensors")
 
     @classmethod

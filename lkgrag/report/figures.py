@@ -29,6 +29,11 @@ DRAWN = ("popularity", "itemitem", "graph_itemitem", "ease", "lrurec", "retrieve
 #: Each has one colour in every picture of every run; the first are those that the eye finds first.
 COLOUR = dict(zip(reversed(DRAWN), COLOURS, strict=True))
 
+#: Groups of events of a cold start, by what.
+COLD = {
+    "history": "items chosen before",
+    "popularity": "training interactions of the true item",
+}
 #: Line of each retriever of one's own, all of the colour of ink.
 OWN = (":", "-.", (0, (4, 1, 1, 1, 1, 1)))
 
@@ -114,9 +119,7 @@ def _smooth(values: NDArray[np.float64], window: int) -> NDArray[np.float64]:
 def recall(run: RunData) -> Figure | None:
     """Recall on test, all users; beyond the candidates for those that rank all items."""
     test = run.ranks[run.ranks["split"] == "test"]
-    there = [s for s in systems_of(run.metrics) if f"rank_{s}" in test]
-    own = [s for s in there if s not in SYSTEMS]
-    systems = [*own, *(s for s in DRAWN if s in there)]
+    systems = _drawn([s for s in systems_of(run.metrics) if f"rank_{s}" in test])
     if test.empty or not systems:
         return None
     depth = int(test["candidates"].max())
@@ -128,11 +131,7 @@ def recall(run: RunData) -> Figure | None:
         # Stage one ranks all items; what only reorders the candidates ends with them.
         ks = np.arange(1, (far if deepest[system] > depth else depth) + 1)
         share = [float(((rank > 0) & (rank <= k)).mean()) for k in ks]
-        line: Any = "-" if system in ("retriever", "ranker") else "--"
-        if system in own:
-            line = OWN[own.index(system) % len(OWN)]
-        color = COLOUR.get(system, INK)
-        axes.plot(ks, share, line, label=system, linewidth=1.6, color=color)
+        axes.plot(ks, share, label=system, linewidth=1.6, **_look(system, run))
     axes.axvline(depth, color=INK, linewidth=0.8, linestyle=":")
     axes.text(depth, 0.005, f" {depth} candidates", fontsize=8, va="bottom")
     axes.set(xlabel="k", ylabel="recall", xscale="log", xlim=(1, max(far, 2)), ylim=(0, None))
@@ -141,6 +140,20 @@ def recall(run: RunData) -> Figure | None:
     axes.xaxis.set_major_formatter(ScalarFormatter())
     axes.legend(fontsize=8, loc="upper left")
     return figure
+
+
+def _drawn(systems: list[str]) -> list[str]:
+    """Those that are drawn, retrievers of one's own below all others."""
+    return [*(s for s in systems if s not in SYSTEMS), *(s for s in DRAWN if s in systems)]
+
+
+def _look(system: str, run: RunData) -> dict[str, Any]:
+    """Line and colour of a system, the same in every picture."""
+    if system in COLOUR:
+        line = "-" if system in ("retriever", "ranker") else "--"
+        return {"linestyle": line, "color": COLOUR[system]}
+    own = [s for s in systems_of(run.metrics) if s not in SYSTEMS]
+    return {"linestyle": OWN[own.index(system) % len(OWN)], "color": INK}
 
 
 def salience(run: RunData) -> Figure | None:
@@ -162,20 +175,16 @@ def _salience_caption(run: RunData) -> str:
 def cold(run: RunData) -> Figure | None:
     """NDCG@10 by length of the history and by popularity of the true item."""
     found = run.metrics.get("cold_start") or {}
-    panels = {
-        "items chosen before": found.get("history") or [],
-        "training interactions of the true item": found.get("popularity") or [],
-    }
+    panels = {what: found.get(kind) or [] for kind, what in COLD.items()}
     if not all(panels.values()):
         return None
     figure = Figure(figsize=(WIDTH, 4.8), layout="constrained")
     for number, (what, groups) in enumerate(panels.items(), start=1):
         axes = figure.add_subplot(2, 1, number)
-        for system in (s for s in DRAWN if s in groups[0]["systems"]):
+        for system in _drawn(list(groups[0]["systems"])):
             values = [g["systems"][system]["ndcg@10"] for g in groups]
-            line: Any = "-" if system in ("retriever", "ranker") else "--"
-            look: Any = {"marker": "o", "markersize": 3, "color": COLOUR[system]}
-            axes.plot(range(len(groups)), values, line, label=system, **look)
+            look = _look(system, run) | {"marker": "o", "markersize": 3}
+            axes.plot(range(len(groups)), values, label=system, **look)
         names = [f"{g['group']}\n({g['events']:,})" for g in groups]
         axes.set_xticks(range(len(groups)), names, fontsize=7)
         axes.set(xlabel=what, ylabel="NDCG@10", ylim=(0, None))

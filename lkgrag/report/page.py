@@ -11,9 +11,10 @@ from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescap
 from markupsafe import Markup
 
 from lkgrag import __version__
+from lkgrag.evaluation.protocol import SYSTEMS
 from lkgrag.recommendation import Recommendation, fit, shown_title, two_places
 from lkgrag.report.drawing import draw
-from lkgrag.report.figures import figures
+from lkgrag.report.figures import COLD, figures
 from lkgrag.report.gather import read_run
 from lkgrag.report.style import INK, PAPER, style
 from lkgrag.report.words import label
@@ -122,6 +123,8 @@ def write_report(folder: Path, metrics: dict[str, Any] | None = None) -> Path:
         run=run,
         version=__version__,
         tables=_tables(run),
+        cold=_cold_tables(run),
+        own=[s for s in systems_of(run.metrics) if s not in SYSTEMS],
         metric_names=[_heading(m) for m in _metrics(run)],
         pictures=charts,
         faithful=faithful_line(faithful) if faithful else "",
@@ -193,7 +196,26 @@ def _tables(run: RunData) -> list[dict[str, Any]]:
             if figures:
                 rows[system] = [figures.get(m) for m in names]
         if rows:
-            columns = [[v for v in c if v is not None] for c in zip(*rows.values(), strict=True)]
-            best = [max(c) if c else None for c in columns]
-            out.append({"split": split, "population": population, "rows": rows, "best": best})
+            out.append(
+                {"split": split, "population": population, "rows": rows, "best": _best(rows)}
+            )
     return out
+
+
+def _cold_tables(run: RunData) -> list[dict[str, Any]]:
+    """NDCG@10 of each system by group of events; the best of each column."""
+    out = []
+    found = run.metrics.get("cold_start") or {}
+    for kind, what in COLD.items():
+        groups = found.get(kind) or []
+        if groups:
+            systems = groups[0]["systems"]
+            rows = {s: [g["systems"][s].get("ndcg@10") for g in groups] for s in systems}
+            out.append({"by": what, "groups": groups, "rows": rows, "best": _best(rows)})
+    return out
+
+
+def _best(rows: dict[str, list[float | None]]) -> list[float | None]:
+    """The greatest of each column; none where all are alike."""
+    columns = [{v for v in c if v is not None} for c in zip(*rows.values(), strict=True)]
+    return [max(c) if len(c) > 1 else None for c in columns]

@@ -152,7 +152,10 @@ def test_cold_start_is_drawn_and_told(folder):
     assert (folder / "report" / "cold.png").stat().st_size > 1000
     for kind in ("history", "popularity"):
         for group in found[kind]:
-            assert f"<td>{group['group']}</td><td>{group['events']}</td>" in page
+            assert f"<th>{group['group']}<br>({group['events']})</th>" in page
+    ranker = [g["systems"]["ranker"]["ndcg@10"] for g in found["history"]]
+    cells = "".join(f"<td[^>]*>{v:.4f}</td>".replace("0.", r"\.") for v in ranker)
+    assert re.search(f"<tr><td>ranker</td>{cells}</tr>", page)
 
 
 def test_a_system_has_its_colour_in_every_picture_of_every_run(folder):
@@ -271,9 +274,9 @@ def test_the_page_says_what_the_systems_and_the_parts_of_a_score_are(folder):
 
 def test_a_long_heading_does_not_make_its_column_wider_than_a_phone(folder):
     page = (folder / "report.html").read_text(encoding="utf-8")
-    assert "<tr><th>training interactions of the true item</th>" in page
-    rule = re.search(r"^table\.systems th:first-child \{([^}]*)\}", page, flags=re.MULTILINE)
-    assert "white-space: normal" in rule.group(1)
+    assert "<h3>NDCG@10 by training interactions of the true item</h3>" in page
+    rule = re.search(r"^h3 \{([^}]*)\}", page, flags=re.MULTILINE)
+    assert "overflow-wrap: anywhere" in rule.group(1)
 
 
 def test_names_are_cut_to_columns():
