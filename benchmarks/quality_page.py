@@ -44,6 +44,8 @@ def section(data: str, found: dict[str, Any]) -> str:
         every.append([label, *(figure(mean[c]) for c in COLUMNS), inside])
     first = ["row", "seeds × events", "NDCG@10 ± spread", "Recall@10"]
     first += [f"{found['main']} − row, NDCG@10", "published N@10 / R@10"]
+    if not known:
+        first, rows = first[:-1], [row[:-1] for row in rows]
     other = ["row", *(c.upper().replace("RECALL", "Recall") for c in COLUMNS), "NDCG@10, retrieved"]
     detectable = (lines.get("retriever", {}).get("minus") or {}).get("detectable")
     parts = [
@@ -242,7 +244,7 @@ def headline(results: dict[str, dict[str, Any]]) -> str:
 
 def _gain(over: dict[str, float] | None) -> str:
     """A gain in per cent, with its p; a dash where not measured."""
-    return f"{over['per_cent']:+.1f} % ({probability(over['p'])})" if over else "–"
+    return f"{over['per_cent']:+.1f} %<br>{probability(over['p'])}" if over else "–"
 
 
 def main() -> int:
@@ -258,6 +260,7 @@ def main() -> int:
         results[data] = found
     overview(results, DOCS / "_static" / "quality.svg")
     put(DOCS.parent / "README.md", "quality", headline(results))
+    put(DOCS / "quality.md", "headline", headline(results))
     put(DOCS / "quality.md", "quality", "\n\n".join(parts))
     return 0
 
