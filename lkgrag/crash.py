@@ -37,7 +37,7 @@ NO_MEMORY = ("allocate memory", "out of memory", "not enough memory", "alloc_fai
 
 
 @contextmanager
-def foreign(tell: Callable[[Exception], str]) -> Iterator[None]:
+def foreign(tell: Callable[[BaseException], str]) -> Iterator[None]:
     """Code of someone else's runs within, and may raise anything.
 
     Args:
@@ -50,7 +50,7 @@ def foreign(tell: Callable[[Exception], str]) -> Iterator[None]:
         yield
     except LkgragError:
         raise
-    except Exception as error:
+    except (Exception, SystemExit) as error:  # an end of the program would look like a success
         if explain(error) is not None:
             raise
         raise ConfigError(tell(error)) from error

@@ -39,7 +39,7 @@ def imported(target: str, option: str, base: type, given: str | None = None) -> 
         raise ConfigError(
             f"{said}: no module '{error.name}'; install its package, or correct the name"
         ) from error
-    except Exception as error:  # a module may raise anything as it is imported
+    except (Exception, SystemExit) as error:  # a module may raise anything as it is imported
         cause = f"{type(error).__name__}: {error}"
         raise ConfigError(f"{said}: cannot import {target} ({cause})") from error
     if not (inspect.isclass(value) and issubclass(value, base)):

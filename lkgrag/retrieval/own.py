@@ -149,7 +149,7 @@ def fit_own(
     known = interactions.first(train_end)
     label = f"{OPTION}={target}"
 
-    def tell(error: Exception) -> str:
+    def tell(error: BaseException) -> str:
         given = ", ".join(f"{k}={v!r}" for k, v in kwargs.items()) or "nothing"
         cause = f"{type(error).__name__}: {error}"
         return (

@@ -59,7 +59,7 @@ def build_scorer(config: ScorerConfig, data: HeteroData, metapaths: list[MetaPat
     Call(cls.__init__, cls, constructor, CONTRACT, OPTION, "scorer.kwargs").check(kwargs)
     num_nodes = {t: int(data[t].num_nodes or 0) for t in data.node_types}
 
-    def tell(error: Exception) -> str:
+    def tell(error: BaseException) -> str:
         given = ", ".join(f"{k}={v!r}" for k, v in kwargs.items()) or "nothing"
         cause = str(error) if isinstance(error, TypeError | ValueError) else repr(error)
         return (

@@ -115,6 +115,8 @@ class Broken(Follows):
         self.how, self.asked = how, 0
         if how == "fails":
             raise KeyError("nothing there")
+        if how == "ends":
+            sys.exit(0)
         if how == "other":
             return Follows(self.counts)
         if how == "items":
@@ -263,6 +265,14 @@ def test_what_cannot_be_named(target, kwargs, message):
     assert str(error.value).startswith("retrieval.")
 
 
+def test_a_module_that_ends_the_program(tmp_path, monkeypatch):
+    """A script without ``if __name__ == "__main__"``: the run must not look as if it had succeeded."""
+    (tmp_path / "a_script.py").write_text("import sys\nsys.exit(0)\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    with pytest.raises(ConfigError, match=r"cannot import a_script:X \(SystemExit: 0\)"):
+        own_systems(config_of("a_script:X"))
+
+
 def test_two_of_one_name():
     with pytest.raises(ConfigError, match="have the same name 'follows'"):
         own_systems(config_of(f"{HERE}Follows", f"{HERE}Namesake"))
@@ -275,6 +285,7 @@ def test_two_of_one_name():
     ("how", "message"),
     [
         ("fails", "fit() of Broken fails with retrieval.kwargs (how='fails'): KeyError"),
+        ("ends", "fit() of Broken fails with retrieval.kwargs (how='ends'): SystemExit: 0"),
         ("other", "fit() must return a Broken, got Follows"),
         ("items", "num_items of Broken must be 24, got 25"),
         ("asked", "score() of Broken fails (IndexError: too deep)"),
