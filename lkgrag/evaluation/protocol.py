@@ -41,6 +41,31 @@ SYSTEMS = (
     "scorer",
     "ranker",
 )
+#: What ``metrics.json`` has beside the systems; no system has such a name.
+BESIDE = (
+    "format",
+    "data",
+    "code",
+    "llm",
+    "seed",
+    "versions",
+    "commit",
+    "date",
+    "hardware",
+    "device",
+    "processes",
+    "threads",
+    "seconds",
+    "tokens_per_prompt",
+    "prompts_ranked",
+    "cross_entropy",
+    "mask_seen",
+    "faithfulness",
+    "cold_start",
+    "fusion",
+    "stage_one",
+    "differences",
+)
 #: Systems that can only reorder the candidates.
 REORDERING = {"lm", "scorer", "ranker"}
 

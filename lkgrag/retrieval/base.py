@@ -28,7 +28,7 @@ class Retriever(ABC):
     :class:`~lkgrag.testing.RetrieverTests`.
 
     Attributes:
-        name: the word for ``retrieval.systems`` and for tables; small letters, digits and ``_``.
+        name: the word for ``retrieval.systems`` and for tables; at most 32 small letters, digits and ``_``.
         num_items: ``I``.
     """
 

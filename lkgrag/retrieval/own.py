@@ -19,6 +19,7 @@ import torch
 
 from lkgrag.crash import foreign
 from lkgrag.errors import ConfigError, nearest
+from lkgrag.evaluation.protocol import BESIDE
 from lkgrag.evaluation.protocol import SYSTEMS as TAKEN
 from lkgrag.importing import Call, resolve, source_hash
 from lkgrag.retrieval.base import Retriever
@@ -39,7 +40,7 @@ OPTION, KWARGS = "retrieval.systems", "retrieval.kwargs"
 #: What ``fit`` of a retriever of one's own is given, by name.
 CONTRACT = ("interactions", "data", "device", "seed")
 #: A word for options, files and columns of tables.
-NAME = re.compile(r"[a-z][a-z0-9_]*")
+NAME = re.compile(r"[a-z][a-z0-9_]{0,31}")
 #: Histories that a fitted retriever is tried with, besides the empty one.
 TRIED = 16
 #: How far scores of the same history may differ when they are computed again: a GPU adds in any order.
@@ -72,14 +73,20 @@ def resolve_system(target: str) -> type[Retriever]:
     name = getattr(cls, "name", None)
     if not isinstance(name, str) or NAME.fullmatch(name) is None:
         raise ConfigError(
-            f"{label}: {cls.__name__} needs a class attribute 'name', a word of small letters, digits and _"
+            f"{label}: {cls.__name__} needs a class attribute 'name', a word of at most 32 small letters, "
+            "digits and _"
         )
     if name in TAKEN:
         raise ConfigError(
             f"{label}: the name '{name}' of {cls.__name__} is that of a system of the tables; choose another"
         )
-    if cls.fit.__func__ is Retriever.fit.__func__:  # type: ignore[attr-defined]
-        raise ConfigError(f"{label}: {cls.__name__} has no class method fit")
+    if name in BESIDE:
+        raise ConfigError(
+            f"{label}: the name '{name}' of {cls.__name__} is that of another part of metrics.json; choose "
+            "another"
+        )
+    if getattr(cls.fit, "__func__", None) in (None, Retriever.fit.__func__):  # type: ignore[attr-defined]
+        raise ConfigError(f"{label}: {cls.__name__} has no class method fit (@classmethod)")
     return cls
 
 
@@ -224,10 +231,10 @@ def try_out(
             asked again or with what else is asked, or it changes the histories.
     """
     name = type(retriever).__name__
-    if getattr(retriever, "num_items", None) != num_items:
-        raise ConfigError(
-            f"{label}: num_items of {name} must be {num_items}, got {getattr(retriever, 'num_items', None)}"
-        )
+    with foreign(lambda e: f"{label}: num_items of {name} fails ({type(e).__name__}: {e})"):
+        size = int(retriever.num_items)
+    if size != num_items:
+        raise ConfigError(f"{label}: num_items of {name} must be {num_items}, got {size}")
     asked = [*histories, *_few(num_items)]
     copies = [h.copy() for h in asked]
 

@@ -15,11 +15,13 @@ from lkgrag import Ranker
 from lkgrag.config import DataConfig, KGConfig, RetrievalConfig
 from lkgrag.data import make_split
 from lkgrag.errors import ConfigError, LkgragError, RunError
+from lkgrag.evaluation.protocol import BESIDE
 from lkgrag.kg import build_kg
 from lkgrag.options import load_config
 from lkgrag.pipeline import train
 from lkgrag.retrieval import FusedRetriever, Retriever, fit_stage_one
 from lkgrag.retrieval.own import fit_own, own_systems, resolve_system, save_own
+from lkgrag.rundir import systems_of
 from lkgrag.testing import RetrieverTests, planted
 
 HERE = f"{__name__}:"
@@ -89,6 +91,23 @@ class Nameless(Follows):
     name = "My Retriever"
 
 
+class Lengthy(Follows):
+    name = "a" * 33
+
+
+class Beside(Follows):
+    name = "fusion"
+
+
+class Plain(Follows):
+    """Whose ``fit`` is a method, as those of other libraries are."""
+
+    name = "plain"
+
+    def fit(self, interactions, data, device, seed):
+        return self
+
+
 class Unfit(Retriever):
     name = "unfit"
     score = save = load = None
@@ -121,6 +140,8 @@ class Broken(Follows):
             return Follows(self.counts)
         if how == "items":
             self.num_items += 1
+        if how == "unsized":
+            del self.num_items
         return self
 
     def score(self, histories):
@@ -245,6 +266,13 @@ def test_the_seed_sets_every_global_generator_and_leaves_them_as_they_were(x):
         ("follows", {}, "no system 'follows'"),
         (f"{HERE}Taken", {}, "the name 'ranker' of Taken is that of a system of the tables"),
         (f"{HERE}Nameless", {}, "needs a class attribute 'name'"),
+        (f"{HERE}Lengthy", {}, "a word of at most 32 small letters"),
+        (
+            f"{HERE}Beside",
+            {},
+            "the name 'fusion' of Beside is that of another part of metrics.json",
+        ),
+        (f"{HERE}Plain", {}, "Plain has no class method fit (@classmethod)"),
         (f"{HERE}Unfit", {}, "Unfit has no class method fit"),
         (
             f"{HERE}Stubborn",
@@ -288,6 +316,7 @@ def test_two_of_one_name():
         ("ends", "fit() of Broken fails with retrieval.kwargs (how='ends'): SystemExit: 0"),
         ("other", "fit() must return a Broken, got Follows"),
         ("items", "num_items of Broken must be 24, got 25"),
+        ("unsized", "num_items of Broken fails (AttributeError: "),
         ("asked", "score() of Broken fails (IndexError: too deep)"),
         ("changes", "score() of Broken changes the histories"),
         ("list", "must return a NumPy array of float32, got list"),
@@ -369,6 +398,7 @@ def test_a_whole_run(small_run, module, tmp_path):
     train(load_config(asked))
     metrics = json.loads((tmp_path / "out" / "metrics.json").read_text())
     systems = list(metrics)
+    assert set(metrics) <= {*systems_of(metrics), *BESIDE}
     assert systems.index("lrurec") < systems.index("latest") < systems.index("retriever")
     assert "rank_latest" in pd.read_parquet(tmp_path / "out" / "ranks.parquet")
     assert "retrieval.systems=someones:Latest" in metrics["code"]
