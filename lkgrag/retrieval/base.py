@@ -104,7 +104,9 @@ def log_shares(counts: NDArray[np.float32]) -> NDArray[np.float32]:
 
 def log_softmax(scores: NDArray[np.float32]) -> NDArray[np.float32]:
     """Log-probabilities of scores that are logits, float32 ``[B, I]``."""
-    return torch.log_softmax(torch.from_numpy(scores), 1).numpy()
+    # Torch takes no array that is read backwards, and warns of one that is not to be written.
+    plain = np.require(scores, np.float32, ["C", "W"])
+    return torch.log_softmax(torch.from_numpy(plain), 1).numpy()
 
 
 def training_sequences(

@@ -162,8 +162,14 @@ class Broken(Follows):
             scores[:, 0] = np.nan
         if self.how == "chance":
             scores[:, 0] += self.asked
-        if self.how == "batch" and len(scores):
+        if self.how == "batch":
             scores -= scores.mean(0)
+        if self.how == "faint":
+            scores *= 1e-4
+            scores[:, 0] += 1e-5 * self.asked
+        if self.how == "padded":
+            # The mean over a batch's columns, those beyond the end of a history among them.
+            scores /= max(1, *map(len, histories))
         return scores
 
     def save(self, folder):
@@ -324,7 +330,9 @@ def test_two_of_one_name():
         ("narrow", "histories by items, got [19, 23]"),
         ("nan", "a score that is NaN or infinite"),
         ("chance", "other scores when it is asked again"),
+        ("faint", "other scores when it is asked again"),
         ("batch", "other scores when it is asked alone"),
+        ("padded", "other scores when it is asked alone"),
     ],
 )
 def test_what_breaks_the_contract(x, how, message):
@@ -332,6 +340,24 @@ def test_what_breaks_the_contract(x, how, message):
         fitted(x, f"{HERE}Broken", how=how)
     assert str(error.value).startswith(f"retrieval.systems={HERE}Broken: ")
     assert message in str(error.value)
+
+
+class Backwards(Follows):
+    """Scores that are read backwards, and not to be written."""
+
+    name = "backwards"
+
+    def score(self, histories):
+        scores = np.ascontiguousarray(super().score(histories)[:, ::-1])[:, ::-1]
+        scores.flags.writeable = False
+        return scores
+
+
+@pytest.mark.filterwarnings("error")
+def test_scores_of_any_layout(x):
+    histories = [x.sequence(user)[:4] for user in range(5)]
+    found = fitted(x, f"{HERE}Backwards").evidence(histories)
+    np.testing.assert_array_equal(found, fitted(x, f"{HERE}Follows").evidence(histories))
 
 
 def test_what_is_not_the_same_after_saving(x, tmp_path):
