@@ -29,6 +29,8 @@ from lkgrag.retrieval.own import fit_own, own_systems, save_own
 from lkgrag.testing.graph import planted
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from numpy.typing import NDArray
     from torch_geometric.data import HeteroData
 
@@ -60,6 +62,14 @@ class RetrieverTests:
         """Fitted as a run fits it, which checks what it is and what it returns."""
         (target,) = own_systems(self.config).values()
         return fit_own(interactions, self.config, 0, target, train_end, _graph())
+
+    @pytest.fixture(autouse=True)
+    def one_thread(self) -> Iterator[None]:
+        """Several add in any order, and take longer for as little."""
+        threads = torch.get_num_threads()
+        torch.set_num_threads(1)
+        yield
+        torch.set_num_threads(threads)
 
     @pytest.fixture
     def interactions(self) -> Interactions:

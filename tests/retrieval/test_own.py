@@ -61,6 +61,18 @@ class TestFollows(RetrieverTests):
     retriever = Follows
     kwargs: ClassVar = {"power": 0.5}
 
+    @pytest.fixture(autouse=True, scope="class")
+    def two_threads(self):
+        threads = torch.get_num_threads()
+        torch.set_num_threads(2)
+        yield
+        assert torch.get_num_threads() == 2
+        torch.set_num_threads(threads)
+
+    def build(self, interactions, train_end):
+        assert torch.get_num_threads() == 1
+        return super().build(interactions, train_end)
+
 
 class Recording(Follows):
     """Keeps what it was shown."""
