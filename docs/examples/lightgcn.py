@@ -52,7 +52,6 @@ class LightGCNRetriever(Retriever):
 
     def save(self, folder):
         """Write ``lightgcn.safetensors``."""
-        Path(folder).mkdir(parents=True, exist_ok=True)
         items, latest = torch.from_numpy(self.items), torch.tensor(self.latest)
         tensors = {"items": items, "latest": latest}
         save_file(tensors, Path(folder) / "lightgcn.safetensors")

@@ -77,7 +77,7 @@ class Retriever(ABC):
 
     @abstractmethod
     def save(self, folder: str | os.PathLike[str]) -> None:
-        """Write safetensors and JSON into a folder."""
+        """Write safetensors and JSON into a folder; one of your own is given a folder that is there."""
 
     @classmethod
     @abstractmethod

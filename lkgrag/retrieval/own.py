@@ -6,6 +6,7 @@ retrievers names by entry points of the group ``lkgrag.retrievers``.
 
 from __future__ import annotations
 
+import copy
 import os
 import random
 import re
@@ -153,7 +154,8 @@ def fit_own(
     """
     cls = resolve_system(target)
     kwargs = _kwargs(config, cls.name)
-    known = interactions.first(train_end)
+    # A copy of the tables and ids, too: what it does to them is nobody else's.
+    known = copy.deepcopy(interactions.first(train_end))
     label = f"{OPTION}={target}"
 
     def tell(error: BaseException) -> str:
@@ -188,8 +190,11 @@ def save_own(retriever: Retriever, folder: str | os.PathLike[str], target: str) 
         ConfigError: it cannot be saved or loaded, or scores differ after it.
     """
     label, name = f"{OPTION}={target}", type(retriever).__name__
+    Path(folder).mkdir(parents=True, exist_ok=True)
     with foreign(lambda e: f"{label}: save() of {name} fails ({type(e).__name__}: {e})"):
         retriever.save(folder)
+    if not os.listdir(folder):
+        raise ConfigError(f"{label}: save() of {name} writes nothing into the folder")
     again = load_own(folder, target)
     histories = _few(retriever.num_items)
     if not np.array_equal(retriever.evidence(histories), again.evidence(histories)):
@@ -287,7 +292,9 @@ def _checked(found: Any, rows: int, num_items: int, method: str, label: str) -> 
 def _seeded(seed: int, device: torch.device) -> Iterator[None]:
     """What is drawn within, from any global generator, depends on the seed, and changes no draw outside."""
     before, numbers = random.getstate(), np.random.get_state()
-    with torch.random.fork_rng(devices=[] if device.type == "cpu" else [device]):
+    devices = [] if device.type == "cpu" else [device]
+    # Gradients that are switched off within are on again afterwards.
+    with torch.random.fork_rng(devices=devices), torch.enable_grad():
         torch.manual_seed(seed)
         random.seed(seed)
         np.random.seed(seed % 2**32)

@@ -62,7 +62,8 @@ class TestFollows(RetrieverTests):
     kwargs: ClassVar = {"power": 0.5}
 
     @pytest.fixture(autouse=True, scope="class")
-    def two_threads(self):
+    @classmethod
+    def two_threads(cls):
         threads = torch.get_num_threads()
         torch.set_num_threads(2)
         yield
@@ -93,6 +94,22 @@ class Lottery(Follows):
     def fit(cls, interactions, data, device, seed):
         size = interactions.num_items
         return cls(np.random.rand(size, size).astype(np.float32) + torch.rand(size, size).numpy())
+
+
+class Careless(Follows):
+    """Changes all that it is given, and how torch works."""
+
+    name = "careless"
+
+    @classmethod
+    def fit(cls, interactions, data, device, seed):
+        self = super().fit(interactions, data, device, seed)
+        interactions.item[:] = 0
+        interactions.item_ids.reverse()
+        interactions.items["title"] = "?"
+        data["user", "rated", "item"].edge_index.zero_()
+        torch.set_grad_enabled(False)
+        return self
 
 
 class Taken(Follows):
@@ -187,7 +204,9 @@ class Broken(Follows):
     def save(self, folder):
         if self.how == "unsaved":
             raise RuntimeError("no idea how")
-        super().save(folder)
+        assert Path(folder).is_dir()
+        if self.how != "unwritten":
+            super().save(folder)
 
     @classmethod
     def load(cls, folder):
@@ -274,6 +293,18 @@ def test_the_seed_sets_every_global_generator_and_leaves_them_as_they_were(x):
     np.random.rand(3)
     torch.rand(3)
     np.testing.assert_array_equal(fitted(x, f"{HERE}Lottery").counts, one.counts)
+
+
+def test_what_it_does_to_its_data_is_its_own(x):
+    split = make_split(x, DataConfig())
+    titles, ids = x.titles, list(x.item_ids)
+    stages = [
+        fit_stage_one(x, split, graph_of(x), config_of(f"{HERE}{name}"), 0)
+        for name in ("Follows", "Careless")
+    ]
+    assert torch.is_grad_enabled()
+    assert (x.titles, x.item_ids) == (titles, ids)
+    np.testing.assert_array_equal(stages[1].test.items, stages[0].test.items)
 
 
 @pytest.mark.parametrize(
@@ -378,6 +409,8 @@ def test_what_is_not_the_same_after_saving(x, tmp_path):
         ConfigError, match=r"save\(\) of Broken fails \(RuntimeError: no idea how\)"
     ):
         save_own(fitted(x, target, how="unsaved"), tmp_path, target)
+    with pytest.raises(ConfigError, match=r"save\(\) of Broken writes nothing"):
+        save_own(fitted(x, target, how="unwritten"), tmp_path / "new", target)
     with pytest.raises(ConfigError, match=r"other scores after save\(\) and load\(\)"):
         save_own(fitted(x, target, how=""), tmp_path, target)
 
