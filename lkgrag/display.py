@@ -92,7 +92,11 @@ class Stages:
         for name, lists in (("validation", one.val), ("test", one.test)):
             share = float(lists.retrieved.mean()) if len(lists) else 0.0
             self.say(f"{name}: {share:.1%} of the targets are among the {k} candidates")
-        weights = ", ".join(f"{n} {w:.2f}" for n, w in one.report["fusion"].items())
+        # That of a system of great scores is small, and not 0.
+        weights = ", ".join(
+            f"{n} {w:{'.2f' if w == 0 or w >= 0.01 else '.1g'}}"
+            for n, w in one.report["fusion"].items()
+        )
         self.say(f"fusion: {weights}")
         if len(one.examples):
             self.say(

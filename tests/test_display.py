@@ -90,3 +90,10 @@ def test_chance_is_that_of_the_lists(shown):
     curve = [dict.fromkeys(("loss", "loss_lm", "loss_scorer"), 1.0)]
     display.Stages(True).training(curve, examples, 2)
     assert f"chance {(np.log(4) + np.log(2)) / 2:.3f}" in " ".join(shown.getvalue().split())
+
+
+def test_a_small_weight_is_not_shown_as_none(shown):
+    weights = {"lrurec": 1.234, "mine": 0.0012, "popularity": 0.0}
+    one = SimpleNamespace(val=[], test=[], examples=[], report={"fusion": weights})
+    display.Stages(True).retrieval(one, SimpleNamespace(), 10)
+    assert "fusion: lrurec 1.23, mine 0.001, popularity 0.00" in shown.getvalue()

@@ -288,7 +288,7 @@ def fit_fusion(folds: Sequence[Fold], interactions: Interactions, seed: int) -> 
     of_graph = fit_weights(found, dict.fromkeys(graph.components, 0.0))
     names = list(base.weights)
     found = pools(lambda b: Weights(b.weights, of_graph).apply(b).features, names, names)
-    return Weights(fit_weights(found, base.weights), of_graph)
+    return Weights(fit_weights(found, base.weights, any_size=base.own), of_graph)
 
 
 def _drawn(fold: Fold, number: int, seed: int) -> Fold:

@@ -6,7 +6,7 @@ the leading systems ranks high.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -105,13 +105,20 @@ def make_pools(
     return Pools(names, whole, np.array(start, np.int64), np.array(place, np.int64))
 
 
-def fit_weights(pools: Pools, centre: dict[str, float], ridge: float = RIDGE) -> dict[str, float]:
+def fit_weights(
+    pools: Pools,
+    centre: dict[str, float],
+    ridge: float = RIDGE,
+    any_size: Collection[str] = (),
+) -> dict[str, float]:
     """The weights that make the targets likely, pulled towards ``centre``.
 
     Args:
         pools: the events.
         centre: where the weights start and are pulled to.
         ridge: strength of the pull, in events.
+        any_size: systems whose scores may be in any unit: what is pulled, and what is negligible, is their
+            weight in units of their own spread.
 
     Returns:
         A non-negative weight a system; ``centre`` where there is no event.
@@ -120,20 +127,29 @@ def fit_weights(pools: Pools, centre: dict[str, float], ridge: float = RIDGE) ->
         return dict(centre)
     middle = np.array([centre[n] for n in pools.names])
     size = np.diff(np.append(pools.start, len(pools.features)))
-    mine = pools.features[pools.target].sum(0, dtype=np.float64)
+    unit = np.array([_spread(pools, n) if n in any_size else 1.0 for n in pools.names])
+    features = pools.features / unit.astype(np.float32) if any_size else pools.features
+    mine = features[pools.target].sum(0, dtype=np.float64)
 
     def loss(weights: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
-        score = (pools.features @ weights.astype(np.float32)).astype(np.float64)
+        score = (features @ weights.astype(np.float32)).astype(np.float64)
         peak = np.maximum.reduceat(score, pools.start)
         chance = np.exp(score - np.repeat(peak, size))
         total = np.add.reduceat(chance, pools.start)
         chance /= np.repeat(total, size)
         away = weights - middle
         value = (peak + np.log(total)).sum() - mine @ weights + ridge * away @ away
-        slope = chance.astype(np.float32) @ pools.features - mine + 2 * ridge * away
+        slope = chance.astype(np.float32) @ features - mine + 2 * ridge * away
         return float(value), slope
 
     bounds = [(0.0, None)] * len(middle)
     found = minimize(loss, middle, jac=True, method="L-BFGS-B", bounds=bounds).x
-    kept = np.where(found < NEGLIGIBLE, 0.0, found)
+    kept = np.where(found < NEGLIGIBLE, 0.0, found) / unit
     return dict(zip(pools.names, kept.tolist(), strict=True))
+
+
+def _spread(pools: Pools, name: str) -> float:
+    """How far what a system ranks high lies above the middle of a pool; what it rules out does not count."""
+    values = pools.features[:, pools.names.index(name)].astype(np.float64)
+    above = [np.maximum(v - np.median(v), 0.0) for v in np.split(values, pools.start[1:])]
+    return float(np.sqrt(np.mean(np.concatenate(above) ** 2))) or 1.0

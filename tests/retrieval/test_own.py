@@ -96,6 +96,18 @@ class Lottery(Follows):
         return cls(np.random.rand(size, size).astype(np.float32) + torch.rand(size, size).numpy())
 
 
+class Scaled(Follows):
+    """Scores in another unit."""
+
+    name = "scaled"
+
+    @classmethod
+    def fit(cls, interactions, data, device, seed, by):
+        self = super().fit(interactions, data, device, seed)
+        self.counts *= np.float32(by)
+        return self
+
+
 class Careless(Follows):
     """Changes all that it is given, and how torch works."""
 
@@ -293,6 +305,18 @@ def test_the_seed_sets_every_global_generator_and_leaves_them_as_they_were(x):
     np.random.rand(3)
     torch.rand(3)
     np.testing.assert_array_equal(fitted(x, f"{HERE}Lottery").counts, one.counts)
+
+
+def test_scores_of_any_size_have_their_weight(x):
+    split = make_split(x, DataConfig())
+    found = {}
+    for by in (1e-3, 1, 1e3):
+        config = config_of(f"{HERE}Scaled", scaled={"by": by})
+        report = fit_stage_one(x, split, graph_of(x), config, 0).report
+        found[by] = report["fusion"]["scaled"] * by, report["test"]["retriever"]["ndcg@10"]
+    assert found[1][0] > 0.1
+    for by, values in found.items():
+        assert values == pytest.approx(found[1], rel=0.01), by
 
 
 def test_what_it_does_to_its_data_is_its_own(x):
