@@ -83,6 +83,10 @@ def load_config(overrides: dict[str, str], extra: dict[str, Any] | None = None) 
             base = OmegaConf.merge(base, layer)
         except OmegaConfBaseException as error:
             raise ConfigError(origin + _explain(error)) from error
+        except (
+            TypeError
+        ) as error:  # of OmegaConf, where a list stands for a mapping, or the reverse
+            raise ConfigError(origin + _of_another_form(layer)) from error
     try:
         config = OmegaConf.to_object(base)
     except OmegaConfBaseException as error:
@@ -186,13 +190,27 @@ def _explain(error: OmegaConfBaseException) -> str:
     return f"option '{key}': {str(error).splitlines()[0]}"
 
 
+def _of_another_form(layer: DictConfig) -> str:
+    """Which option is given a list where it takes a mapping, or the reverse."""
+    for key, f in config_fields():
+        given = OmegaConf.select(layer, key)
+        if isinstance(given, ListConfig) and str(f.type).startswith("dict"):
+            return f"option '{key}' takes a mapping, as {{name: value}}, got a list"
+        if isinstance(given, DictConfig) and str(f.type).startswith("list"):
+            return f"option '{key}' takes a list, as [a,b], got a mapping"
+    return "an option has a list for a mapping, or a mapping for a list"
+
+
 def check(config: Config) -> None:
     """Check words and ranges that a type cannot.
 
     Raises:
         ConfigError: naming the option and what it takes.
     """
-    plain = OmegaConf.structured(config)
+    try:
+        plain = OmegaConf.structured(config)
+    except OmegaConfBaseException as error:
+        raise ConfigError(_explain(error)) from error
     for key, f in config_fields():
         value = OmegaConf.select(plain, key)
         choices = f.metadata["choices"]

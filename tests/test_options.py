@@ -51,6 +51,10 @@ def test_yaml_round_trip(tmp_path):
         ({"prompt.history": "50"}, ["prompt.history", "paths.history"]),
         ({"paths.max_length": "5"}, ["paths.max_length"]),
         ({"evaluation.ks": "[]"}, ["evaluation.ks"]),
+        ({"retrieval.kwargs": "[a]"}, ["retrieval.kwargs", "takes a mapping"]),
+        ({"retrieval.systems": "{a: b}"}, ["retrieval.systems", "takes a list"]),
+        # With a space, as YAML reads a mapping.
+        ({"retrieval.systems": "[module: Class]"}, ["retrieval.systems", "module"]),
     ],
 )
 def test_a_bad_option_is_named_in_one_line(overrides, words):
