@@ -83,9 +83,8 @@ def load_config(overrides: dict[str, str], extra: dict[str, Any] | None = None) 
             base = OmegaConf.merge(base, layer)
         except OmegaConfBaseException as error:
             raise ConfigError(origin + _explain(error)) from error
-        except (
-            TypeError
-        ) as error:  # of OmegaConf, where a list stands for a mapping, or the reverse
+        except TypeError as error:
+            # OmegaConf's, where a list stands for a mapping, or the reverse.
             raise ConfigError(origin + _of_another_form(layer)) from error
     try:
         config = OmegaConf.to_object(base)
