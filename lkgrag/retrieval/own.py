@@ -25,10 +25,9 @@ from lkgrag.evaluation.protocol import SYSTEMS as TAKEN
 from lkgrag.importing import Call, resolve, source_hash
 from lkgrag.retrieval.base import Retriever
 from lkgrag.retrieval.fusion import SYSTEMS
+from lkgrag.retrieval.trial import few, try_out
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from numpy.typing import NDArray
     from torch_geometric.data import HeteroData
 
@@ -44,8 +43,6 @@ CONTRACT = ("interactions", "data", "device", "seed")
 NAME = re.compile(r"[a-z][a-z0-9_]{0,31}")
 #: Histories that a fitted retriever is tried with, besides the empty one.
 TRIED = 16
-#: How far scores of the same history may differ when they are computed again: a GPU adds in any order.
-TOLERANCE = 1e-3
 
 
 class FitOwn(Protocol):
@@ -196,7 +193,7 @@ def save_own(retriever: Retriever, folder: str | os.PathLike[str], target: str) 
     if not os.listdir(folder):
         raise ConfigError(f"{label}: save() of {name} writes nothing into the folder")
     again = load_own(folder, target)
-    histories = _few(retriever.num_items)
+    histories = few(retriever.num_items)
     if not np.array_equal(retriever.evidence(histories), again.evidence(histories)):
         raise ConfigError(f"{label}: {name} has other scores after save() and load()")
 
@@ -220,74 +217,6 @@ def load_own(folder: str | os.PathLike[str], target: str) -> Retriever:
     return found
 
 
-def try_out(
-    retriever: Retriever, histories: Sequence[NDArray[np.int64]], num_items: int, label: str
-) -> None:
-    """Ask a fitted retriever for scores, and refuse such as nothing can be proposed by.
-
-    Args:
-        retriever: of someone else's.
-        histories: of real users.
-        num_items: ``I``.
-        label: the option, for messages.
-
-    Raises:
-        ConfigError: its number of items or its scores' form is wrong, they are not finite, differ when
-            asked again or with what else is asked, or it changes the histories.
-    """
-    name = type(retriever).__name__
-    with foreign(lambda e: f"{label}: num_items of {name} fails ({type(e).__name__}: {e})"):
-        size = int(retriever.num_items)
-    if size != num_items:
-        raise ConfigError(f"{label}: num_items of {name} must be {num_items}, got {size}")
-    asked = [*histories, *_few(num_items)]
-    copies = [h.copy() for h in asked]
-
-    def ask(method: str, which: list[NDArray[np.int64]]) -> NDArray[np.float32]:
-        with foreign(
-            lambda e: (
-                f"{label}: {method}() of {name} fails ({type(e).__name__}: {e}); --debug shows where"
-            )
-        ):
-            return _checked(getattr(retriever, method)(which), len(which), num_items, method, label)
-
-    for method in ("score", "evidence"):
-        whole = ask(method, asked)
-        if not all(np.array_equal(a, b) for a, b in zip(asked, copies, strict=True)):
-            raise ConfigError(
-                f"{label}: {method}() of {name} changes the histories; work on copies"
-            )
-        if not _alike(whole, ask(method, asked)):
-            raise ConfigError(
-                f"{label}: {method}() of {name} gives other scores when it is asked again; call eval() on "
-                "networks, and draw random numbers in fit() only"
-            )
-        # Of a batch the longest history is not padded, and the empty one may be served apart.
-        alone = np.concatenate([ask(method, [history]) for history in asked])
-        if not _alike(whole, alone):
-            raise ConfigError(
-                f"{label}: {method}() of {name} gives a history other scores when it is asked alone; "
-                "padding and other histories must not count"
-            )
-
-
-def _checked(found: Any, rows: int, num_items: int, method: str, label: str) -> NDArray[np.float32]:
-    """Scores as the contract has them."""
-    if not isinstance(found, np.ndarray) or found.dtype != np.float32:
-        kind = f"an array of {found.dtype}" if hasattr(found, "dtype") else type(found).__name__
-        raise ConfigError(f"{label}: {method}() must return a NumPy array of float32, got {kind}")
-    if found.shape != (rows, num_items):
-        raise ConfigError(
-            f"{label}: {method}() must have shape [{rows}, {num_items}], histories by items, got "
-            f"{list(found.shape)}"
-        )
-    if not np.isfinite(found).all():
-        raise ConfigError(
-            f"{label}: {method}() gives a score that is NaN or infinite; seen items are masked by the program"
-        )
-    return found
-
-
 @contextmanager
 def _seeded(seed: int, device: torch.device) -> Iterator[None]:
     """What is drawn within, from any global generator, depends on the seed, and changes no draw outside."""
@@ -303,17 +232,6 @@ def _seeded(seed: int, device: torch.device) -> Iterator[None]:
         finally:
             random.setstate(before)
             np.random.set_state(numbers)
-
-
-def _alike(a: NDArray[np.float32], b: NDArray[np.float32]) -> bool:
-    # Of scores that are all small, as probabilities are, a small difference is a large one.
-    return bool(np.allclose(a, b, TOLERANCE, TOLERANCE * min(1.0, float(np.ptp(a)))))
-
-
-def _few(num_items: int) -> list[NDArray[np.int64]]:
-    """Histories that any retriever must bear: of one item, of one twice, of nothing."""
-    last = num_items - 1
-    return [np.array([last]), np.array([0, last, 0]), np.zeros(0, np.int64)]
 
 
 def _kwargs(config: RetrievalConfig, name: str) -> dict[str, Any]:
