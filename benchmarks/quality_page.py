@@ -259,8 +259,9 @@ def main() -> int:
         parts.append(section(data, found))
         results[data] = found
     overview(results, DOCS / "_static" / "quality.svg")
-    put(DOCS.parent / "README.md", "quality", headline(results))
-    put(DOCS / "quality.md", "headline", headline(results))
+    head = headline(results)
+    put(DOCS.parent / "README.md", "quality", head)
+    put(DOCS / "quality.md", "headline", head)
     put(DOCS / "quality.md", "quality", "\n\n".join(parts))
     return 0
 

@@ -142,6 +142,11 @@ def recall(run: RunData) -> Figure | None:
     return figure
 
 
+def own_systems(run: RunData) -> list[str]:
+    """The retrievers of one's own that a run has figures of."""
+    return [s for s in systems_of(run.metrics) if s not in SYSTEMS]
+
+
 def _drawn(systems: list[str]) -> list[str]:
     """Those that are drawn, retrievers of one's own below all others."""
     return [*(s for s in systems if s not in SYSTEMS), *(s for s in DRAWN if s in systems)]
@@ -152,8 +157,7 @@ def _look(system: str, run: RunData) -> dict[str, Any]:
     if system in COLOUR:
         line = "-" if system in ("retriever", "ranker") else "--"
         return {"linestyle": line, "color": COLOUR[system]}
-    own = [s for s in systems_of(run.metrics) if s not in SYSTEMS]
-    return {"linestyle": OWN[own.index(system) % len(OWN)], "color": INK}
+    return {"linestyle": OWN[own_systems(run).index(system) % len(OWN)], "color": INK}
 
 
 def salience(run: RunData) -> Figure | None:

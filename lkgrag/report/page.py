@@ -11,10 +11,9 @@ from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescap
 from markupsafe import Markup
 
 from lkgrag import __version__
-from lkgrag.evaluation.protocol import SYSTEMS
 from lkgrag.recommendation import Recommendation, fit, shown_title, two_places
 from lkgrag.report.drawing import draw
-from lkgrag.report.figures import COLD, figures
+from lkgrag.report.figures import COLD, figures, own_systems
 from lkgrag.report.gather import read_run
 from lkgrag.report.style import INK, PAPER, style
 from lkgrag.report.words import label
@@ -124,7 +123,7 @@ def write_report(folder: Path, metrics: dict[str, Any] | None = None) -> Path:
         version=__version__,
         tables=_tables(run),
         cold=_cold_tables(run),
-        own=[s for s in systems_of(run.metrics) if s not in SYSTEMS],
+        own=own_systems(run),
         metric_names=[_heading(m) for m in _metrics(run)],
         pictures=charts,
         faithful=faithful_line(faithful) if faithful else "",

@@ -481,15 +481,20 @@ def module(tmp_path, monkeypatch):
     sys.modules.pop("someones", None)
 
 
-def test_a_whole_run(small_run, module, tmp_path):
+def asked_for(small_run, tmp_path, systems):
+    """Options of a run without a language model that fuses these systems."""
     root, options = small_run
-    asked = {
+    return {
         **options,
         "llm.name": "none",
-        "retrieval.systems": "[lrurec,popularity,someones:Latest]",
+        "retrieval.systems": systems,
         "cache.root": str(root / "cache-own"),
         "out": str(tmp_path / "out"),
     }
+
+
+def test_a_whole_run(small_run, module, tmp_path):
+    asked = asked_for(small_run, tmp_path, "[lrurec,popularity,someones:Latest]")
     train(load_config(asked))
     metrics = json.loads((tmp_path / "out" / "metrics.json").read_text())
     systems = list(metrics)
@@ -523,15 +528,7 @@ def test_a_whole_run(small_run, module, tmp_path):
 
 
 def test_served_where_its_module_is_not(small_run, module, tmp_path, monkeypatch):
-    root, options = small_run
-    asked = {
-        **options,
-        "llm.name": "none",
-        "retrieval.systems": "[popularity,someones:Latest]",
-        "cache.root": str(root / "cache-own"),
-        "out": str(tmp_path / "out"),
-    }
-    train(load_config(asked))
+    train(load_config(asked_for(small_run, tmp_path, "[popularity,someones:Latest]")))
     sys.modules.pop("someones", None)
     (tmp_path / "someones.py").unlink()
     shutil.rmtree(tmp_path / "__pycache__", ignore_errors=True)
