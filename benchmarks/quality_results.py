@@ -29,6 +29,7 @@ PLACES = ("out", "cache", "threads", "overwrite", "data.root", "preset", "evalua
 ABOUT = (
     "seed",
     "threads",
+    "dtype",
     "seconds",
     "tokens_per_prompt",
     "prompts_ranked",

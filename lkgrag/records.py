@@ -98,6 +98,7 @@ def metrics_of(
         "data": {"name": config.data.name, **loaded.key, "counts": loaded.interactions.stats},
         "code": code_of_others(config),
         "llm": config.llm.name,
+        "dtype": str(ranker.lm.dtype).removeprefix("torch.") if ranker.lm is not None else None,
         "seed": config.seed,
         "versions": environment(),
         "commit": commit(),

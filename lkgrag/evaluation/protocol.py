@@ -47,6 +47,7 @@ BESIDE = (
     "data",
     "code",
     "llm",
+    "dtype",
     "seed",
     "versions",
     "commit",

@@ -83,6 +83,22 @@ def test_types():
         compute_dtype(LLMConfig(dtype="float16"), cpu)
 
 
+@pytest.mark.parametrize(
+    ("can", "fast"),
+    [
+        ({"cpu_name": "AMD Zen 4", "avx512_bf16": True}, True),
+        ({"cpu_name": "Intel Xeon", "avx512_bf16": True, "amx_bf16": True}, True),
+        ({"cpu_name": "Intel Xeon", "avx512_bf16": True, "amx_bf16": False}, False),
+        ({"cpu_name": "AMD Zen 3", "avx512_bf16": False}, False),
+        ({"architecture": "arm64"}, False),
+    ],
+)
+def test_type_of_a_cpu(monkeypatch, can, fast):
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: can)
+    expected = torch.bfloat16 if fast else torch.float32
+    assert compute_dtype(LLMConfig(), torch.device("cpu")) == expected
+
+
 def test_four_bits_train_on_the_cpu(folder):
     pytest.importorskip("bitsandbytes")
     data, paths = toy_paths()
