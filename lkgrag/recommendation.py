@@ -55,14 +55,17 @@ class PathExplanation:
     Attributes:
         words: the path in words.
         salience: how much the scorer thinks that it matters, higher is more.
-        nodes: ``[type, name]`` of each node from the history item to the candidate.
+        nodes: ``[type, name]`` of each node from the history item to the candidate; the name is empty
+            where the graph has none that says anything to a reader.
         relations: the relation of each step.
+        index: of each node among those of its type in the graph; empty where it is not known.
     """
 
     words: str
     salience: float
     nodes: list[list[str]]
     relations: list[str]
+    index: list[int] = field(default_factory=list)
 
     def shown(self) -> str:
         """The words in one line, with a very long name cut short: what follows it is read, too."""
@@ -131,8 +134,9 @@ class Recommendation:
             weighted, and divided by ``b`` where that is above 1;
           - ``paths``, most salient first; empty without explanation, or where there are none:
             ``words`` (a phrase about the item), ``salience`` (a number, higher is more), ``nodes``
-            (``[type, name]`` from the history item to this one) and ``relations`` (of each step
-            between them, so one fewer).
+            (``[type, name]`` from the history item to this one), ``relations`` (of each step
+            between them, so one fewer) and ``index`` (of each node among those of its type, as in
+            the run's ``kg/nodes.parquet``).
         """
         return {
             "format": FORMAT,

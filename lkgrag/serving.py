@@ -297,4 +297,5 @@ class _Batch:
             salience=float(self.output.salience[index]),
             nodes=[[t, words.name(t, n) or ""] for t, n in zip(types, nodes, strict=True)],
             relations=[edge[1] for edge in metapath],
+            index=nodes,
         )

@@ -80,5 +80,11 @@ def test_json_has_the_keys_that_are_promised():
     assert list(value["history"][0]) == ["item", "title"]
     keys = ["rank", "item", "title", "score", "lm", "scorer", "prior", "paths"]
     assert list(value["items"][0]) == keys
-    assert list(value["items"][0]["paths"][0]) == ["words", "salience", "nodes", "relations"]
+    assert list(value["items"][0]["paths"][0]) == [
+        "words",
+        "salience",
+        "nodes",
+        "relations",
+        "index",
+    ]
     assert Recommendation.from_dict(value) == found

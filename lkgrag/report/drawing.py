@@ -31,8 +31,10 @@ PITCH, LIFT, EDGE, LEGEND = 0.5, 0.13, 0.12, 0.2
 #: Inches that paths with the same ends bend away from one another.
 BEND = 0.13
 
-#: Type and name, or for a candidate ``item`` and its id.
-Node = tuple[str, str]
+#: Index of a node of a ranking that was kept before indices were.
+UNKNOWN = -1
+#: Type, name and index: what has no name is still one thing and not another.
+Node = tuple[str, str, int]
 Point = tuple[float, float]
 
 
@@ -70,7 +72,8 @@ def _drawn(item: RankedItem, path: PathExplanation) -> Drawn:
 
     types = [node[0] for node in path.nodes]
     edges = tuple(zip(types[:-1], path.relations, types[1:], strict=True))
-    nodes = [(node[0], node[1]) for node in path.nodes]
+    index = path.index or [UNKNOWN] * len(path.nodes)
+    nodes = [(kind, name, i) for (kind, name), i in zip(path.nodes, index, strict=True)]
     return Drawn(nodes, item.item, label(phrase_metapath(edges), KIND), path.salience)
 
 
@@ -110,12 +113,12 @@ def _draw(items: list[RankedItem], paths: list[Drawn], colours: dict[str, str]) 
     colour = _colours(kinds, colours)
     _lines(axes, paths, starts, ends, place, colour)
     for node, y in starts.items():
-        _name(axes, (EDGE, y), label(node[1], NAME) or node[0], "left")
+        _name(axes, (EDGE, y), label(node[1], NAME) or _kind_of(node), "left")
     for item in items:
         text = f"{item.rank}. {label(item.title, NAME) or item.item}"
         _name(axes, (WIDTH - EDGE, ends[item.item]), text, "right")
     for node, point in place.items():
-        _name(axes, point, label(node[1] or node[0], BETWEEN), "center")
+        _name(axes, point, label(node[1] or _kind_of(node), BETWEEN), "center")
     axes.legend(
         [Line2D([], [], color=colour[k], linewidth=3) for k in kinds],
         kinds,
@@ -155,6 +158,11 @@ def _lines(
                 joinstyle="round",
             )
         )
+
+
+def _kind_of(node: Node) -> str:
+    """What a node without a name is called."""
+    return node[0].replace("_", " ")
 
 
 def _name(axes: Axes, point: Point, text: str, side: str) -> None:

@@ -20,6 +20,22 @@ def test_a_kind_of_path_has_one_colour_on_a_page():
     assert len(set(second.values())) == 3
 
 
+def test_what_has_no_name_is_one_thing_and_not_another():
+    """Two candidates of two languages do not share one, and two of the same language do."""
+    relations = ["in_language", "rev_in_language"]
+
+    def dots(first, second):
+        nodes = [["item", "A"], ["film_language", ""], ["item", "B"]]
+        items = []
+        for rank, language in enumerate((first, second), start=1):
+            path = PathExplanation("like A", 0.0, nodes, relations, [0, language, rank])
+            items.append(RankedItem(rank, str(rank), "B", 0, 0, 0, 0, [path]))
+        texts = draw(Recommendation(items, []), "x").axes[0].texts
+        return [t.get_text() for t in texts].count("film language")
+
+    assert (dots(7, 7), dots(7, 8)) == (1, 2)
+
+
 def test_kinds_of_one_drawing_have_colours_of_their_own():
     colours = {}
     for n in range(len(COLOURS)):
