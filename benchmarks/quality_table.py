@@ -68,6 +68,29 @@ def _other_stage_one(said: dict[str, Any], row: str) -> bool:
     return any(o.split(".")[0] in ("data", "kg", "retrieval") for o in said["rows"].get(row, {}))
 
 
+def other_candidates(table: pd.DataFrame, said: dict[str, Any]) -> list[str]:
+    """``row/seed`` of runs whose candidates are not those of the other rows of the seed, though they should be.
+
+    Processors round differently, so that a retriever that was trained on another machine ranks a little
+    otherwise. Ranks of the fused retriever are compared with those of the run with the most events.
+    """
+    out = []
+    table = of_split(table, "test")
+    common = [r for r in dict.fromkeys(table["row"]) if not _other_stage_one(said, r)]
+    for seed, runs in table[table["row"].isin(common)].groupby("seed"):
+        ranks = {
+            row: run.set_index(["user", "position"])[f"rank_{CONTROL}"]
+            for row, run in runs.groupby("row")
+        }
+        widest = max(ranks, key=lambda row: len(ranks[row]))
+        for row in common:
+            if row in ranks:
+                both = ranks[row].index.intersection(ranks[widest].index)
+                if not ranks[row].loc[both].equals(ranks[widest].loc[both]):
+                    out.append(f"{row}/{seed}")
+    return out
+
+
 def _ranks(table: pd.DataFrame, row: str, system: str) -> bool:
     """Whether a row's runs have ranks of a system; random order has its expectation."""
     part = table[table["row"] == row]

@@ -84,7 +84,7 @@ def parts_of(suite: str) -> tuple[str, ...]:
 
 
 def _quality(options: argparse.Namespace) -> int:
-    from benchmarks import quality_results, quality_rows
+    from benchmarks import quality_results, quality_rows, quality_table
     from benchmarks.quality import carry_out
 
     said = quality_rows.settings(options.quick)
@@ -116,6 +116,11 @@ def _quality(options: argparse.Namespace) -> int:
             if options.quick:
                 say(f"{name}: {len(about)} rows ran; nothing is kept")
             elif len(table):
+                for key in quality_table.other_candidates(table, said):
+                    say(
+                        f"{name}: {key} has other candidates than the other rows of its seed; was it made on "
+                        "another machine? Make the rows of a seed on one, to compare them on the same"
+                    )
                 line = "python -m benchmarks.run quality"
                 say(f"wrote {quality_results.save(said, name, table, about, line)}")
     return 0

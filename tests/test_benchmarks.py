@@ -470,6 +470,28 @@ def test_stored_figures_follow_from_stored_ranks(path):
     assert quality_results.recomputed(path.stem.removeprefix("quality-"))
 
 
+@pytest.mark.parametrize(
+    "path", sorted(common.RESULTS.glob("quality-*.json")), ids=lambda p: p.stem
+)
+def test_stored_rows_of_a_seed_have_the_same_candidates(path):
+    table = pd.read_parquet(path.with_suffix(".parquet"))
+    said = json.loads(path.read_text())["settings"]
+    assert quality_table.other_candidates(table, said) == []
+
+
+def test_other_candidates_are_told():
+    ranks = {"lkgrag": [1, 2, 1, 0], "llamarec+fusion": [2, 2, 3, 0], "scorer-ease": [1] * 4}
+    said = {"rows": {**SAID["rows"], "scorer-ease": {"retrieval.systems": "[lrurec,ease]"}}}
+    table = table_of(ranks)
+    assert quality_table.other_candidates(table, said) == []
+    # Of a sample, at other places.
+    table = table[~((table["row"] == "llamarec+fusion") & (table["user"] == "a"))]
+    assert quality_table.other_candidates(table, said) == []
+    other = (table["row"] == "llamarec+fusion") & (table["seed"] == 1) & (table["user"] == "b")
+    table.loc[other | (table["row"] == "scorer-ease"), "rank_retriever"] = 3
+    assert quality_table.other_candidates(table, said) == ["llamarec+fusion/1"]
+
+
 def test_the_stage_two_without_paths_reads_none():
     data, batch = toy_paths()
     sizes = {kind: int(data[kind].num_nodes) for kind in data.node_types}
