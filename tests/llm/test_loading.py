@@ -99,6 +99,13 @@ def test_type_of_a_cpu(monkeypatch, can, fast):
     assert compute_dtype(LLMConfig(), torch.device("cpu")) == expected
 
 
+def test_type_of_a_cpu_that_torch_tells_little_of(monkeypatch):
+    monkeypatch.delattr(torch.cpu, "get_capabilities")
+    for fast, expected in ((True, torch.bfloat16), (False, torch.float32)):
+        monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda fast=fast: fast)
+        assert compute_dtype(LLMConfig(), torch.device("cpu")) == expected
+
+
 def test_four_bits_train_on_the_cpu(folder):
     pytest.importorskip("bitsandbytes")
     data, paths = toy_paths()
