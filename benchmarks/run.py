@@ -119,7 +119,7 @@ def _quality(options: argparse.Namespace) -> int:
                 for key in quality_table.other_candidates(table, said):
                     say(
                         f"{name}: {key} has other candidates than the other rows of its seed; was it made on "
-                        "another machine? Make the rows of a seed on one, to compare them on the same"
+                        "another machine? Copy ROOT/cache there first, or make the rows of a seed on one machine"
                     )
                 line = "python -m benchmarks.run quality"
                 say(f"wrote {quality_results.save(said, name, table, about, line)}")
