@@ -76,18 +76,17 @@ def other_candidates(table: pd.DataFrame, said: dict[str, Any]) -> list[str]:
     """
     out = []
     table = of_split(table, "test")
-    common = [r for r in dict.fromkeys(table["row"]) if not _other_stage_one(said, r)]
+    common = [r for r in table["row"].unique() if not _other_stage_one(said, r)]
     for seed, runs in table[table["row"].isin(common)].groupby("seed"):
         ranks = {
-            row: run.set_index(["user", "position"])[f"rank_{CONTROL}"]
-            for row, run in runs.groupby("row")
+            str(row): run.set_index(["user", "position"])[f"rank_{CONTROL}"]
+            for row, run in runs.groupby("row", sort=False)
         }
-        widest = max(ranks, key=lambda row: len(ranks[row]))
-        for row in common:
-            if row in ranks:
-                both = ranks[row].index.intersection(ranks[widest].index)
-                if not ranks[row].loc[both].equals(ranks[widest].loc[both]):
-                    out.append(f"{row}/{seed}")
+        widest = max(ranks.values(), key=len)
+        for row, mine in ranks.items():
+            both = mine.index.intersection(widest.index)
+            if not mine.loc[both].equals(widest.loc[both]):
+                out.append(f"{row}/{seed}")
     return out
 
 

@@ -463,16 +463,17 @@ def _on_another_machine(tmp_path, said, stored, monkeypatch):
     path.write_text(json.dumps(stored))
 
 
-@pytest.mark.parametrize(
+STORED = pytest.mark.parametrize(
     "path", sorted(common.RESULTS.glob("quality-*.json")), ids=lambda p: p.stem
 )
+
+
+@STORED
 def test_stored_figures_follow_from_stored_ranks(path):
     assert quality_results.recomputed(path.stem.removeprefix("quality-"))
 
 
-@pytest.mark.parametrize(
-    "path", sorted(common.RESULTS.glob("quality-*.json")), ids=lambda p: p.stem
-)
+@STORED
 def test_stored_rows_of_a_seed_have_the_same_candidates(path):
     table = pd.read_parquet(path.with_suffix(".parquet"))
     said = json.loads(path.read_text())["settings"]

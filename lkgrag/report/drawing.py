@@ -113,12 +113,12 @@ def _draw(items: list[RankedItem], paths: list[Drawn], colours: dict[str, str]) 
     colour = _colours(kinds, colours)
     _lines(axes, paths, starts, ends, place, colour)
     for node, y in starts.items():
-        _name(axes, (EDGE, y), label(node[1], NAME) or _kind_of(node), "left")
+        _name(axes, (EDGE, y), _text(node, NAME), "left")
     for item in items:
         text = f"{item.rank}. {label(item.title, NAME) or item.item}"
         _name(axes, (WIDTH - EDGE, ends[item.item]), text, "right")
     for node, point in place.items():
-        _name(axes, point, label(node[1] or _kind_of(node), BETWEEN), "center")
+        _name(axes, point, _text(node, BETWEEN), "center")
     axes.legend(
         [Line2D([], [], color=colour[k], linewidth=3) for k in kinds],
         kinds,
@@ -160,9 +160,9 @@ def _lines(
         )
 
 
-def _kind_of(node: Node) -> str:
-    """What a node without a name is called."""
-    return node[0].replace("_", " ")
+def _text(node: Node, columns: int) -> str:
+    """A node's name, or what kind of thing it is."""
+    return label(node[1], columns) or label(node[0].replace("_", " "), columns)
 
 
 def _name(axes: Axes, point: Point, text: str, side: str) -> None:
