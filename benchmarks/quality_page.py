@@ -148,11 +148,15 @@ def order_of_ids(data: str) -> str:
 def made_on(runs: dict[str, Any]) -> str:
     """When and on what the runs were made."""
     dates = sorted({run["date"] for run in runs.values()})
-    machines = {
-        f"{run['hardware']['processor']}, {run['threads']} of {run['hardware']['cores']} cores a run"
-        for run in runs.values()
-    }
-    return f"{' to '.join(dict.fromkeys((dates[0], dates[-1])))}; {'; '.join(sorted(machines))}"
+    machines = sorted({machine(run) for run in runs.values()})
+    return f"{' to '.join(dict.fromkeys((dates[0], dates[-1])))}; {'; '.join(machines)}"
+
+
+def machine(run: dict[str, Any]) -> str:
+    """What a run was made on: the GPU where it used one, and the processor."""
+    has = run["hardware"]
+    processor = f"{has['processor']}, {run['threads']} of {has['cores']} cores a run"
+    return f"{has['gpus'][0]} beside {processor}" if run.get("device") == "cuda" else processor
 
 
 def interval(found: dict[str, float]) -> str:

@@ -29,12 +29,14 @@ PLACES = ("out", "cache", "threads", "overwrite", "data.root", "preset", "evalua
 ABOUT = (
     "seed",
     "threads",
+    "device",
     "dtype",
     "seconds",
     "tokens_per_prompt",
     "prompts_ranked",
     "faithfulness",
     "cross_entropy",
+    "versions",
     "commit",
     "date",
 )

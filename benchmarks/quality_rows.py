@@ -50,8 +50,11 @@ def rows_of(said: dict[str, Any], data: str) -> list[str]:
 
 
 def seeds_of(said: dict[str, Any], row: str) -> list[int]:
-    """Seeds that a row is made with."""
-    return list(said["seeds"][: said["rows"][row].get("seeds")])
+    """Seeds that a row is made with: all, the first so many, or those that it names."""
+    wanted = said["rows"][row].get("seeds")
+    if isinstance(wanted, list):
+        return [seed for seed in said["seeds"] if seed in wanted]
+    return list(said["seeds"][:wanted])
 
 
 def files_of(data: str) -> str:

@@ -33,6 +33,8 @@ WORDS = {
     "shortest": "LM + shortest paths",
     "reference": "published method (`reference`)",
     "reference+fusion": "published method + fusion with the prior",
+    "reference-tenfold": "published method + fusion, ten times the prompts",
+    "reference-tenfold-lm": "published method, ten times the prompts",
     "lkgrag-shuffled": "lkgrag, another candidate's paths in words",
     "lkgrag-words": "lkgrag, paths in the fusion only",
     "lkgrag-selection": "lkgrag, random paths in words",

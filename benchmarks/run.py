@@ -1,11 +1,12 @@
-"""The benchmark suite: ``python -m benchmarks.run speed|scale|quality|order [--list] [--only PART] [--quick]``.
+"""The benchmark suite: ``python -m benchmarks.run quality|speed|scale|large|order [--list] [--only PART] [--quick]``.
 
 ``quality`` makes the rows of ``benchmarks/quality.yaml`` on every data set and seed (``--data``, ``--seeds`` and
 ``--only`` take some of them), resumable, below ``--root``, and writes ``benchmarks/results/quality-DATA.json``
 with the per-user ranks beside it. ``speed`` measures each part against what a user would pick instead and
 against the physical limit, on the machine at hand, and writes ``benchmarks/results/speed.json``. Ratios are the
 result: absolute times belong to one machine. ``scale`` builds and searches graphs of up to 100 times Amazon
-Beauty's size. ``order`` tells what the order of items of one time does to the stored gains.
+Beauty's size. ``large`` trains and ranks in 4 bits with a model of Llama-2-7B's shape. ``order`` tells what the
+order of items of one time does to the stored gains.
 """
 
 from __future__ import annotations
@@ -41,9 +42,13 @@ def main(argv: list[str] | None = None) -> int:
             print(f"--only {part}: there are {', '.join(parts)}", file=sys.stderr)
             return 2
     try:
-        return {"speed": _speed, "scale": _scale, "quality": _quality, "order": _order}[
-            options.suite
-        ](options)
+        return {
+            "speed": _speed,
+            "scale": _scale,
+            "quality": _quality,
+            "large": _large,
+            "order": _order,
+        }[options.suite](options)
     except LkgragError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
@@ -51,7 +56,7 @@ def main(argv: list[str] | None = None) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.run", description=__doc__)
-    parser.add_argument("suite", choices=("order", "quality", "scale", "speed"))
+    parser.add_argument("suite", choices=("large", "order", "quality", "scale", "speed"))
     parser.add_argument("--list", action="store_true", help="print the parts and stop")
     parser.add_argument("--only", action="append", metavar="PART", help="measure this part only")
     parser.add_argument(
@@ -77,7 +82,7 @@ def _parser() -> argparse.ArgumentParser:
 def parts_of(suite: str) -> tuple[str, ...]:
     """What ``--only`` takes: the parts of speed, the rows of quality."""
     if suite != "quality":
-        return {"speed": SPEED, "scale": SCALE, "order": ()}[suite]
+        return {"speed": SPEED, "scale": SCALE, "large": (), "order": ()}[suite]
     from benchmarks.quality_rows import settings
 
     return tuple(settings()["rows"])
@@ -136,6 +141,23 @@ def _order(options: argparse.Namespace) -> int:
         # Data sets that are not at hand keep what was found of them.
         sets = {**(stored("order") or {"sets": {}})["sets"], **sets}
         say(f"wrote {save('order', 'python -m benchmarks.run order', 0, {'sets': sets})}")
+    return 0
+
+
+def _large(options: argparse.Namespace) -> int:
+    import torch
+
+    from benchmarks.large import measure
+    from lkgrag.data.assets import fetch_model
+    from lkgrag.errors import LkgragError
+
+    if not torch.cuda.is_available() and not options.quick:
+        raise LkgragError("large needs a GPU; --quick runs a tiny model on the CPU")
+    tokenizer = fetch_model("smollm2-135m")
+    with tempfile.TemporaryDirectory() as folder:
+        found = measure(Path(folder), tokenizer, options.quick, options.seed)
+    if not options.quick:
+        say(f"wrote {save('large', 'python -m benchmarks.run large', options.seed, found)}")
     return 0
 
 

@@ -185,6 +185,30 @@ def calculated(found: dict[str, Any]) -> str:
     )
 
 
+def large(found: dict[str, Any]) -> str:
+    """A large model in 4 bits."""
+    rows = []
+    for readout in ("candidates", "letters"):
+        r = found[readout]
+        rows.append(
+            [
+                f"`{readout}`",
+                number(r["tokens_a_prompt"]),
+                number(r["training_seconds"] / r["trained"]),
+                number(r["ranking_seconds"] / r["ranked"]),
+                number(r["peak_gib"]),
+            ]
+        )
+    head = [
+        "readout",
+        "tokens a prompt",
+        "seconds a prompt, training",
+        "ranking",
+        "peak memory of the GPU, GiB",
+    ]
+    return table(head, rows)
+
+
 def pages(name: str, found: dict[str, Any]) -> dict[str, str]:
     """The tables of a result that are there, by their markers."""
     if name == "speed":
@@ -215,6 +239,9 @@ def main() -> int:
             continue
         for marker, text in pages(name, found).items():
             put(DOCS / f"{name}.md", marker, text)
+    found = stored("large")
+    if found is not None:
+        put(DOCS / "large-models.md", "large", large(found))
     return status
 
 

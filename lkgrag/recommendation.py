@@ -117,6 +117,12 @@ class Recommendation:
     user: str | None = None
     target: str | None = None
 
+    @property
+    def parts(self) -> tuple[str, ...]:
+        """Names of the score's parts that some item has; without a language model there is no ``lm``."""
+        names = ("lm", "scorer", "prior")
+        return tuple(n for n in names if any(getattr(item, n) for item in self.items))
+
     def to_dict(self) -> dict[str, Any]:
         """Plain values with stable keys, as ``format=json`` prints them.
 
@@ -167,14 +173,14 @@ class Recommendation:
         console.print()
         console.print(Text(fit(who, console.width), style="bold"))
         print_wrapped(console, 2, self._latest())
-        head = "".join(f"{name:>8}" for name in ("score", "lm", "scorer", "prior"))
+        columns = ("score", *self.parts)
+        head = "".join(f"{name:>8}" for name in columns)
         console.print(Text(f"  {'':>4}{'title':<{TITLE}}{head}"), style="dim")
         for item in self.items:
             mark = "*" if item.item == self.target else " "
             title = set_cell_size(fit(shown_title(item.title), TITLE - 2), TITLE)
-            figures = (item.score, item.lm, item.scorer, item.prior)
-            parts = "".join(f"{two_places(v):>8}" for v in figures)
-            line = f"  {item.rank:>2}{mark} {title}{parts}"
+            figures = "".join(f"{two_places(getattr(item, name)):>8}" for name in columns)
+            line = f"  {item.rank:>2}{mark} {title}{figures}"
             console.print(Text(line, style="bold" if mark == "*" else ""))
             if item.rank <= explained or mark == "*":
                 for path in item.paths:

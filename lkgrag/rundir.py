@@ -223,7 +223,7 @@ def commit() -> str | None:
 
 
 def hardware() -> dict[str, Any]:
-    """Processor, cores and memory of this machine."""
+    """Processor, cores and memory of this machine, and its GPUs by name, where there are any."""
     model = platform.processor()
     info = Path("/proc/cpuinfo")
     if info.exists():
@@ -232,7 +232,17 @@ def hardware() -> dict[str, Any]:
     memory = None
     if hasattr(os, "sysconf"):
         memory = round(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / 2**30)
-    return {"processor": model, "cores": os.cpu_count(), "memory_gib": memory}
+    found: dict[str, Any] = {
+        "processor": model,
+        "cores": os.cpu_count(),
+        "memory_gib": memory,
+    }
+    import torch
+
+    count = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    if count:
+        found["gpus"] = [torch.cuda.get_device_name(index) for index in range(count)]
+    return found
 
 
 def today() -> str:

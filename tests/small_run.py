@@ -3,6 +3,8 @@
 from pathlib import Path
 
 import pandas as pd
+import pytest
+import torch
 
 from lkgrag.testing import planted
 from lkgrag.testing.llm import tiny_llama, tiny_tokenizer
@@ -47,3 +49,28 @@ def small_options(root: Path) -> dict[str, str]:
         "out": str(root / "out"),
         "threads": "1",
     }
+
+
+def close(found, expected, where=""):
+    """Figures within 1e-4, everything else the same."""
+    if isinstance(expected, dict):
+        assert found.keys() == expected.keys(), where
+        for key, value in expected.items():
+            if key not in ("seconds", "date", "processes", "threads", "llm"):
+                close(found[key], value, f"{where}/{key}")
+    elif isinstance(expected, list):
+        assert len(found) == len(expected), where
+        for n, value in enumerate(expected):
+            close(found[n], value, f"{where}/{n}")
+    elif isinstance(expected, float) and isinstance(found, float):
+        assert found == pytest.approx(expected, abs=1e-4), where
+    else:
+        assert found == expected, where
+
+
+def same(found, expected):
+    """Figures of two runs of one command: equal; on a GPU, which adds in any order, nearly."""
+    if torch.cuda.is_available():
+        close(found, expected)
+    else:
+        assert found == expected

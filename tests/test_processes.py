@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from safetensors.numpy import load_file
-from small_run import small_options
+from small_run import close, small_options
 
 from lkgrag.training.checkpoint import FILE
 
@@ -78,23 +78,6 @@ def runs(tmp_path_factory):
 
 def metrics(folder):
     return json.loads((folder / "metrics.json").read_text())
-
-
-def close(found, expected, where=""):
-    """Figures within 1e-4, everything else the same."""
-    if isinstance(expected, dict):
-        assert found.keys() == expected.keys(), where
-        for key, value in expected.items():
-            if key not in ("seconds", "date", "processes", "threads", "llm"):
-                close(found[key], value, f"{where}/{key}")
-    elif isinstance(expected, list):
-        assert len(found) == len(expected), where
-        for n, value in enumerate(expected):
-            close(found[n], value, f"{where}/{n}")
-    elif isinstance(expected, float) and isinstance(found, float):
-        assert found == pytest.approx(expected, abs=1e-4), where
-    else:
-        assert found == expected, where
 
 
 def weights(folder):

@@ -32,6 +32,19 @@ def test_the_scores_stand_in_their_columns_whatever_the_title():
     assert len(columns) == 1
 
 
+def test_a_part_that_no_item_has_has_no_column():
+    items = [RankedItem(n, str(n), "T", 0.5, 0.0, (n - 1) * 0.5, -1.5, []) for n in (1, 2)]
+    found = Recommendation(items, [("3", "H")])
+    assert found.parts == ("scorer", "prior")
+    file = io.StringIO()
+    found.show(Console(file=file, width=80, highlight=False))
+    head, first, second = file.getvalue().splitlines()[-3:]
+    assert head.split() == ["title", "score", "scorer", "prior"]
+    assert first.split()[-3:] == ["0.50", "0.00", "-1.50"]
+    assert second.split()[-3:] == ["0.50", "0.50", "-1.50"]
+    assert Recommendation([], []).parts == ()
+
+
 def test_a_long_name_does_not_hide_the_rest_of_a_path():
     long = "word " * 100 + "end"
     path = PathExplanation(

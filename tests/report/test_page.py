@@ -284,3 +284,15 @@ def test_names_are_cut_to_columns():
     assert label("x" * 11, 10) == "x" * 9 + "…"
     assert label("日本語の題名", 7) == "日本語…"
     assert label("a\x1b\u202eb\n", 10) == "a b"
+
+
+@pytest.mark.parametrize("lm", [0.0, 0.25])
+def test_a_ranking_shows_the_parts_that_its_score_has(lm):
+    path = PathExplanation("w", 1.0, [["item", "a"], ["item", "b"]], ["followed_by"], [0, 1])
+    item = RankedItem(1, "7", "T", lm - 1.0, lm, 0.5, -1.5, [path])
+    page = recommendation_page([Recommendation([item], [("3", "H")])])
+    parts = ["lm", "scorer", "prior"] if lm else ["scorer", "prior"]
+    assert re.findall(r"<th>(\w+)</th>", page) == ["item", "score", *parts]
+    rows = re.findall(r"<tr.*?</tr>", page, re.DOTALL)
+    assert len(re.findall("<td", rows[1])) == len(parts) + 2
+    assert f'colspan="{len(parts) + 2}"' in rows[2]

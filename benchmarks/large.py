@@ -1,0 +1,108 @@
+"""Large: training and ranking in 4 bits with a model of Llama-2-7B's shape, for time and memory.
+
+Its weights are random, so that it needs no licence and no download; what it costs is that of the real ones, what
+it ranks is nothing.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from lkgrag.io import read_json
+from lkgrag.options import load_config
+
+#: Of the quick form, which shows that all of it runs.
+TINY = {
+    "hidden_size": 64,
+    "intermediate_size": 128,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 4,
+}
+READOUTS = ("candidates", "letters")
+#: So few prompts, since neither time nor memory of one depends on their number.
+BUDGET = {
+    "training.max_examples": 32,
+    "evaluation.max_events": 32,
+    "evaluation.max_val_events": 16,
+    "evaluation.faithfulness": 4,
+    "evaluation.explain": 1,
+    "training.tracker": "none",
+}
+
+
+def write_model(folder: Path, tokenizer: Path, quick: bool, seed: int) -> int:
+    """Write a Llama with random weights, and somebody's tokenizer.
+
+    Args:
+        folder: for the model.
+        tokenizer: a model's folder, whose tokenizer is taken.
+        quick: of two narrow layers.
+        seed: of the weights.
+
+    Returns:
+        The number of weights.
+    """
+    import torch
+    from transformers import AutoModelForCausalLM, AutoTokenizer, LlamaConfig
+
+    known = AutoTokenizer.from_pretrained(str(tokenizer))
+    shape: dict[str, Any] = TINY if quick else {}
+    config = LlamaConfig(vocab_size=len(known), max_position_embeddings=4096, **shape)
+    torch.manual_seed(seed)
+    with torch.device("cuda" if torch.cuda.is_available() else "cpu"):
+        model = AutoModelForCausalLM.from_config(config, dtype=torch.bfloat16)
+    model.save_pretrained(folder)
+    known.save_pretrained(folder)
+    return sum(p.numel() for p in model.parameters())
+
+
+def measure(
+    root: Path, tokenizer: Path, quick: bool, seed: int, options: dict[str, str] | None = None
+) -> dict[str, Any]:
+    """Train and rank with each readout.
+
+    Args:
+        root: an empty folder for the model and the runs.
+        tokenizer: a model's folder, whose tokenizer is taken.
+        quick: with a tiny model.
+        seed: of weights and runs.
+        options: of the runs, before the preset's.
+
+    Returns:
+        ``weights`` (their number), and by readout ``tokens_a_prompt``, ``trained`` and ``ranked`` (prompts),
+        ``training_seconds`` and ``ranking_seconds``, and ``peak_gib`` (the most that tensors took on the GPU,
+        loading included; None without one).
+    """
+    import torch
+
+    from lkgrag.pipeline import train
+
+    cuda = torch.cuda.is_available()
+    out: dict[str, Any] = {"weights": write_model(root / "model", tokenizer, quick, seed)}
+    for readout in READOUTS:
+        if cuda:
+            torch.cuda.empty_cache()
+            torch.cuda.reset_peak_memory_stats()
+        said = {
+            "preset": "llama-2-7b",
+            "llm.name": root / "model",
+            "llm.readout": readout,
+            "seed": seed,
+            "out": root / readout,
+            "cache.root": root / "cache",
+            **BUDGET,
+            **(options or {}),
+        }
+        config = load_config({key: str(value) for key, value in said.items()})
+        found = read_json(train(config) / "metrics.json")
+        out[readout] = {
+            "tokens_a_prompt": found["tokens_per_prompt"],
+            "trained": config.training.max_examples,
+            "training_seconds": found["seconds"]["ranker"],
+            "ranked": found["prompts_ranked"],
+            "ranking_seconds": found["seconds"]["evaluation"],
+            "peak_gib": torch.cuda.max_memory_allocated() / 2**30 if cuda else None,
+        }
+    return out
