@@ -156,7 +156,13 @@ def machine(run: dict[str, Any]) -> str:
     """What a run was made on: the GPU where it used one, and the processor."""
     has = run["hardware"]
     processor = f"{has['processor']}, {run['threads']} of {has['cores']} cores a run"
-    return f"{has['gpus'][0]} beside {processor}" if run.get("device") == "cuda" else processor
+    return f"{chip(run)} beside {processor}" if run.get("device") == "cuda" else processor
+
+
+def chip(run: dict[str, Any]) -> str:
+    """The GPU that a run used, or the processor."""
+    has = run["hardware"]
+    return str(has["gpus"][0] if run.get("device") == "cuda" else has["processor"])
 
 
 def interval(found: dict[str, float]) -> str:
@@ -176,6 +182,7 @@ def costs(runs: dict[str, Any]) -> str:
         rows.append(
             [
                 key,
+                chip(run),
                 f"{run['tokens_per_prompt']:.0f}",
                 f"{run['seconds'].get('ranker', float('nan')):.0f}",
                 f"{run['seconds']['evaluation'] / max(run['prompts_ranked'], 1):.2f}",
@@ -188,6 +195,7 @@ def costs(runs: dict[str, Any]) -> str:
     return table(
         [
             "row / seed",
+            "made on",
             "tokens a prompt",
             "seconds of training",
             "seconds a prompt",
