@@ -153,16 +153,20 @@ def made_on(runs: dict[str, Any]) -> str:
 
 
 def machine(run: dict[str, Any]) -> str:
-    """What a run was made on: the GPU where it used one, and the processor."""
+    """What a run was made on: the GPU where it used one, the processor, and PyTorch's version."""
     has = run["hardware"]
-    processor = f"{has['processor']}, {run['threads']} of {has['cores']} cores a run"
-    return f"{chip(run)} beside {processor}" if run.get("device") == "cuda" else processor
+    told = f"{has['processor']}, {run['threads']} of {has['cores']} cores a run"
+    if run.get("device") == "cuda":
+        told = f"{chip(run)} beside {told}"
+    # Older runs do not say.
+    versions = run.get("versions")
+    return f"{told}, torch {versions['torch']}" if versions else told
 
 
 def chip(run: dict[str, Any]) -> str:
     """The GPU that a run used, or the processor."""
     has = run["hardware"]
-    return str(has["gpus"][0] if run.get("device") == "cuda" else has["processor"])
+    return str((has.get("gpus") or ["GPU"])[0] if run.get("device") == "cuda" else has["processor"])
 
 
 def interval(found: dict[str, float]) -> str:

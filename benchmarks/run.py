@@ -156,6 +156,9 @@ def _large(options: argparse.Namespace) -> int:
     tokenizer = fetch_model("smollm2-135m")
     with tempfile.TemporaryDirectory() as folder:
         found = measure(Path(folder), tokenizer, options.quick, options.seed)
+    found["note"] = (
+        "ml-100k, with the tokenizer of SmolLM2; the time of training includes its first step"
+    )
     if not options.quick:
         say(f"wrote {save('large', 'python -m benchmarks.run large', options.seed, found)}")
     return 0

@@ -187,8 +187,10 @@ def calculated(found: dict[str, Any]) -> str:
 
 def large(found: dict[str, Any]) -> str:
     """A large model in 4 bits."""
+    from benchmarks.large import READOUTS
+
     rows = []
-    for readout in ("candidates", "letters"):
+    for readout in READOUTS:
         r = found[readout]
         rows.append(
             [
@@ -206,7 +208,9 @@ def large(found: dict[str, Any]) -> str:
         "ranking",
         "peak memory of the GPU, GiB",
     ]
-    return table(head, rows)
+    gpu, torch = found["hardware"]["gpus"][0], found["versions"]["torch"]
+    made = f"{gpu}, {found['date']}, torch {torch}, {found['weights'] / 1e9:.2f} billion weights: {found['note']}."
+    return f"{table(head, rows)}\n\n{made}"
 
 
 def pages(name: str, found: dict[str, Any]) -> dict[str, str]:
@@ -240,8 +244,12 @@ def main() -> int:
         for marker, text in pages(name, found).items():
             put(DOCS / f"{name}.md", marker, text)
     found = stored("large")
-    if found is not None:
-        put(DOCS / "large-models.md", "large", large(found))
+    if found is None:
+        print(
+            "no benchmarks/results/large.json: run python -m benchmarks.run large", file=sys.stderr
+        )
+        return 2
+    put(DOCS / "large-models.md", "large", large(found))
     return status
 
 

@@ -119,7 +119,7 @@ class Recommendation:
 
     @property
     def parts(self) -> tuple[str, ...]:
-        """Names of the score's parts that some item has; without a language model there is no ``lm``."""
+        """Names of the score's parts that are not 0 for every item, as ``lm`` is without a language model."""
         names = ("lm", "scorer", "prior")
         return tuple(n for n in names if any(getattr(item, n) for item in self.items))
 

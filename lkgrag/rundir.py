@@ -223,7 +223,9 @@ def commit() -> str | None:
 
 
 def hardware() -> dict[str, Any]:
-    """Processor, cores and memory of this machine, and its GPUs by name, where there are any."""
+    """Processor, cores and memory of this machine, and by name the GPUs that this process can use, if it uses one."""
+    import torch
+
     model = platform.processor()
     info = Path("/proc/cpuinfo")
     if info.exists():
@@ -237,10 +239,9 @@ def hardware() -> dict[str, Any]:
         "cores": os.cpu_count(),
         "memory_gib": memory,
     }
-    import torch
-
-    count = torch.cuda.device_count() if torch.cuda.is_available() else 0
-    if count:
+    # To ask is to start CUDA, which no command should do that computes nothing on a GPU.
+    if torch.cuda.is_initialized():
+        count = torch.cuda.device_count()
         found["gpus"] = [torch.cuda.get_device_name(index) for index in range(count)]
     return found
 

@@ -52,7 +52,7 @@ def small_options(root: Path) -> dict[str, str]:
 
 
 def close(found, expected, where=""):
-    """Figures within 1e-4, everything else the same."""
+    """Figures within 1e-4, everything else the same but for times, processes, threads and the model's folder."""
     if isinstance(expected, dict):
         assert found.keys() == expected.keys(), where
         for key, value in expected.items():

@@ -44,26 +44,42 @@ def test_the_stored_costs_of_a_large_model_stand_on_its_page():
 
 
 def test_hardware_names_the_gpus(monkeypatch):
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(torch.cuda, "is_initialized", lambda: False)
     assert "gpus" not in hardware()
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "is_initialized", lambda: True)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
     monkeypatch.setattr(torch.cuda, "get_device_name", lambda index: f"GPU {index}")
     assert hardware()["gpus"] == ["GPU 0", "GPU 1"]
 
 
-def test_a_run_names_the_gpu_that_it_used():
-    has = {"processor": "CPU", "cores": 4, "gpus": ["GPU"]}
-    run_of = {"hardware": has, "threads": 1, "date": "2026-01-01"}
-    assert (
-        quality_page.machine({**run_of, "device": "cuda"}) == "GPU beside CPU, 1 of 4 cores a run"
-    )
-    assert quality_page.machine({**run_of, "device": "cpu"}) == "CPU, 1 of 4 cores a run"
-    # Older runs do not say, and were made on processors.
-    assert (
-        quality_page.machine({**run_of, "hardware": {**has, "gpus": []}})
-        == "CPU, 1 of 4 cores a run"
-    )
+def test_a_run_names_the_chip_that_it_used():
+    run_of = {"hardware": {"processor": "CPU", "cores": 4, "gpus": ["H200"]}, "threads": 1}
+    on_gpu = {**run_of, "device": "cuda", "versions": {"torch": "2.11.0"}}
+    told = quality_page.machine(on_gpu)
+    assert told == "H200 beside CPU, 1 of 4 cores a run, torch 2.11.0"
+    assert quality_page.chip(on_gpu) == "H200"
+    on_cpu = {**run_of, "device": "cpu", "versions": {"torch": "2.13.0"}}
+    assert quality_page.machine(on_cpu) == "CPU, 1 of 4 cores a run, torch 2.13.0"
+    # Older runs say neither device nor versions, and were made on processors.
+    assert quality_page.machine(run_of) == "CPU, 1 of 4 cores a run"
+    nameless = {**on_gpu, "hardware": {"processor": "CPU", "cores": 4}}
+    assert quality_page.chip(nameless) == "GPU"
+
+
+def test_the_table_of_costs_says_which_chip():
+    about = {
+        "hardware": {"processor": "CPU", "cores": 4, "gpus": ["H200"]},
+        "tokens_per_prompt": 300.0,
+        "prompts_ranked": 100,
+        "seconds": {"ranker": 5.0, "evaluation": 20.0},
+    }
+    silent = {**about, "tokens_per_prompt": 0.0}
+    runs = {"scorer/0": silent, "lkgrag/0": about, "lkgrag/1": {**about, "device": "cuda"}}
+    lines = quality_page.costs(runs).splitlines()[2:]
+    assert [line.split(" | ")[:5] for line in lines] == [
+        ["| lkgrag/0", "CPU", "300", "5", "0.20"],
+        ["| lkgrag/1", "H200", "300", "5", "0.20"],
+    ]
 
 
 def test_a_row_may_name_its_seeds():

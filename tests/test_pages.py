@@ -78,6 +78,11 @@ def masked(text):
     return re.sub(r"[-+]?(\d[\d,]*)?\.?\d+", "#", " ".join(text.split()))
 
 
+def ranking(text):
+    """The head and the titles of a ranking, in their order, without their figures."""
+    return [masked(x) for x in text.splitlines() if re.match(r" +(title  |\d+[ *] \S)", x)]
+
+
 def test_the_tutorial_without_a_language_model(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     told = blocks(TUTORIAL, "text")
@@ -88,6 +93,14 @@ def test_the_tutorial_without_a_language_model(tmp_path, monkeypatch, capsys):
     assert import_module(module).main() == 0
     stages = next(text for text in told if text.startswith("1. interactions"))
     assert masked(stages) in masked(capsys.readouterr().out)
+    asked = [words for module, words in command_lines(TUTORIAL) if module == "lkgrag.recommend"]
+    for words in asked:
+        monkeypatch.setattr(sys, "argv", ["lkgrag.recommend", *words])
+        assert import_module("lkgrag.recommend").main() == 0
+        lines = ranking(capsys.readouterr().out)
+        assert len(lines) == 4
+        assert any(ranking(text) == lines for text in told)
+    assert len(asked) == 2
     (example,) = blocks(TUTORIAL, "python")
     exec(compile(example, str(TUTORIAL), "exec"), {})
     assert capsys.readouterr().out in told
