@@ -6,7 +6,7 @@ import pytest
 import torch
 from small_run import small_options
 
-from benchmarks import large, quality_page, quality_rows, run, tables
+from benchmarks import common, large, quality_page, quality_rows, run, tables
 from lkgrag.rundir import hardware
 
 
@@ -30,6 +30,20 @@ def test_large_trains_and_ranks_in_four_bits_with_both_readouts(tmp_path):
         assert found["letters"]["peak_gib"] > 0
     else:
         assert found["letters"]["peak_gib"] is None
+
+
+def test_the_quick_form_says_what_it_found_and_writes_nothing(tmp_path, monkeypatch, capsys):
+    cost = {"trained": 8, "training_seconds": 4.0, "ranked": 10, "ranking_seconds": 1.0}
+    found = {"candidates": {**cost, "peak_gib": None}, "letters": {**cost, "peak_gib": 5.25}}
+    monkeypatch.setattr(large, "measure", lambda *given: dict(found))
+    monkeypatch.setattr("lkgrag.data.assets.fetch_model", lambda name: tmp_path)
+    monkeypatch.setattr(common, "RESULTS", tmp_path / "results")
+    assert run.main(["large", "--quick"]) == 0
+    assert capsys.readouterr().out.splitlines() == [
+        "candidates: a prompt takes 0.5 s to train on, 0.1 s to rank",
+        "letters: a prompt takes 0.5 s to train on, 0.1 s to rank, 5.2 GiB",
+    ]
+    assert not (tmp_path / "results").exists()
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
