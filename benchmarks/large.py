@@ -60,6 +60,11 @@ def write_model(folder: Path, tokenizer: Path, quick: bool, seed: int) -> int:
     return sum(p.numel() for p in model.parameters())
 
 
+def seconds_a_prompt(cost: dict[str, Any]) -> tuple[float, float]:
+    """Of a readout's part of the result, to train on a prompt and to rank one."""
+    return cost["training_seconds"] / cost["trained"], cost["ranking_seconds"] / cost["ranked"]
+
+
 def measure(
     root: Path, tokenizer: Path, quick: bool, seed: int, options: dict[str, str] | None = None
 ) -> dict[str, Any]:

@@ -147,7 +147,7 @@ def _order(options: argparse.Namespace) -> int:
 def _large(options: argparse.Namespace) -> int:
     import torch
 
-    from benchmarks.large import READOUTS, measure
+    from benchmarks.large import READOUTS, measure, seconds_a_prompt
     from lkgrag.data.assets import fetch_model
     from lkgrag.errors import LkgragError
 
@@ -160,11 +160,11 @@ def _large(options: argparse.Namespace) -> int:
         "ml-100k, with the tokenizer of SmolLM2; the time of training includes its first step"
     )
     for readout in READOUTS:
-        cost = found[readout]
-        peak = "" if cost["peak_gib"] is None else f", {cost['peak_gib']:.1f} GiB"
+        trained, ranked = seconds_a_prompt(found[readout])
+        gib = found[readout]["peak_gib"]
+        peak = "" if gib is None else f", {gib:.1f} GiB"
         print(
-            f"{readout}: a prompt takes {cost['training_seconds'] / cost['trained']:.3g} s to train on, "
-            f"{cost['ranking_seconds'] / cost['ranked']:.3g} s to rank{peak}"
+            f"{readout}: a prompt takes {trained:.3g} s to train on, {ranked:.3g} s to rank{peak}"
         )
     if not options.quick:
         say(f"wrote {save('large', 'python -m benchmarks.run large', options.seed, found)}")

@@ -8,10 +8,13 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.common import stored
+from benchmarks.large import READOUTS, seconds_a_prompt
 from benchmarks.record import put
 from benchmarks.scale.slopes import SIZES, projection, slopes
 
 DOCS = Path(__file__).resolve().parents[1] / "docs"
+#: The page of each result.
+PAGES = {"speed": "speed.md", "scale": "scale.md", "large": "large-models.md"}
 
 
 def number(value: float | None, digits: int = 3) -> str:
@@ -187,8 +190,6 @@ def calculated(found: dict[str, Any]) -> str:
 
 def large(found: dict[str, Any]) -> str:
     """A large model in 4 bits."""
-    from benchmarks.large import READOUTS
-
     rows = []
     for readout in READOUTS:
         r = found[readout]
@@ -196,8 +197,7 @@ def large(found: dict[str, Any]) -> str:
             [
                 f"`{readout}`",
                 number(r["tokens_a_prompt"]),
-                number(r["training_seconds"] / r["trained"]),
-                number(r["ranking_seconds"] / r["ranked"]),
+                *map(number, seconds_a_prompt(r)),
                 number(r["peak_gib"]),
             ]
         )
@@ -215,6 +215,8 @@ def large(found: dict[str, Any]) -> str:
 
 def pages(name: str, found: dict[str, Any]) -> dict[str, str]:
     """The tables of a result that are there, by their markers."""
+    if name == "large":
+        return {"large": large(found)}
     if name == "speed":
         makers: dict[str, tuple[str, Callable[[Any], str]]] = {
             "paths": ("paths", paths),
@@ -234,7 +236,7 @@ def pages(name: str, found: dict[str, Any]) -> dict[str, str]:
 def main() -> int:
     """Entry point."""
     status = 0
-    for name in ("speed", "scale"):
+    for name, page in PAGES.items():
         found = stored(name)
         if found is None:
             line = f"python -m benchmarks.run {name}"
@@ -242,14 +244,7 @@ def main() -> int:
             status = 2
             continue
         for marker, text in pages(name, found).items():
-            put(DOCS / f"{name}.md", marker, text)
-    found = stored("large")
-    if found is None:
-        print(
-            "no benchmarks/results/large.json: run python -m benchmarks.run large", file=sys.stderr
-        )
-        return 2
-    put(DOCS / "large-models.md", "large", large(found))
+            put(DOCS / page, marker, text)
     return status
 
 

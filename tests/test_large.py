@@ -1,7 +1,5 @@
 """What a large model costs, shown with a tiny one; and what machine a result names."""
 
-import json
-
 import pytest
 import torch
 from small_run import small_options
@@ -53,7 +51,7 @@ def test_large_without_a_gpu_is_refused(capsys):
 
 
 def test_the_stored_costs_of_a_large_model_stand_on_its_page():
-    found = json.loads((tables.DOCS.parent / "benchmarks" / "results" / "large.json").read_text())
+    found = common.stored("large")
     assert tables.large(found) in (tables.DOCS / "large-models.md").read_text()
 
 
