@@ -7,7 +7,7 @@ from typing import Any
 
 from benchmarks.quality_table import MAIN
 from benchmarks.quality_words import HEADLINE, TITLES, WORDS
-from lkgrag.io import atomic
+from lkgrag.utils.files import atomic
 
 
 def plot(data: str, found: dict[str, Any], path: Path) -> bool:

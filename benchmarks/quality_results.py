@@ -19,9 +19,9 @@ from benchmarks.quality_table import lines_of, main_line, summary, uses_paths
 from benchmarks.quality_targets import targets
 from benchmarks.record import RESULTS
 from lkgrag.errors import LkgragError
-from lkgrag.io import read_json, read_parquet, write_json, write_parquet
 from lkgrag.options import load_config, to_dict
 from lkgrag.rundir import finished, hardware
+from lkgrag.utils.files import read_json, read_parquet, write_json, write_parquet
 
 #: Options that say where a run is and how it is shown, not what it is.
 PLACES = ("out", "cache", "threads", "overwrite", "data.root", "preset", "evaluation.explain")

@@ -14,9 +14,9 @@ from typing import Any
 
 from rich.console import Console
 
-from lkgrag.io import atomic, read_json, write_json
 from lkgrag.recommendation import Recommendation
 from lkgrag.rundir import hardware, systems_of
+from lkgrag.utils.files import atomic, read_json, write_json
 
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "benchmarks" / "results"

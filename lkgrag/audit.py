@@ -35,10 +35,10 @@ def body(pairs: dict[str, str], flags: set[str]) -> None:
     from lkgrag.rundir import RANKER, load_run
 
     folder, config = load_run(pairs["run"])
-    from lkgrag.io import write_json
     from lkgrag.kg import load_kg
     from lkgrag.kg.audit import audit
     from lkgrag.stages import load_data
+    from lkgrag.utils.files import write_json
 
     loaded = load_data(config)
     data = load_kg(folder / RANKER / "kg")
@@ -54,7 +54,7 @@ def show(found: list[Finding]) -> None:
     from rich.table import Table
 
     from lkgrag.kg.audit import CONTROLS, LEAK, SUSPECTED
-    from lkgrag.progress import console
+    from lkgrag.utils.console import console
 
     table = Table(box=None, pad_edge=False)
     table.add_column("relation", overflow="fold", min_width=20)

@@ -11,10 +11,7 @@ import torch
 
 from lkgrag.errors import ConfigError
 from lkgrag.fusion import Fusion
-from lkgrag.importing import of_others
-from lkgrag.io import read_json, write_json
 from lkgrag.options import to_dict
-from lkgrag.progress import bar
 from lkgrag.ranker import Ranker
 from lkgrag.scorer import (
     PathScorer,
@@ -29,6 +26,9 @@ from lkgrag.scorer.trial import try_out
 from lkgrag.stages import queries_for, retrieval_key
 from lkgrag.training.negatives import every_training_event, uniform_queries
 from lkgrag.training.objective import learns
+from lkgrag.utils.console import bar
+from lkgrag.utils.files import read_json, write_json
+from lkgrag.utils.plugins import of_others
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -14,10 +14,10 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lkgrag.cache import locked
 from lkgrag.errors import LkgragError, RunError
-from lkgrag.io import atomic, read_json, sweep, write_json
 from lkgrag.serving import Request, check_number, iterate
+from lkgrag.utils.files import atomic, read_json, sweep, write_json
+from lkgrag.utils.locks import locked
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import fcntl
 import logging
-import os
-import shutil
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
-from lkgrag.crash import explain
-from lkgrag.errors import LkgragError, RunError
-from lkgrag.io import read_json, sweep, write_json
+from lkgrag.errors import LkgragError
 from lkgrag.options import digest
+from lkgrag.utils.failures import explain
+from lkgrag.utils.files import read_json, sweep, write_json
+from lkgrag.utils.locks import clear, locked
 
 T = TypeVar("T")
 log = logging.getLogger(__name__)
@@ -96,50 +93,3 @@ class StageCache:
     def _read(self, name: str, folder: Path, load: Callable[[Path], T]) -> T:
         self.seconds[name] = float(read_json(folder / DONE)["seconds"])
         return load(folder)
-
-
-def clear(folder: Path, first: str = "", last: str = "") -> None:
-    """Delete what is in a folder, but its lock.
-
-    Args:
-        folder: to be emptied.
-        first: the entry that says that the rest is whole.
-        last: the entry by which the folder is known to be ours.
-    """
-    for entry in sorted(folder.iterdir(), key=lambda e: (e.name == last) - (e.name == first)):
-        if entry.name == ".lock":
-            continue
-        if entry.is_dir() and not entry.is_symlink():
-            shutil.rmtree(entry)
-        else:
-            entry.unlink()
-
-
-@contextmanager
-def locked(path: Path, wait: bool, what: str = "it") -> Iterator[None]:
-    """Hold an exclusive lock that the system drops when the process dies, however it dies.
-
-    Raises:
-        RunError: another living process holds it and ``wait`` is False.
-    """
-    try:
-        handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
-    except OSError as error:
-        raise LkgragError(
-            f"cannot write {path}: {error.strerror}; choose another out= or cache.root="
-        ) from error
-    try:
-        flags = fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB
-        try:
-            fcntl.flock(handle, flags)
-        except BlockingIOError:
-            holder = os.pread(handle, 32, 0).decode(errors="replace").strip()
-            raise RunError(
-                f"{what} is in use by a living process{f' ({holder})' if holder else ''}: "
-                "wait for it, stop it, or choose another out="
-            ) from None
-        os.ftruncate(handle, 0)
-        os.pwrite(handle, f"pid {os.getpid()}".encode(), 0)
-        yield
-    finally:
-        os.close(handle)

@@ -12,8 +12,8 @@ import numpy as np
 import pandas as pd
 
 from lkgrag.errors import DataError, nearest, short
-from lkgrag.io import read_parquet, write_parquet
-from lkgrag.sizes import sizes
+from lkgrag.utils.files import read_parquet, write_parquet
+from lkgrag.utils.shapes import sizes
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

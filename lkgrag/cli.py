@@ -18,8 +18,8 @@ from typing import Any
 
 from lkgrag import __version__
 from lkgrag.config import Config
-from lkgrag.crash import explain
 from lkgrag.errors import ConfigError, LkgragError
+from lkgrag.utils.failures import explain
 
 FLAGS = {
     "-h, --help": "show this page",
@@ -175,7 +175,7 @@ def run(command: Command, body: Callable[[dict[str, str], set[str]], None]) -> i
             print(f"lkgrag {__version__}")
             return 0
         prepare_environment()
-        from lkgrag.progress import set_verbosity
+        from lkgrag.utils.console import set_verbosity
 
         # A log that cannot be written (a full disk) must not bury the error under its own.
         logging.raiseExceptions = debug
@@ -185,7 +185,7 @@ def run(command: Command, body: Callable[[dict[str, str], set[str]], None]) -> i
     except LkgragError as error:
         return fail(error, debug)
     except KeyboardInterrupt:
-        from lkgrag.progress import err_console
+        from lkgrag.utils.console import err_console
 
         err_console.print(
             "\ninterrupted; finished stages and the last checkpoint are kept: "
@@ -207,7 +207,7 @@ def fail(error: LkgragError, debug: bool) -> int:
     """Say in one line what went wrong; the traceback only where it was asked for."""
     from rich.markup import escape
 
-    from lkgrag.progress import err_console
+    from lkgrag.utils.console import err_console
 
     if debug:
         traceback.print_exc()

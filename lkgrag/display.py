@@ -11,11 +11,11 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from lkgrag import progress
 from lkgrag.evaluation import Difference, difference_line, show
-from lkgrag.progress import console
 from lkgrag.recommendation import Recommendation, print_wrapped
 from lkgrag.rundir import PAGE, systems_of
+from lkgrag.utils import console as progress
+from lkgrag.utils.console import console
 
 if TYPE_CHECKING:
     from torch_geometric.data import HeteroData

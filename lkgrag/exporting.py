@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lkgrag.errors import ConfigError, ModelError
-from lkgrag.io import not_ours, read_json, write_json
 from lkgrag.persistence import ADAPTER, META
-from lkgrag.progress import console
 from lkgrag.rundir import RANKER
-from lkgrag.setup import prepare_process
+from lkgrag.utils.console import console
+from lkgrag.utils.device import prepare_process
+from lkgrag.utils.files import not_ours, read_json, write_json
 
 if TYPE_CHECKING:
     import torch

@@ -14,9 +14,9 @@ from lkgrag.evaluation.significance import standard_error
 from lkgrag.fusion import cross_fit_weights, fit_weights
 from lkgrag.kept import kept, scores_key
 from lkgrag.predict import Predictions, predict
-from lkgrag.progress import bar
 from lkgrag.retrieval.ranking import MISSED
 from lkgrag.stages import queries_for
+from lkgrag.utils.console import bar
 
 if TYPE_CHECKING:
     from pathlib import Path

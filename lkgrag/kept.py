@@ -12,10 +12,10 @@ import torch
 from accelerate.utils import broadcast_object_list
 
 from lkgrag.errors import LkgragError
-from lkgrag.importing import code_of_others
-from lkgrag.io import read_safetensors, write_safetensors
 from lkgrag.options import computed, digest
 from lkgrag.predict import Predictions
+from lkgrag.utils.files import read_safetensors, write_safetensors
+from lkgrag.utils.plugins import code_of_others
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 from lkgrag import __version__
 from lkgrag.catalogue import Catalogue
 from lkgrag.errors import RunError
-from lkgrag.io import not_ours, read_json, read_safetensors, write_json, write_safetensors
 from lkgrag.users import Users
+from lkgrag.utils.files import not_ours, read_json, read_safetensors, write_json, write_safetensors
 
 if TYPE_CHECKING:
     import torch
@@ -117,7 +117,7 @@ def load(folder: Path, device: torch.device | str | None = None) -> Ranker:
     from lkgrag.retrieval import FusedRetriever
     from lkgrag.scorer.state import load_scorer
     from lkgrag.serving import Context
-    from lkgrag.setup import device as best_device
+    from lkgrag.utils.device import device as best_device
 
     if not (folder / META).is_file() and (folder / NAME / META).is_file():
         folder = folder / NAME

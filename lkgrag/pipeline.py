@@ -10,8 +10,6 @@ from typing import TYPE_CHECKING, Any
 
 from lkgrag import display
 from lkgrag.cache import StageCache
-from lkgrag.importing import code_of_others
-from lkgrag.io import read_json
 from lkgrag.launch import (
     PATIENCE,
     refuse_other_engines,
@@ -20,7 +18,6 @@ from lkgrag.launch import (
     warn_of_mixed_precision,
 )
 from lkgrag.options import computed, digest
-from lkgrag.progress import bar
 from lkgrag.records import (
     EXPLANATIONS,
     evidence,
@@ -30,7 +27,10 @@ from lkgrag.records import (
     write_files,
 )
 from lkgrag.rundir import finished, open_run, run_folder
-from lkgrag.setup import prepare_process
+from lkgrag.utils.console import bar
+from lkgrag.utils.device import prepare_process
+from lkgrag.utils.files import read_json
+from lkgrag.utils.plugins import code_of_others
 
 if TYPE_CHECKING:
     from accelerate import Accelerator

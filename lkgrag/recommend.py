@@ -68,7 +68,7 @@ def body(pairs: dict[str, str], flags: set[str]) -> None:
 
     from lkgrag.launch import PATIENCE, on_cpu, refuse_other_engines, refuse_shared_devices
     from lkgrag.ranker import Ranker
-    from lkgrag.setup import prepare_process
+    from lkgrag.utils.device import prepare_process
 
     prepare_process(config)
     refuse_other_engines()
@@ -124,8 +124,8 @@ def _all(
 ) -> None:
     """Rank for all users, each process its shards."""
     from lkgrag.bulk import fingerprint, recommend_all
-    from lkgrag.progress import bar, err_console
     from lkgrag.serving import candidate_items
+    from lkgrag.utils.console import bar, err_console
 
     assert ranker.context is not None
     items = candidate_items(ranker, candidates)
@@ -156,8 +156,8 @@ def _write(results: list[Any], form: str, out: str | None) -> None:
     """Write the rankings to a file, or to the terminal."""
     from rich.console import Console
 
-    from lkgrag.io import atomic
-    from lkgrag.progress import console
+    from lkgrag.utils.console import console
+    from lkgrag.utils.files import atomic
 
     whole = _whole(results, form)
     if out is not None:
@@ -182,7 +182,7 @@ def _whole(results: list[Any], form: str) -> str | None:
 
         return recommendation_page(results)
     if form == "json":
-        from lkgrag.io import finite
+        from lkgrag.utils.files import finite
 
         values = finite([r.to_dict() for r in results])
         return json.dumps(values, indent=2, ensure_ascii=False, allow_nan=False) + "\n"

@@ -13,10 +13,10 @@ import numpy as np
 from lkgrag.catalogue import Catalogue
 from lkgrag.errors import LkgragError
 from lkgrag.evaluation import cold_start
-from lkgrag.importing import code_of_others
-from lkgrag.io import write_json, write_parquet
 from lkgrag.rundir import FORMAT, METRICS, RANKER, commit, environment, hardware, today
 from lkgrag.users import UsersInMemory
+from lkgrag.utils.files import write_json, write_parquet
+from lkgrag.utils.plugins import code_of_others
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
@@ -56,8 +56,8 @@ def evidence(
 ) -> dict[str, object]:
     """Faithfulness of the explanations, on test events whose target was proposed."""
     from lkgrag.evidence import faithfulness
-    from lkgrag.progress import bar
     from lkgrag.stages import queries_for
+    from lkgrag.utils.console import bar
 
     if config.evaluation.faithfulness <= 0:
         return {}
@@ -165,8 +165,8 @@ def write_files(
 
 def draw_report(folder: Path, metrics: dict[str, Any]) -> None:
     """Draw the report; a picture that cannot be drawn must not cost the run."""
-    from lkgrag.io import finite
     from lkgrag.report import write_report
+    from lkgrag.utils.files import finite
 
     try:
         write_report(folder, finite(metrics))

@@ -10,9 +10,9 @@ import numpy as np
 from lkgrag import display
 from lkgrag.cache import StageCache
 from lkgrag.errors import DataError, nearest, short
-from lkgrag.io import write_json
 from lkgrag.rundir import RANKER
-from lkgrag.setup import prepare_process
+from lkgrag.utils.device import prepare_process
+from lkgrag.utils.files import write_json
 
 if TYPE_CHECKING:
     from lkgrag.config import Config
@@ -41,8 +41,8 @@ def evaluate_run(
     """
     from lkgrag.judge import judge
     from lkgrag.ranker import Ranker
-    from lkgrag.setup import device
     from lkgrag.stages import load_data, stage_retrieval
+    from lkgrag.utils.device import device
 
     prepare_process(config)
     loaded = load_data(config, interactions)

@@ -19,11 +19,11 @@ from omegaconf import DictConfig, OmegaConf
 from yaml import YAMLError
 
 from lkgrag import __version__
-from lkgrag.cache import clear, locked
 from lkgrag.config import Config
 from lkgrag.errors import ConfigError, LkgragError, RunError
-from lkgrag.io import atomic, not_ours, read_json, sweep
 from lkgrag.options import computed, load_config, run_name, to_yaml
+from lkgrag.utils.files import atomic, not_ours, read_json, sweep
+from lkgrag.utils.locks import clear, locked
 
 FORMAT = 1
 METRICS, CONFIG, RANKER, LOG = "metrics.json", "config.yaml", "ranker", "run.log"
@@ -283,8 +283,3 @@ def systems_of(metrics: dict[str, Any]) -> dict[str, Any]:
         for name, value in metrics.items()
         if isinstance(value, dict) and "all" in (value.get("test") or {})
     }
-
-
-def cores() -> int:
-    """CPU cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -17,8 +17,6 @@ from lkgrag.data import Interactions, Queries, make_split
 from lkgrag.data.memory import check_same, content_digest
 from lkgrag.data.readers import read_tables
 from lkgrag.errors import DataError
-from lkgrag.importing import source_hash
-from lkgrag.io import read_json, read_safetensors, write_json, write_safetensors
 from lkgrag.kg import build_kg, load_kg, save_kg
 from lkgrag.options import to_dict
 from lkgrag.retrieval import CandidateLists, FusedRetriever, StageOne, fit_stage_one
@@ -26,6 +24,8 @@ from lkgrag.retrieval.lru_state import Progress
 from lkgrag.retrieval.lru_training import OPTIONS, fit_lrurec
 from lkgrag.retrieval.lrurec import LRURecRetriever
 from lkgrag.retrieval.own import code_of_systems, fit_own, load_own, resolve_system, save_own
+from lkgrag.utils.files import read_json, read_safetensors, write_json, write_safetensors
+from lkgrag.utils.plugins import source_hash
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

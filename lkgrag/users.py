@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from lkgrag.errors import DataError, LkgragError, nearest, short
-from lkgrag.io import atomic
+from lkgrag.utils.files import atomic
 
 if TYPE_CHECKING:
     import pyarrow as pa

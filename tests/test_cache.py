@@ -5,9 +5,10 @@ import sys
 
 import pytest
 
-from lkgrag.cache import StageCache, clear, locked
+from lkgrag.cache import StageCache
 from lkgrag.errors import LkgragError, RunError
-from lkgrag.io import read_json, write_json
+from lkgrag.utils.files import read_json, write_json
+from lkgrag.utils.locks import clear, locked
 
 
 def test_a_stage_is_built_once_and_again_when_what_it_depends_on_changes(tmp_path):

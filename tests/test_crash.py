@@ -4,7 +4,7 @@ import sys
 
 import torch
 
-from lkgrag.crash import explain
+from lkgrag.utils.failures import explain
 
 
 def test_a_full_disk_is_told_with_what_to_do():

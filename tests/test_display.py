@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from lkgrag import display, progress
+from lkgrag import display
 from lkgrag.data import Queries
 from lkgrag.scorer import Pretraining
+from lkgrag.utils import console as progress
 
 
 @pytest.fixture

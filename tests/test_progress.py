@@ -2,7 +2,7 @@ import logging
 
 import pytest
 
-from lkgrag import progress
+from lkgrag.utils import console as progress
 
 
 @pytest.fixture(autouse=True)

@@ -10,7 +10,6 @@ from small_run import small_options
 from lkgrag.build import build_ranker, training_queries
 from lkgrag.cache import StageCache
 from lkgrag.fusion import Fusion, fit_weights
-from lkgrag.io import read_json
 from lkgrag.options import load_config, presets
 from lkgrag.paths import path_finder
 from lkgrag.pipeline import train
@@ -19,6 +18,7 @@ from lkgrag.scorer import Pretraining, build_scorer
 from lkgrag.stages import load_data, stage_kg, stage_retrieval
 from lkgrag.training.negatives import every_training_event, uniform_queries
 from lkgrag.training.objective import learns, losses, total
+from lkgrag.utils.files import read_json
 
 
 def options_of(root, preset, **more):

@@ -7,8 +7,8 @@ from benchmarks import quality_page, tables
 from benchmarks.scale import synthetic
 from benchmarks.scale.slopes import GIB, projection, slopes
 from lkgrag.config import KGConfig
-from lkgrag.io import read_json
 from lkgrag.kg import build_kg
+from lkgrag.utils.files import read_json
 
 
 @pytest.fixture(scope="module")

@@ -7,12 +7,12 @@ from small_run import small_options
 
 from lkgrag.build import training_queries
 from lkgrag.cache import StageCache
-from lkgrag.io import read_json
 from lkgrag.options import load_config
 from lkgrag.paths import path_finder
 from lkgrag.pipeline import train
 from lkgrag.ranker import Ranker
 from lkgrag.stages import load_data, queries_for, stage_kg, stage_retrieval
+from lkgrag.utils.files import read_json
 
 
 def carried_out(root, **changes):

@@ -17,7 +17,7 @@ import numpy as np
 import pandas as pd
 
 from lkgrag.data.interactions import Interactions
-from lkgrag.io import read_json, write_json
+from lkgrag.utils.files import read_json, write_json
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -16,8 +16,8 @@ from lkgrag.data.fetching import (
     complete_folder,
 )
 from lkgrag.errors import AssetError, LkgragError, nearest
-from lkgrag.io import read_json, write_json
-from lkgrag.progress import err_console
+from lkgrag.utils.console import err_console
+from lkgrag.utils.files import read_json, write_json
 
 
 def fetch_dataset(name: str) -> Path:

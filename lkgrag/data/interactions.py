@@ -11,7 +11,7 @@ import pandas as pd
 
 from lkgrag.data.attributes import attributes, links_of, triples_of
 from lkgrag.data.joins import check_joins
-from lkgrag.sizes import sizes
+from lkgrag.utils.shapes import sizes
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

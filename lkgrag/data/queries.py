@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from lkgrag.sizes import sizes
+from lkgrag.utils.shapes import sizes
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from lkgrag.errors import ConfigError, DataError
-from lkgrag.sizes import sizes
+from lkgrag.utils.shapes import sizes
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

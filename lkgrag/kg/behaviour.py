@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy import sparse
 
-from lkgrag.arrays import distinct
+from lkgrag.utils.arrays import distinct
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -10,7 +10,6 @@ import numpy as np
 import torch
 from torch_geometric.data import HeteroData
 
-from lkgrag.arrays import distinct
 from lkgrag.errors import ConfigError, nearest
 from lkgrag.kg import behaviour
 from lkgrag.kg.behaviour import Edges, Training
@@ -20,6 +19,7 @@ from lkgrag.kg.schema import RESERVED, REVERSE, qualified
 from lkgrag.kg.titles import similar_titles
 from lkgrag.kg.triples import triple_links
 from lkgrag.kg.vocabulary import CO_RATED, FOLLOWED_BY, RATED, SIMILAR_TITLE
+from lkgrag.utils.arrays import distinct
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

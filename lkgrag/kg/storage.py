@@ -11,8 +11,8 @@ import torch
 from torch_geometric.data import HeteroData
 
 from lkgrag.errors import LkgragError
-from lkgrag.io import read_json, read_parquet, write_json, write_parquet
 from lkgrag.kg.names import Names
+from lkgrag.utils.files import read_json, read_parquet, write_json, write_parquet
 
 if TYPE_CHECKING:
     import os

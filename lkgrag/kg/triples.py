@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from lkgrag.arrays import distinct
 from lkgrag.kg.links import Links
 from lkgrag.kg.schema import triple_relation
 from lkgrag.kg.vocabulary import Relation
+from lkgrag.utils.arrays import distinct
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -7,7 +7,7 @@ import io
 from pathlib import Path
 
 from lkgrag.errors import AssetError
-from lkgrag.llm.quiet import quiet
+from lkgrag.utils.quiet import quiet
 
 
 def convert_gguf(gguf: Path, folder: Path) -> None:

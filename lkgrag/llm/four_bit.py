@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from lkgrag.errors import ModelError
-from lkgrag.llm.quiet import quiet
+from lkgrag.utils.quiet import quiet
 
 #: Side of the square that is quantised to see whether bitsandbytes works.
 TRIAL = 64

@@ -11,7 +11,7 @@ from lkgrag.data.fetching import offline
 from lkgrag.errors import AssetError, ModelError, nearest
 from lkgrag.launch import fsdp_asked
 from lkgrag.llm.four_bit import four_bit_options, keep_trainable
-from lkgrag.llm.quiet import quiet
+from lkgrag.utils.quiet import quiet
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase

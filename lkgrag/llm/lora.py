@@ -9,7 +9,7 @@ from torch import nn
 
 from lkgrag.errors import ModelError, nearest
 from lkgrag.llm.fused_lora import fuse_lora
-from lkgrag.llm.quiet import quiet
+from lkgrag.utils.quiet import quiet
 
 if TYPE_CHECKING:
     from peft import PeftModel

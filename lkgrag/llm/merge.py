@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from lkgrag.errors import ModelError
 from lkgrag.llm.lora import base_model, has_adapter
-from lkgrag.llm.quiet import quiet
+from lkgrag.utils.quiet import quiet
 
 #: Weights are written for their owner's eyes only; what is exported is for others too.
 READABLE = 0o644

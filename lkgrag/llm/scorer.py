@@ -10,7 +10,6 @@ import torch
 from torch import Tensor, nn
 
 from lkgrag.errors import LkgragError, ModelError
-from lkgrag.io import read_safetensors, write_safetensors
 from lkgrag.llm import gates
 from lkgrag.llm.block_attention import NAME as BLOCKS
 from lkgrag.llm.block_attention import BlockLayout, register
@@ -25,6 +24,7 @@ from lkgrag.llm.lora import (
     save_adapter,
 )
 from lkgrag.llm.readout import CandidateReadout, LetterReadout, refuse_sliding_windows
+from lkgrag.utils.files import read_safetensors, write_safetensors
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel

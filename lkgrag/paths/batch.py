@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from lkgrag.sizes import sizes
+from lkgrag.utils.shapes import sizes
 
 if TYPE_CHECKING:
     from torch_geometric.typing import EdgeType

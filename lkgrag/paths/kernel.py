@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from lkgrag.jit import compiled
+from lkgrag.utils.jit import compiled
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from lkgrag.jit import JIT, compiled
 from lkgrag.paths.adjacency import spread
+from lkgrag.utils.jit import JIT, compiled
 
 
 @compiled(cache=True, nogil=True)

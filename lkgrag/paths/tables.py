@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from lkgrag.errors import LkgragError
-from lkgrag.io import read_json, write_json
+from lkgrag.utils.files import read_json, write_json
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from lkgrag.prompt.bundles import pool_salience
-from lkgrag.sizes import sizes
+from lkgrag.utils.shapes import sizes
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -15,11 +15,11 @@ import numpy as np
 
 from lkgrag.config import PUBLISHED
 from lkgrag.errors import ConfigError, nearest
-from lkgrag.importing import imported
 from lkgrag.kg.schema import short, short_metapath
 from lkgrag.prompt.bundles import Bundles, Choice, Grades, bundle_paths, by_chance, choose
 from lkgrag.prompt.pieces import encode_pieces
 from lkgrag.prompt.titles import clean_title
+from lkgrag.utils.plugins import imported
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

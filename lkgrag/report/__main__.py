@@ -21,9 +21,9 @@ def body(pairs: dict[str, str], flags: set[str]) -> None:
     from lkgrag.arguments import check_options
 
     check_options(pairs, COMMAND)
-    from lkgrag.progress import console
     from lkgrag.report.page import write_report
     from lkgrag.rundir import CONFIG, finished, load_run
+    from lkgrag.utils.console import console
 
     folder, _ = load_run(pairs["run"])
     metrics = finished(folder)

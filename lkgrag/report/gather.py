@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from lkgrag.io import read_json, read_parquet
 from lkgrag.recommendation import Recommendation
+from lkgrag.utils.files import read_json, read_parquet
 
 if TYPE_CHECKING:
     from lkgrag.data import Interactions

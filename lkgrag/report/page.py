@@ -77,7 +77,7 @@ def svg(figure: Figure, name: str) -> Markup:
 
 def save_pictures(figure: Figure, folder: Path, name: str) -> None:
     """Write ``name.svg`` and ``name.png``, on white."""
-    from lkgrag.io import atomic
+    from lkgrag.utils.files import atomic
 
     for kind in ("svg", "png"):
         options: dict[str, Any] = {"metadata": {"Date": None}} if kind == "svg" else {"dpi": DPI}
@@ -101,7 +101,7 @@ def write_report(folder: Path, metrics: dict[str, Any] | None = None) -> Path:
         LkgragError: a file that the report needs is missing or broken, or one cannot be written.
     """
     from lkgrag.display import faithful_line
-    from lkgrag.io import atomic
+    from lkgrag.utils.files import atomic
 
     run = read_run(folder, metrics)
     charts = {}
@@ -136,7 +136,7 @@ def write_report(folder: Path, metrics: dict[str, Any] | None = None) -> Path:
 
 def recommendation_page(found: list[Recommendation]) -> str:
     """One page of rankings, as ``lkgrag.recommend format=html`` gives it."""
-    from lkgrag.progress import track
+    from lkgrag.utils.console import track
 
     users = []
     colours: dict[str, str] = {}

@@ -11,11 +11,11 @@ import pandas as pd
 
 from lkgrag.data.splits import Events
 from lkgrag.errors import LkgragError
-from lkgrag.io import read_parquet, write_parquet
-from lkgrag.progress import bar
 from lkgrag.retrieval.base import rows_per_block
 from lkgrag.retrieval.ranking import Seen, histories_of, pessimistic_ranks, top_k
-from lkgrag.sizes import sizes
+from lkgrag.utils.console import bar
+from lkgrag.utils.files import read_parquet, write_parquet
+from lkgrag.utils.shapes import sizes
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

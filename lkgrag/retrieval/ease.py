@@ -18,8 +18,8 @@ import numpy as np
 import torch
 
 from lkgrag.errors import DataError
-from lkgrag.io import read_safetensors, write_safetensors
 from lkgrag.retrieval.base import Retriever, log_softmax, recency, training_sequences
+from lkgrag.utils.files import read_safetensors, write_safetensors
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from lkgrag.io import read_json, write_json
 from lkgrag.retrieval.base import Retriever, rows_per_block
 from lkgrag.retrieval.ease import EASERetriever
 from lkgrag.retrieval.graph import GraphRetriever
@@ -21,6 +20,7 @@ from lkgrag.retrieval.itemitem import ItemItemRetriever
 from lkgrag.retrieval.lrurec import LRURecRetriever
 from lkgrag.retrieval.popularity import PopularityRetriever
 from lkgrag.retrieval.ranking import Seen, top_k
+from lkgrag.utils.files import read_json, write_json
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

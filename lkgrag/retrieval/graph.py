@@ -18,7 +18,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy import sparse
 
-from lkgrag.io import read_json, read_safetensors, write_json, write_safetensors
 from lkgrag.retrieval.base import (
     Retriever,
     log_shares,
@@ -29,6 +28,7 @@ from lkgrag.retrieval.base import (
 )
 from lkgrag.retrieval.itemitem import ItemItemRetriever
 from lkgrag.retrieval.popularity import PopularityRetriever
+from lkgrag.utils.files import read_json, read_safetensors, write_json, write_safetensors
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

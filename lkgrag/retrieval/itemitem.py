@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy import sparse
 
-from lkgrag.io import read_json, read_safetensors, write_json, write_safetensors
 from lkgrag.retrieval.base import (
     Retriever,
     log_shares,
@@ -23,6 +22,7 @@ from lkgrag.retrieval.base import (
     sparse_tensors,
     training_sequences,
 )
+from lkgrag.utils.files import read_json, read_safetensors, write_json, write_safetensors
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from lkgrag.errors import LkgragError, RunError
-from lkgrag.io import read_safetensors, write_safetensors
+from lkgrag.utils.files import read_safetensors, write_safetensors
 
 if TYPE_CHECKING:
     from torch import Tensor

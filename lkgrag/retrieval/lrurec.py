@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from lkgrag.io import read_json, read_safetensors, write_json, write_safetensors
 from lkgrag.retrieval.base import Retriever
 from lkgrag.retrieval.lru import LRURec
+from lkgrag.utils.files import read_json, read_safetensors, write_json, write_safetensors
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -18,14 +18,14 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 import torch
 
-from lkgrag.crash import foreign
 from lkgrag.errors import ConfigError, nearest
 from lkgrag.evaluation.protocol import BESIDE
 from lkgrag.evaluation.protocol import SYSTEMS as TAKEN
-from lkgrag.importing import Call, resolve, source_hash
 from lkgrag.retrieval.base import Retriever
 from lkgrag.retrieval.fusion import SYSTEMS
 from lkgrag.retrieval.trial import few, try_out
+from lkgrag.utils.failures import foreign
+from lkgrag.utils.plugins import Call, resolve, source_hash
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from lkgrag.io import read_safetensors, write_safetensors
 from lkgrag.retrieval.base import Retriever, log_shares, training_sequences
+from lkgrag.utils.files import read_safetensors, write_safetensors
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

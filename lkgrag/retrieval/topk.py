@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from lkgrag.jit import JIT, compiled
+from lkgrag.utils.jit import JIT, compiled
 
 
 @compiled(cache=True, nogil=True)

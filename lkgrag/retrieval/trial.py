@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from lkgrag.crash import foreign
 from lkgrag.errors import ConfigError
+from lkgrag.utils.failures import foreign
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy.optimize import minimize
 
-from lkgrag.progress import bar
 from lkgrag.retrieval.base import rows_per_block
 from lkgrag.retrieval.ranking import Seen, top_k
+from lkgrag.utils.console import bar
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

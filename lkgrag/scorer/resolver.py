@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from lkgrag.crash import foreign
-from lkgrag.importing import Call, resolve, source_hash
 from lkgrag.scorer.base import PathScorer
+from lkgrag.utils.failures import foreign
+from lkgrag.utils.plugins import Call, resolve, source_hash
 
 if TYPE_CHECKING:
     from torch_geometric.data import HeteroData

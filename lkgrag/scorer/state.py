@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 
 from lkgrag.errors import ConfigError
-from lkgrag.io import read_safetensors, write_safetensors
 from lkgrag.scorer.base import option_of
+from lkgrag.utils.files import read_safetensors, write_safetensors
 
 if TYPE_CHECKING:
     from lkgrag.scorer.base import PathScorer

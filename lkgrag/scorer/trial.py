@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch.nn.parameter import is_lazy
 
-from lkgrag.crash import foreign
 from lkgrag.errors import ConfigError
 from lkgrag.scorer.base import check_finite, option_of, score_paths
 from lkgrag.scorer.state import load_scorer, save_scorer
+from lkgrag.utils.failures import foreign
 
 if TYPE_CHECKING:
     from torch_geometric.data import HeteroData

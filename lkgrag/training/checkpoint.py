@@ -17,7 +17,7 @@ from safetensors import SafetensorError, safe_open
 from torch import nn
 
 from lkgrag.errors import RunError
-from lkgrag.io import write_safetensors
+from lkgrag.utils.files import write_safetensors
 
 FILE = "checkpoint.safetensors"
 FORMAT = 1

@@ -12,7 +12,7 @@ from lkgrag.data.readers.base import Reader, readers, register_reader
 from lkgrag.data.readers.movielens import MovieLens100K, MovieLensCSV, MovieLensDat
 from lkgrag.data.readers.recbole import RecBole, read_recbole
 from lkgrag.errors import ConfigError, DataError, LkgragError, nearest
-from lkgrag.importing import imported, source_hash
+from lkgrag.utils.plugins import imported, source_hash
 
 if TYPE_CHECKING:
     from lkgrag.config import DataConfig

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 import torch
 
 from lkgrag.errors import ModelError
-from lkgrag.rundir import cores
 
 if TYPE_CHECKING:
     from lkgrag.config import Config
@@ -53,3 +52,8 @@ def device(asked: torch.device | str | None = None) -> torch.device:
             "out for the best one there is"
         ) from error
     return found
+
+
+def cores() -> int:
+    """CPU cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
