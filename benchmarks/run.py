@@ -148,7 +148,7 @@ def _large(options: argparse.Namespace) -> int:
     import torch
 
     from benchmarks.large import READOUTS, measure, seconds_a_prompt
-    from lkgrag.data.assets import fetch_model
+    from lkgrag.data.assets.store import fetch_model
     from lkgrag.errors import LkgragError
 
     if not torch.cuda.is_available() and not options.quick:

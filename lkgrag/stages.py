@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
     from lkgrag.config import Config
     from lkgrag.data import Split
-    from lkgrag.data.splits import Events
+    from lkgrag.data.splits.base import Events
     from lkgrag.retrieval import Retriever
 
 log = logging.getLogger(__name__)

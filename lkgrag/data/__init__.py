@@ -1,8 +1,10 @@
 """Interactions, readers, splits and assets."""
 
-from lkgrag.data.interactions import Interactions, Tables, natural_order, tie_report
+from lkgrag.data.interactions import Interactions, natural_order, tie_report
 from lkgrag.data.queries import Queries, log_softmax
-from lkgrag.data.splits import Events, Split, make_split
+from lkgrag.data.splits.base import Events, Split
+from lkgrag.data.splits.sequence import make_split
+from lkgrag.data.tables import Tables
 
 __all__ = [
     "Events",

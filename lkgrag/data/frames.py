@@ -9,7 +9,7 @@ import pandas as pd
 from lkgrag.errors import ConfigError, DataError, nearest
 
 if TYPE_CHECKING:
-    from lkgrag.data.interactions import Tables
+    from lkgrag.data.tables import Tables
 
 #: What each table's columns mean, by the words of ``data.columns``.
 MEANINGS: dict[str, tuple[str, ...]] = {
@@ -139,7 +139,7 @@ def tables_of(
         ConfigError: a word of ``columns`` means nothing.
         DataError: a table cannot be read, or a column that ``columns`` names is missing or there twice.
     """
-    from lkgrag.data.interactions import Tables
+    from lkgrag.data.tables import Tables
 
     check_columns(columns)
 

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from lkgrag.data.attributes import attributes, links_of, triples_of
-from lkgrag.data.joins import check_joins
+from lkgrag.data.cleaning.attributes import attributes, links_of, triples_of
+from lkgrag.data.cleaning.joins import check_joins
+from lkgrag.data.tables import Tables
 from lkgrag.utils.shapes import sizes
 
 if TYPE_CHECKING:
@@ -18,39 +19,10 @@ if TYPE_CHECKING:
 
     from lkgrag.config import DataConfig
 
-
 #: Longer ids are no numbers, whatever they are made of.
 LONGEST_NUMBER = 100
 #: Times are taken for positions where more than this share of the users begin at 0 or 1.
 POSITIONS = 0.9
-
-
-@dataclass
-class Tables:
-    """What a reader returns, before any filter.
-
-    Attributes:
-        interactions: columns ``user item``, optional ``rating`` and ``time``, in the order of the
-            file; numbers or text, empty where unknown. An index of the name ``line`` holds the
-            numbers of the file's lines, for messages.
-        items: column ``item``, optional ``title``, and any attribute columns; a value is a string or
-            a list of strings.
-        users: column ``user`` and any attribute columns, likewise.
-        triples: columns ``head relation tail`` (str), entities of a knowledge graph.
-        links: columns ``item entity`` (str): which entity an item is. None: entities are item ids.
-        source: a file or a word for error messages.
-        names: what columns of the interactions are called in the source, where it is something else.
-    """
-
-    interactions: pd.DataFrame
-    items: pd.DataFrame | None = None
-    users: pd.DataFrame | None = None
-    triples: pd.DataFrame | None = None
-    links: pd.DataFrame | None = None
-    source: str = "data in memory"
-    names: dict[str, str] = field(default_factory=dict)
-
-    __repr__ = sizes
 
 
 @dataclass(frozen=True)
@@ -186,7 +158,7 @@ class Interactions:
             DataError: a column is missing, a value does not fit, or nothing is left.
         """
         from lkgrag.config import DataConfig
-        from lkgrag.data.filters import clean_events, k_core
+        from lkgrag.data.cleaning.filters import clean_events, k_core
 
         config = config or DataConfig()
         raw = clean_events(tables, config)

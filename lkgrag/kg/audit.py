@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy import sparse
 
-from lkgrag.data.splits import Events
+from lkgrag.data.splits.base import Events
 from lkgrag.kg.builder import build_kg
 from lkgrag.kg.leaks import find_leaks
 from lkgrag.kg.schema import REVERSE, base_name
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from lkgrag.config import KGConfig
     from lkgrag.data.interactions import Interactions
-    from lkgrag.data.splits import Split
+    from lkgrag.data.splits.base import Split
 
 #: Latest history items that a path may start from.
 HISTORY = 20

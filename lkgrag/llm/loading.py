@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from lkgrag.data.fetching import offline
+from lkgrag.data.assets.fetching import offline
 from lkgrag.errors import AssetError, ModelError, nearest
 from lkgrag.launch import fsdp_asked
 from lkgrag.llm.four_bit import four_bit_options, keep_trainable
@@ -54,7 +54,7 @@ def locate(name: str) -> str:
         ModelError: it looks like a built-in model or a folder, but there is none.
         AssetError: a built-in model could not be fetched.
     """
-    from lkgrag.data.assets import MODELS, fetch_model
+    from lkgrag.data.assets.store import MODELS, fetch_model
 
     if name in MODELS:
         return str(fetch_model(name))
@@ -173,7 +173,7 @@ def _load_model(where: str, config: LLMConfig, device: torch.device) -> PreTrain
 
 def _load_error(where: str, what: str, error: Exception) -> ModelError | AssetError:
     """One line that says what is wrong and what to do."""
-    from lkgrag.data.assets import MODELS
+    from lkgrag.data.assets.store import MODELS
 
     text = " ".join(str(error).split())
     lower = text.lower()

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from lkgrag.data.splits import Events
+from lkgrag.data.splits.base import Events
 from lkgrag.errors import LkgragError
 from lkgrag.retrieval.base import rows_per_block
 from lkgrag.retrieval.ranking import Seen, histories_of, pessimistic_ranks, top_k

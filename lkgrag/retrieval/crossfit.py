@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
-from lkgrag.data.splits import Events
+from lkgrag.data.splits.base import Events
 from lkgrag.errors import ConfigError
 from lkgrag.retrieval.base import Retriever
 from lkgrag.retrieval.candidates import CandidateLists, candidate_lists
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
     from lkgrag.config import RetrievalConfig
     from lkgrag.data.interactions import Interactions
-    from lkgrag.data.splits import Split
+    from lkgrag.data.splits.base import Split
     from lkgrag.retrieval.lru_state import Progress
 
 #: The weights of the lists of one half of the users are fitted on the other's.

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
     from lkgrag.config import RetrievalConfig
     from lkgrag.data.interactions import Interactions
-    from lkgrag.data.splits import Events
+    from lkgrag.data.splits.base import Events
 
 log = logging.getLogger(__name__)
 #: Cut-off of the NDCG that stops training; the one that is tested.

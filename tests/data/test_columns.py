@@ -6,7 +6,7 @@ import pytest
 
 from lkgrag.config import DataConfig
 from lkgrag.data import Interactions
-from lkgrag.data.columns import ids, times
+from lkgrag.data.cleaning.columns import ids, times
 from lkgrag.errors import ConfigError, DataError
 
 SECOND = 1_427_803_200  # 2015-03-31T12:00:00Z

@@ -5,7 +5,7 @@ import pytest
 from lkgrag.config import DataConfig
 from lkgrag.data import Interactions
 from lkgrag.data.frames import to_frame
-from lkgrag.data.interactions import Tables
+from lkgrag.data.tables import Tables
 from lkgrag.errors import DataError
 
 CONFIG = DataConfig(min_user=1, min_item=1)

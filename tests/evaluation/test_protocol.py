@@ -6,7 +6,7 @@ import pytest
 from rich.console import Console
 
 from lkgrag.config import Config
-from lkgrag.data.splits import Events
+from lkgrag.data.splits.base import Events
 from lkgrag.evaluation import SplitResult, difference_line, nest, sample_events, show
 from lkgrag.judge import judged_lists
 from lkgrag.retrieval.candidates import CandidateLists

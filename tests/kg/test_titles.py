@@ -8,7 +8,7 @@ import pytest
 
 from lkgrag.config import DataConfig, KGConfig
 from lkgrag.data import Interactions
-from lkgrag.data.splits import make_split
+from lkgrag.data.splits.sequence import make_split
 from lkgrag.errors import ConfigError
 from lkgrag.kg import build_kg
 from lkgrag.kg import titles as module

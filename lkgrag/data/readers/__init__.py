@@ -16,7 +16,7 @@ from lkgrag.utils.plugins import imported, source_hash
 
 if TYPE_CHECKING:
     from lkgrag.config import DataConfig
-    from lkgrag.data.interactions import Tables
+    from lkgrag.data.tables import Tables
 
 
 def data_folder(config: DataConfig) -> Path:
@@ -37,7 +37,7 @@ def data_folder(config: DataConfig) -> Path:
                 f"data.root={config.root}: no such folder; give the one that holds the files"
             )
         return root
-    from lkgrag.data.assets import fetch_dataset
+    from lkgrag.data.assets.store import fetch_dataset
 
     return fetch_dataset(config.name)
 

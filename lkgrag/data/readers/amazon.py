@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from lkgrag.data.columns import clean
-from lkgrag.data.interactions import Tables
+from lkgrag.data.cleaning.columns import clean
 from lkgrag.data.readers.base import Reader, read_lines, read_separated, table_of
+from lkgrag.data.tables import Tables
 from lkgrag.errors import DataError
 
 if TYPE_CHECKING:

@@ -16,12 +16,12 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from lkgrag.data.columns import LINE
+from lkgrag.data.cleaning.columns import LINE
 from lkgrag.errors import DataError, nearest
 
 if TYPE_CHECKING:
     from lkgrag.config import DataConfig
-    from lkgrag.data.interactions import Tables
+    from lkgrag.data.tables import Tables
 
 #: Characters of a header that a message shows.
 SHOWN = 200

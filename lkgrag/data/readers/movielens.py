@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from lkgrag.data.columns import ids
-from lkgrag.data.interactions import Tables
+from lkgrag.data.cleaning.columns import ids
 from lkgrag.data.readers.base import Reader, read_separated, split_values
+from lkgrag.data.tables import Tables
 from lkgrag.errors import DataError
 
 if TYPE_CHECKING:

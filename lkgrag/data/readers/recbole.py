@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from lkgrag.data.columns import ids
+from lkgrag.data.cleaning.columns import ids
 from lkgrag.data.frames import check_columns
-from lkgrag.data.interactions import Tables
 from lkgrag.data.readers.base import Reader, check_header, read_rows, table_of
+from lkgrag.data.tables import Tables
 from lkgrag.errors import ConfigError, DataError
 
 if TYPE_CHECKING:

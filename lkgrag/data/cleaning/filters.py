@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from lkgrag.data.columns import ids, numbers, times, where
+from lkgrag.data.cleaning.columns import ids, numbers, times, where
 from lkgrag.errors import DataError, nearest
 
 if TYPE_CHECKING:
     from lkgrag.config import DataConfig
-    from lkgrag.data.interactions import Tables
+    from lkgrag.data.tables import Tables
 
 
 def clean_events(tables: Tables, config: DataConfig) -> pd.DataFrame:

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from lkgrag.data.columns import UNITS
-from lkgrag.data.splits import Split, span
+from lkgrag.data.cleaning.columns import UNITS
+from lkgrag.data.splits.base import Split, span
 from lkgrag.errors import ConfigError, DataError
 
 if TYPE_CHECKING:

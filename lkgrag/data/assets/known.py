@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from lkgrag.data.fetching import Source, UrlSource, WheelSource
+from lkgrag.data.assets.fetching import Source, UrlSource, WheelSource
 
 
 @dataclass(frozen=True)

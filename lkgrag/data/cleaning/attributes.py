@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from lkgrag.data.columns import clean, ids
+from lkgrag.data.cleaning.columns import clean, ids
 from lkgrag.errors import DataError
 
 if TYPE_CHECKING:
-    from lkgrag.data.interactions import Tables
+    from lkgrag.data.tables import Tables
 
 
 def _unknown(value: Any) -> bool:

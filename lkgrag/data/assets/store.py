@@ -8,13 +8,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from lkgrag.data.asset_list import DATASETS, GGUF, MODELS, Asset, Part
-from lkgrag.data.fetching import (
-    RECORD,
-    cache_root,
-    check_file,
-    complete_folder,
-)
+from lkgrag.data.assets.fetching import RECORD, cache_root, check_file, complete_folder
+from lkgrag.data.assets.known import DATASETS, GGUF, MODELS, Asset, Part
 from lkgrag.errors import AssetError, LkgragError, nearest
 from lkgrag.utils.console import err_console
 from lkgrag.utils.files import read_json, write_json
@@ -109,7 +104,7 @@ def _fetch_part(part: Part, folder: Path) -> None:
 
 def _convert(folder: Path) -> None:
     """Turn the GGUF file of a folder into a plain model, and remove it."""
-    from lkgrag.llm.convert import convert_gguf
+    from lkgrag.data.assets.gguf import convert_gguf
 
     with err_console.status("  converting the weights"):
         convert_gguf(folder / GGUF, folder)

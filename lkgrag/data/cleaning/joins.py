@@ -5,13 +5,13 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING
 
-from lkgrag.data.columns import ids, show
+from lkgrag.data.cleaning.columns import ids, show
 from lkgrag.errors import DataError
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from lkgrag.data.interactions import Tables
+    from lkgrag.data.tables import Tables
 
 log = logging.getLogger(__name__)
 
