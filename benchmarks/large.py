@@ -9,7 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from lkgrag.options import load_config
+from lkgrag.config.loading import load_config
 from lkgrag.utils.files import read_json
 
 #: Of the quick form, which shows that all of it runs.

@@ -13,8 +13,8 @@ from typing import Any
 from benchmarks.common import say
 from benchmarks.quality_results import gather, path_of
 from benchmarks.quality_rows import made, overrides, rows_of, seeds_of
+from lkgrag.config.loading import load_config
 from lkgrag.errors import LkgragError
-from lkgrag.options import load_config
 from lkgrag.rundir import finished, run_folder
 
 

@@ -18,8 +18,9 @@ from benchmarks.quality_rows import made, overrides, seeds_of
 from benchmarks.quality_table import lines_of, main_line, summary, uses_paths
 from benchmarks.quality_targets import targets
 from benchmarks.record import RESULTS
+from lkgrag.config.identity import to_dict
+from lkgrag.config.loading import load_config
 from lkgrag.errors import LkgragError
-from lkgrag.options import load_config, to_dict
 from lkgrag.rundir import finished, hardware
 from lkgrag.utils.files import read_json, read_parquet, write_json, write_parquet
 

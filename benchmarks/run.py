@@ -28,7 +28,7 @@ ROOTS = ("ml-latest-small", "amazon-beauty")
 
 def main(argv: list[str] | None = None) -> int:
     """Entry point; returns the exit status: 0, 1 where ``--check`` finds a fall, 2 for bad options."""
-    from lkgrag.cli import prepare_environment
+    from lkgrag.cli.command import prepare_environment
     from lkgrag.errors import LkgragError
 
     prepare_environment()
@@ -260,8 +260,8 @@ def _wording(seed: int) -> dict[str, Any]:
     import numpy as np
 
     from benchmarks.speed import wording
+    from lkgrag.config.loading import load_config
     from lkgrag.kg import build_kg
-    from lkgrag.options import load_config
     from lkgrag.stages import load_data
     from lkgrag.training.negatives import every_training_event, uniform_queries
 

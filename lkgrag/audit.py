@@ -7,8 +7,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lkgrag.arguments import check_options
-from lkgrag.cli import Command, run
+from lkgrag.cli.arguments import check_options
+from lkgrag.cli.command import Command, run
 
 if TYPE_CHECKING:
     from lkgrag.kg.audit import Finding, Reach

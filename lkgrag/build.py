@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from lkgrag.config.identity import to_dict
 from lkgrag.errors import ConfigError
 from lkgrag.fusion import Fusion
-from lkgrag.options import to_dict
 from lkgrag.ranker import Ranker
 from lkgrag.scorer import (
     PathScorer,

@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
+from lkgrag.config.identity import digest
 from lkgrag.errors import LkgragError
-from lkgrag.options import digest
 from lkgrag.utils.failures import explain
 from lkgrag.utils.files import read_json, sweep, write_json
 from lkgrag.utils.locks import clear, locked

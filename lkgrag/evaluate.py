@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import sys
 
-from lkgrag.arguments import check_options, parse_list
-from lkgrag.cli import Command, run
+from lkgrag.cli.arguments import check_options, parse_list
+from lkgrag.cli.command import Command, run
 
 COMMAND = Command(
     name="lkgrag.evaluate",

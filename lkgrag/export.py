@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import sys
 
-from lkgrag.arguments import check_options, switch, whole_number
-from lkgrag.cli import Command, run
+from lkgrag.cli.arguments import check_options, switch, whole_number
+from lkgrag.cli.command import Command, run
 from lkgrag.errors import ConfigError
 
 DTYPES = ("auto", "float32", "bfloat16", "float16")

@@ -11,8 +11,8 @@ import numpy as np
 import torch
 from accelerate.utils import broadcast_object_list
 
+from lkgrag.config.identity import computed, digest
 from lkgrag.errors import LkgragError
-from lkgrag.options import computed, digest
 from lkgrag.predict import Predictions
 from lkgrag.utils.files import read_safetensors, write_safetensors
 from lkgrag.utils.plugins import code_of_others

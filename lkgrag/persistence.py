@@ -41,8 +41,8 @@ def save(ranker: Ranker, folder: Path) -> None:
         ValueError: the ranker has no context.
         LkgragError: the folder cannot be written, or holds anything else.
     """
+    from lkgrag.config.identity import to_yaml
     from lkgrag.kg import save_kg
-    from lkgrag.options import to_yaml
     from lkgrag.scorer.state import save_scorer
     from lkgrag.serving import context_of
 
@@ -109,9 +109,9 @@ def load(folder: Path, device: torch.device | str | None = None) -> Ranker:
         LkgragError: a file is missing or broken.
     """
     from lkgrag.build import new_scorer
+    from lkgrag.config.loading import load_config
     from lkgrag.fusion import Fusion
     from lkgrag.kg import load_kg
-    from lkgrag.options import load_config
     from lkgrag.paths import path_finder
     from lkgrag.ranker import Ranker
     from lkgrag.retrieval import FusedRetriever

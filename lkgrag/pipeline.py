@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from lkgrag import display
 from lkgrag.cache import StageCache
+from lkgrag.config.identity import computed, digest
 from lkgrag.launch import (
     PATIENCE,
     refuse_other_engines,
@@ -17,7 +18,6 @@ from lkgrag.launch import (
     refuse_shared_devices,
     warn_of_mixed_precision,
 )
-from lkgrag.options import computed, digest
 from lkgrag.records import (
     EXPLANATIONS,
     evidence,

@@ -7,8 +7,8 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lkgrag.arguments import check_options, parse_list, switch, whole_number
-from lkgrag.cli import Command, run
+from lkgrag.cli.arguments import check_options, parse_list, switch, whole_number
+from lkgrag.cli.command import Command, run
 from lkgrag.errors import ConfigError
 
 if TYPE_CHECKING:

@@ -20,8 +20,9 @@ from yaml import YAMLError
 
 from lkgrag import __version__
 from lkgrag.config import Config
+from lkgrag.config.identity import computed, run_name, to_yaml
+from lkgrag.config.loading import load_config
 from lkgrag.errors import ConfigError, LkgragError, RunError
-from lkgrag.options import computed, load_config, run_name, to_yaml
 from lkgrag.utils.files import atomic, not_ours, read_json, sweep
 from lkgrag.utils.locks import clear, locked
 

@@ -13,12 +13,12 @@ import numpy as np
 import torch
 
 from lkgrag.cache import StageCache
+from lkgrag.config.identity import to_dict
 from lkgrag.data import Interactions, Queries, make_split
 from lkgrag.data.memory import check_same, content_digest
 from lkgrag.data.readers import read_tables
 from lkgrag.errors import DataError
 from lkgrag.kg import build_kg, load_kg, save_kg
-from lkgrag.options import to_dict
 from lkgrag.retrieval import CandidateLists, FusedRetriever, StageOne, fit_stage_one
 from lkgrag.retrieval.lru_state import Progress
 from lkgrag.retrieval.lru_training import OPTIONS, fit_lrurec

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from lkgrag.cli import Command, run
+from lkgrag.cli.command import Command, run
 
 COMMAND = Command(
     name="lkgrag.train",
@@ -20,7 +20,7 @@ COMMAND = Command(
 
 def body(pairs: dict[str, str], flags: set[str]) -> None:
     """Check the options, then run the stages."""
-    from lkgrag.options import load_config
+    from lkgrag.config.loading import load_config
 
     config = load_config(pairs)
     from lkgrag.pipeline import train

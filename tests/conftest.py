@@ -35,7 +35,7 @@ def small_run(tmp_path_factory):
     """A finished run on a small folder with a tiny language model: its root and its options."""
     from small_run import small_options
 
-    from lkgrag.options import load_config
+    from lkgrag.config.loading import load_config
     from lkgrag.pipeline import train
 
     root = tmp_path_factory.mktemp("run")

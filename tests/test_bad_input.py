@@ -332,7 +332,7 @@ def test_a_ranker_for_a_gpu_where_none_is(small_run):
 def test_a_finished_run_whose_data_changed(tmp_path):
     from small_run import small_options
 
-    from lkgrag.options import load_config
+    from lkgrag.config.loading import load_config
     from lkgrag.pipeline import train
 
     options = {**small_options(tmp_path), "retrieval.epochs": "1", "llm.name": "none"}
@@ -351,7 +351,7 @@ def test_a_finished_run_whose_data_changed(tmp_path):
 
 
 def test_only_runs_are_overwritten(tmp_path):
-    from lkgrag.options import load_config
+    from lkgrag.config.loading import load_config
     from lkgrag.pipeline import train
 
     options = {**small_options(tmp_path), "retrieval.epochs": "1", "llm.name": "none"}
@@ -382,7 +382,7 @@ def test_only_runs_are_overwritten(tmp_path):
 
 def test_few_items_and_no_example_to_learn_from(tmp_path):
     """Three interactions a user leave none to train stage two on; four items, no five to explain."""
-    from lkgrag.options import load_config
+    from lkgrag.config.loading import load_config
     from lkgrag.pipeline import train
 
     rows = [f"u{u}\ti{(u + p) % 4}\t{10 * u + p}" for u in range(9) for p in range(3)]
@@ -398,7 +398,7 @@ def test_few_items_and_no_example_to_learn_from(tmp_path):
 
 
 def test_a_run_of_a_scorer_that_was_edited_is_not_taken_over(tmp_path, monkeypatch):
-    from lkgrag.options import load_config
+    from lkgrag.config.loading import load_config
     from lkgrag.pipeline import train
 
     module = tmp_path / "mine.py"

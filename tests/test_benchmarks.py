@@ -22,8 +22,9 @@ from benchmarks import (
 from benchmarks.pathless import Pathless
 from benchmarks.speed import paths, peers
 from lkgrag.config import KGConfig
+from lkgrag.config.identity import to_dict
+from lkgrag.config.loading import load_config
 from lkgrag.errors import LkgragError
-from lkgrag.options import load_config, to_dict
 from lkgrag.paths import ShortestPaths
 from lkgrag.testing import toy_kg
 from lkgrag.testing.prompts import toy_paths

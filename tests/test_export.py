@@ -9,12 +9,12 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from lkgrag import Ranker
 from lkgrag.config import LLMConfig
+from lkgrag.config.loading import load_config
 from lkgrag.errors import ConfigError, ModelError, RunError
 from lkgrag.exporting import export
 from lkgrag.llm import LMScorer
 from lkgrag.llm.lora import add_lora
 from lkgrag.llm.merge import merge
-from lkgrag.options import load_config
 from lkgrag.pipeline import train
 from lkgrag.rundir import load_run
 from lkgrag.testing.llm import tiny_llama

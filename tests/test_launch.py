@@ -6,6 +6,7 @@ from accelerate import Accelerator
 from accelerate.state import AcceleratorState
 from small_run import small_options
 
+from lkgrag.config.loading import load_config
 from lkgrag.errors import ConfigError
 from lkgrag.launch import (
     fsdp_asked,
@@ -13,7 +14,6 @@ from lkgrag.launch import (
     refuse_other_parallelism,
     refuse_shared_devices,
 )
-from lkgrag.options import load_config
 from lkgrag.pipeline import train
 
 

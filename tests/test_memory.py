@@ -7,9 +7,9 @@ import pytest
 
 from lkgrag import Ranker
 from lkgrag.config import DataConfig
+from lkgrag.config.loading import load_config
 from lkgrag.data import Interactions
 from lkgrag.errors import DataError
-from lkgrag.options import load_config
 from lkgrag.pipeline import train
 from lkgrag.review import evaluate_run
 from lkgrag.rundir import load_run

@@ -3,10 +3,12 @@ import sys
 
 import pytest
 
-from lkgrag.cli import config_fields
 from lkgrag.config import Config
+from lkgrag.config.checks import check
+from lkgrag.config.fields import config_fields
+from lkgrag.config.identity import run_name, to_yaml
+from lkgrag.config.loading import load_config
 from lkgrag.errors import ConfigError
-from lkgrag.options import check, load_config, run_name, to_yaml
 
 
 def test_overrides_are_typed():

@@ -8,7 +8,7 @@ from small_run import write_shop
 
 from benchmarks import common, order, quality_page, quality_results, run
 from benchmarks.quality_table import summary
-from lkgrag.options import load_config
+from lkgrag.config.loading import load_config
 from lkgrag.stages import load_data
 
 

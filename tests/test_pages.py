@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from benchmarks.common import stored
-from lkgrag.cli import parse
+from lkgrag.cli.command import parse
+from lkgrag.config.loading import load_config
 from lkgrag.errors import ConfigError, nearest
-from lkgrag.options import load_config
 
 ROOT = Path(__file__).parents[1]
 TUTORIAL = ROOT / "docs" / "tutorial.md"

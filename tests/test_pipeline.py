@@ -13,8 +13,8 @@ import torch
 from small_run import same
 
 from lkgrag import Ranker
+from lkgrag.config.loading import load_config
 from lkgrag.errors import ConfigError, DataError, RunError
-from lkgrag.options import load_config
 from lkgrag.pipeline import train
 from lkgrag.review import evaluate_run
 from lkgrag.rundir import open_run
@@ -332,7 +332,7 @@ def test_a_scorer_of_other_lists_is_not_taken_from_the_cache(run, tmp_path):
 def test_the_log_of_a_run_from_python_holds_its_lines(run, tmp_path):
     _, options = run
     code = (
-        "import sys\nfrom lkgrag.options import load_config\nfrom lkgrag.pipeline import train\n"
+        "import sys\nfrom lkgrag.config.loading import load_config\nfrom lkgrag.pipeline import train\n"
         "train(load_config(dict(a.split('=', 1) for a in sys.argv[1:])))"
     )
     plain = {**options, "llm.name": "none", "out": str(tmp_path / "plain")}

@@ -9,8 +9,8 @@ from small_run import small_options
 
 from lkgrag.build import build_ranker, training_queries
 from lkgrag.cache import StageCache
+from lkgrag.config.loading import load_config, presets
 from lkgrag.fusion import Fusion, fit_weights
-from lkgrag.options import load_config, presets
 from lkgrag.paths import path_finder
 from lkgrag.pipeline import train
 from lkgrag.ranker import Ranker, RankerBatch

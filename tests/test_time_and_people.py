@@ -7,7 +7,7 @@ from small_run import small_options
 
 from lkgrag.build import training_queries
 from lkgrag.cache import StageCache
-from lkgrag.options import load_config
+from lkgrag.config.loading import load_config
 from lkgrag.paths import path_finder
 from lkgrag.pipeline import train
 from lkgrag.ranker import Ranker

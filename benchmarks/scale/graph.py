@@ -15,9 +15,9 @@ from benchmarks.common import rate, say
 from benchmarks.scale.memory import alone, anonymous_mib
 from benchmarks.scale.synthetic import make, prompts
 from lkgrag.config import PathsConfig
+from lkgrag.config.loading import load_config
 from lkgrag.data import Queries
 from lkgrag.kg import build_kg
-from lkgrag.options import load_config
 from lkgrag.paths import PathFinder, ShortestPaths
 
 if TYPE_CHECKING:

@@ -168,8 +168,8 @@ def counts(values: NDArray[np.int64]) -> dict[str, int]:
 
 def measured(folder: str) -> dict[str, Any]:
     """The counts of degrees of the real data."""
+    from lkgrag.config.loading import load_config
     from lkgrag.kg import build_kg
-    from lkgrag.options import load_config
     from lkgrag.stages import load_data
 
     config = load_config({"preset": "amazon-beauty", "data.root": folder})

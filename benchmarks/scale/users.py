@@ -10,7 +10,7 @@ import torch
 from benchmarks.common import rate, say
 from benchmarks.scale.memory import alone
 from benchmarks.scale.synthetic import make
-from lkgrag.options import load_config
+from lkgrag.config.loading import load_config
 from lkgrag.paths import PathFinder
 from lkgrag.retrieval import (
     FusedRetriever,

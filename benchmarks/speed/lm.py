@@ -13,9 +13,9 @@ from torch import Tensor
 
 from benchmarks.common import forget_peak, peak_mib, rate, say
 from benchmarks.speed.floor import best_rate, forward_operations
+from lkgrag.config.loading import load_config
 from lkgrag.kg import build_kg
 from lkgrag.llm import LMScorer, load_llm
-from lkgrag.options import load_config
 from lkgrag.paths import PathFinder, path_finder
 from lkgrag.prompt import TokenBatch, build_prompter
 from lkgrag.stages import load_data

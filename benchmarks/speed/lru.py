@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from benchmarks.common import rate, say
-from lkgrag.options import load_config
+from lkgrag.config.loading import load_config
 from lkgrag.retrieval.base import rows_per_block
 from lkgrag.retrieval.lru import RADIUS, LRURec
 from lkgrag.retrieval.lru_training import _Run, batches

@@ -11,9 +11,9 @@ import torch
 
 from benchmarks.common import rate, say
 from benchmarks.speed.peers import LONGEST, PEERS
+from lkgrag.config.loading import load_config
 from lkgrag.errors import LkgragError
 from lkgrag.kg import build_kg
-from lkgrag.options import load_config
 from lkgrag.paths import PathFinder, ShortestPaths
 from lkgrag.stages import load_data
 from lkgrag.training.negatives import every_training_event, uniform_queries

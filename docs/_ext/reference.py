@@ -21,9 +21,10 @@ from sphinx.roles import XRefRole
 from sphinx.util.docutils import SphinxDirective
 from sphinx.util.nodes import make_id
 
-from lkgrag.cli import FLAGS, Command, config_fields, default_of, range_of, show
+from lkgrag.cli.command import FLAGS, Command
 from lkgrag.config import Config
-from lkgrag.options import presets
+from lkgrag.config.fields import config_fields, default_of, range_of, show
+from lkgrag.config.loading import presets
 
 OBJECT, ROLE = "lkgragoption", "opt"
 _CODE = re.compile(r"`([^`]+)`")

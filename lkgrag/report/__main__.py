@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from lkgrag.cli import Command, run
+from lkgrag.cli.command import Command, run
 from lkgrag.errors import RunError
 
 COMMAND = Command(
@@ -18,7 +18,7 @@ COMMAND = Command(
 
 def body(pairs: dict[str, str], flags: set[str]) -> None:
     """Check the options, draw."""
-    from lkgrag.arguments import check_options
+    from lkgrag.cli.arguments import check_options
 
     check_options(pairs, COMMAND)
     from lkgrag.report.page import write_report

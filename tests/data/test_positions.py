@@ -6,9 +6,9 @@ import pytest
 
 from lkgrag import display
 from lkgrag.config import DataConfig
+from lkgrag.config.loading import load_config
 from lkgrag.data import Interactions
 from lkgrag.errors import DataError
-from lkgrag.options import load_config
 from lkgrag.stages import load_data
 
 

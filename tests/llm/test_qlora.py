@@ -8,10 +8,10 @@ import pytest
 import torch
 
 from lkgrag.config import LLMConfig, PromptConfig
+from lkgrag.config.loading import load_config
 from lkgrag.errors import ModelError
 from lkgrag.llm import LMScorer, load_llm
 from lkgrag.llm.four_bit import four_bit_options, own_device, refuse_four_bit
-from lkgrag.options import load_config
 from lkgrag.prompt import Prompter
 from lkgrag.testing.llm import tiny_llama, tiny_tokenizer
 from lkgrag.testing.prompts import toy_paths

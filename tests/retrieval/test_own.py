@@ -13,11 +13,11 @@ import torch
 
 from lkgrag import Ranker
 from lkgrag.config import DataConfig, KGConfig, RetrievalConfig
+from lkgrag.config.loading import load_config
 from lkgrag.data import make_split
 from lkgrag.errors import ConfigError, LkgragError, RunError
 from lkgrag.evaluation.protocol import BESIDE
 from lkgrag.kg import build_kg
-from lkgrag.options import load_config
 from lkgrag.pipeline import train
 from lkgrag.retrieval import FusedRetriever, Retriever, fit_stage_one
 from lkgrag.retrieval.own import fit_own, own_systems, resolve_system, save_own

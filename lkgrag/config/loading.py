@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
-import math
-from dataclasses import Field
 from importlib import resources
 from pathlib import Path
 from typing import Any, cast
@@ -13,26 +9,13 @@ from typing import Any, cast
 from omegaconf import DictConfig, ListConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from lkgrag.cli import config_fields, range_of
-from lkgrag.config import PUBLISHED, TERMS, Config
+from lkgrag.config.checks import LONGEST, check, explain_error
+from lkgrag.config.fields import config_fields
+from lkgrag.config.schema import Config
 from lkgrag.errors import ConfigError, nearest
 
-#: Keys that say where results go or how a run is carried out, not what is computed.
-NOT_HASHED = ("out", "overwrite", "threads", "cache")
-#: Likewise within sections: what is computed depends on them by rounding alone, and a run that ran out of
-#: memory goes on with smaller ones.
-CARRIED_OUT = (
-    "llm.gradient_checkpointing",
-    "training.micro_batch",
-    "training.tracker",
-    "evaluation.batch_size",
-)
 SECTIONS = frozenset(key.split(".")[0] for key, _ in config_fields() if "." in key)
 
-#: Index letters that there are, A to Z and a to z.
-LETTERS = 52
-#: Characters of an unknown key, or of a number, that a message shows.
-LONGEST = 60
 #: Keys whose value is a text, or a text or nothing.
 TEXTS = frozenset(key for key, f in config_fields() if f.type in ("str", "str | None"))
 
@@ -82,14 +65,14 @@ def load_config(overrides: dict[str, str], extra: dict[str, Any] | None = None) 
         try:
             base = OmegaConf.merge(base, layer)
         except OmegaConfBaseException as error:
-            raise ConfigError(origin + _explain(error)) from error
+            raise ConfigError(origin + explain_error(error)) from error
         except TypeError as error:
             # OmegaConf's, where a list stands for a mapping, or the reverse.
             raise ConfigError(origin + _of_another_form(layer)) from error
     try:
         config = OmegaConf.to_object(base)
     except OmegaConfBaseException as error:
-        raise ConfigError(_explain(error)) from error
+        raise ConfigError(explain_error(error)) from error
     assert isinstance(config, Config)
     check(config)
     return config
@@ -184,11 +167,6 @@ def _first_leaf(value: Any) -> list[str]:
     return [str(name), *_first_leaf(value[name])]
 
 
-def _explain(error: OmegaConfBaseException) -> str:
-    key = getattr(error, "full_key", None) or "?"
-    return f"option '{key}': {str(error).splitlines()[0]}"
-
-
 def _of_another_form(layer: DictConfig) -> str:
     """Which option is given a list where it takes a mapping, or the reverse."""
     for key, f in config_fields():
@@ -198,94 +176,3 @@ def _of_another_form(layer: DictConfig) -> str:
         if isinstance(given, DictConfig) and str(f.type).startswith("list"):
             return f"option '{key}' takes a list, as [a,b], got a mapping"
     return "an option has a list for a mapping, or a mapping for a list"
-
-
-def check(config: Config) -> None:
-    """Check words and ranges that a type cannot.
-
-    Raises:
-        ConfigError: naming the option and what it takes.
-    """
-    try:
-        plain = OmegaConf.structured(config)
-    except OmegaConfBaseException as error:
-        raise ConfigError(_explain(error)) from error
-    for key, f in config_fields():
-        value = OmegaConf.select(plain, key)
-        choices = f.metadata["choices"]
-        if choices and value not in choices:
-            raise ConfigError(
-                f"option '{key}': {value!r} is none of {', '.join(choices)}."
-                f"{nearest(str(value), choices)}"
-            )
-        for number in value if isinstance(value, ListConfig) else [value]:
-            if isinstance(number, int | float):
-                _check_range(key, f, number)
-    if config.prompt.history > config.paths.history:
-        raise ConfigError(
-            f"prompt.history={config.prompt.history} is more than paths.history="
-            f"{config.paths.history}: a prompt shows the history that paths start from; raise the latter"
-        )
-    if config.llm.readout == "letters" and config.retrieval.k > LETTERS:
-        raise ConfigError(
-            f"retrieval.k={config.retrieval.k}: llm.readout=letters has {LETTERS} letters for the "
-            "candidates; lower it, or set llm.readout=candidates"
-        )
-    if config.prompt.verbaliser in PUBLISHED and config.llm.readout != "letters":
-        raise ConfigError(
-            f"prompt.verbaliser={config.prompt.verbaliser} is read by index letters: "
-            "set llm.readout=letters, or preset=reference for the whole published setting"
-        )
-    for name in config.training.fuse:
-        if name not in TERMS:
-            raise ConfigError(
-                f"training.fuse: {name!r} is no term; choose from scorer and prior, or [] for neither"
-            )
-    if config.llm.name == "none" and not config.training.fuse:
-        raise ConfigError("llm.name=none and training.fuse=[] leave nothing to rank by")
-    if not config.evaluation.ks:
-        raise ConfigError("option 'evaluation.ks' needs cut-offs, as [5,10,20]")
-
-
-def _check_range(key: str, f: Field[Any], number: float) -> None:
-    low, high = f.metadata["low"], f.metadata["high"]
-    # Not of isfinite, which knows no integer beyond a float; NaN fails every comparison.
-    finite = abs(number) < math.inf or number in (low, high)
-    if finite and (low is None or number >= low) and (high is None or number <= high):
-        return
-    takes = [words for words in ("" if finite else "a finite number", range_of(f)) if words]
-    raise ConfigError(f"option '{key}' must be {', '.join(takes)}, got {str(number)[:LONGEST]}")
-
-
-def to_yaml(config: Config) -> str:
-    """The complete configuration as YAML; ``config=FILE`` reads it back."""
-    return OmegaConf.to_yaml(OmegaConf.structured(config))
-
-
-def to_dict(config: Any) -> dict[str, Any]:
-    """A configuration (or a section) as plain values."""
-    out = OmegaConf.to_container(OmegaConf.structured(config))
-    assert isinstance(out, dict)
-    return {str(k): v for k, v in out.items()}
-
-
-def computed(config: Config) -> dict[str, Any]:
-    """The options that say what is computed, as plain values; runs of equal ones are one run."""
-    out = {k: v for k, v in to_dict(config).items() if k not in NOT_HASHED}
-    for key in CARRIED_OUT:
-        section, name = key.split(".")
-        del out[section][name]
-    return out
-
-
-def digest(value: Any) -> str:
-    """Eight-byte hash of plain values, the same everywhere."""
-    text = json.dumps(value, sort_keys=True, separators=(",", ":"), default=str)
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
-
-
-def run_name(config: Config) -> str:
-    """``<data>-<llm>-<8 hex of the configuration>``: the same configuration, the same folder."""
-    words = [Path(name).name.lower() for name in (config.data.name, config.llm.name)]
-    safe = ["".join(c if c.isalnum() or c in "-._" else "-" for c in w) for w in words]
-    return f"{safe[0]}-{safe[1]}-{digest(computed(config))[:8]}"

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from lkgrag.errors import ConfigError, nearest
 
 if TYPE_CHECKING:
-    from lkgrag.cli import Command
+    from lkgrag.cli.command import Command
 
 #: Most digits of a whole number.
 DIGITS = 18

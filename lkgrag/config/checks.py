@@ -1,0 +1,83 @@
+"""Checks that a type cannot make: words, ranges, and options that contradict one another."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import Field
+from typing import Any
+
+from omegaconf import ListConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from lkgrag.config.fields import config_fields, range_of
+from lkgrag.config.schema import PUBLISHED, TERMS, Config
+from lkgrag.errors import ConfigError, nearest
+
+#: Index letters that there are, A to Z and a to z.
+LETTERS = 52
+
+#: Characters of an unknown key, or of a number, that a message shows.
+LONGEST = 60
+
+
+def explain_error(error: OmegaConfBaseException) -> str:
+    """Which option OmegaConf refuses, and why, in one line."""
+    key = getattr(error, "full_key", None) or "?"
+    return f"option '{key}': {str(error).splitlines()[0]}"
+
+
+def check(config: Config) -> None:
+    """Check words and ranges that a type cannot.
+
+    Raises:
+        ConfigError: naming the option and what it takes.
+    """
+    try:
+        plain = OmegaConf.structured(config)
+    except OmegaConfBaseException as error:
+        raise ConfigError(explain_error(error)) from error
+    for key, f in config_fields():
+        value = OmegaConf.select(plain, key)
+        choices = f.metadata["choices"]
+        if choices and value not in choices:
+            raise ConfigError(
+                f"option '{key}': {value!r} is none of {', '.join(choices)}."
+                f"{nearest(str(value), choices)}"
+            )
+        for number in value if isinstance(value, ListConfig) else [value]:
+            if isinstance(number, int | float):
+                _check_range(key, f, number)
+    if config.prompt.history > config.paths.history:
+        raise ConfigError(
+            f"prompt.history={config.prompt.history} is more than paths.history="
+            f"{config.paths.history}: a prompt shows the history that paths start from; raise the latter"
+        )
+    if config.llm.readout == "letters" and config.retrieval.k > LETTERS:
+        raise ConfigError(
+            f"retrieval.k={config.retrieval.k}: llm.readout=letters has {LETTERS} letters for the "
+            "candidates; lower it, or set llm.readout=candidates"
+        )
+    if config.prompt.verbaliser in PUBLISHED and config.llm.readout != "letters":
+        raise ConfigError(
+            f"prompt.verbaliser={config.prompt.verbaliser} is read by index letters: "
+            "set llm.readout=letters, or preset=reference for the whole published setting"
+        )
+    for name in config.training.fuse:
+        if name not in TERMS:
+            raise ConfigError(
+                f"training.fuse: {name!r} is no term; choose from scorer and prior, or [] for neither"
+            )
+    if config.llm.name == "none" and not config.training.fuse:
+        raise ConfigError("llm.name=none and training.fuse=[] leave nothing to rank by")
+    if not config.evaluation.ks:
+        raise ConfigError("option 'evaluation.ks' needs cut-offs, as [5,10,20]")
+
+
+def _check_range(key: str, f: Field[Any], number: float) -> None:
+    low, high = f.metadata["low"], f.metadata["high"]
+    # Not of isfinite, which knows no integer beyond a float; NaN fails every comparison.
+    finite = abs(number) < math.inf or number in (low, high)
+    if finite and (low is None or number >= low) and (high is None or number <= high):
+        return
+    takes = [words for words in ("" if finite else "a finite number", range_of(f)) if words]
+    raise ConfigError(f"option '{key}' must be {', '.join(takes)}, got {str(number)[:LONGEST]}")

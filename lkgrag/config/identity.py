@@ -1,0 +1,58 @@
+"""What a configuration identifies: plain values, their hash, and the name of a run."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+from omegaconf import OmegaConf
+
+from lkgrag.config.schema import Config
+
+#: Keys that say where results go or how a run is carried out, not what is computed.
+NOT_HASHED = ("out", "overwrite", "threads", "cache")
+
+#: Likewise within sections: what is computed depends on them by rounding alone, and a run that ran out of
+#: memory goes on with smaller ones.
+CARRIED_OUT = (
+    "llm.gradient_checkpointing",
+    "training.micro_batch",
+    "training.tracker",
+    "evaluation.batch_size",
+)
+
+
+def to_yaml(config: Config) -> str:
+    """The complete configuration as YAML; ``config=FILE`` reads it back."""
+    return OmegaConf.to_yaml(OmegaConf.structured(config))
+
+
+def to_dict(config: Any) -> dict[str, Any]:
+    """A configuration (or a section) as plain values."""
+    out = OmegaConf.to_container(OmegaConf.structured(config))
+    assert isinstance(out, dict)
+    return {str(k): v for k, v in out.items()}
+
+
+def computed(config: Config) -> dict[str, Any]:
+    """The options that say what is computed, as plain values; runs of equal ones are one run."""
+    out = {k: v for k, v in to_dict(config).items() if k not in NOT_HASHED}
+    for key in CARRIED_OUT:
+        section, name = key.split(".")
+        del out[section][name]
+    return out
+
+
+def digest(value: Any) -> str:
+    """Eight-byte hash of plain values, the same everywhere."""
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"), default=str)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def run_name(config: Config) -> str:
+    """``<data>-<llm>-<8 hex of the configuration>``: the same configuration, the same folder."""
+    words = [Path(name).name.lower() for name in (config.data.name, config.llm.name)]
+    safe = ["".join(c if c.isalnum() or c in "-._" else "-" for c in w) for w in words]
+    return f"{safe[0]}-{safe[1]}-{digest(computed(config))[:8]}"
