@@ -11,7 +11,7 @@ from lkgrag.cli.arguments import check_options
 from lkgrag.cli.command import Command, run
 
 if TYPE_CHECKING:
-    from lkgrag.kg.audit import Finding, Reach
+    from lkgrag.kg.checks.audit import Finding, Reach
 
 COMMAND = Command(
     name="lkgrag.audit",
@@ -36,7 +36,7 @@ def body(pairs: dict[str, str], flags: set[str]) -> None:
 
     folder, config = load_run(pairs["run"])
     from lkgrag.kg import load_kg
-    from lkgrag.kg.audit import audit
+    from lkgrag.kg.checks.audit import audit
     from lkgrag.stages import load_data
     from lkgrag.utils.files import write_json
 
@@ -53,7 +53,7 @@ def show(found: list[Finding]) -> None:
     from rich.markup import escape
     from rich.table import Table
 
-    from lkgrag.kg.audit import CONTROLS, LEAK, SUSPECTED
+    from lkgrag.kg.checks.audit import CONTROLS, LEAK, SUSPECTED
     from lkgrag.utils.console import console
 
     table = Table(box=None, pad_edge=False)

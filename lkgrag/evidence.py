@@ -13,8 +13,8 @@ from torch import Tensor
 from torch_geometric.utils import softmax
 
 from lkgrag.evaluation import Deletion, deletion_test, share_existing
+from lkgrag.prompt.order import candidate_order
 from lkgrag.ranker import RankerBatch, RankerOutput
-from lkgrag.training.batches import candidate_order
 
 if TYPE_CHECKING:
     from torch_geometric.data import HeteroData

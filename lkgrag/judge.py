@@ -14,7 +14,7 @@ from lkgrag.evaluation.significance import standard_error
 from lkgrag.fusion import cross_fit_weights, fit_weights
 from lkgrag.kept import kept, scores_key
 from lkgrag.predict import Predictions, predict
-from lkgrag.retrieval.ranking import MISSED
+from lkgrag.retrieval.ranks import MISSED
 from lkgrag.stages import queries_for
 from lkgrag.utils.console import bar
 

@@ -11,8 +11,8 @@ import numpy as np
 import torch
 
 from lkgrag.evidence import metapath_shares
+from lkgrag.prompt.order import candidate_order
 from lkgrag.ranker import Ranker, RankerBatch
-from lkgrag.training.batches import candidate_order
 
 if TYPE_CHECKING:
     from accelerate import Accelerator

@@ -12,10 +12,10 @@ import torch
 
 from lkgrag.data.queries import Queries
 from lkgrag.errors import ConfigError, DataError
-from lkgrag.kg.words import PathWords
+from lkgrag.kg.path_words import PathWords
+from lkgrag.prompt.order import candidate_order
 from lkgrag.ranker import Ranker, RankerBatch, RankerOutput
 from lkgrag.recommendation import PathExplanation, RankedItem, Recommendation
-from lkgrag.training.batches import candidate_order
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -20,10 +20,10 @@ from lkgrag.data.readers import read_tables
 from lkgrag.errors import DataError
 from lkgrag.kg import build_kg, load_kg, save_kg
 from lkgrag.retrieval import CandidateLists, FusedRetriever, StageOne, fit_stage_one
-from lkgrag.retrieval.lru_state import Progress
-from lkgrag.retrieval.lru_training import OPTIONS, fit_lrurec
-from lkgrag.retrieval.lrurec import LRURecRetriever
-from lkgrag.retrieval.own import code_of_systems, fit_own, load_own, resolve_system, save_own
+from lkgrag.retrieval.custom import code_of_systems, fit_own, load_own, resolve_system, save_own
+from lkgrag.retrieval.lrurec.retriever import LRURecRetriever
+from lkgrag.retrieval.lrurec.state import Progress
+from lkgrag.retrieval.lrurec.training import OPTIONS, fit_lrurec
 from lkgrag.utils.files import read_json, read_safetensors, write_json, write_safetensors
 from lkgrag.utils.plugins import source_hash
 

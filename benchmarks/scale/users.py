@@ -19,8 +19,8 @@ from lkgrag.retrieval import (
     LRURecRetriever,
     PopularityRetriever,
 )
-from lkgrag.retrieval.lru import LRURec
-from lkgrag.retrieval.lru_training import _Run, batches
+from lkgrag.retrieval.lrurec.network import LRURec
+from lkgrag.retrieval.lrurec.training import _Run, batches
 from lkgrag.stages import build_kg
 
 #: Optimiser steps that are timed, users that are ranked, and by how many more for the memory.

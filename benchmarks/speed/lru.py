@@ -20,10 +20,10 @@ from torch.nn import functional as F
 from benchmarks.common import rate, say
 from lkgrag.config.loading import load_config
 from lkgrag.retrieval.base import rows_per_block
-from lkgrag.retrieval.lru import RADIUS, LRURec
-from lkgrag.retrieval.lru_training import _Run, batches
-from lkgrag.retrieval.lrurec import LRURecRetriever
-from lkgrag.retrieval.ranking import Seen, top_k
+from lkgrag.retrieval.lrurec.network import RADIUS, LRURec
+from lkgrag.retrieval.lrurec.retriever import LRURecRetriever
+from lkgrag.retrieval.lrurec.training import _Run, batches
+from lkgrag.retrieval.ranks import Seen, top_k
 from lkgrag.stages import load_data
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from benchmarks.common import say
-from lkgrag.kg.words import PathWords
+from lkgrag.kg.path_words import PathWords
 from lkgrag.llm.loading import load_tokenizer, locate
 from lkgrag.paths import PathFinder
 from lkgrag.prompt import build_prompter

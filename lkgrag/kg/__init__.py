@@ -1,10 +1,9 @@
 """The knowledge graph: relations and their words, and tables to ``HeteroData``."""
 
 from lkgrag.kg.builder import build_kg
-from lkgrag.kg.leaks import check_no_leak, find_leaks
+from lkgrag.kg.checks.leaks import check_no_leak, find_leaks
 from lkgrag.kg.names import Names
-from lkgrag.kg.remote import RemoteKG
-from lkgrag.kg.schema import (
+from lkgrag.kg.naming import (
     REVERSE,
     base_name,
     inverse,
@@ -13,11 +12,12 @@ from lkgrag.kg.schema import (
     short,
     short_metapath,
 )
+from lkgrag.kg.path_words import Audience, PathWords
+from lkgrag.kg.remote import RemoteKG
 from lkgrag.kg.storage import load_kg, save_kg
-from lkgrag.kg.table import KGRow, kg_table
+from lkgrag.kg.summary import KGRow, kg_table
 from lkgrag.kg.temporal import as_of
 from lkgrag.kg.vocabulary import SYMMETRIC, Relation
-from lkgrag.kg.words import Audience, PathWords
 
 __all__ = [
     "REVERSE",

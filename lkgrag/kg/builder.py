@@ -11,13 +11,13 @@ import torch
 from torch_geometric.data import HeteroData
 
 from lkgrag.errors import ConfigError, nearest
-from lkgrag.kg import behaviour
-from lkgrag.kg.behaviour import Edges, Training
-from lkgrag.kg.links import Links, column_links
 from lkgrag.kg.names import Names
-from lkgrag.kg.schema import RESERVED, REVERSE, qualified
-from lkgrag.kg.titles import similar_titles
-from lkgrag.kg.triples import triple_links
+from lkgrag.kg.naming import RESERVED, REVERSE, qualified
+from lkgrag.kg.sources import behaviour
+from lkgrag.kg.sources.behaviour import Edges, Training
+from lkgrag.kg.sources.columns import Links, column_links
+from lkgrag.kg.sources.titles import similar_titles
+from lkgrag.kg.sources.triples import triple_links
 from lkgrag.kg.vocabulary import CO_RATED, FOLLOWED_BY, RATED, SIMILAR_TITLE
 from lkgrag.utils.arrays import distinct
 

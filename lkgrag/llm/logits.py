@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from lkgrag.errors import ModelError
 from lkgrag.llm.lora import backbone, base_model
-from lkgrag.llm.readout import head_rows
+from lkgrag.llm.readouts.letters import head_rows
 
 #: Options of a model's configuration that scale its logits, up or down.
 SCALES = ("logits_scaling", "logit_scale", "lm_head_multiplier")

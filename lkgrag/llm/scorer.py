@@ -23,7 +23,9 @@ from lkgrag.llm.lora import (
     lowest_adapted,
     save_adapter,
 )
-from lkgrag.llm.readout import CandidateReadout, LetterReadout, refuse_sliding_windows
+from lkgrag.llm.readouts.base import refuse_sliding_windows
+from lkgrag.llm.readouts.candidates import CandidateReadout
+from lkgrag.llm.readouts.letters import LetterReadout
 from lkgrag.utils.files import read_safetensors, write_safetensors
 
 if TYPE_CHECKING:

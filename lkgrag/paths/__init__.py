@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 
 from lkgrag.paths.base import Finder
 from lkgrag.paths.batch import PathBatch
-from lkgrag.paths.instances import PathFinder
 from lkgrag.paths.metapath import metapaths
-from lkgrag.paths.shortest import ShortestPaths
+from lkgrag.paths.metapath_search.finder import PathFinder
+from lkgrag.paths.shortest.finder import ShortestPaths
 
 if TYPE_CHECKING:
     from torch_geometric.data import HeteroData

@@ -35,7 +35,7 @@ class PathBatch:
         nodes: int64 ``[P, L]``, node indices from history item to candidate, each within its node
             type; ``L`` is the longest meta-path's number of nodes; -1 pads on the right.
         weight: float32 ``[P]``, how strong or rare the path is, in (0, 1] (see
-            :mod:`lkgrag.paths.instances`).
+            :mod:`lkgrag.paths.metapath_search.finder`).
         user: int64 ``[B]``, -1 for someone unknown.
         history_items: int64 ``[B, H]``, oldest first.
         candidate_items: int64 ``[B, C]``.

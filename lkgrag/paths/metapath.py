@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from lkgrag.errors import ConfigError, nearest
-from lkgrag.kg.schema import REVERSE, base_name
+from lkgrag.kg.naming import REVERSE, base_name
 from lkgrag.kg.vocabulary import SYMMETRIC
 
 if TYPE_CHECKING:

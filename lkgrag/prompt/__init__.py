@@ -12,7 +12,8 @@ from lkgrag.prompt.collate import TokenBatch
 from lkgrag.prompt.prompter import Prompter
 from lkgrag.prompt.published import PublishedPrompter
 from lkgrag.prompt.titles import clean_title
-from lkgrag.prompt.verbaliser import Verbaliser, register_verbaliser
+from lkgrag.prompt.verbalisers.base import Verbaliser
+from lkgrag.prompt.verbalisers.resolver import register_verbaliser
 
 if TYPE_CHECKING:
     from torch_geometric.data import HeteroData

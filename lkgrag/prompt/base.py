@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, ClassVar, TypeVar
 
 from lkgrag.errors import LkgragError
-from lkgrag.llm.letters import LETTERS, letter_ids
+from lkgrag.prompt.letters import LETTERS, letter_ids
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

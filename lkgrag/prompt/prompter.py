@@ -14,7 +14,7 @@ from lkgrag.prompt.bundles import Grades, of_others
 from lkgrag.prompt.collate import PAD, Prompt, TokenBatch, collate
 from lkgrag.prompt.template import ANSWER, Template
 from lkgrag.prompt.titles import encode_titles
-from lkgrag.prompt.verbaliser import resolve_verbaliser
+from lkgrag.prompt.verbalisers.resolver import resolve_verbaliser
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

@@ -28,11 +28,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from lkgrag.kg.schema import REVERSE
-from lkgrag.llm.letters import LETTERS
+from lkgrag.kg.naming import REVERSE
 from lkgrag.prompt.base import BasePrompter
 from lkgrag.prompt.budget import Evidence, within_budget
 from lkgrag.prompt.collate import PAD, Prompt, TokenBatch, collate
+from lkgrag.prompt.letters import LETTERS
 from lkgrag.prompt.pieces import encode_pieces, start_tokens
 from lkgrag.prompt.titles import clean_title, encode_titles
 

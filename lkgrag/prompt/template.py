@@ -22,7 +22,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from lkgrag.llm.letters import LETTERS
+from lkgrag.prompt.letters import LETTERS
 from lkgrag.prompt.pieces import encode_pieces, start_tokens
 from lkgrag.prompt.titles import SEPARATOR
 

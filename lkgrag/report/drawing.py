@@ -68,7 +68,7 @@ def draw(found: Recommendation, name: str, colours: dict[str, str] | None = None
 
 
 def _drawn(item: RankedItem, path: PathExplanation) -> Drawn:
-    from lkgrag.kg.schema import phrase_metapath
+    from lkgrag.kg.naming import phrase_metapath
 
     types = [node[0] for node in path.nodes]
     edges = tuple(zip(types[:-1], path.relations, types[1:], strict=True))

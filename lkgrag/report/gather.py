@@ -33,7 +33,7 @@ def prompt_tables(
         metapaths: that the shares are of.
         judged: the prompts and what the ranker gave for them.
     """
-    from lkgrag.kg.schema import phrase_metapath, short_metapath
+    from lkgrag.kg.naming import phrase_metapath, short_metapath
 
     names = np.asarray([short_metapath(m) for m in metapaths], object)
     words = np.asarray([phrase_metapath(m) for m in metapaths], object)

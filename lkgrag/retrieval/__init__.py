@@ -17,13 +17,13 @@ from lkgrag.retrieval.crossfit import (
     summary,
 )
 from lkgrag.retrieval.ease import EASERetriever
-from lkgrag.retrieval.fusion import SYSTEMS, FusedRetriever
+from lkgrag.retrieval.fusion.retriever import SYSTEMS, FusedRetriever
 from lkgrag.retrieval.graph import GraphRetriever
 from lkgrag.retrieval.itemitem import ItemItemRetriever
-from lkgrag.retrieval.lru import LRURec
-from lkgrag.retrieval.lru_state import Progress
-from lkgrag.retrieval.lru_training import fit_lrurec
-from lkgrag.retrieval.lrurec import LRURecRetriever
+from lkgrag.retrieval.lrurec.network import LRURec
+from lkgrag.retrieval.lrurec.retriever import LRURecRetriever
+from lkgrag.retrieval.lrurec.state import Progress
+from lkgrag.retrieval.lrurec.training import fit_lrurec
 from lkgrag.retrieval.popularity import PopularityRetriever
 
 __all__ = [

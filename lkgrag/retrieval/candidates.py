@@ -12,7 +12,7 @@ import pandas as pd
 from lkgrag.data.splits.base import Events
 from lkgrag.errors import LkgragError
 from lkgrag.retrieval.base import rows_per_block
-from lkgrag.retrieval.ranking import Seen, histories_of, pessimistic_ranks, top_k
+from lkgrag.retrieval.ranks import Seen, histories_of, pessimistic_ranks, top_k
 from lkgrag.utils.console import bar
 from lkgrag.utils.files import read_parquet, write_parquet
 from lkgrag.utils.shapes import sizes
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from lkgrag.data.interactions import Interactions
-    from lkgrag.retrieval.fusion import FusedRetriever
+    from lkgrag.retrieval.fusion.retriever import FusedRetriever
 
 #: Prefix of the columns that hold ranks.
 RANK = "rank_"

@@ -19,16 +19,16 @@ from lkgrag.data.splits.base import Events
 from lkgrag.errors import ConfigError
 from lkgrag.retrieval.base import Retriever
 from lkgrag.retrieval.candidates import CandidateLists, candidate_lists
+from lkgrag.retrieval.custom import FitOwn, fit_own, own_systems, resolve_system
 from lkgrag.retrieval.ease import DEFAULT_ITEMS, EASERetriever, check_size
-from lkgrag.retrieval.fusion import SYSTEMS, FusedRetriever
+from lkgrag.retrieval.fusion.retriever import SYSTEMS, FusedRetriever
+from lkgrag.retrieval.fusion.weights import Pools, fit_weights, make_pools
 from lkgrag.retrieval.graph import GraphRetriever
 from lkgrag.retrieval.itemitem import ItemItemRetriever
-from lkgrag.retrieval.lru_training import fit_lrurec
-from lkgrag.retrieval.lrurec import LRURecRetriever
-from lkgrag.retrieval.own import FitOwn, fit_own, own_systems, resolve_system
+from lkgrag.retrieval.lrurec.retriever import LRURecRetriever
+from lkgrag.retrieval.lrurec.training import fit_lrurec
 from lkgrag.retrieval.popularity import PopularityRetriever
-from lkgrag.retrieval.ranking import histories_of, ndcg, recall
-from lkgrag.retrieval.weights import Pools, fit_weights, make_pools
+from lkgrag.retrieval.ranks import histories_of, ndcg, recall
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from lkgrag.config import RetrievalConfig
     from lkgrag.data.interactions import Interactions
     from lkgrag.data.splits.base import Split
-    from lkgrag.retrieval.lru_state import Progress
+    from lkgrag.retrieval.lrurec.state import Progress
 
 #: The weights of the lists of one half of the users are fitted on the other's.
 HALVES = 2

@@ -6,7 +6,7 @@ For every relation ``r`` between items, and every pair "item, value, item" of a 
 recency decay, and every relation over the whole history alike, for lasting taste. The score is
 :math:`\sum_r w_r \log p_r(j)` with :math:`p_r` the shares of the counts; the item-item counts and
 popularity are components too. The few weights :math:`w \ge 0` are all that is learned
-(:mod:`lkgrag.retrieval.weights`), on events that no count has seen.
+(:mod:`lkgrag.retrieval.fusion.weights`), on events that no count has seen.
 """
 
 from __future__ import annotations

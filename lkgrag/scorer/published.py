@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
-from lkgrag.kg.schema import REVERSE
+from lkgrag.kg.naming import REVERSE
 from lkgrag.scorer.base import PathScorer, PathScores, candidate_from_salience
 
 if TYPE_CHECKING:

@@ -15,7 +15,7 @@ from sklearn.feature_extraction.text import TfidfTransformer
 from torch import Tensor, nn
 from torch_geometric.utils import degree
 
-from lkgrag.kg.schema import base_name
+from lkgrag.kg.naming import base_name
 from lkgrag.scorer.base import PathScorer, PathScores, candidate_from_salience
 from lkgrag.scorer.features import PerGraph
 

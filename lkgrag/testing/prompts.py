@@ -8,7 +8,7 @@ import numpy as np
 
 from lkgrag.config import PathsConfig
 from lkgrag.data.queries import Queries
-from lkgrag.paths.instances import PathFinder
+from lkgrag.paths.metapath_search.finder import PathFinder
 from lkgrag.testing.graph import toy_kg
 
 if TYPE_CHECKING:

@@ -25,7 +25,7 @@ from lkgrag.config import DataConfig, KGConfig, RetrievalConfig
 from lkgrag.data.splits.sequence import make_split
 from lkgrag.kg import build_kg
 from lkgrag.retrieval.base import Retriever
-from lkgrag.retrieval.own import fit_own, own_systems, save_own
+from lkgrag.retrieval.custom import fit_own, own_systems, save_own
 from lkgrag.testing.graph import planted
 
 if TYPE_CHECKING:

@@ -56,28 +56,3 @@ def share(batch: NDArray[np.int64], rank: int, world: int, micro: int) -> list[N
     largest = math.ceil(len(batch) / world)
     count = max(1, math.ceil(largest / micro))
     return [mine[i * micro : (i + 1) * micro] for i in range(count)]
-
-
-def candidate_order(
-    ids: NDArray[np.int64], num_candidates: int, policy: str, seed: int, epoch: int
-) -> NDArray[np.int64]:
-    """The order in which the candidates stand in each prompt.
-
-    Args:
-        ids: a number that identifies each prompt, ``[B]``.
-        num_candidates: ``C``.
-        policy: ``random`` (a permutation drawn from (seed, epoch, id)), ``retriever``, or
-            ``published`` (random in training, the retriever's in evaluation).
-        seed: of the run.
-        epoch: of training; -1 in evaluation.
-
-    Returns:
-        int64 ``[B, C]``: the slot that stands at each place.
-    """
-    if policy == "retriever" or (policy == "published" and epoch < 0):
-        return np.tile(np.arange(num_candidates), (len(ids), 1))
-    rows = [
-        np.random.default_rng([seed, epoch + 1, int(i), 0x02DE]).permutation(num_candidates)
-        for i in ids
-    ]
-    return np.asarray(rows, np.int64).reshape(len(ids), num_candidates)

@@ -15,8 +15,9 @@ import torch
 from torch import Tensor
 
 from lkgrag.data.queries import Queries
+from lkgrag.prompt.order import candidate_order
 from lkgrag.ranker import Ranker, RankerBatch
-from lkgrag.training.batches import candidate_order, compose, share
+from lkgrag.training.batches import compose, share
 from lkgrag.training.checkpoint import FILE, load_checkpoint, save_checkpoint
 from lkgrag.training.objective import build_optimizer, losses, no_loss, rate, total
 from lkgrag.training.sharding import align, average_gradients, choose_shards, is_sharded, learned

@@ -20,10 +20,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from lkgrag.llm.readout import CandidateReadout, at
+from lkgrag.llm.readouts.base import at
+from lkgrag.llm.readouts.candidates import CandidateReadout
+from lkgrag.prompt.order import candidate_order
 from lkgrag.ranker import Ranker, RankerBatch
 from lkgrag.scorer.base import score_paths
-from lkgrag.training.batches import candidate_order
 
 if TYPE_CHECKING:
     from torch_geometric.data import HeteroData

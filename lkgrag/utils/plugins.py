@@ -169,8 +169,8 @@ def code_of_others(config: Config) -> dict[str, str]:
         ConfigError: a retriever, scorer or verbaliser cannot be imported.
     """
     from lkgrag.config import PUBLISHED
-    from lkgrag.prompt.verbaliser import resolve_verbaliser
-    from lkgrag.retrieval.own import code_of_systems
+    from lkgrag.prompt.verbalisers.resolver import resolve_verbaliser
+    from lkgrag.retrieval.custom import code_of_systems
     from lkgrag.scorer import code_of
 
     found = {"scorer.name": code_of(config.scorer.name), **code_of_systems(config.retrieval)}

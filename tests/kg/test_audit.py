@@ -12,7 +12,7 @@ from lkgrag import audit as command
 from lkgrag.config import DataConfig, KGConfig
 from lkgrag.data import Interactions, make_split
 from lkgrag.kg import build_kg
-from lkgrag.kg.audit import CHECKED, LEAK, NO_SIGN, SUSPECTED, audit
+from lkgrag.kg.checks.audit import CHECKED, LEAK, NO_SIGN, SUSPECTED, audit
 from lkgrag.testing import planted
 
 CONFIG = KGConfig()

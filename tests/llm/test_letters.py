@@ -3,7 +3,7 @@ from tokenizers import Tokenizer, models, pre_tokenizers
 from transformers import PreTrainedTokenizerFast
 
 from lkgrag.errors import ConfigError, ModelError
-from lkgrag.llm.letters import LETTERS, letter_ids
+from lkgrag.prompt.letters import LETTERS, letter_ids
 from lkgrag.testing.llm import tiny_tokenizer
 
 ANSWER = "### Response:"

@@ -7,7 +7,7 @@ from transformers import LlamaConfig, MistralConfig, MistralForCausalLM
 from lkgrag.config import LLMConfig, PromptConfig
 from lkgrag.errors import ModelError
 from lkgrag.llm import LMScorer
-from lkgrag.llm.readout import refuse_sliding_windows
+from lkgrag.llm.readouts.base import refuse_sliding_windows
 from lkgrag.prompt import Prompter
 from lkgrag.testing.llm import tiny_llama, tiny_tokenizer
 from lkgrag.testing.prompts import toy_paths

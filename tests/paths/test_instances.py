@@ -16,8 +16,9 @@ from torch_geometric.data import HeteroData
 from lkgrag.config import PathsConfig
 from lkgrag.errors import ConfigError
 from lkgrag.evaluation import exist
-from lkgrag.paths import PathFinder, instances
-from lkgrag.paths import long as long_paths
+from lkgrag.paths import PathFinder
+from lkgrag.paths.metapath_search import finder as instances
+from lkgrag.paths.metapath_search import more_edges as long_paths
 from lkgrag.testing.graph import TOY_ITEMS, toy_kg
 
 

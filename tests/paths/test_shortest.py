@@ -12,8 +12,10 @@ from path_graphs import graphs, queries
 from lkgrag.config import KGConfig, PathsConfig
 from lkgrag.errors import ConfigError
 from lkgrag.evaluation import exist
-from lkgrag.paths import ShortestPaths, kernel, path_finder, shortest
-from lkgrag.paths.kernel import scratch
+from lkgrag.paths import ShortestPaths, path_finder
+from lkgrag.paths.shortest import finder as shortest
+from lkgrag.paths.shortest import kernel
+from lkgrag.paths.shortest.kernel import scratch
 from lkgrag.testing import planted
 from lkgrag.testing.graph import TOY_ITEMS, toy_kg
 

@@ -10,7 +10,9 @@ from torch_geometric.testing import MyFeatureStore, MyGraphStore
 from lkgrag.config import KGConfig, PathsConfig
 from lkgrag.errors import ConfigError, DataError, LkgragError
 from lkgrag.kg import RemoteKG
-from lkgrag.paths import PathFinder, lookup, short
+from lkgrag.paths import PathFinder
+from lkgrag.paths.metapath_search import lookup
+from lkgrag.paths.metapath_search import two_edges as short
 from lkgrag.testing import toy_kg
 
 

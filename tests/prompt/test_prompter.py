@@ -7,7 +7,7 @@ from lkgrag.config import PromptConfig
 from lkgrag.errors import ConfigError
 from lkgrag.prompt import Prompter, Verbaliser, register_verbaliser
 from lkgrag.prompt.bundles import of_others
-from lkgrag.prompt.verbaliser import distinct_words
+from lkgrag.prompt.verbalisers.compact import distinct_words
 from lkgrag.testing.graph import TOY_ITEMS
 from lkgrag.testing.llm import WORDS, tiny_tokenizer
 from lkgrag.testing.prompts import toy_paths

@@ -19,7 +19,7 @@ from lkgrag.retrieval import (
 )
 from lkgrag.retrieval.candidates import candidate_lists
 from lkgrag.retrieval.crossfit import fit_fusion, user_folds
-from lkgrag.retrieval.ranking import MISSED, Seen, histories_of, pessimistic_ranks
+from lkgrag.retrieval.ranks import MISSED, Seen, histories_of, pessimistic_ranks
 from lkgrag.testing import planted
 
 CONFIG = RetrievalConfig(

@@ -2,9 +2,9 @@ import numpy as np
 import pytest
 
 from lkgrag.retrieval.base import Retriever
-from lkgrag.retrieval.fusion import FusedRetriever
+from lkgrag.retrieval.fusion.retriever import FusedRetriever
+from lkgrag.retrieval.fusion.weights import fit_weights, make_pools
 from lkgrag.retrieval.popularity import PopularityRetriever
-from lkgrag.retrieval.weights import fit_weights, make_pools
 
 
 class Fixed(Retriever):

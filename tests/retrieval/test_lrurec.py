@@ -7,9 +7,10 @@ import torch
 from lkgrag.config import DataConfig, RetrievalConfig
 from lkgrag.data import make_split
 from lkgrag.errors import LkgragError, RunError
-from lkgrag.retrieval import LRURec, LRURecRetriever, fit_lrurec, lru_training
-from lkgrag.retrieval.lru_training import FLOOR, batches, learning_rate, sampled_loss
-from lkgrag.retrieval.spectral import SCALE, spectral_embeddings
+from lkgrag.retrieval import LRURec, LRURecRetriever, fit_lrurec
+from lkgrag.retrieval.lrurec import training as lru_training
+from lkgrag.retrieval.lrurec.spectral import SCALE, spectral_embeddings
+from lkgrag.retrieval.lrurec.training import FLOOR, batches, learning_rate, sampled_loss
 from lkgrag.testing import planted
 
 

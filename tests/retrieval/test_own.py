@@ -20,7 +20,7 @@ from lkgrag.evaluation.protocol import BESIDE
 from lkgrag.kg import build_kg
 from lkgrag.pipeline import train
 from lkgrag.retrieval import FusedRetriever, Retriever, fit_stage_one
-from lkgrag.retrieval.own import fit_own, own_systems, resolve_system, save_own
+from lkgrag.retrieval.custom import fit_own, own_systems, resolve_system, save_own
 from lkgrag.rundir import systems_of
 from lkgrag.testing import RetrieverTests, planted
 

@@ -1,8 +1,9 @@
 import numpy as np
 import pytest
 
-from lkgrag.retrieval import ranking, topk
-from lkgrag.retrieval.ranking import MISSED, Seen, ndcg, pessimistic_ranks, recall, top_k
+from lkgrag.retrieval import ranks as ranking
+from lkgrag.retrieval import topk
+from lkgrag.retrieval.ranks import MISSED, Seen, ndcg, pessimistic_ranks, recall, top_k
 
 
 def histories(*rows):

@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 import torch
 
-from lkgrag.retrieval.lru import RECURRENCE, Dropout, LRURec
-from lkgrag.retrieval.scan import linear_scan
+from lkgrag.retrieval.lrurec.network import RECURRENCE, Dropout, LRURec
+from lkgrag.retrieval.lrurec.scan import linear_scan
 
 
 def sequential(u, decay):

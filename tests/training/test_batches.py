@@ -1,6 +1,7 @@
 import numpy as np
 
-from lkgrag.training.batches import candidate_order, compose, share
+from lkgrag.prompt.order import candidate_order
+from lkgrag.training.batches import compose, share
 
 
 def test_every_example_once_an_epoch_in_another_order():

@@ -14,7 +14,7 @@ import numpy as np
 from scipy.optimize import minimize
 
 from lkgrag.retrieval.base import rows_per_block
-from lkgrag.retrieval.ranking import Seen, top_k
+from lkgrag.retrieval.ranks import Seen, top_k
 from lkgrag.utils.console import bar
 
 if TYPE_CHECKING:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from lkgrag.kg.schema import REVERSE, phrase
+from lkgrag.kg.naming import REVERSE, phrase
 
 if TYPE_CHECKING:
     from torch_geometric.data import HeteroData

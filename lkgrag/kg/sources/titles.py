@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy import sparse
 
-from lkgrag.kg.behaviour import Edges
+from lkgrag.kg.sources.behaviour import Edges
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

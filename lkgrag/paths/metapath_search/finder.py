@@ -34,10 +34,10 @@ from lkgrag.config import PathsConfig
 from lkgrag.errors import ConfigError
 from lkgrag.paths.adjacency import Adjacency
 from lkgrag.paths.batch import PathBatch
-from lkgrag.paths.long import LongPaths, best, concatenate, in_order
 from lkgrag.paths.metapath import ITEM, metapaths
-from lkgrag.paths.short import Found, ShortPaths
-from lkgrag.paths.tables import Tables, mapped
+from lkgrag.paths.metapath_search.more_edges import LongPaths, best, concatenate, in_order
+from lkgrag.paths.metapath_search.tables import Tables, mapped
+from lkgrag.paths.metapath_search.two_edges import Found, ShortPaths
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -45,7 +45,7 @@ if TYPE_CHECKING:
     from lkgrag.data.queries import Queries
     from lkgrag.kg.remote import RemoteKG
     from lkgrag.paths.batch import MetaPath
-    from lkgrag.paths.tables import Edges
+    from lkgrag.paths.metapath_search.tables import Edges
 
 #: Prompts worked on at a time; blocks of this size stay in the processor's cache.
 BLOCK = 32
@@ -227,7 +227,7 @@ class PathFinder:
 
 
 def _plain(metapath: MetaPath, edges: Edges) -> bool:
-    """Whether :class:`~lkgrag.paths.short.ShortPaths` can find a meta-path's instances."""
+    """Whether :class:`~lkgrag.paths.metapath_search.two_edges.ShortPaths` can find a meta-path's instances."""
     if len(metapath) == 1:
         return True
     return metapath[0][2] != ITEM and not any(edges(e).timed for e in metapath)

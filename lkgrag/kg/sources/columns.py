@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from lkgrag.kg.schema import column_relation
+from lkgrag.kg.naming import column_relation
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

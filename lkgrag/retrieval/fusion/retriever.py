@@ -17,9 +17,9 @@ from lkgrag.retrieval.base import Retriever, rows_per_block
 from lkgrag.retrieval.ease import EASERetriever
 from lkgrag.retrieval.graph import GraphRetriever
 from lkgrag.retrieval.itemitem import ItemItemRetriever
-from lkgrag.retrieval.lrurec import LRURecRetriever
+from lkgrag.retrieval.lrurec.retriever import LRURecRetriever
 from lkgrag.retrieval.popularity import PopularityRetriever
-from lkgrag.retrieval.ranking import Seen, top_k
+from lkgrag.retrieval.ranks import Seen, top_k
 from lkgrag.utils.files import read_json, write_json
 
 if TYPE_CHECKING:
@@ -115,7 +115,7 @@ class FusedRetriever(Retriever):
         Raises:
             ConfigError: a system of someone else's cannot be saved, or differs afterwards.
         """
-        from lkgrag.retrieval.own import save_own
+        from lkgrag.retrieval.custom import save_own
 
         for name, system in self.systems.items():
             if name in self.own:
@@ -137,7 +137,7 @@ class FusedRetriever(Retriever):
         Raises:
             LkgragError: a file is missing or broken, or the class of someone else's system is not to be had.
         """
-        from lkgrag.retrieval.own import load_own
+        from lkgrag.retrieval.custom import load_own
 
         meta = read_json(Path(folder) / "retriever.json")
         own = meta.get("own", {})

@@ -15,9 +15,9 @@ from scipy import sparse
 
 from lkgrag.data.splits.base import Events
 from lkgrag.kg.builder import build_kg
-from lkgrag.kg.leaks import find_leaks
-from lkgrag.kg.schema import REVERSE, base_name
-from lkgrag.kg.titles import similar_titles
+from lkgrag.kg.checks.leaks import find_leaks
+from lkgrag.kg.naming import REVERSE, base_name
+from lkgrag.kg.sources.titles import similar_titles
 from lkgrag.kg.vocabulary import CO_RATED, FOLLOWED_BY, RATED, SIMILAR_TITLE
 
 if TYPE_CHECKING:

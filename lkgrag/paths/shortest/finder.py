@@ -8,12 +8,12 @@ import numpy as np
 import torch
 
 from lkgrag.errors import ConfigError
-from lkgrag.kg.schema import REVERSE
+from lkgrag.kg.naming import REVERSE
 from lkgrag.paths.adjacency import Adjacency
 from lkgrag.paths.batch import PathBatch
-from lkgrag.paths.kernel import BITS, scratch, search
 from lkgrag.paths.metapath import ITEM, USER, chosen, distinct
-from lkgrag.paths.short import rarity
+from lkgrag.paths.metapath_search.two_edges import rarity
+from lkgrag.paths.shortest.kernel import BITS, scratch, search
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from lkgrag.retrieval.scan import linear_scan
+from lkgrag.retrieval.lrurec.scan import linear_scan
 
 #: Range of the initial moduli of the recurrence, as in the paper.
 RADIUS = (0.8, 0.99)

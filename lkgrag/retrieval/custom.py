@@ -22,7 +22,7 @@ from lkgrag.errors import ConfigError, nearest
 from lkgrag.evaluation.protocol import BESIDE
 from lkgrag.evaluation.protocol import SYSTEMS as TAKEN
 from lkgrag.retrieval.base import Retriever
-from lkgrag.retrieval.fusion import SYSTEMS
+from lkgrag.retrieval.fusion.retriever import SYSTEMS
 from lkgrag.retrieval.trial import few, try_out
 from lkgrag.utils.failures import foreign
 from lkgrag.utils.plugins import Call, resolve, source_hash

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from lkgrag.retrieval.base import Retriever
-from lkgrag.retrieval.lru import LRURec
+from lkgrag.retrieval.lrurec.network import LRURec
 from lkgrag.utils.files import read_json, read_safetensors, write_json, write_safetensors
 
 if TYPE_CHECKING:

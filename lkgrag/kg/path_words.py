@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from lkgrag.kg.schema import REVERSE, inverse, phrase, same_value, shares_value
+from lkgrag.kg.naming import REVERSE, inverse, phrase, same_value, shares_value
 from lkgrag.kg.vocabulary import CO_RATED, FOLLOWED_BY
 
 if TYPE_CHECKING:

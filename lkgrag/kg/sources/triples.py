@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from lkgrag.kg.links import Links
-from lkgrag.kg.schema import triple_relation
+from lkgrag.kg.naming import triple_relation
+from lkgrag.kg.sources.columns import Links
 from lkgrag.kg.vocabulary import Relation
 from lkgrag.utils.arrays import distinct
 

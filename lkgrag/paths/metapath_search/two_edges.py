@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from lkgrag.paths.adjacency import cap, spread
-from lkgrag.paths.lookup import edges_between
+from lkgrag.paths.metapath_search.lookup import edges_between
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from lkgrag.paths.tables import Tables
+    from lkgrag.paths.metapath_search.tables import Tables
 
 
 @dataclass(frozen=True)

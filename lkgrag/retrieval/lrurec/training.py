@@ -17,11 +17,11 @@ import torch
 from torch.nn import functional as F
 
 from lkgrag.retrieval.base import rows_per_block, training_sequences
-from lkgrag.retrieval.lru import LRURec
-from lkgrag.retrieval.lru_state import Progress, restore, store
-from lkgrag.retrieval.lrurec import LRURecRetriever, pad
-from lkgrag.retrieval.ranking import Seen, histories_of, ndcg, pessimistic_ranks
-from lkgrag.retrieval.spectral import spectral_embeddings
+from lkgrag.retrieval.lrurec.network import LRURec
+from lkgrag.retrieval.lrurec.retriever import LRURecRetriever, pad
+from lkgrag.retrieval.lrurec.spectral import spectral_embeddings
+from lkgrag.retrieval.lrurec.state import Progress, restore, store
+from lkgrag.retrieval.ranks import Seen, histories_of, ndcg, pessimistic_ranks
 from lkgrag.utils.console import bar
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from lkgrag.errors import DataError
-from lkgrag.kg.schema import base_name
+from lkgrag.kg.naming import base_name
 from lkgrag.kg.vocabulary import CO_RATED, FOLLOWED_BY, RATED
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from lkgrag.paths.adjacency import Adjacency, cap, spread
-from lkgrag.paths.short import Found, rarity
+from lkgrag.paths.metapath_search.two_edges import Found, rarity
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

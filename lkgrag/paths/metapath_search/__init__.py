@@ -1,0 +1,1 @@
+"""metapath_search."""
