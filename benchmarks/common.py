@@ -11,7 +11,7 @@ from typing import Any
 from omegaconf import OmegaConf
 
 from benchmarks.record import RESULTS
-from lkgrag.rundir import commit, environment, hardware, today
+from lkgrag.run.provenance import commit, environment, hardware, today
 from lkgrag.utils.files import read_json, write_json
 
 TARGETS = Path(__file__).with_name("targets.yaml")

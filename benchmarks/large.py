@@ -84,7 +84,7 @@ def measure(
     """
     import torch
 
-    from lkgrag.pipeline import train
+    from lkgrag.run.pipeline import train
 
     cuda = torch.cuda.is_available()
     out: dict[str, Any] = {"weights": write_model(root / "model", tokenizer, quick, seed)}

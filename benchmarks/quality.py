@@ -15,7 +15,7 @@ from benchmarks.quality_results import gather, path_of
 from benchmarks.quality_rows import made, overrides, rows_of, seeds_of
 from lkgrag.config.loading import load_config
 from lkgrag.errors import LkgragError
-from lkgrag.rundir import finished, run_folder
+from lkgrag.run.folder import finished, run_folder
 
 
 def carry_out(
@@ -28,7 +28,7 @@ def carry_out(
     threads: int = -1,
 ) -> None:
     """Make the runs that are missing, one after the other; each goes on where it was stopped."""
-    from lkgrag.pipeline import train
+    from lkgrag.run.pipeline import train
 
     have = {}
     for name in data:

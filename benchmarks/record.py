@@ -14,8 +14,9 @@ from typing import Any
 
 from rich.console import Console
 
-from lkgrag.recommendation import Recommendation
-from lkgrag.rundir import hardware, systems_of
+from lkgrag.run.folder import systems_of
+from lkgrag.run.provenance import hardware
+from lkgrag.serving.recommendation import Recommendation
 from lkgrag.utils.files import atomic, read_json, write_json
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -234,7 +234,7 @@ def _tell(
     prefix: str, name: str, line: str, result: dict[str, Any], options: argparse.Namespace
 ) -> None:
     """Judge what was measured, print it, and write a whole result; a part goes into the stored one."""
-    from lkgrag.rundir import today
+    from lkgrag.run.provenance import today
 
     values = {k: v for part in result.values() for k, v in part.pop("values", {}).items()}
     before = stored(name)
@@ -262,7 +262,7 @@ def _wording(seed: int) -> dict[str, Any]:
     from benchmarks.speed import wording
     from lkgrag.config.loading import load_config
     from lkgrag.kg import build_kg
-    from lkgrag.stages import load_data
+    from lkgrag.run.stages import load_data
     from lkgrag.training.negatives import every_training_event, uniform_queries
 
     config = load_config({})

@@ -32,12 +32,12 @@ COMMAND = Command(
 def body(pairs: dict[str, str], flags: set[str]) -> None:
     """Check the options, load the run, look at its graph."""
     check_options(pairs, COMMAND)
-    from lkgrag.rundir import RANKER, load_run
+    from lkgrag.run.folder import RANKER, load_run
 
     folder, config = load_run(pairs["run"])
     from lkgrag.kg import load_kg
     from lkgrag.kg.checks.audit import audit
-    from lkgrag.stages import load_data
+    from lkgrag.run.stages import load_data
     from lkgrag.utils.files import write_json
 
     loaded = load_data(config)

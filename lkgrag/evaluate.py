@@ -23,11 +23,11 @@ COMMAND = Command(
 def body(pairs: dict[str, str], flags: set[str]) -> None:
     """Check the options, load the run, evaluate."""
     check_options(pairs, COMMAND)
-    from lkgrag.rundir import load_run
+    from lkgrag.run.folder import load_run
 
     folder, config = load_run(pairs["run"])
     users = pairs.get("users", "all").strip()
-    from lkgrag.review import evaluate_run
+    from lkgrag.run.reevaluate import evaluate_run
 
     evaluate_run(
         folder, config, None if users == "all" else parse_list(pairs, "users"), pairs.get("out")

@@ -40,10 +40,10 @@ def body(pairs: dict[str, str], flags: set[str]) -> None:
     if dtype not in DTYPES:
         raise ConfigError(f"option 'dtype': {dtype!r} is none of {', '.join(DTYPES)}")
     prompts, overwrite = whole_number(pairs, "prompts", 64), switch(pairs, "overwrite", False)
-    from lkgrag.rundir import load_run
+    from lkgrag.run.folder import load_run
 
     folder, config = load_run(pairs["run"])
-    from lkgrag.exporting import export
+    from lkgrag.serving.export import export
 
     export(folder, config, pairs["out"], dtype, prompts, overwrite)
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from accelerate import PartialState
     from rich.console import Console
 
-    from lkgrag.ranker import Ranker
+    from lkgrag.ranker.model import Ranker
 
 COMMAND = Command(
     name="lkgrag.recommend",
@@ -61,13 +61,13 @@ def body(pairs: dict[str, str], flags: set[str]) -> None:
         raise ConfigError("give either users=<ids> or history=[<items>]")
     k, explain = whole_number(pairs, "k", 10), switch(pairs, "explain", True)
     shards = _shards_wanted(pairs, form)
-    from lkgrag.rundir import RANKER, load_run
+    from lkgrag.run.folder import RANKER, load_run
 
     folder, config = load_run(pairs["run"])
     from accelerate import PartialState
 
-    from lkgrag.launch import PATIENCE, on_cpu, refuse_other_engines, refuse_shared_devices
-    from lkgrag.ranker import Ranker
+    from lkgrag.ranker.model import Ranker
+    from lkgrag.run.launch import PATIENCE, on_cpu, refuse_other_engines, refuse_shared_devices
     from lkgrag.utils.device import prepare_process
 
     prepare_process(config)
@@ -123,8 +123,8 @@ def _all(
     state: PartialState,
 ) -> None:
     """Rank for all users, each process its shards."""
-    from lkgrag.bulk import fingerprint, recommend_all
-    from lkgrag.serving import candidate_items
+    from lkgrag.serving.requests import candidate_items
+    from lkgrag.serving.shards import fingerprint, recommend_all
     from lkgrag.utils.console import bar, err_console
 
     assert ranker.context is not None

@@ -23,7 +23,7 @@ def body(pairs: dict[str, str], flags: set[str]) -> None:
     from lkgrag.config.loading import load_config
 
     config = load_config(pairs)
-    from lkgrag.pipeline import train
+    from lkgrag.run.pipeline import train
 
     train(config)
 

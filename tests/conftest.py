@@ -36,7 +36,7 @@ def small_run(tmp_path_factory):
     from small_run import small_options
 
     from lkgrag.config.loading import load_config
-    from lkgrag.pipeline import train
+    from lkgrag.run.pipeline import train
 
     root = tmp_path_factory.mktemp("run")
     options = small_options(root)

@@ -9,7 +9,8 @@ from lkgrag.kg import build_kg
 from lkgrag.llm import LMScorer
 from lkgrag.paths import PathFinder
 from lkgrag.prompt import Prompter
-from lkgrag.ranker import Ranker, RankerBatch
+from lkgrag.ranker.batch import RankerBatch
+from lkgrag.ranker.model import Ranker
 from lkgrag.scorer import build_scorer
 from lkgrag.testing import planted
 from lkgrag.testing.llm import tiny_llama, tiny_tokenizer

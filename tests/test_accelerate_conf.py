@@ -11,7 +11,7 @@ from accelerate.commands.launch import _validate_launch_command, launch_command_
 from accelerate.utils import DistributedType, FullyShardedDataParallelPlugin
 from accelerate.utils.launch import prepare_multi_gpu_env
 
-from lkgrag.launch import fsdp_asked
+from lkgrag.run.launch import fsdp_asked
 
 FOLDER = Path(str(resources.files("lkgrag") / "conf" / "accelerate"))
 KINDS = {

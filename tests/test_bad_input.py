@@ -333,7 +333,7 @@ def test_a_finished_run_whose_data_changed(tmp_path):
     from small_run import small_options
 
     from lkgrag.config.loading import load_config
-    from lkgrag.pipeline import train
+    from lkgrag.run.pipeline import train
 
     options = {**small_options(tmp_path), "retrieval.epochs": "1", "llm.name": "none"}
     folder = train(load_config(options))
@@ -352,7 +352,7 @@ def test_a_finished_run_whose_data_changed(tmp_path):
 
 def test_only_runs_are_overwritten(tmp_path):
     from lkgrag.config.loading import load_config
-    from lkgrag.pipeline import train
+    from lkgrag.run.pipeline import train
 
     options = {**small_options(tmp_path), "retrieval.epochs": "1", "llm.name": "none"}
     folder = tmp_path / "thesis"
@@ -383,7 +383,7 @@ def test_only_runs_are_overwritten(tmp_path):
 def test_few_items_and_no_example_to_learn_from(tmp_path):
     """Three interactions a user leave none to train stage two on; four items, no five to explain."""
     from lkgrag.config.loading import load_config
-    from lkgrag.pipeline import train
+    from lkgrag.run.pipeline import train
 
     rows = [f"u{u}\ti{(u + p) % 4}\t{10 * u + p}" for u in range(9) for p in range(3)]
     (tmp_path / "three.inter").write_text(
@@ -399,7 +399,7 @@ def test_few_items_and_no_example_to_learn_from(tmp_path):
 
 def test_a_run_of_a_scorer_that_was_edited_is_not_taken_over(tmp_path, monkeypatch):
     from lkgrag.config.loading import load_config
-    from lkgrag.pipeline import train
+    from lkgrag.run.pipeline import train
 
     module = tmp_path / "mine.py"
     text = (

@@ -445,7 +445,7 @@ def _on_another_machine(tmp_path, said, stored, monkeypatch):
     assert about == stored["runs"]
     assert quality_results._close(stored["rows"], quality_table.summary(table, said))
     with monkeypatch.context() as patch:
-        patch.setattr("lkgrag.pipeline.train", lambda config: pytest.fail("made again"))
+        patch.setattr("lkgrag.run.pipeline.train", lambda config: pytest.fail("made again"))
         quality.carry_out(said, ["shop"], ["scorer", "lkgrag"], [0], {}, tmp_path / "elsewhere")
         said["budget"]["training.max_examples"] = 17
         assert quality_results.stored_runs(said, "shop") == {}

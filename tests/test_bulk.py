@@ -13,10 +13,10 @@ import pandas as pd
 import pytest
 
 from lkgrag import recommend
-from lkgrag.bulk import MANIFEST, _make, recommend_all, shard_name
 from lkgrag.errors import DataError, LkgragError
-from lkgrag.ranker import Ranker
-from lkgrag.users import GROUP, Users, UsersInMemory
+from lkgrag.ranker.model import Ranker
+from lkgrag.serving.shards import MANIFEST, _make, recommend_all, shard_name
+from lkgrag.serving.users import GROUP, Users, UsersInMemory
 
 
 def call(*words):

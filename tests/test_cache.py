@@ -5,8 +5,8 @@ import sys
 
 import pytest
 
-from lkgrag.cache import StageCache
 from lkgrag.errors import LkgragError, RunError
+from lkgrag.run.cache import StageCache
 from lkgrag.utils.files import read_json, write_json
 from lkgrag.utils.locks import clear, locked
 
@@ -119,7 +119,7 @@ def test_a_lock_is_refused_while_its_process_lives_and_free_after(tmp_path):
     path = tmp_path / ".lock"
     code = (
         "import sys, time, pathlib\n"
-        "from lkgrag.cache import locked\n"
+        "from lkgrag.run.cache import locked\n"
         f"with locked(pathlib.Path({str(path)!r}), wait=False):\n"
         "    print('held', flush=True)\n"
         "    time.sleep(60)\n"

@@ -5,7 +5,7 @@ import subprocess
 
 import pytest
 
-from lkgrag import rundir
+from lkgrag.run import folder as rundir
 
 pytestmark = pytest.mark.skipif(shutil.which("git") is None, reason="git is not installed")
 

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from lkgrag import display
 from lkgrag.data import Queries
+from lkgrag.run import display
 from lkgrag.scorer import Pretraining
 from lkgrag.utils import console as progress
 

@@ -11,12 +11,12 @@ from lkgrag import Ranker
 from lkgrag.config import LLMConfig
 from lkgrag.config.loading import load_config
 from lkgrag.errors import ConfigError, ModelError, RunError
-from lkgrag.exporting import export
 from lkgrag.llm import LMScorer
 from lkgrag.llm.lora import add_lora
 from lkgrag.llm.merge import merge
-from lkgrag.pipeline import train
-from lkgrag.rundir import load_run
+from lkgrag.run.folder import load_run
+from lkgrag.run.pipeline import train
+from lkgrag.serving.export import export
 from lkgrag.testing.llm import tiny_llama
 
 #: Largest difference in score that merging in float32 may make.

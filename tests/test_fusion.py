@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from lkgrag.fusion import Fusion, centre, cross_fit_weights, fit_weights, list_cross_entropy
+from lkgrag.ranker.fusion import Fusion, centre, list_cross_entropy
+from lkgrag.ranker.fusion_weights import cross_fit_weights, fit_weights
 
 
 def test_weights_are_set_exactly_and_may_be_zero():

@@ -5,7 +5,7 @@ import torch
 from small_run import small_options
 
 from benchmarks import common, large, quality_page, quality_rows, run, tables
-from lkgrag.rundir import hardware
+from lkgrag.run.provenance import hardware
 
 
 def test_large_trains_and_ranks_in_four_bits_with_both_readouts(tmp_path):

@@ -8,13 +8,13 @@ from small_run import small_options
 
 from lkgrag.config.loading import load_config
 from lkgrag.errors import ConfigError
-from lkgrag.launch import (
+from lkgrag.run.launch import (
     fsdp_asked,
     refuse_other_engines,
     refuse_other_parallelism,
     refuse_shared_devices,
 )
-from lkgrag.pipeline import train
+from lkgrag.run.pipeline import train
 
 
 def gpus(monkeypatch, count):

@@ -9,7 +9,7 @@ from small_run import write_shop
 from benchmarks import common, order, quality_page, quality_results, run
 from benchmarks.quality_table import summary
 from lkgrag.config.loading import load_config
-from lkgrag.stages import load_data
+from lkgrag.run.stages import load_data
 
 
 def test_rising_ids_are_counted_within_users():

@@ -15,9 +15,9 @@ from small_run import same
 from lkgrag import Ranker
 from lkgrag.config.loading import load_config
 from lkgrag.errors import ConfigError, DataError, RunError
-from lkgrag.pipeline import train
-from lkgrag.review import evaluate_run
-from lkgrag.rundir import open_run
+from lkgrag.run.folder import open_run
+from lkgrag.run.pipeline import train
+from lkgrag.run.reevaluate import evaluate_run
 from lkgrag.scorer.shortest import Shortest
 from lkgrag.training.loop import Trainer
 
@@ -58,7 +58,7 @@ def test_processes_wait_until_the_folder_is_ready(run, monkeypatch):
             seen.append("opened")
             yield folder
 
-    monkeypatch.setattr("lkgrag.pipeline.open_run", opened)
+    monkeypatch.setattr("lkgrag.run.pipeline.open_run", opened)
     monkeypatch.setattr(
         "accelerate.Accelerator.wait_for_everyone", lambda self: seen.append("waited")
     )
@@ -285,7 +285,7 @@ def test_a_scorer_with_tied_weights_is_trained_saved_and_loaded(run, tmp_path):
 
 def test_a_scorer_that_cannot_be_trained_is_refused_before_its_training(run, tmp_path, monkeypatch):
     _, options = run
-    monkeypatch.setattr("lkgrag.build.pretrain", None)
+    monkeypatch.setattr("lkgrag.run.ranker_stages.pretrain", None)
     own = {"scorer.name": f"{__name__}:Untrainable", "llm.name": "none", "out": str(tmp_path / "x")}
     with pytest.raises(ConfigError, match=r"scorer\.name=.*:Untrainable: .* got NoneType"):
         train(load_config({**options, **own}))
@@ -332,7 +332,7 @@ def test_a_scorer_of_other_lists_is_not_taken_from_the_cache(run, tmp_path):
 def test_the_log_of_a_run_from_python_holds_its_lines(run, tmp_path):
     _, options = run
     code = (
-        "import sys\nfrom lkgrag.config.loading import load_config\nfrom lkgrag.pipeline import train\n"
+        "import sys\nfrom lkgrag.config.loading import load_config\nfrom lkgrag.run.pipeline import train\n"
         "train(load_config(dict(a.split('=', 1) for a in sys.argv[1:])))"
     )
     plain = {**options, "llm.name": "none", "out": str(tmp_path / "plain")}

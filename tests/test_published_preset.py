@@ -7,15 +7,17 @@ import pytest
 import torch
 from small_run import small_options
 
-from lkgrag.build import build_ranker, training_queries
-from lkgrag.cache import StageCache
 from lkgrag.config.loading import load_config, presets
-from lkgrag.fusion import Fusion, fit_weights
 from lkgrag.paths import path_finder
-from lkgrag.pipeline import train
-from lkgrag.ranker import Ranker, RankerBatch
+from lkgrag.ranker.batch import RankerBatch
+from lkgrag.ranker.fusion import Fusion
+from lkgrag.ranker.fusion_weights import fit_weights
+from lkgrag.ranker.model import Ranker
+from lkgrag.run.cache import StageCache
+from lkgrag.run.pipeline import train
+from lkgrag.run.ranker_stages import build_ranker, training_queries
+from lkgrag.run.stages import load_data, stage_kg, stage_retrieval
 from lkgrag.scorer import Pretraining, build_scorer
-from lkgrag.stages import load_data, stage_kg, stage_retrieval
 from lkgrag.training.negatives import every_training_event, uniform_queries
 from lkgrag.training.objective import learns, losses, total
 from lkgrag.utils.files import read_json

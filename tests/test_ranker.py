@@ -5,8 +5,8 @@ import torch
 from rankers import Planted
 
 from lkgrag.errors import ConfigError
-from lkgrag.fusion import list_cross_entropy
-from lkgrag.ranker import Ranker
+from lkgrag.ranker.fusion import list_cross_entropy
+from lkgrag.ranker.model import Ranker
 from lkgrag.training.objective import losses, total
 
 
@@ -117,7 +117,7 @@ def test_without_a_language_model_the_ranker_is_scorer_and_prior(toy):
 def test_a_saved_ranker_takes_no_other_files_place(small_run, tmp_path):
     from lkgrag import Ranker
     from lkgrag.errors import RunError
-    from lkgrag.rundir import load_run
+    from lkgrag.run.folder import load_run
 
     ranker = Ranker.from_pretrained(small_run[0] / "out")
     folder = tmp_path / "docs"

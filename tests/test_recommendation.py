@@ -4,9 +4,9 @@ import pytest
 from rich.cells import cell_len
 from rich.console import Console
 
-from lkgrag.catalogue import Catalogue
 from lkgrag.errors import DataError
-from lkgrag.recommendation import PathExplanation, RankedItem, Recommendation
+from lkgrag.serving.catalogue import Catalogue
+from lkgrag.serving.recommendation import PathExplanation, RankedItem, Recommendation
 
 
 def shown(title, words="seen next by 3 viewers of it"):

@@ -1,8 +1,8 @@
 import pandas as pd
 
-from lkgrag.catalogue import Catalogue
 from lkgrag.config import DataConfig
 from lkgrag.data import Tables, make_split
+from lkgrag.serving.catalogue import Catalogue
 from lkgrag.testing import toy_interactions, toy_paths
 
 

@@ -5,13 +5,13 @@ import pytest
 import torch
 from small_run import small_options
 
-from lkgrag.build import training_queries
-from lkgrag.cache import StageCache
 from lkgrag.config.loading import load_config
 from lkgrag.paths import path_finder
-from lkgrag.pipeline import train
-from lkgrag.ranker import Ranker
-from lkgrag.stages import load_data, queries_for, stage_kg, stage_retrieval
+from lkgrag.ranker.model import Ranker
+from lkgrag.run.cache import StageCache
+from lkgrag.run.pipeline import train
+from lkgrag.run.ranker_stages import training_queries
+from lkgrag.run.stages import load_data, queries_for, stage_kg, stage_retrieval
 from lkgrag.utils.files import read_json
 
 

@@ -170,7 +170,7 @@ def measured(folder: str) -> dict[str, Any]:
     """The counts of degrees of the real data."""
     from lkgrag.config.loading import load_config
     from lkgrag.kg import build_kg
-    from lkgrag.stages import load_data
+    from lkgrag.run.stages import load_data
 
     config = load_config({"preset": "amazon-beauty", "data.root": folder})
     x = load_data(config).interactions

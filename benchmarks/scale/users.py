@@ -21,7 +21,7 @@ from lkgrag.retrieval import (
 )
 from lkgrag.retrieval.lrurec.network import LRURec
 from lkgrag.retrieval.lrurec.training import _Run, batches
-from lkgrag.stages import build_kg
+from lkgrag.run.stages import build_kg
 
 #: Optimiser steps that are timed, users that are ranked, and by how many more for the memory.
 STEPS, USERS, MORE = 100, 2_000, 10

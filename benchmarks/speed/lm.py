@@ -18,7 +18,7 @@ from lkgrag.kg import build_kg
 from lkgrag.llm import LMScorer, load_llm
 from lkgrag.paths import PathFinder, path_finder
 from lkgrag.prompt import TokenBatch, build_prompter
-from lkgrag.stages import load_data
+from lkgrag.run.stages import load_data
 from lkgrag.training.negatives import every_training_event, uniform_queries
 
 if TYPE_CHECKING:

@@ -24,7 +24,7 @@ from lkgrag.retrieval.lrurec.network import RADIUS, LRURec
 from lkgrag.retrieval.lrurec.retriever import LRURecRetriever
 from lkgrag.retrieval.lrurec.training import _Run, batches
 from lkgrag.retrieval.ranks import Seen, top_k
-from lkgrag.stages import load_data
+from lkgrag.run.stages import load_data
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -15,7 +15,7 @@ from lkgrag.config.loading import load_config
 from lkgrag.errors import LkgragError
 from lkgrag.kg import build_kg
 from lkgrag.paths import PathFinder, ShortestPaths
-from lkgrag.stages import load_data
+from lkgrag.run.stages import load_data
 from lkgrag.training.negatives import every_training_event, uniform_queries
 
 if TYPE_CHECKING:

@@ -64,8 +64,9 @@ def _warm(run: Path, users: int) -> dict[str, float]:
     """Medians over users of the seconds of each stage, one user at a time."""
     import torch
 
-    from lkgrag.ranker import Ranker
-    from lkgrag.serving import _Batch, request_of_user
+    from lkgrag.ranker.model import Ranker
+    from lkgrag.serving.ranking import _Batch
+    from lkgrag.serving.requests import request_of_user
 
     ranker = Ranker.from_pretrained(run)
     context = ranker.context

@@ -66,5 +66,5 @@ def refuse_reading(reader: str) -> None:
     if reader.startswith(MEMORY):
         raise DataError(
             f"data.reader={reader}: the data of this run were in memory; from Python give them to "
-            "lkgrag.pipeline.train or lkgrag.review.evaluate_run as interactions="
+            "lkgrag.run.pipeline.train or lkgrag.run.reevaluate.evaluate_run as interactions="
         )

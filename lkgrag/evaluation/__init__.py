@@ -5,7 +5,6 @@ from lkgrag.evaluation.cold import cold_start
 from lkgrag.evaluation.faithfulness import Deletion, deletion_test, exist, share_existing
 from lkgrag.evaluation.metrics import expected_gains, gains, metric_names, pessimistic_rank
 from lkgrag.evaluation.protocol import SplitResult, nest, sample_events
-from lkgrag.evaluation.report import difference_line, show, systems_table
 from lkgrag.evaluation.significance import (
     Difference,
     bootstrap_sum,
@@ -15,6 +14,7 @@ from lkgrag.evaluation.significance import (
     smallest_detectable,
     standard_error,
 )
+from lkgrag.evaluation.tables import difference_line, show, systems_table
 
 __all__ = [
     "Deletion",

@@ -9,8 +9,8 @@ import torch
 
 from lkgrag.data.assets.fetching import offline
 from lkgrag.errors import AssetError, ModelError, nearest
-from lkgrag.launch import fsdp_asked
 from lkgrag.llm.four_bit import four_bit_options, keep_trainable
+from lkgrag.run.launch import fsdp_asked
 from lkgrag.utils.quiet import quiet
 
 if TYPE_CHECKING:

@@ -1,8 +1,8 @@
 """What a run found, to look at: a self-contained page, and its pictures as PNG and SVG."""
 
-from lkgrag.report.gather import PROMPTS, SALIENCE, prompt_tables
 from lkgrag.report.page import PICTURES, recommendation_page, write_report
-from lkgrag.rundir import PAGE
+from lkgrag.report.run_data import PROMPTS, SALIENCE, prompt_tables
+from lkgrag.run.folder import PAGE
 
 __all__ = [
     "PAGE",

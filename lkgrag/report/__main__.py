@@ -22,7 +22,7 @@ def body(pairs: dict[str, str], flags: set[str]) -> None:
 
     check_options(pairs, COMMAND)
     from lkgrag.report.page import write_report
-    from lkgrag.rundir import CONFIG, finished, load_run
+    from lkgrag.run.folder import CONFIG, finished, load_run
     from lkgrag.utils.console import console
 
     folder, _ = load_run(pairs["run"])

@@ -13,9 +13,9 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import PathPatch
 from matplotlib.path import Path
 
-from lkgrag.recommendation import PathExplanation, RankedItem, Recommendation
+from lkgrag.report.labels import label
 from lkgrag.report.style import COLOURS, INK, PAPER, WIDTH, style
-from lkgrag.report.words import label
+from lkgrag.serving.recommendation import PathExplanation, RankedItem, Recommendation
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -11,14 +11,14 @@ from matplotlib.ticker import FixedLocator, MaxNLocator, NullLocator, ScalarForm
 
 from lkgrag.evaluation.protocol import SYSTEMS
 from lkgrag.report.heatmap import draw_salience, salience_of
+from lkgrag.report.labels import label
 from lkgrag.report.style import COLOURS, INK, WIDTH, axes_of, style
-from lkgrag.report.words import label
-from lkgrag.rundir import systems_of
+from lkgrag.run.folder import systems_of
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from lkgrag.report.gather import RunData
+    from lkgrag.report.run_data import RunData
 
 #: Steps that a learning curve is smoothed over.
 SMOOTH = 9

@@ -10,14 +10,14 @@ import numpy as np
 from matplotlib.patches import Rectangle
 
 from lkgrag.report.groups import groups
+from lkgrag.report.labels import label
 from lkgrag.report.style import COLOURS, INK, axes_of
-from lkgrag.report.words import label
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from numpy.typing import NDArray
 
-    from lkgrag.report.gather import RunData
+    from lkgrag.report.run_data import RunData
 
 #: Columns of the heat map; what is rarer is summed up in one more.
 MOST_METAPATHS = 8

@@ -11,18 +11,18 @@ from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescap
 from markupsafe import Markup
 
 from lkgrag import __version__
-from lkgrag.recommendation import Recommendation, fit, shown_title, two_places
 from lkgrag.report.drawing import draw
 from lkgrag.report.figures import COLD, figures, own_systems
-from lkgrag.report.gather import read_run
+from lkgrag.report.labels import label
+from lkgrag.report.run_data import read_run
 from lkgrag.report.style import INK, PAPER, style
-from lkgrag.report.words import label
-from lkgrag.rundir import PAGE, systems_of
+from lkgrag.run.folder import PAGE, systems_of
+from lkgrag.serving.recommendation import Recommendation, fit, shown_title, two_places
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from lkgrag.report.gather import RunData
+    from lkgrag.report.run_data import RunData
 
 #: Folder of the pictures within a run's.
 PICTURES = "report"
@@ -100,7 +100,7 @@ def write_report(folder: Path, metrics: dict[str, Any] | None = None) -> Path:
     Raises:
         LkgragError: a file that the report needs is missing or broken, or one cannot be written.
     """
-    from lkgrag.display import faithful_line
+    from lkgrag.run.display import faithful_line
     from lkgrag.utils.files import atomic
 
     run = read_run(folder, metrics)

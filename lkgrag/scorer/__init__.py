@@ -5,8 +5,8 @@ its scorers names by entry points of the group ``lkgrag.scorers``.
 """
 
 from lkgrag.scorer.base import PathScorer, PathScores, as_path_scores, candidate_from_salience
-from lkgrag.scorer.pretrain import Pretraining, pretrain
 from lkgrag.scorer.resolver import GROUP, REGISTERED, build_scorer, code_of, resolve_scorer
+from lkgrag.training.pretraining import Pretraining, pretrain
 
 __all__ = [
     "GROUP",

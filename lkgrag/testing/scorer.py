@@ -23,7 +23,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from lkgrag.fusion import list_cross_entropy
+from lkgrag.ranker.fusion import list_cross_entropy
 from lkgrag.scorer.base import PathScorer, PathScores, as_path_scores
 from lkgrag.scorer.state import load_scorer, save_scorer
 from lkgrag.scorer.trial import try_out

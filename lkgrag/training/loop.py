@@ -16,7 +16,8 @@ from torch import Tensor
 
 from lkgrag.data.queries import Queries
 from lkgrag.prompt.order import candidate_order
-from lkgrag.ranker import Ranker, RankerBatch
+from lkgrag.ranker.batch import RankerBatch
+from lkgrag.ranker.model import Ranker
 from lkgrag.training.batches import compose, share
 from lkgrag.training.checkpoint import FILE, load_checkpoint, save_checkpoint
 from lkgrag.training.objective import build_optimizer, losses, no_loss, rate, total

@@ -15,13 +15,13 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
-from lkgrag.fusion import list_cross_entropy
+from lkgrag.ranker.fusion import list_cross_entropy
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from lkgrag.config import Config, TrainingConfig
-    from lkgrag.ranker import Ranker
+    from lkgrag.ranker.model import Ranker
 
 
 def losses(

@@ -23,7 +23,8 @@ from torch import Tensor
 from lkgrag.llm.readouts.base import at
 from lkgrag.llm.readouts.candidates import CandidateReadout
 from lkgrag.prompt.order import candidate_order
-from lkgrag.ranker import Ranker, RankerBatch
+from lkgrag.ranker.batch import RankerBatch
+from lkgrag.ranker.model import Ranker
 from lkgrag.scorer.base import score_paths
 
 if TYPE_CHECKING:

@@ -21,7 +21,7 @@ from lkgrag.errors import ConfigError
 if TYPE_CHECKING:
     from accelerate import Accelerator
 
-    from lkgrag.ranker import Ranker
+    from lkgrag.ranker.model import Ranker
 
 
 def is_sharded(accelerator: Accelerator) -> bool:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from lkgrag.errors import ConfigError, nearest
 
 if TYPE_CHECKING:
-    from lkgrag.config import Config
+    pass
 
 
 def imported(target: str, option: str, base: type, given: str | None = None) -> Any:
@@ -160,20 +160,3 @@ def source_hash(value: type) -> str | None:
     except (OSError, TypeError, KeyError):
         return None
     return hashlib.sha256(source.encode()).hexdigest()
-
-
-def code_of_others(config: Config) -> dict[str, str]:
-    """Hashes of the code of others that a run computes with, by the option that names it.
-
-    Raises:
-        ConfigError: a retriever, scorer or verbaliser cannot be imported.
-    """
-    from lkgrag.config import PUBLISHED
-    from lkgrag.prompt.verbalisers.resolver import resolve_verbaliser
-    from lkgrag.retrieval.custom import code_of_systems
-    from lkgrag.scorer import code_of
-
-    found = {"scorer.name": code_of(config.scorer.name), **code_of_systems(config.retrieval)}
-    if config.prompt.verbaliser not in PUBLISHED:
-        found["prompt.verbaliser"] = source_hash(resolve_verbaliser(config.prompt.verbaliser))
-    return {option: code for option, code in found.items() if code is not None}

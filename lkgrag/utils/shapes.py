@@ -9,7 +9,7 @@ from typing import Any
 def sizes(self: Any) -> str:
     """A dataclass in one line; to be its ``__repr__``.
 
-    >>> from lkgrag.catalogue import Catalogue
+    >>> from lkgrag.serving.catalogue import Catalogue
     >>> Catalogue(["1", "2"], ["Heat", "Fargo"])
     Catalogue(ids=[2], titles=[2])
     """

@@ -257,7 +257,7 @@ def test_counts_of_amazon_beauty(shared_data):
 
 def test_the_preset_of_amazon_games_on_files_of_the_official_layout(tmp_path):
     from lkgrag.config.loading import load_config
-    from lkgrag.stages import load_data
+    from lkgrag.run.stages import load_data
 
     users, items = range(8), range(6)
     rows = [

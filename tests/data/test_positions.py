@@ -4,12 +4,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from lkgrag import display
 from lkgrag.config import DataConfig
 from lkgrag.config.loading import load_config
 from lkgrag.data import Interactions
 from lkgrag.errors import DataError
-from lkgrag.stages import load_data
+from lkgrag.run import display
+from lkgrag.run.stages import load_data
 
 
 def of_times(first, users=20, length=6):

@@ -6,8 +6,8 @@ import torch
 from rankers import Planted
 
 from lkgrag.config import EvaluationConfig
-from lkgrag.kept import kept, scores_key
-from lkgrag.predict import Predictions
+from lkgrag.evaluation.score_cache import kept, scores_key
+from lkgrag.ranker.scoring import Predictions
 
 
 def predictions(value):

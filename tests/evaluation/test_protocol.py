@@ -8,7 +8,7 @@ from rich.console import Console
 from lkgrag.config import Config
 from lkgrag.data.splits.base import Events
 from lkgrag.evaluation import SplitResult, difference_line, nest, sample_events, show
-from lkgrag.judge import judged_lists
+from lkgrag.evaluation.evaluator import judged_lists
 from lkgrag.retrieval.candidates import CandidateLists
 
 

@@ -1,6 +1,6 @@
-from lkgrag.recommendation import PathExplanation, RankedItem, Recommendation
 from lkgrag.report.drawing import draw
 from lkgrag.report.style import COLOURS
+from lkgrag.serving.recommendation import PathExplanation, RankedItem, Recommendation
 
 
 def drawn(colours, *relations):

@@ -7,15 +7,15 @@ from html.parser import HTMLParser
 import pandas as pd
 import pytest
 
-from lkgrag.recommendation import PathExplanation, RankedItem, Recommendation
-from lkgrag.records import draw_report
 from lkgrag.report import recommendation_page, write_report
 from lkgrag.report.__main__ import main
 from lkgrag.report.figures import cold, recall
-from lkgrag.report.gather import read_run
+from lkgrag.report.labels import label
+from lkgrag.report.run_data import read_run
 from lkgrag.report.style import COLOURS
-from lkgrag.report.words import label
-from lkgrag.rundir import systems_of
+from lkgrag.run.folder import systems_of
+from lkgrag.run.outputs import draw_report
+from lkgrag.serving.recommendation import PathExplanation, RankedItem, Recommendation
 
 VOID = {"meta", "br", "hr", "img", "link", "input"}
 HOSTILE = [

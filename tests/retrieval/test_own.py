@@ -18,10 +18,10 @@ from lkgrag.data import make_split
 from lkgrag.errors import ConfigError, LkgragError, RunError
 from lkgrag.evaluation.protocol import BESIDE
 from lkgrag.kg import build_kg
-from lkgrag.pipeline import train
 from lkgrag.retrieval import FusedRetriever, Retriever, fit_stage_one
 from lkgrag.retrieval.custom import fit_own, own_systems, resolve_system, save_own
-from lkgrag.rundir import systems_of
+from lkgrag.run.folder import systems_of
+from lkgrag.run.pipeline import train
 from lkgrag.testing import RetrieverTests, planted
 
 HERE = f"{__name__}:"

@@ -8,9 +8,10 @@ from lkgrag.errors import ConfigError
 from lkgrag.evaluation import pessimistic_rank
 from lkgrag.kg import build_kg
 from lkgrag.paths import PathFinder
-from lkgrag.scorer import build_scorer, pretrain
-from lkgrag.scorer.pretrain import _split
+from lkgrag.scorer import build_scorer
 from lkgrag.testing import planted
+from lkgrag.training import pretraining as pretrain
+from lkgrag.training.pretraining import _split
 
 
 @pytest.fixture(scope="module")

@@ -8,10 +8,11 @@ from torch import nn
 
 from lkgrag.config import ScorerConfig
 from lkgrag.errors import ConfigError
-from lkgrag.scorer import PathScorer, build_scorer, pretrain
+from lkgrag.scorer import PathScorer, build_scorer
 from lkgrag.scorer.state import load_scorer, save_scorer
 from lkgrag.scorer.trial import try_out
 from lkgrag.testing import PathScorerTests, toy_kg, toy_paths
+from lkgrag.training import pretraining as pretrain
 
 
 class Plain(PathScorer):

@@ -10,7 +10,7 @@ from rankers import CANDIDATES, Planted
 
 from lkgrag.config import LARGEST_SEED, PromptConfig, TrainingConfig
 from lkgrag.evaluation import pessimistic_rank
-from lkgrag.predict import predict
+from lkgrag.ranker.scoring import predict
 from lkgrag.training.loop import Trainer
 
 STEPS = 200

@@ -20,7 +20,7 @@ from small_run import small_options
 from lkgrag import Ranker
 from lkgrag.config import ScorerConfig
 from lkgrag.errors import ConfigError
-from lkgrag.launch import refuse_other_parallelism
+from lkgrag.run.launch import refuse_other_parallelism
 from lkgrag.scorer import build_scorer
 from lkgrag.testing.prompts import toy_paths
 from lkgrag.training.sharding import choose_shards

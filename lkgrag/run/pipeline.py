@@ -8,17 +8,19 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lkgrag import display
-from lkgrag.cache import StageCache
 from lkgrag.config.identity import computed, digest
-from lkgrag.launch import (
+from lkgrag.run import display
+from lkgrag.run.cache import StageCache
+from lkgrag.run.folder import finished, open_run, run_folder
+from lkgrag.run.keys import code_of_others
+from lkgrag.run.launch import (
     PATIENCE,
     refuse_other_engines,
     refuse_other_parallelism,
     refuse_shared_devices,
     warn_of_mixed_precision,
 )
-from lkgrag.records import (
+from lkgrag.run.outputs import (
     EXPLANATIONS,
     evidence,
     explain_events,
@@ -26,19 +28,17 @@ from lkgrag.records import (
     serving_context,
     write_files,
 )
-from lkgrag.rundir import finished, open_run, run_folder
 from lkgrag.utils.console import bar
 from lkgrag.utils.device import prepare_process
 from lkgrag.utils.files import read_json
-from lkgrag.utils.plugins import code_of_others
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
 
     from lkgrag.config import Config
     from lkgrag.data import Interactions
-    from lkgrag.ranker import Ranker
-    from lkgrag.stages import Loaded
+    from lkgrag.ranker.model import Ranker
+    from lkgrag.run.stages import Loaded
     from lkgrag.training.loop import Trainer
 
 log = logging.getLogger(__name__)
@@ -138,8 +138,8 @@ def _prepare(
     show: display.Stages,
 ) -> Loaded:
     """Check the options against this machine, and read the data."""
-    from lkgrag.preflight import preflight
-    from lkgrag.stages import load_data
+    from lkgrag.run.preflight import preflight
+    from lkgrag.run.stages import load_data
 
     preflight(config, accelerator.device)
     show.start("interactions")
@@ -157,9 +157,9 @@ def _carry_out(
     show: display.Stages,
 ) -> dict[str, Any]:
     """All stages from the graph on, in the order of the data's flow."""
-    from lkgrag.build import build_ranker, stage_scorer, training_queries
     from lkgrag.paths import path_finder
-    from lkgrag.stages import stage_kg, stage_retrieval
+    from lkgrag.run.ranker_stages import build_ranker, stage_scorer, training_queries
+    from lkgrag.run.stages import stage_kg, stage_retrieval
     from lkgrag.training.sharding import is_sharded
 
     start = time.perf_counter()
@@ -184,7 +184,7 @@ def _carry_out(
     )
     ranker.learned = (ranker.fusion.a.item(), ranker.fusion.b.item())
     show.start("evaluation")
-    from lkgrag.judge import judge
+    from lkgrag.evaluation.evaluator import judge
 
     judged = judge(
         config,
@@ -263,7 +263,7 @@ def _fit(
 
 def _training_key(config: Config, loaded: Loaded) -> str:
     """A hash of what stage two's training depends on; a checkpoint of another is refused."""
-    from lkgrag.stages import retrieval_key
+    from lkgrag.run.stages import retrieval_key
 
     sections, options = ("paths", "scorer", "prompt", "llm", "training"), computed(config)
     return digest(

@@ -10,12 +10,12 @@ from scipy.special import logsumexp
 
 from lkgrag.data import Queries
 from lkgrag.evaluation import SplitResult, nest, pessimistic_rank, sample_events
+from lkgrag.evaluation.score_cache import kept, scores_key
 from lkgrag.evaluation.significance import standard_error
-from lkgrag.fusion import cross_fit_weights, fit_weights
-from lkgrag.kept import kept, scores_key
-from lkgrag.predict import Predictions, predict
+from lkgrag.ranker.fusion_weights import cross_fit_weights, fit_weights
+from lkgrag.ranker.scoring import Predictions, predict
 from lkgrag.retrieval.ranks import MISSED
-from lkgrag.stages import queries_for
+from lkgrag.run.stages import queries_for
 from lkgrag.utils.console import bar
 
 if TYPE_CHECKING:
@@ -28,9 +28,9 @@ if TYPE_CHECKING:
     from lkgrag.config import Config
     from lkgrag.evaluation import Difference
     from lkgrag.paths import Finder
-    from lkgrag.ranker import Ranker
+    from lkgrag.ranker.model import Ranker
     from lkgrag.retrieval import CandidateLists
-    from lkgrag.stages import Loaded
+    from lkgrag.run.stages import Loaded
 
 LM, SCORER, PRIOR = 0, 1, 2
 #: Validation lists that scorer and prior are weighed on, where the language model reads fewer.

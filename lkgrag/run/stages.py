@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from lkgrag.cache import StageCache
 from lkgrag.config.identity import to_dict
 from lkgrag.data import Interactions, Queries, make_split
 from lkgrag.data.memory import check_same, content_digest
@@ -24,6 +23,7 @@ from lkgrag.retrieval.custom import code_of_systems, fit_own, load_own, resolve_
 from lkgrag.retrieval.lrurec.retriever import LRURecRetriever
 from lkgrag.retrieval.lrurec.state import Progress
 from lkgrag.retrieval.lrurec.training import OPTIONS, fit_lrurec
+from lkgrag.run.cache import StageCache
 from lkgrag.utils.files import read_json, read_safetensors, write_json, write_safetensors
 from lkgrag.utils.plugins import source_hash
 

@@ -11,19 +11,13 @@ import torch
 
 from lkgrag.config.identity import to_dict
 from lkgrag.errors import ConfigError
-from lkgrag.fusion import Fusion
-from lkgrag.ranker import Ranker
-from lkgrag.scorer import (
-    PathScorer,
-    Pretraining,
-    build_scorer,
-    code_of,
-    pretrain,
-    resolve_scorer,
-)
+from lkgrag.ranker.fusion import Fusion
+from lkgrag.ranker.model import Ranker
+from lkgrag.run.stages import queries_for, retrieval_key
+from lkgrag.scorer import PathScorer, Pretraining, build_scorer, code_of, resolve_scorer
 from lkgrag.scorer.state import load_scorer, save_scorer
 from lkgrag.scorer.trial import try_out
-from lkgrag.stages import queries_for, retrieval_key
+from lkgrag.training import pretraining as pretrain
 from lkgrag.training.negatives import every_training_event, uniform_queries
 from lkgrag.training.objective import learns
 from lkgrag.utils.console import bar
@@ -35,12 +29,12 @@ if TYPE_CHECKING:
 
     from torch_geometric.data import HeteroData
 
-    from lkgrag.cache import StageCache
     from lkgrag.config import Config
     from lkgrag.data import Queries
     from lkgrag.paths import Finder, PathBatch
     from lkgrag.retrieval import StageOne
-    from lkgrag.stages import Loaded
+    from lkgrag.run.cache import StageCache
+    from lkgrag.run.stages import Loaded
 
 #: Queries whose paths are found at once where all are gone through.
 CHUNK = 64

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from lkgrag.errors import ConfigError
-from lkgrag.fusion import Fusion, list_cross_entropy
+from lkgrag.ranker.fusion import Fusion, list_cross_entropy
 from lkgrag.scorer.base import PathScorer, option_of, score_paths
 
 if TYPE_CHECKING:

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from lkgrag import display
-from lkgrag.cache import StageCache
 from lkgrag.errors import DataError, nearest, short
-from lkgrag.rundir import RANKER
+from lkgrag.run import display
+from lkgrag.run.cache import StageCache
+from lkgrag.run.folder import RANKER
 from lkgrag.utils.device import prepare_process
 from lkgrag.utils.files import write_json
 
@@ -39,9 +39,9 @@ def evaluate_run(
         DataError: a user is unknown, or the interactions are not those of the run.
         LkgragError: a file is missing or broken.
     """
-    from lkgrag.judge import judge
-    from lkgrag.ranker import Ranker
-    from lkgrag.stages import load_data, stage_retrieval
+    from lkgrag.evaluation.evaluator import judge
+    from lkgrag.ranker.model import Ranker
+    from lkgrag.run.stages import load_data, stage_retrieval
     from lkgrag.utils.device import device
 
     prepare_process(config)

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from lkgrag.recommendation import Recommendation
+from lkgrag.serving.recommendation import Recommendation
 from lkgrag.utils.files import read_json, read_parquet
 
 if TYPE_CHECKING:
     from lkgrag.data import Interactions
-    from lkgrag.judge import Judged
+    from lkgrag.evaluation.evaluator import Judged
     from lkgrag.paths.batch import MetaPath
 
 #: One row a prompt: who, tokens, items chosen before, attributes of the user (``user_<name>``).
@@ -105,8 +105,8 @@ def read_run(folder: Path, metrics: dict[str, Any] | None = None) -> RunData:
     Raises:
         LkgragError: a file is missing or broken.
     """
-    from lkgrag.records import CURVE, EXPLANATIONS, RANKS
-    from lkgrag.rundir import METRICS
+    from lkgrag.run.folder import METRICS
+    from lkgrag.run.outputs import CURVE, EXPLANATIONS, RANKS
 
     def table(name: str) -> pd.DataFrame | None:
         return read_parquet(folder / name) if (folder / name).exists() else None

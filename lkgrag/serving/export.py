@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lkgrag.errors import ConfigError, ModelError
-from lkgrag.persistence import ADAPTER, META
-from lkgrag.rundir import RANKER
+from lkgrag.run.folder import RANKER
+from lkgrag.serving.saving import ADAPTER, META
 from lkgrag.utils.console import console
 from lkgrag.utils.device import prepare_process
 from lkgrag.utils.files import not_ours, read_json, write_json
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     import torch
 
     from lkgrag.config import Config
-    from lkgrag.ranker import Ranker
+    from lkgrag.ranker.model import Ranker
 
 README, REPORT = "README.md", "export.json"
 #: Where the merged model lies, seen from the ranker's folder.
@@ -93,7 +93,7 @@ def export(run: Path, config: Config, out: str, dtype: str, prompts: int, overwr
     if read_json(run / RANKER / META).get("merged") is not None:
         raise ModelError(f"run={run}: an export, its adapter is merged already")
     prepare_process(config)
-    from lkgrag.ranker import Ranker
+    from lkgrag.ranker.model import Ranker
 
     ranker = Ranker.from_pretrained(run / RANKER)
     before = scores_of(ranker, prompts)
@@ -155,7 +155,7 @@ def _write(ranker: Ranker, source: Path, part: Path, dtype: str) -> torch.dtype:
 
 def scores_of(ranker: Ranker, prompts: int) -> list[dict[str, tuple[float, float]]]:
     """For each of the first users: item -> (language model's score, fused score)."""
-    from lkgrag.serving import context_of
+    from lkgrag.serving.context import context_of
 
     context = context_of(ranker)
     users = ranker.users()[:prompts]

@@ -8,64 +8,21 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
 
-from lkgrag.fusion import Fusion, centre
+from lkgrag.ranker.batch import RankerBatch, RankerOutput
+from lkgrag.ranker.fusion import Fusion, centre
 from lkgrag.scorer.base import PathScorer, check_finite, score_paths
 
 if TYPE_CHECKING:
-    from torch_geometric.data import HeteroData
-
     from lkgrag.llm import LMScorer
-    from lkgrag.paths import PathBatch
     from lkgrag.prompt import BasePrompter, TokenBatch
-    from lkgrag.recommendation import Recommendation
-    from lkgrag.serving import Context
-
-
-@dataclass
-class RankerBatch:
-    """What the ranker sees of ``B`` prompts.
-
-    Attributes:
-        data: the graph that the paths are of.
-        paths: path instances.
-        order: int64 ``[B, C]``, the candidate slot that stands at each place of the prompt.
-        generator: where given, the worded paths are sampled instead of the most salient ones.
-        lm_share: share of the fused score's gradient that reaches the language model, 0 to 1; the
-            scores are the same whatever it is.
-    """
-
-    data: HeteroData
-    paths: PathBatch
-    order: Tensor
-    generator: torch.Generator | None = None
-    lm_share: float = 1.0
-
-
-class RankerOutput(NamedTuple):
-    """The fused scores and their parts, each ``[B, C]`` float32.
-
-    Attributes:
-        scores: fused; ``-inf`` in padding. Higher is better.
-        lm: centred per prompt; 0 in padding.
-        scorer: centred per prompt; 0 in padding.
-        prior: log-softmax of the retriever's scores; 0 in padding.
-        salience: ``[P]``, of each path.
-        words: the prompts as tokens, and which paths are in them; None without a language model.
-    """
-
-    scores: Tensor
-    lm: Tensor
-    scorer: Tensor
-    prior: Tensor
-    salience: Tensor
-    words: TokenBatch | None = None
+    from lkgrag.serving.context import Context
+    from lkgrag.serving.recommendation import Recommendation
 
 
 class Ranker(nn.Module):
@@ -149,7 +106,7 @@ class Ranker(nn.Module):
             LkgragError: the folder cannot be written, or holds anything else.
             ValueError: the ranker has no context.
         """
-        from lkgrag.persistence import save
+        from lkgrag.serving.saving import save
 
         save(self, Path(folder))
 
@@ -166,7 +123,7 @@ class Ranker(nn.Module):
         Raises:
             LkgragError: not a saved ranker, of a newer format, or a file is broken.
         """
-        from lkgrag.persistence import load
+        from lkgrag.serving.saving import load
 
         return load(Path(folder), device)
 
@@ -197,7 +154,8 @@ class Ranker(nn.Module):
             ValueError: the ranker was not loaded by :meth:`from_pretrained`, so that it has no graph,
                 retriever and catalogue.
         """
-        from lkgrag.serving import rank, request_for
+        from lkgrag.serving.ranking import rank
+        from lkgrag.serving.requests import request_for
 
         return rank(self, [request_for(self, history, candidates, ratings)], k, explain)[0]
 
@@ -225,13 +183,14 @@ class Ranker(nn.Module):
             ConfigError: ``k`` is below 1 or larger than the catalogue.
             ValueError: as of :meth:`recommend`.
         """
-        from lkgrag.serving import rank, request_of_user
+        from lkgrag.serving.ranking import rank
+        from lkgrag.serving.requests import request_of_user
 
         requests = [request_of_user(self, str(user), candidates) for user in users]
         return rank(self, requests, k, explain)
 
     def users(self) -> list[str]:
         """Ids of the users of the data."""
-        from lkgrag.serving import context_of
+        from lkgrag.serving.context import context_of
 
         return list(context_of(self).users)

@@ -10,24 +10,25 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from lkgrag.catalogue import Catalogue
 from lkgrag.errors import LkgragError
 from lkgrag.evaluation import cold_start
-from lkgrag.rundir import FORMAT, METRICS, RANKER, commit, environment, hardware, today
-from lkgrag.users import UsersInMemory
+from lkgrag.run.folder import FORMAT, METRICS, RANKER
+from lkgrag.run.keys import code_of_others
+from lkgrag.run.provenance import commit, environment, hardware, today
+from lkgrag.serving.catalogue import Catalogue
+from lkgrag.serving.users import UsersInMemory
 from lkgrag.utils.files import write_json, write_parquet
-from lkgrag.utils.plugins import code_of_others
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
 
-    from lkgrag.cache import StageCache
     from lkgrag.config import Config
-    from lkgrag.judge import Judged
-    from lkgrag.ranker import Ranker
+    from lkgrag.evaluation.evaluator import Judged
+    from lkgrag.ranker.model import Ranker
     from lkgrag.retrieval import StageOne
-    from lkgrag.serving import Context
-    from lkgrag.stages import Loaded
+    from lkgrag.run.cache import StageCache
+    from lkgrag.run.stages import Loaded
+    from lkgrag.serving.context import Context
 
 log = logging.getLogger(__name__)
 
@@ -38,7 +39,7 @@ def serving_context(
     config: Config, loaded: Loaded, data: Any, finder: Any, one: StageOne
 ) -> Context:
     """What the ranker needs to serve anyone; a user's history is all that is known of them."""
-    from lkgrag.serving import Context
+    from lkgrag.serving.context import Context
 
     x = loaded.interactions
     return Context(
@@ -55,8 +56,8 @@ def evidence(
     config: Config, loaded: Loaded, ranker: Ranker, data: Any, finder: Any, one: StageOne
 ) -> dict[str, object]:
     """Faithfulness of the explanations, on test events whose target was proposed."""
-    from lkgrag.evidence import faithfulness
-    from lkgrag.stages import queries_for
+    from lkgrag.evaluation.deletion import faithfulness
+    from lkgrag.run.stages import queries_for
     from lkgrag.utils.console import bar
 
     if config.evaluation.faithfulness <= 0:
@@ -184,7 +185,8 @@ def draw_report(folder: Path, metrics: dict[str, Any]) -> None:
 
 def explain_events(config: Config, loaded: Loaded, ranker: Ranker, one: StageOne) -> list[Any]:
     """Rankings of a few test events whose target was proposed, drawn with the run's seed."""
-    from lkgrag.serving import Request, rank
+    from lkgrag.serving.ranking import rank
+    from lkgrag.serving.requests import Request
 
     x, lists = loaded.interactions, one.test
     pool = np.flatnonzero(lists.retrieved)

@@ -12,8 +12,8 @@ from rich.table import Table
 from rich.text import Text
 
 from lkgrag.evaluation import Difference, difference_line, show
-from lkgrag.recommendation import Recommendation, print_wrapped
-from lkgrag.rundir import PAGE, systems_of
+from lkgrag.run.folder import PAGE, systems_of
+from lkgrag.serving.recommendation import Recommendation, print_wrapped
 from lkgrag.utils import console as progress
 from lkgrag.utils.console import console
 
@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from lkgrag.data import Queries
     from lkgrag.paths import Finder
     from lkgrag.retrieval import StageOne
+    from lkgrag.run.stages import Loaded
     from lkgrag.scorer import Pretraining
-    from lkgrag.stages import Loaded
 
 log = logging.getLogger(__name__)
 

@@ -15,21 +15,22 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lkgrag.errors import LkgragError, RunError
-from lkgrag.serving import Request, check_number, iterate
+from lkgrag.serving.ranking import check_number, iterate
+from lkgrag.serving.requests import Request
 from lkgrag.utils.files import atomic, read_json, sweep, write_json
 from lkgrag.utils.locks import locked
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from lkgrag.ranker import Ranker
-    from lkgrag.recommendation import Recommendation
-    from lkgrag.users import UserTable
+    from lkgrag.ranker.model import Ranker
+    from lkgrag.serving.recommendation import Recommendation
+    from lkgrag.serving.users import UserTable
 
 #: Readers of Parquet folders (pyarrow, Spark) pass over names that begin so.
 MANIFEST = "_manifest.json"
 #: Under which a shard says how many users were ranked; one who has chosen everything has no row.
-USERS = b"lkgrag.users"
+USERS = b"lkgrag.serving.users"
 #: Version of the shards' columns.
 FORMAT = 1
 

@@ -3,132 +3,30 @@
 from __future__ import annotations
 
 import zlib
-from dataclasses import dataclass
-from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 
 from lkgrag.data.queries import Queries
-from lkgrag.errors import ConfigError, DataError
+from lkgrag.errors import ConfigError
 from lkgrag.kg.path_words import PathWords
 from lkgrag.prompt.order import candidate_order
-from lkgrag.ranker import Ranker, RankerBatch, RankerOutput
-from lkgrag.recommendation import PathExplanation, RankedItem, Recommendation
+from lkgrag.ranker.batch import RankerBatch, RankerOutput
+from lkgrag.ranker.model import Ranker
+from lkgrag.serving.context import Context, context_of
+from lkgrag.serving.recommendation import PathExplanation, RankedItem, Recommendation
+from lkgrag.serving.requests import Request
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator
 
-    from numpy.typing import NDArray
     from torch import Tensor
-    from torch_geometric.data import HeteroData
 
-    from lkgrag.catalogue import Catalogue
-    from lkgrag.config import Config
-    from lkgrag.paths import Finder, PathBatch
-    from lkgrag.retrieval import FusedRetriever
-    from lkgrag.users import UserTable
+    from lkgrag.paths import PathBatch
 
 #: Prompts a forward pass when many users are ranked.
 BATCH = 8
-
-
-@dataclass
-class Context:
-    """What a ranker needs beside its weights to serve anyone.
-
-    Attributes:
-        data: the graph.
-        finder: paths of the graph.
-        retriever: proposes candidates.
-        catalogue: ids and titles.
-        config: of the run.
-        users: ids and histories of the data's users.
-        merged: folder of a language model that the adapter was merged into; None with an adapter.
-    """
-
-    data: HeteroData
-    finder: Finder
-    retriever: FusedRetriever
-    catalogue: Catalogue
-    config: Config
-    users: UserTable
-    merged: str | None = None
-
-    @cached_property
-    def words(self) -> PathWords:
-        """Words the paths of the graph, whose counts are sorted once for all batches."""
-        return PathWords(self.data)
-
-
-@dataclass(frozen=True)
-class Request:
-    """One ranking to make.
-
-    Attributes:
-        history: item indices, oldest first; may be empty.
-        rating: of each, NaN where unknown.
-        candidates: rank these; what the retriever proposes if None.
-        user: who it is for, to be shown.
-        target: the item that was chosen in truth, where known, to be marked.
-        index: user index, -1 for someone unknown.
-    """
-
-    history: NDArray[np.int64]
-    rating: NDArray[np.float32]
-    candidates: NDArray[np.int64] | None = None
-    user: str | None = None
-    target: int | None = None
-    index: int = -1
-
-
-def request_for(
-    ranker: Ranker,
-    history: Sequence[object],
-    candidates: Sequence[object] | None,
-    ratings: Sequence[float] | None,
-) -> Request:
-    """A request from ids or titles.
-
-    Raises:
-        DataError: an item is unknown, there are no candidates, or not one rating an item.
-    """
-    catalogue = context_of(ranker).catalogue
-    items = catalogue.index(history, "history")
-    if ratings is not None and len(ratings) != len(items):
-        raise DataError(f"ratings: {len(ratings)} ratings for {len(items)} history items")
-    rating = np.full(len(items), np.nan) if ratings is None else np.asarray(ratings, float)
-    return Request(items, rating.astype(np.float32), candidate_items(ranker, candidates))
-
-
-def request_of_user(
-    ranker: Ranker, user: str, candidates: Sequence[object] | None = None
-) -> Request:
-    """A request for a user of the data.
-
-    Raises:
-        DataError: the user or a candidate is unknown.
-    """
-    users = context_of(ranker).users
-    index = users.index(user)
-    ((_, (items, rating)),) = users.rows(index, index + 1)
-    return Request(items, rating, candidate_items(ranker, candidates), user, index=index)
-
-
-def candidate_items(ranker: Ranker, items: Sequence[object] | None) -> NDArray[np.int64] | None:
-    """Item indices of candidates by id or title, each once; None for the retriever's proposals.
-
-    Raises:
-        DataError: the list is empty, or an item is unknown.
-    """
-    if items is None:
-        return None
-    if not len(items):
-        raise DataError("candidates: the list is empty; leave it out for the retriever's proposals")
-    index = context_of(ranker).catalogue.index(items, "candidates")
-    # A candidate named twice is one candidate.
-    return np.asarray(list(dict.fromkeys(index.tolist())), np.int64)
 
 
 def rank(ranker: Ranker, requests: list[Request], k: int, explain: bool) -> list[Recommendation]:
@@ -165,17 +63,6 @@ def check_number(ranker: Ranker, k: int) -> None:
     items = len(context_of(ranker).catalogue)
     if not 1 <= k <= items:
         raise ConfigError(f"k={k}: there are {items} items; choose 1 to that")
-
-
-def context_of(ranker: Ranker) -> Context:
-    """The ranker's context.
-
-    Raises:
-        ValueError: it has none.
-    """
-    if ranker.context is None:
-        raise ValueError("this ranker has no context: load it with Ranker.from_pretrained")
-    return ranker.context
 
 
 class _Batch:

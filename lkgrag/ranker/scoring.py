@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from lkgrag.evidence import metapath_shares
 from lkgrag.prompt.order import candidate_order
-from lkgrag.ranker import Ranker, RankerBatch
+from lkgrag.ranker.batch import RankerBatch
+from lkgrag.ranker.model import Ranker
+from lkgrag.ranker.shares import metapath_shares
 
 if TYPE_CHECKING:
     from accelerate import Accelerator

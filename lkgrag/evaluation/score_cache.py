@@ -13,9 +13,9 @@ from accelerate.utils import broadcast_object_list
 
 from lkgrag.config.identity import computed, digest
 from lkgrag.errors import LkgragError
-from lkgrag.predict import Predictions
+from lkgrag.ranker.scoring import Predictions
+from lkgrag.run.keys import code_of_others
 from lkgrag.utils.files import read_safetensors, write_safetensors
-from lkgrag.utils.plugins import code_of_others
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from lkgrag.config import Config
     from lkgrag.data import Queries
-    from lkgrag.ranker import Ranker
+    from lkgrag.ranker.model import Ranker
 
 log = logging.getLogger(__name__)
 

@@ -24,9 +24,9 @@ def preflight(config: Config, device: torch.device) -> None:
     Raises:
         LkgragError: naming the option and what it takes.
     """
-    from lkgrag.build import NO_LLM
     from lkgrag.prompt.verbalisers.resolver import resolve_verbaliser
     from lkgrag.retrieval.crossfit import check_systems
+    from lkgrag.run.ranker_stages import NO_LLM
     from lkgrag.scorer.resolver import resolve_scorer
 
     check_systems(config.retrieval)

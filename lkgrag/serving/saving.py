@@ -8,15 +8,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lkgrag import __version__
-from lkgrag.catalogue import Catalogue
 from lkgrag.errors import RunError
-from lkgrag.users import Users
+from lkgrag.serving.catalogue import Catalogue
+from lkgrag.serving.users import Users
 from lkgrag.utils.files import not_ours, read_json, read_safetensors, write_json, write_safetensors
 
 if TYPE_CHECKING:
     import torch
 
-    from lkgrag.ranker import Ranker
+    from lkgrag.ranker.model import Ranker
 
 FORMAT = 1
 META, CONFIG, SCORER, TABLES = (
@@ -44,7 +44,7 @@ def save(ranker: Ranker, folder: Path) -> None:
     from lkgrag.config.identity import to_yaml
     from lkgrag.kg import save_kg
     from lkgrag.scorer.state import save_scorer
-    from lkgrag.serving import context_of
+    from lkgrag.serving.context import context_of
 
     context = context_of(ranker)
     part, old = (folder.with_name(f".{folder.name}.{word}") for word in ("part", "old"))
@@ -108,15 +108,15 @@ def load(folder: Path, device: torch.device | str | None = None) -> Ranker:
         RunError: not a saved ranker, or of a newer format.
         LkgragError: a file is missing or broken.
     """
-    from lkgrag.build import new_scorer
     from lkgrag.config.loading import load_config
-    from lkgrag.fusion import Fusion
     from lkgrag.kg import load_kg
     from lkgrag.paths import path_finder
-    from lkgrag.ranker import Ranker
+    from lkgrag.ranker.fusion import Fusion
+    from lkgrag.ranker.model import Ranker
     from lkgrag.retrieval import FusedRetriever
+    from lkgrag.run.ranker_stages import new_scorer
     from lkgrag.scorer.state import load_scorer
-    from lkgrag.serving import Context
+    from lkgrag.serving.context import Context
     from lkgrag.utils.device import device as best_device
 
     if not (folder / META).is_file() and (folder / NAME / META).is_file():

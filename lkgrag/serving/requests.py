@@ -1,0 +1,86 @@
+"""Requests: one ranking to make, for a user of the data or for anyone's history."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from lkgrag.errors import DataError
+from lkgrag.ranker.model import Ranker
+from lkgrag.serving.context import context_of
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+
+@dataclass(frozen=True)
+class Request:
+    """One ranking to make.
+
+    Attributes:
+        history: item indices, oldest first; may be empty.
+        rating: of each, NaN where unknown.
+        candidates: rank these; what the retriever proposes if None.
+        user: who it is for, to be shown.
+        target: the item that was chosen in truth, where known, to be marked.
+        index: user index, -1 for someone unknown.
+    """
+
+    history: NDArray[np.int64]
+    rating: NDArray[np.float32]
+    candidates: NDArray[np.int64] | None = None
+    user: str | None = None
+    target: int | None = None
+    index: int = -1
+
+
+def request_for(
+    ranker: Ranker,
+    history: Sequence[object],
+    candidates: Sequence[object] | None,
+    ratings: Sequence[float] | None,
+) -> Request:
+    """A request from ids or titles.
+
+    Raises:
+        DataError: an item is unknown, there are no candidates, or not one rating an item.
+    """
+    catalogue = context_of(ranker).catalogue
+    items = catalogue.index(history, "history")
+    if ratings is not None and len(ratings) != len(items):
+        raise DataError(f"ratings: {len(ratings)} ratings for {len(items)} history items")
+    rating = np.full(len(items), np.nan) if ratings is None else np.asarray(ratings, float)
+    return Request(items, rating.astype(np.float32), candidate_items(ranker, candidates))
+
+
+def request_of_user(
+    ranker: Ranker, user: str, candidates: Sequence[object] | None = None
+) -> Request:
+    """A request for a user of the data.
+
+    Raises:
+        DataError: the user or a candidate is unknown.
+    """
+    users = context_of(ranker).users
+    index = users.index(user)
+    ((_, (items, rating)),) = users.rows(index, index + 1)
+    return Request(items, rating, candidate_items(ranker, candidates), user, index=index)
+
+
+def candidate_items(ranker: Ranker, items: Sequence[object] | None) -> NDArray[np.int64] | None:
+    """Item indices of candidates by id or title, each once; None for the retriever's proposals.
+
+    Raises:
+        DataError: the list is empty, or an item is unknown.
+    """
+    if items is None:
+        return None
+    if not len(items):
+        raise DataError("candidates: the list is empty; leave it out for the retriever's proposals")
+    index = context_of(ranker).catalogue.index(items, "candidates")
+    # A candidate named twice is one candidate.
+    return np.asarray(list(dict.fromkeys(index.tolist())), np.int64)
