@@ -33,7 +33,7 @@ def pytest_terminal_summary(terminalreporter):
 @pytest.fixture(scope="session")
 def small_run(tmp_path_factory):
     """A finished run on a small folder with a tiny language model: its root and its options."""
-    from small_run import small_options
+    from helpers.small_run import small_options
 
     from lkgrag.config.loading import load_config
     from lkgrag.run.pipeline import train

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from path_graphs import queries as queries_of
+from helpers.path_graphs import queries as queries_of
 from torch_geometric.data import HeteroData
 from torch_geometric.testing import MyFeatureStore, MyGraphStore
 

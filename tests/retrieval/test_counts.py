@@ -1,6 +1,6 @@
 import numpy as np
 import torch
-from sequences import sequences
+from helpers.sequences import sequences
 
 from lkgrag.config import KGConfig
 from lkgrag.kg import build_kg

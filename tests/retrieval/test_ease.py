@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from sequences import sequences
+from helpers.sequences import sequences
 
 from lkgrag.config import DataConfig, KGConfig, RetrievalConfig
 from lkgrag.data import make_split

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 from accelerate import Accelerator
-from rankers import CANDIDATES, Planted
+from helpers.rankers import CANDIDATES, Planted
 
 from lkgrag.config import LARGEST_SEED, PromptConfig, TrainingConfig
 from lkgrag.evaluation import pessimistic_rank

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 import torch
-from rankers import Planted
+from helpers.rankers import Planted
 
 from lkgrag.training.probe import probe_head
 

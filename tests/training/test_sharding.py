@@ -15,7 +15,7 @@ import pandas as pd
 import pytest
 from accelerate import Accelerator
 from accelerate.utils import DistributedType
-from small_run import small_options
+from helpers.small_run import small_options
 
 from lkgrag import Ranker
 from lkgrag.config import ScorerConfig

@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 import torch
-from small_run import small_options
+from helpers.small_run import small_options
 
 from lkgrag.config.loading import load_config, presets
 from lkgrag.paths import path_finder

@@ -13,7 +13,7 @@ import time
 from pathlib import Path
 
 import pytest
-from small_run import same, small_options
+from helpers.small_run import same, small_options
 
 KILLS = int(os.environ.get("LKGRAG_KILLS", "3"))
 #: One kill in three is made inside a file's write.

@@ -3,8 +3,8 @@
 import numpy as np
 import pandas as pd
 import pytest
-from sequences import sequences
-from small_run import write_shop
+from helpers.sequences import sequences
+from helpers.small_run import write_shop
 
 from benchmarks import common, order, quality_page, quality_results, run
 from benchmarks.quality_table import summary

@@ -13,8 +13,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from helpers.small_run import close, small_options
 from safetensors.numpy import load_file
-from small_run import close, small_options
 
 from lkgrag.training.checkpoint import FILE
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from lkgrag import Ranker
 from lkgrag.testing import PathScorerTests
 
-README = Path(__file__).resolve().parents[1] / "README.md"
+README = Path(__file__).resolve().parents[2] / "README.md"
 BLOCKS = re.findall(r"```python\n(.*?)```", README.read_text(encoding="utf-8"), flags=re.DOTALL)
 
 

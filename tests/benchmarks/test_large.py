@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from small_run import small_options
+from helpers.small_run import small_options
 
 from benchmarks import common, large, quality_page, quality_rows, run, tables
 from lkgrag.run.provenance import hardware

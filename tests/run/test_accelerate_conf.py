@@ -76,7 +76,7 @@ def test_the_launcher_asks_for_what_sharding_needs(monkeypatch):
 def test_they_are_packaged():
     import tomllib
 
-    root = Path(__file__).parents[1] / "pyproject.toml"
+    root = Path(__file__).parents[2] / "pyproject.toml"
     data = tomllib.loads(root.read_text())["tool"]["setuptools"]["package-data"]["lkgrag"]
     assert "conf/accelerate/*.yaml" in data
     assert "conf/*.yaml" in data

@@ -7,7 +7,7 @@ import sys
 
 import pytest
 import torch
-from small_run import small_options
+from helpers.small_run import small_options
 
 from lkgrag import Ranker, evaluate, recommend, train
 from lkgrag.errors import ModelError, RunError
@@ -330,7 +330,7 @@ def test_a_ranker_for_a_gpu_where_none_is(small_run):
 
 
 def test_a_finished_run_whose_data_changed(tmp_path):
-    from small_run import small_options
+    from helpers.small_run import small_options
 
     from lkgrag.config.loading import load_config
     from lkgrag.run.pipeline import train

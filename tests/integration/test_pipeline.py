@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from small_run import same
+from helpers.small_run import same
 
 from lkgrag import Ranker
 from lkgrag.config.loading import load_config

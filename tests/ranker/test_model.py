@@ -2,7 +2,7 @@ import shutil
 
 import pytest
 import torch
-from rankers import Planted
+from helpers.rankers import Planted
 
 from lkgrag.errors import ConfigError
 from lkgrag.ranker.fusion import list_cross_entropy

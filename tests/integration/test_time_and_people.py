@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from small_run import small_options
+from helpers.small_run import small_options
 
 from lkgrag.config.loading import load_config
 from lkgrag.paths import path_finder

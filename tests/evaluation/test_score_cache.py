@@ -3,7 +3,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from rankers import Planted
+from helpers.rankers import Planted
 
 from lkgrag.config import EvaluationConfig
 from lkgrag.evaluation.score_cache import kept, scores_key

@@ -8,9 +8,9 @@ import math
 import numpy as np
 import pytest
 import torch
+from helpers.path_graphs import graphs, queries
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from path_graphs import graphs, queries
 from torch_geometric.data import HeteroData
 
 from lkgrag.config import PathsConfig

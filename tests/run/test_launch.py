@@ -4,7 +4,7 @@ import pytest
 import torch
 from accelerate import Accelerator
 from accelerate.state import AcceleratorState
-from small_run import small_options
+from helpers.small_run import small_options
 
 from lkgrag.config.loading import load_config
 from lkgrag.errors import ConfigError

@@ -6,7 +6,7 @@ import sys
 
 import pytest
 import torch
-from small_run import small_options
+from helpers.small_run import small_options
 from tokenizers import Tokenizer
 
 from lkgrag.llm import LMScorer

@@ -4,7 +4,7 @@ import sys
 
 import pytest
 import torch
-from small_run import small_options
+from helpers.small_run import small_options
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from lkgrag import Ranker

@@ -14,7 +14,7 @@ from lkgrag.cli.command import parse
 from lkgrag.config.loading import load_config
 from lkgrag.errors import ConfigError, nearest
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 TUTORIAL = ROOT / "docs" / "tutorial.md"
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from small_run import small_options
+from helpers.small_run import small_options
 
 from benchmarks import (
     common,

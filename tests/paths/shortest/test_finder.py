@@ -5,9 +5,9 @@ import itertools
 import networkx as nx
 import numpy as np
 import pytest
+from helpers.path_graphs import graphs, queries
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from path_graphs import graphs, queries
 
 from lkgrag.config import KGConfig, PathsConfig
 from lkgrag.errors import ConfigError
