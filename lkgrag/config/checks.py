@@ -10,7 +10,15 @@ from omegaconf import ListConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from lkgrag.config.fields import config_fields, range_of
-from lkgrag.config.schema import PUBLISHED, TERMS, Config
+from lkgrag.config.schema import (
+    NO_LLM,
+    PUBLISHED,
+    TERMS,
+    Config,
+    LLMConfig,
+    PromptConfig,
+    TrainingConfig,
+)
 from lkgrag.errors import ConfigError, nearest
 
 #: Index letters that there are, A to Z and a to z.
@@ -67,7 +75,7 @@ def check(config: Config) -> None:
             raise ConfigError(
                 f"training.fuse: {name!r} is no term; choose from scorer and prior, or [] for neither"
             )
-    if config.llm.name == "none" and not config.training.fuse:
+    if config.llm.name == NO_LLM and not config.training.fuse:
         raise ConfigError("llm.name=none and training.fuse=[] leave nothing to rank by")
     if not config.evaluation.ks:
         raise ConfigError("option 'evaluation.ks' needs cut-offs, as [5,10,20]")
@@ -81,3 +89,13 @@ def _check_range(key: str, f: Field[Any], number: float) -> None:
         return
     takes = [words for words in ("" if finite else "a finite number", range_of(f)) if words]
     raise ConfigError(f"option '{key}' must be {', '.join(takes)}, got {str(number)[:LONGEST]}")
+
+
+def is_scorer_trained(prompt: PromptConfig, llm: LLMConfig, training: TrainingConfig) -> bool:
+    """Whether any loss reaches the scorer: by the fusion, a loss of its own, or the paths' gates.
+
+    With none of them it only picks which paths are worded, as in the published LlamaRec-LKG-RAG.
+    """
+    words_paths = prompt.verbaliser not in ("none", "llamarec")
+    is_gated = llm.gate != "off" and llm.name != NO_LLM and words_paths
+    return "scorer" in training.fuse or training.aux_scorer > 0 or is_gated

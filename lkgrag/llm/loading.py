@@ -10,7 +10,7 @@ import torch
 from lkgrag.data.assets.fetching import offline
 from lkgrag.errors import AssetError, ModelError, nearest
 from lkgrag.llm.four_bit import four_bit_options, keep_trainable
-from lkgrag.run.launch import fsdp_asked
+from lkgrag.utils.device import is_fsdp_asked
 from lkgrag.utils.quiet import quiet
 
 if TYPE_CHECKING:
@@ -154,7 +154,7 @@ def _load_model(where: str, config: LLMConfig, device: torch.device) -> PreTrain
     options["local_files_only"] = offline()
     four_bit = config.quantization == "nf4"
     if four_bit:
-        options |= four_bit_options(dtype, device, fsdp_asked())
+        options |= four_bit_options(dtype, device, is_fsdp_asked())
     try:
         with quiet():
             model = AutoModelForCausalLM.from_pretrained(where, **options)
