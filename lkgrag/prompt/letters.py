@@ -37,8 +37,8 @@ def letter_ids(
     """
     if count > len(LETTERS):
         raise ConfigError(
-            f"llm.readout=letters: {count} candidates, but there are {len(LETTERS)} letters; lower "
-            "retrieval.k, or ask a trained ranker for a smaller k or of fewer candidates; "
+            f"llm.readout reads index letters: {count} candidates, but there are {len(LETTERS)} letters; "
+            "lower retrieval.k, or ask a trained ranker for a smaller k or of fewer candidates; "
             "llm.readout=candidates has no such limit"
         )
     options = {"add_special_tokens": False}

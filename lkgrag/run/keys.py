@@ -16,12 +16,10 @@ def code_of_others(config: Config) -> dict[str, str]:
     Raises:
         ConfigError: a retriever, scorer or verbaliser cannot be imported.
     """
-    from lkgrag.config import PUBLISHED
-    from lkgrag.prompt.verbalisers.resolver import resolve_verbaliser
+    from lkgrag.prompt.resolver import resolve_verbaliser
     from lkgrag.retrieval.custom import code_of_systems
     from lkgrag.scorer import code_of
 
     found = {"scorer.name": code_of(config.scorer.name), **code_of_systems(config.retrieval)}
-    if config.prompt.verbaliser not in PUBLISHED:
-        found["prompt.verbaliser"] = source_hash(resolve_verbaliser(config.prompt.verbaliser))
+    found["prompt.verbaliser"] = source_hash(resolve_verbaliser(config.prompt.verbaliser))
     return {option: code for option, code in found.items() if code is not None}

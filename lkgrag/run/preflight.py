@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from lkgrag.config import PUBLISHED
-
 if TYPE_CHECKING:
     import torch
 
@@ -24,15 +22,14 @@ def preflight(config: Config, device: torch.device) -> None:
     Raises:
         LkgragError: naming the option and what it takes.
     """
-    from lkgrag.prompt.verbalisers.resolver import resolve_verbaliser
+    from lkgrag.prompt.resolver import resolve_verbaliser
     from lkgrag.retrieval.crossfit import check_systems
     from lkgrag.run.ranker_stages import NO_LLM
     from lkgrag.scorer.resolver import resolve_scorer
 
     check_systems(config.retrieval)
     resolve_scorer(config.scorer.name)
-    if config.prompt.verbaliser not in PUBLISHED:
-        resolve_verbaliser(config.prompt.verbaliser)
+    resolve_verbaliser(config.prompt.verbaliser)
     if config.llm.name != NO_LLM:
         from lkgrag.llm.four_bit import refuse_four_bit
         from lkgrag.llm.loading import compute_dtype, load_tokenizer, locate
