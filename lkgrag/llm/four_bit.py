@@ -31,6 +31,7 @@ def four_bit_options(dtype: torch.dtype, device: torch.device, sharded: bool) ->
         ModelError: bitsandbytes is missing or cannot run on the device.
     """
     refuse_four_bit(device)
+    # Heavy: importing this room must stay quick.
     from transformers import BitsAndBytesConfig
 
     storage = {"bnb_4bit_quant_storage": dtype} if sharded else {}
@@ -66,6 +67,7 @@ def refuse_four_bit(device: torch.device) -> None:
         )
     try:
         with quiet():
+            # Heavy, and needed for models in 4 bits only.
             from bitsandbytes.functional import dequantize_4bit, quantize_4bit
 
             value = torch.ones(TRIAL, TRIAL, device=device)

@@ -51,6 +51,7 @@ def fuse_lora(model: nn.Module) -> int:
     Layers with dropout, a bias, DoRA, several active adapters or quantised weights keep peft's own, and
     so do all under autocast (Accelerate's mixed precision).
     """
+    # Heavy: importing this room must stay quick.
     from peft.tuners.lora.layer import Linear
 
     count = 0

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
 
 from lkgrag.data.assets.fetching import offline
+from lkgrag.data.assets.store import MODELS, fetch_model
 from lkgrag.errors import AssetError, ModelError, nearest
 from lkgrag.llm.four_bit import four_bit_options, keep_trainable
 from lkgrag.run.launch import fsdp_asked
@@ -54,8 +56,6 @@ def locate(name: str) -> str:
         ModelError: it looks like a built-in model or a folder, but there is none.
         AssetError: a built-in model could not be fetched.
     """
-    from lkgrag.data.assets.store import MODELS, fetch_model
-
     if name in MODELS:
         return str(fetch_model(name))
     folder = Path(name).expanduser()
@@ -81,6 +81,7 @@ def load_tokenizer(where: str) -> PreTrainedTokenizerBase:
     Raises:
         ModelError: there is none, or it cannot be read.
     """
+    # Heavy: importing this room must stay quick.
     from transformers import AutoTokenizer, LlamaTokenizer
 
     folder = Path(where)
@@ -105,8 +106,6 @@ def load_tokenizer(where: str) -> PreTrainedTokenizerBase:
 
 def _other_class(folder: Path) -> bool:
     """Whether a tokenizer's configuration names another class than Llama's."""
-    import json
-
     try:
         named = json.loads((folder / "tokenizer_config.json").read_text(encoding="utf-8"))
     except (OSError, ValueError):
@@ -147,6 +146,7 @@ def compute_dtype(config: LLMConfig, device: torch.device) -> torch.dtype:
 
 
 def _load_model(where: str, config: LLMConfig, device: torch.device) -> PreTrainedModel:
+    # Heavy, as above.
     from transformers import AutoModelForCausalLM
 
     dtype = compute_dtype(config, device)
@@ -173,8 +173,6 @@ def _load_model(where: str, config: LLMConfig, device: torch.device) -> PreTrain
 
 def _load_error(where: str, what: str, error: Exception) -> ModelError | AssetError:
     """One line that says what is wrong and what to do."""
-    from lkgrag.data.assets.store import MODELS
-
     text = " ".join(str(error).split())
     lower = text.lower()
     if not Path(where).is_dir():

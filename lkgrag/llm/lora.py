@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from safetensors import SafetensorError
+from safetensors.torch import load_file
 from torch import nn
 
 from lkgrag.errors import ModelError, nearest
@@ -62,6 +64,7 @@ def add_lora(model: PreTrainedModel, config: LLMConfig) -> PeftModel:
         ModelError: a target names no module; the message names the nearest ones.
     """
     with quiet():
+        # Heavy: importing this room must stay quick.
         from peft import LoraConfig, get_peft_model
 
     count = len(decoder_layers(model))
@@ -138,9 +141,8 @@ def load_adapter(model: Any, folder: Path) -> None:
     Raises:
         ModelError: the file is missing, broken, or of another adapter.
     """
+    # Heavy, as above.
     from peft import get_peft_model_state_dict, set_peft_model_state_dict
-    from safetensors import SafetensorError
-    from safetensors.torch import load_file
 
     path = folder / "adapter_model.safetensors"
     try:

@@ -57,6 +57,7 @@ def merge(model: Any, dtype: torch.dtype) -> Any:
 
 def _products(model: Any) -> dict[str, Tensor]:
     """``scale * B A`` of each adapted layer by its name in the base, float32."""
+    # Heavy: importing this room must stay quick.
     from peft.tuners.lora.layer import LoraLayer
 
     layers: dict[str, Any] = {
