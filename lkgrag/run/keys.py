@@ -14,12 +14,14 @@ def code_of_others(config: Config) -> dict[str, str]:
     """Hashes of the code of others that a run computes with, by the option that names it.
 
     Raises:
-        ConfigError: a retriever, scorer or verbaliser cannot be imported.
+        ConfigError: a retriever, scorer, verbaliser or readout cannot be imported.
     """
+    from lkgrag.llm.readouts.resolver import resolve_readout
     from lkgrag.prompt.resolver import resolve_verbaliser
     from lkgrag.retrieval.custom import code_of_systems
     from lkgrag.scorer import code_of
 
     found = {"scorer.name": code_of(config.scorer.name), **code_of_systems(config.retrieval)}
     found["prompt.verbaliser"] = source_hash(resolve_verbaliser(config.prompt.verbaliser))
+    found["llm.readout"] = source_hash(resolve_readout(config.llm.readout))
     return {option: code for option, code in found.items() if code is not None}

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 def preflight(config: Config, device: torch.device) -> None:
-    """Check the names of systems, scorer, verbaliser and language model, and whether its type suits the device.
+    """Check the names of systems, scorer, verbaliser, readout and language model, and its type on the device.
 
     A built-in language model is fetched here.
 
@@ -22,14 +22,16 @@ def preflight(config: Config, device: torch.device) -> None:
     Raises:
         LkgragError: naming the option and what it takes.
     """
-    from lkgrag.prompt.resolver import resolve_verbaliser
+    from lkgrag.llm.readouts.resolver import resolve_readout
+    from lkgrag.prompt.builder import check_prompt
     from lkgrag.retrieval.crossfit import check_systems
     from lkgrag.run.ranker_stages import NO_LLM
     from lkgrag.scorer.resolver import resolve_scorer
 
     check_systems(config.retrieval)
     resolve_scorer(config.scorer.name)
-    resolve_verbaliser(config.prompt.verbaliser)
+    layout = resolve_readout(config.llm.readout).layout
+    check_prompt(config.prompt, layout, config.retrieval.k)
     if config.llm.name != NO_LLM:
         from lkgrag.llm.four_bit import refuse_four_bit
         from lkgrag.llm.loading import compute_dtype, load_tokenizer, locate

@@ -166,10 +166,12 @@ def build_ranker(
     if config.llm.name == NO_LLM:
         return Ranker(None, scorer, None, fusion).to(device)
     from lkgrag.llm import LMScorer, load_llm
+    from lkgrag.llm.readouts.resolver import resolve_readout
     from lkgrag.prompt import build_prompter
 
     model, tokenizer = load_llm(config.llm, device)
-    prompter = build_prompter(tokenizer, data, config.prompt, config.llm.readout)
+    layout = resolve_readout(config.llm.readout).layout
+    prompter = build_prompter(tokenizer, data, config.prompt, layout)
     prompter.fit(chunks(finder, examples))
     lm = LMScorer(model, config.llm, config.seed)
     return Ranker(lm, scorer.to(device), prompter, fusion.to(device))

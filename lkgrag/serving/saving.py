@@ -143,7 +143,7 @@ def load(folder: Path, device: torch.device | str | None = None) -> Ranker:
         model, tokenizer = load_llm(config.llm, place)
         lm = LMScorer(model, config.llm, config.seed, adapter=merged is None)
         lm.load(folder / ADAPTER if merged is None else folder)
-        prompter = build_prompter(tokenizer, data, config.prompt, config.llm.readout)
+        prompter = build_prompter(tokenizer, data, config.prompt, lm.readout.layout)
         prompter.load_tables(read_safetensors(folder / TABLES))
     ranker = Ranker(lm, scorer.to(place), prompter, fusion.to(place))
     ranker.learned = (float(meta["learned"][0]), float(meta["learned"][1]))

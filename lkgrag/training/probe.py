@@ -20,8 +20,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from lkgrag.llm.readouts.base import at
-from lkgrag.llm.readouts.candidates import CandidateReadout
+from lkgrag.llm.readouts.linear import LinearReadout
 from lkgrag.prompt.order import candidate_order
 from lkgrag.ranker.batch import RankerBatch
 from lkgrag.ranker.model import Ranker
@@ -67,7 +66,7 @@ def probe_head(
         Correlation with the scorer on held-out prompts; None where there is nothing to fit (another
         readout, too few prompts).
     """
-    if ranker.lm is None or not isinstance(ranker.lm.readout, CandidateReadout):
+    if ranker.lm is None or not isinstance(ranker.lm.readout, LinearReadout):
         return None
     chosen = np.random.default_rng([seed, 0x9B0B]).permutation(len(queries))[:count]
     if len(chosen) < 2 * HELD:
@@ -85,7 +84,7 @@ def probe_head(
         batch = RankerBatch(data, paths, torch.as_tensor(order, device=device))
         salience, teacher = score_paths(ranker.scorer, data, paths)
         tokens = ranker.words(batch, salience.float())
-        hidden = at(ranker.lm.hidden(tokens), tokens.read) / ranker.lm.readout.scale
+        hidden = ranker.lm.readout.features(ranker.lm.hidden(tokens), tokens)
         for h, s, mask in zip(hidden, teacher.float(), paths.candidate_mask, strict=True):
             h, s = h[mask].double(), s[mask].double()
             rows.append((h - h.mean(0), s - s.mean()))
