@@ -28,7 +28,7 @@ SENTENCEPIECE = "tokenizer.model"
 def load_llm(
     config: LLMConfig, device: torch.device | str = "cpu"
 ) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
-    """Load what ``llm.name`` names: a built-in model, a local folder, or a model of the hub.
+    """Load the model that ``llm.name`` names: a built-in one, a local folder, or one of the hub.
 
     The model is frozen and in evaluation mode. bitsandbytes is imported for ``nf4`` only.
 
@@ -37,7 +37,7 @@ def load_llm(
         device: where the model goes.
 
     Raises:
-        ModelError: the model is unknown, incomplete, or cannot be loaded as asked.
+        ModelError: the model is unknown or incomplete, or cannot be loaded with these options.
         AssetError: a built-in model could not be fetched.
     """
     device = torch.device(device)
@@ -75,8 +75,8 @@ def load_tokenizer(where: str) -> PreTrainedTokenizerBase:
     """The tokenizer of a folder or a hub name.
 
     A folder that holds only SentencePiece's ``tokenizer.model``, as Llama 2's does, is read as a
-    ``LlamaTokenizer`` that puts its start token before every text; ``AutoTokenizer`` would cut text
-    otherwise.
+    ``LlamaTokenizer`` that puts its start token before every text. ``AutoTokenizer`` would cut text in other
+    tokens.
 
     Raises:
         ModelError: there is none, or it cannot be read.
@@ -116,22 +116,26 @@ def _other_class(folder: Path) -> bool:
 def bf16_is_fast(device: torch.device) -> bool:
     """Whether a device multiplies bfloat16 faster than float32: recent GPUs, CPUs with AMX, AMD's from Zen 4.
 
-    Intel's AVX-512-BF16 does so at half of float32's rate; its processors need AMX, which virtual machines
-    often hide.
+    Intel's AVX-512-BF16 multiplies it at half of float32's rate. Intel's processors need AMX, which virtual
+    machines often hide.
     """
     if device.type == "cuda":
         return torch.cuda.is_bf16_supported(including_emulation=False)
     if device.type == "cpu":
-        known = getattr(torch.cpu, "get_capabilities", None)
+        capabilities = getattr(torch.cpu, "get_capabilities", None)
         # Older torch tells less.
-        can = known() if known else {"avx512_bf16": torch.cpu._is_avx512_bf16_supported()}
+        can = (
+            capabilities()
+            if capabilities
+            else {"avx512_bf16": torch.cpu._is_avx512_bf16_supported()}
+        )
         wide = can.get("avx512_bf16") and not str(can.get("cpu_name", "")).startswith("Intel")
         return bool(can.get("amx_bf16") or wide)
     return False
 
 
 def compute_dtype(config: LLMConfig, device: torch.device) -> torch.dtype:
-    """The type that the model computes in, ``llm.dtype`` or the device's fastest.
+    """The type that the model computes in: ``llm.dtype``, or the fastest of the device.
 
     Raises:
         ModelError: float16 on a CPU.

@@ -11,7 +11,7 @@ from torch import Tensor
 from lkgrag.errors import ConfigError
 from lkgrag.prompt.base import BasePrompter
 from lkgrag.prompt.budget import Evidence, within_budget
-from lkgrag.prompt.bundles import of_others
+from lkgrag.prompt.bundles import rotate_slots
 from lkgrag.prompt.collate import PAD, Prompt, TokenBatch, collate
 from lkgrag.prompt.layout import PromptLayout
 from lkgrag.prompt.resolver import OPTION, resolve_verbaliser
@@ -102,7 +102,7 @@ class Prompter(BasePrompter):
         num, slots = paths.candidate_items.shape
         sample, slot = np.divmod(bundles.slot[choice.index], slots)
         if self.config.shuffle:
-            slot = of_others(paths)[sample, slot]
+            slot = rotate_slots(paths)[sample, slot]
         ends = np.searchsorted(sample, np.arange(num + 1))
         items, ratings = paths.history_items.tolist(), paths.history_rating.tolist()
         candidates, orders = paths.candidate_items.tolist(), order.tolist()

@@ -283,7 +283,7 @@ class VerbaliserTests(PrompterTests):
     def test_words_stay_in_their_line(self) -> None:
         """A line break would end the candidate's line, a separator its evidence."""
         for ids in self.worded(_toy()[1]):
-            text = _tokenizer().decode(ids)
+            text = str(_tokenizer().decode(ids))
             assert text.splitlines() == [text]
             assert "|" not in text
 

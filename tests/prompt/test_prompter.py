@@ -6,7 +6,7 @@ import torch
 from lkgrag.config import PromptConfig
 from lkgrag.errors import ConfigError
 from lkgrag.prompt import Prompter
-from lkgrag.prompt.bundles import of_others
+from lkgrag.prompt.bundles import rotate_slots
 from lkgrag.prompt.verbalisers.compact import distinct_words
 from lkgrag.testing.graph import TOY_ITEMS
 from lkgrag.testing.llm import WORDS, tiny_tokenizer
@@ -266,7 +266,7 @@ def test_shuffled_words_are_those_of_another_candidate():
     plain, shuffled = prompter(), prompter(shuffle=True)
     words = expected_words(plain)
     tokens = shuffled(PATHS, SALIENCE, ORDER)
-    given = of_others(PATHS)
+    given = rotate_slots(PATHS)
     moved = 0
     for row in range(3):
         filled = [s for s in range(4) if PATHS.candidate_items[row, s] >= 0]

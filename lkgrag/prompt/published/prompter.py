@@ -215,7 +215,7 @@ class LlamaRecPrompter(PublishedPrompter):
 
 
 def _join(prompt: Prompt, lines: list[list[int]], joint: list[int], bundles: bool = False) -> None:
-    """Append lines with joints between them, each as a bundle of its own where wanted."""
+    """Append lines with joints between them; where wanted, each is a bundle."""
     for number, ids in enumerate(lines):
         if number:
             prompt.add(joint)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 import torch
 
-from lkgrag.prompt.bundles import Bundles, Choice, Grades, bundle_paths, by_chance, choose
+from lkgrag.prompt.bundles import Bundles, Choice, Grades, bundle_paths, choose, draw_keys
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -81,7 +81,7 @@ class Verbaliser(ABC):
             raise ValueError("the verbaliser does not know these meta-paths: call fit first")
         bundles = bundle_paths(paths, self.config.decay, salience)
         grade = self.grades(bundles)
-        chance = by_chance(paths, bundles) if self.config.choice == "random" else None
+        chance = draw_keys(paths, bundles) if self.config.choice == "random" else None
         return bundles, choose(bundles, grade, self.config.paths, generator, chance), grade
 
     @abstractmethod
