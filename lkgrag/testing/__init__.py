@@ -7,10 +7,11 @@ from lkgrag.testing.graph import planted, toy_interactions, toy_kg
 from lkgrag.testing.paths import toy_paths
 
 if TYPE_CHECKING:
+    from lkgrag.testing.prompter import PrompterTests
     from lkgrag.testing.readout import ReadoutTests
     from lkgrag.testing.retriever import RetrieverTests
     from lkgrag.testing.scorer import PathScorerTests
-    from lkgrag.testing.verbaliser import PrompterTests, VerbaliserTests
+    from lkgrag.testing.verbaliser import VerbaliserTests
 
 __all__ = [
     "PathScorerTests",
@@ -27,7 +28,7 @@ __all__ = [
 #: The suites and their modules, which need pytest; toy graphs do not.
 _SUITES = {
     "PathScorerTests": "scorer",
-    "PrompterTests": "verbaliser",
+    "PrompterTests": "prompter",
     "ReadoutTests": "readout",
     "RetrieverTests": "retriever",
     "VerbaliserTests": "verbaliser",

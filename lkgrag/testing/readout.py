@@ -27,15 +27,11 @@ from lkgrag.llm import LinearReadout, LMScorer, Readout
 from lkgrag.llm.readouts.base import Attention
 from lkgrag.llm.readouts.resolver import resolve_readout
 from lkgrag.prompt import Prompter, PromptLayout, TokenBatch
-from lkgrag.testing.llm import tiny_llama, tiny_tokenizer
-from lkgrag.testing.prompts import toy_paths
+from lkgrag.testing.llm import tiny_llama
+from lkgrag.testing.prompter import toy_batch, toy_tokenizer
 
 if TYPE_CHECKING:
     from torch import Tensor
-    from torch_geometric.data import HeteroData
-    from transformers import PreTrainedTokenizerBase
-
-    from lkgrag.paths import PathBatch
 
 
 class ReadoutTests:
@@ -58,7 +54,7 @@ class ReadoutTests:
 
     def build(self, seed: int = 0, half: bool = False, **options: Any) -> LMScorer:
         """A language model with an adapter that has an effect, and the readout."""
-        model = tiny_llama(len(_tokenizer()))
+        model = tiny_llama(len(toy_tokenizer()))
         config = LLMConfig(readout=self.name, **options)
         scorer = LMScorer(model.bfloat16() if half else model, config, seed).eval()
         # A fresh adapter is the identity.
@@ -70,7 +66,7 @@ class ReadoutTests:
 
     def prompts(self, order: Tensor | None = None, rows: Tensor | None = None) -> TokenBatch:
         """The toy prompts in the readout's layout."""
-        paths = _toy()[1]
+        paths = toy_batch()[1]
         rows = torch.arange(paths.num_prompts) if rows is None else rows
         order = torch.arange(paths.num_candidates).repeat(len(rows), 1) if order is None else order
         return _prompter(self.readout.layout)(paths.prompts(rows), None, order)
@@ -115,8 +111,8 @@ class ReadoutTests:
         if self.readout.attention is Attention.CAUSAL:
             pytest.skip("later candidates see earlier ones")
         scorer, whole = self.build(), None
-        for shift in range(_toy()[1].num_candidates):
-            order = torch.arange(_toy()[1].num_candidates).roll(shift).repeat(3, 1)
+        for shift in range(toy_batch()[1].num_candidates):
+            order = torch.arange(toy_batch()[1].num_candidates).roll(shift).repeat(3, 1)
             scores = scorer(self.prompts(order))
             whole = scores if whole is None else whole
             self.same(scores, whole)
@@ -199,16 +195,7 @@ class ReadoutTests:
 
 
 @functools.cache
-def _toy() -> tuple[HeteroData, PathBatch]:
-    return toy_paths()
-
-
-@functools.cache
-def _tokenizer() -> PreTrainedTokenizerBase:
-    return tiny_tokenizer()
-
-
-@functools.cache
 def _prompter(layout: PromptLayout) -> Prompter:
-    data, paths = _toy()
-    return Prompter(_tokenizer(), data, PromptConfig(), layout).fit([paths])
+    """A prompter of the toy paths, built once a layout."""
+    data, paths = toy_batch()
+    return Prompter(toy_tokenizer(), data, PromptConfig(), layout).fit([paths])
