@@ -30,9 +30,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from lkgrag.config import PUBLISHED
 from lkgrag.config.identity import computed, digest, to_dict
-from lkgrag.prompt.verbalisers.resolver import resolve_verbaliser
+from lkgrag.llm.readouts.resolver import resolve_readout
+from lkgrag.prompt.resolver import resolve_verbaliser
 from lkgrag.retrieval.custom import code_of_systems, resolve_system
 from lkgrag.retrieval.lrurec.training import OPTIONS
 from lkgrag.scorer import code_of
@@ -41,7 +41,7 @@ from lkgrag.utils.plugins import source_hash
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from lkgrag.config import Config, PromptConfig, RetrievalConfig, ScorerConfig
+    from lkgrag.config import Config, LLMConfig, PromptConfig, RetrievalConfig, ScorerConfig
 
 Key = dict[str, Any]
 
@@ -152,18 +152,21 @@ class StageKeys:
     def code(self) -> dict[str, str]:
         """Hashes of the run's custom code; see :func:`code_of_others`."""
         config = self.config
-        return code_of_others(config.retrieval, config.scorer, config.prompt)
+        return code_of_others(config.retrieval, config.scorer, config.prompt, config.llm)
 
 
 def code_of_others(
-    retrieval: RetrievalConfig, scorer: ScorerConfig, prompt: PromptConfig
+    retrieval: RetrievalConfig, scorer: ScorerConfig, prompt: PromptConfig, llm: LLMConfig
 ) -> dict[str, str]:
     """Hashes of the custom code that a run computes with, by the option that names it.
 
     Raises:
-        ConfigError: a retriever, scorer or verbaliser cannot be imported.
+        ConfigError: a retriever, scorer, verbaliser or readout cannot be imported.
     """
-    code = {"scorer.name": code_of(scorer.name), **code_of_systems(retrieval)}
-    if prompt.verbaliser not in PUBLISHED:
-        code["prompt.verbaliser"] = source_hash(resolve_verbaliser(prompt.verbaliser))
+    code = {
+        "scorer.name": code_of(scorer.name),
+        **code_of_systems(retrieval),
+        "prompt.verbaliser": source_hash(resolve_verbaliser(prompt.verbaliser)),
+        "llm.readout": source_hash(resolve_readout(llm.readout)),
+    }
     return {option: value for option, value in code.items() if value is not None}

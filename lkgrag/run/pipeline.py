@@ -105,7 +105,9 @@ def train(config: Config, interactions: Interactions | None = None) -> Path:
         accelerator.wait_for_everyone()
         metrics = None if dataset else finished(folder)
         if metrics is not None:
-            code = partial(code_of_others, config.retrieval, config.scorer, config.prompt)
+            code = partial(
+                code_of_others, config.retrieval, config.scorer, config.prompt, config.llm
+            )
             _refuse_other_data(config.data, code, folder, metrics)
         else:
             dataset = dataset or _prepare(config, interactions, accelerator, show)

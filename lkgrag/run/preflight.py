@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from lkgrag.config import NO_LLM, PUBLISHED
-from lkgrag.prompt.verbalisers.resolver import resolve_verbaliser
+from lkgrag.config import NO_LLM
+from lkgrag.llm.readouts.resolver import resolve_readout
+from lkgrag.prompt.builder import check_prompt
 from lkgrag.retrieval.crossfit import check_systems
 from lkgrag.scorer.resolver import resolve_scorer
 
@@ -22,7 +23,7 @@ def preflight(
     llm: LLMConfig,
     device: torch.device,
 ) -> None:
-    """Check the names of systems, scorer, verbaliser and language model, and whether its type suits the device.
+    """Check the names of systems, scorer, verbaliser, readout and language model, and its type on the device.
 
     A built-in language model is fetched here.
 
@@ -38,8 +39,7 @@ def preflight(
     """
     check_systems(retrieval)
     resolve_scorer(scorer.name)
-    if prompt.verbaliser not in PUBLISHED:
-        resolve_verbaliser(prompt.verbaliser)
+    check_prompt(prompt, resolve_readout(llm.readout).layout, retrieval.k)
     if llm.name != NO_LLM:
         # Only here: a run without a language model does not wait for transformers.
         from lkgrag.llm.four_bit import refuse_four_bit

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from lkgrag.config import NO_LLM
 from lkgrag.config.checks import is_scorer_trained
+from lkgrag.prompt import build_prompter
 from lkgrag.ranker.fusion import Fusion
 from lkgrag.ranker.model import RankerModel
 from lkgrag.scorer import PathScorer, resolve_scorer
@@ -116,11 +117,10 @@ def build_ranker(
     if config.llm.name != NO_LLM:
         # Only here: a run without a language model does not wait for transformers.
         from lkgrag.llm import LMScorer, load_llm
-        from lkgrag.prompt import build_prompter
 
         model, tokenizer = load_llm(config.llm, device)
-        prompter = build_prompter(tokenizer, data, config.prompt, config.llm.readout)
-        prompter.fit(fit_graph.chunks(examples))
         lm = LMScorer(model, config.llm, config.seed)
+        prompter = build_prompter(tokenizer, data, config.prompt, lm.readout.layout)
+        prompter.fit(fit_graph.chunks(examples))
     # Not the whole module at once: the language model is there already, and in 4 bits it stays where it is.
     return RankerModel(lm, scorer.to(device), prompter, fusion.to(device))

@@ -139,7 +139,7 @@ def load(folder: Path, device: torch.device | str | None = None) -> tuple[Ranker
     lm = prompter = None
     if meta["llm"] is not None:
         lm, tokenizer = _load_lm(folder, config.llm, config.seed, place, merged is not None)
-        prompter = build_prompter(tokenizer, graph.data, config.prompt, config.llm.readout)
+        prompter = build_prompter(tokenizer, graph.data, config.prompt, lm.readout.layout)
         prompter.load_tables(read_safetensors(folder / TABLES))
     model = RankerModel(lm, scorer.to(place), prompter, fusion.to(place))
     context = Context(

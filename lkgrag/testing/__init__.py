@@ -7,12 +7,18 @@ from lkgrag.testing.graph import planted, toy_interactions, toy_kg
 from lkgrag.testing.paths import toy_paths
 
 if TYPE_CHECKING:
+    from lkgrag.testing.prompter import PrompterTests
+    from lkgrag.testing.readout import ReadoutTests
     from lkgrag.testing.retriever import RetrieverTests
     from lkgrag.testing.scorer import PathScorerTests
+    from lkgrag.testing.verbaliser import VerbaliserTests
 
 __all__ = [
     "PathScorerTests",
+    "PrompterTests",
+    "ReadoutTests",
     "RetrieverTests",
+    "VerbaliserTests",
     "planted",
     "toy_interactions",
     "toy_kg",
@@ -20,7 +26,13 @@ __all__ = [
 ]
 
 #: The suites and their modules, which need pytest; toy graphs do not.
-_SUITES = {"PathScorerTests": "scorer", "RetrieverTests": "retriever"}
+_SUITES = {
+    "PathScorerTests": "scorer",
+    "PrompterTests": "prompter",
+    "ReadoutTests": "readout",
+    "RetrieverTests": "retriever",
+    "VerbaliserTests": "verbaliser",
+}
 
 
 def __getattr__(name: str) -> Any:

@@ -20,8 +20,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from lkgrag.llm.readouts.base import at
-from lkgrag.llm.readouts.candidates import CandidateReadout
+from lkgrag.llm.readouts.linear import LinearReadout
 from lkgrag.prompt.order import CandidateOrder
 from lkgrag.ranker.batch import RankerBatch
 from lkgrag.scorer.base import score_paths
@@ -64,7 +63,7 @@ def probe_head(
         readout, too few prompts).
     """
     lm = model.lm
-    if lm is None or not isinstance(lm.readout, CandidateReadout):
+    if lm is None or not isinstance(lm.readout, LinearReadout):
         return None
     chosen = np.random.default_rng([seed, 0x9B0B]).permutation(len(queries))[:count]
     if len(chosen) < 2 * HELD:
@@ -82,7 +81,7 @@ def probe_head(
         batch = RankerBatch.of(graph, queries[index], slots, device)
         salience, teacher = score_paths(model.scorer, graph.data, batch.paths)
         tokens = model.words(batch, salience.float())
-        hidden = at(lm.hidden(tokens), tokens.read) / lm.readout.scale
+        hidden = lm.readout.features(lm.hidden(tokens), tokens)
         for h, s, mask in zip(hidden, teacher.float(), batch.paths.candidate_mask, strict=True):
             h, s = h[mask].double(), s[mask].double()
             rows.append((h - h.mean(0), s - s.mean()))

@@ -33,7 +33,8 @@ MODULES: dict[str, tuple[str, ...]] = {
     "lkgrag.pipeline": ("lkgrag.run.pipeline",),
     "lkgrag.prompt.verbaliser": (
         "lkgrag.prompt.verbalisers.base",
-        "lkgrag.prompt.verbalisers.resolver",
+        "lkgrag.prompt.verbalisers.compact",
+        "lkgrag.prompt.resolver",
     ),
     "lkgrag.recommendation": ("lkgrag.serving.recommendation", "lkgrag.utils.text"),
     "lkgrag.retrieval.own": ("lkgrag.retrieval.custom",),

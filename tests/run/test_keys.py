@@ -126,4 +126,4 @@ def test_an_option_invalidates_what_depends_on_it_and_nothing_else(option, value
 
 def test_only_custom_code_is_hashed():
     config = load_config({})
-    assert code_of_others(config.retrieval, config.scorer, config.prompt) == {}
+    assert code_of_others(config.retrieval, config.scorer, config.prompt, config.llm) == {}
