@@ -17,9 +17,9 @@ from lkgrag.run.stages import queries_for, retrieval_key
 from lkgrag.scorer import PathScorer, Pretraining, build_scorer, code_of, resolve_scorer
 from lkgrag.scorer.state import load_scorer, save_scorer
 from lkgrag.scorer.trial import try_out
-from lkgrag.training import pretraining as pretrain
 from lkgrag.training.negatives import every_training_event, uniform_queries
 from lkgrag.training.objective import learns
+from lkgrag.training.pretraining import pretrain
 from lkgrag.utils.console import bar
 from lkgrag.utils.files import read_json, write_json
 from lkgrag.utils.plugins import of_others
