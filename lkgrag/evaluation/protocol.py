@@ -17,6 +17,8 @@ import pandas as pd
 
 from lkgrag.evaluation.metrics import expected_gains, gains, metric_names
 from lkgrag.evaluation.significance import Difference, paired_bootstrap
+from lkgrag.utils.layout import BESIDE as BESIDE
+from lkgrag.utils.layout import SYSTEM_ORDER as SYSTEMS
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -28,45 +30,6 @@ RANDOM = "random"
 POPULATIONS = ("all", "retrieved")
 #: Rank that a retriever gives a target which it may not propose.
 NEVER = np.iinfo(np.int64).max
-#: Order of the systems in tables; retrievers of one's own come after the last part of the fused one.
-SYSTEMS = (
-    RANDOM,
-    "popularity",
-    "itemitem",
-    "graph_itemitem",
-    "ease",
-    "lrurec",
-    "retriever",
-    "lm",
-    "scorer",
-    "ranker",
-)
-#: What ``metrics.json`` has beside the systems; no system has such a name.
-BESIDE = (
-    "format",
-    "data",
-    "code",
-    "llm",
-    "dtype",
-    "seed",
-    "versions",
-    "commit",
-    "date",
-    "hardware",
-    "device",
-    "processes",
-    "threads",
-    "seconds",
-    "tokens_per_prompt",
-    "prompts_ranked",
-    "cross_entropy",
-    "mask_seen",
-    "faithfulness",
-    "cold_start",
-    "fusion",
-    "stage_one",
-    "differences",
-)
 #: Systems that can only reorder the candidates.
 REORDERING = {"lm", "scorer", "ranker"}
 

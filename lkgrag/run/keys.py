@@ -18,10 +18,10 @@ def code_of_others(config: Config) -> dict[str, str]:
     """
     from lkgrag.config import PUBLISHED
     from lkgrag.prompt.verbalisers.resolver import resolve_verbaliser
-    from lkgrag.retrieval.custom import code_of_systems
+    from lkgrag.retrieval.custom import custom_code
     from lkgrag.scorer import code_of
 
-    found = {"scorer.name": code_of(config.scorer.name), **code_of_systems(config.retrieval)}
+    found = {"scorer.name": code_of(config.scorer.name), **custom_code(config.retrieval)}
     if config.prompt.verbaliser not in PUBLISHED:
         found["prompt.verbaliser"] = source_hash(resolve_verbaliser(config.prompt.verbaliser))
     return {option: code for option, code in found.items() if code is not None}

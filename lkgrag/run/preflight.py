@@ -25,7 +25,7 @@ def preflight(config: Config, device: torch.device) -> None:
         LkgragError: naming the option and what it takes.
     """
     from lkgrag.prompt.verbalisers.resolver import resolve_verbaliser
-    from lkgrag.retrieval.crossfit import check_systems
+    from lkgrag.retrieval.systems import check_systems
     from lkgrag.run.ranker_stages import NO_LLM
     from lkgrag.scorer.resolver import resolve_scorer
 

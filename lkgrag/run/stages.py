@@ -18,11 +18,20 @@ from lkgrag.data.memory import check_same, content_digest
 from lkgrag.data.readers import read_tables
 from lkgrag.errors import DataError
 from lkgrag.kg import build_kg, load_kg, save_kg
-from lkgrag.retrieval import CandidateLists, FusedRetriever, StageOne, fit_stage_one
-from lkgrag.retrieval.custom import code_of_systems, fit_own, load_own, resolve_system, save_own
-from lkgrag.retrieval.lrurec.retriever import LRURecRetriever
-from lkgrag.retrieval.lrurec.state import Progress
-from lkgrag.retrieval.lrurec.training import OPTIONS, fit_lrurec
+from lkgrag.retrieval import (
+    CandidateLists,
+    Fits,
+    FusedRetriever,
+    LRURecOptions,
+    LRURecRetriever,
+    Progress,
+    StageOne,
+    ValidationEvents,
+    fit_lrurec,
+    fit_stage_one,
+)
+from lkgrag.retrieval.custom import custom_code, fit_custom, load_custom, save_custom
+from lkgrag.retrieval.resolver import resolve_system
 from lkgrag.run.cache import StageCache
 from lkgrag.utils.files import read_json, read_safetensors, write_json, write_safetensors
 from lkgrag.utils.plugins import source_hash
@@ -133,7 +142,7 @@ def stage_lrurec(
     val: Events | None,
     epochs: int | None,
 ) -> tuple[LRURecRetriever, Progress]:
-    """LRURec on the first ``train_end[user]`` interactions; no graph is needed, so none is waited for.
+    """LRURec on the first ``train_end[user]`` interactions; it needs no graph.
 
     Args:
         cache: of stages.
@@ -141,17 +150,17 @@ def stage_lrurec(
         loaded: its data.
         device: to train on.
         train_end: int64 ``[num_users]``.
-        val: events to stop on; of the run's own split, or none.
+        val: the validation events of the run's split, to stop on, or none.
         epochs: number of epochs (default: ``retrieval.epochs``).
     """
+    options = LRURecOptions.of(config.retrieval)
 
     def build(folder: Path) -> None:
         lrurec, progress = fit_lrurec(
-            loaded.interactions,
-            train_end,
-            config.retrieval,
+            loaded.interactions.first(train_end),
+            options,
             config.seed,
-            val=val,
+            val=None if val is None else ValidationEvents.of(loaded.interactions, val),
             epochs=epochs,
             checkpoint=folder / "training.safetensors",
             device=device,
@@ -167,7 +176,7 @@ def stage_lrurec(
     depends = {
         **loaded.key,
         "train_end": _digest(train_end),
-        "lrurec": {n: getattr(config.retrieval, n) for n in (*OPTIONS, "patience")},
+        "lrurec": asdict(options),
         "validated": val is not None,
         "most_epochs": epochs,
         "seed": config.seed,
@@ -175,7 +184,7 @@ def stage_lrurec(
     return cache.stage("lrurec", depends, build, load)
 
 
-def stage_own(
+def stage_custom(
     cache: StageCache,
     config: Config,
     loaded: Loaded,
@@ -184,24 +193,24 @@ def stage_own(
     train_end: NDArray[np.int64],
     data: HeteroData,
 ) -> Retriever:
-    """A retriever of one's own on the first ``train_end[user]`` interactions.
+    """A custom retriever on the first ``train_end[user]`` interactions.
 
     Args:
         cache: of stages.
         config: of the run.
         loaded: its data.
         device: to fit on.
-        target: as ``retrieval.systems`` calls it.
+        target: the element of ``retrieval.systems``.
         train_end: int64 ``[num_users]``.
         data: the graph of the same interactions.
     """
     name = resolve_system(target).name
 
     def build(folder: Path) -> None:
-        found = fit_own(
+        fitted = fit_custom(
             loaded.interactions, config.retrieval, config.seed, target, train_end, data, device
         )
-        save_own(found, folder / name, target)
+        save_custom(fitted, folder / name, target)
 
     depends = {
         **loaded.key,
@@ -212,7 +221,8 @@ def stage_own(
         "code": source_hash(resolve_system(target)),
         "seed": config.seed,
     }
-    return cache.stage("own", depends, build, lambda folder: load_own(folder / name, target))
+    # Stored caches have the stage under this name.
+    return cache.stage("own", depends, build, lambda folder: load_custom(folder / name, target))
 
 
 def _digest(train_end: NDArray[np.int64]) -> str:
@@ -220,13 +230,13 @@ def _digest(train_end: NDArray[np.int64]) -> str:
 
 
 def retrieval_key(config: Config, loaded: Loaded) -> dict[str, Any]:
-    """What stage one depends on; a retriever of one's own that was edited is another one."""
+    """What stage one depends on; an edited custom retriever counts as another one."""
     return {
         **loaded.key,
         "kg": to_dict(config.kg),
         "retrieval": to_dict(config.retrieval),
         "seed": config.seed,
-        **code_of_systems(config.retrieval),
+        **custom_code(config.retrieval),
     }
 
 
@@ -242,8 +252,11 @@ def stage_retrieval(
             lambda end: stage_kg(cache, config, loaded, end),
             config.retrieval,
             config.seed,
-            partial(stage_lrurec, cache, config, loaded, device),
-            partial(stage_own, cache, config, loaded, device),
+            Fits(
+                lrurec=partial(stage_lrurec, cache, config, loaded, device),
+                custom=partial(stage_custom, cache, config, loaded, device),
+                device=device,
+            ),
         )
         one.retriever.save(folder / "retriever")
         for name in ("examples", "val", "test"):

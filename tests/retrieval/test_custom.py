@@ -1,4 +1,4 @@
-"""Retrievers of someone else's in stage one."""
+"""Custom retrievers in stage one."""
 
 import json
 import shutil
@@ -16,13 +16,14 @@ from lkgrag.config import DataConfig, KGConfig, RetrievalConfig
 from lkgrag.config.loading import load_config
 from lkgrag.data import make_split
 from lkgrag.errors import ConfigError, LkgragError, RunError
-from lkgrag.evaluation.protocol import BESIDE
 from lkgrag.kg import build_kg
 from lkgrag.retrieval import FusedRetriever, Retriever, fit_stage_one
-from lkgrag.retrieval.custom import fit_own, own_systems, resolve_system, save_own
+from lkgrag.retrieval.custom import custom_systems, fit_custom, save_custom
+from lkgrag.retrieval.resolver import resolve_system
 from lkgrag.run.folder import systems_of
 from lkgrag.run.pipeline import train
 from lkgrag.testing import RetrieverTests, planted
+from lkgrag.utils.layout import BESIDE
 
 HERE = f"{__name__}:"
 
@@ -253,7 +254,7 @@ def graph_of(x):
 def fitted(x, target, **kwargs):
     end = make_split(x, DataConfig()).train_end
     config = config_of(target, **({resolve_system(target).name: kwargs} if kwargs else {}))
-    return fit_own(x, config, 0, target, end, graph_of(x)(end))
+    return fit_custom(x, config, 0, target, end, graph_of(x)(end))
 
 
 def test_it_is_fused_like_any_other(x, tmp_path):
@@ -337,13 +338,13 @@ def test_what_it_does_to_its_data_is_its_own(x):
         ("no_such:X", {}, "no module 'no_such'"),
         (f"{HERE}planted", {}, "no subclass of lkgrag.retrieval.Retriever"),
         ("follows", {}, "no system 'follows'"),
-        (f"{HERE}Taken", {}, "the name 'ranker' of Taken is that of a system of the tables"),
+        (f"{HERE}Taken", {}, "the name 'ranker' of Taken belongs to a system of the tables"),
         (f"{HERE}Nameless", {}, "needs a class attribute 'name'"),
         (f"{HERE}Lengthy", {}, "a word of at most 32 small letters"),
         (
             f"{HERE}Beside",
             {},
-            "the name 'fusion' of Beside is that of another part of metrics.json",
+            "the name 'fusion' of Beside belongs to another part of metrics.json",
         ),
         (f"{HERE}Plain", {}, "Plain has no class method fit (@classmethod)"),
         (f"{HERE}Unfit", {}, "Unfit has no class method fit"),
@@ -361,7 +362,7 @@ def test_what_it_does_to_its_data_is_its_own(x):
 )
 def test_what_cannot_be_named(target, kwargs, message):
     with pytest.raises(ConfigError) as error:
-        own_systems(config_of(target, **kwargs))
+        custom_systems(config_of(target, **kwargs))
     assert message in str(error.value)
     assert str(error.value).startswith("retrieval.")
 
@@ -371,13 +372,13 @@ def test_a_module_that_ends_the_program(tmp_path, monkeypatch):
     (tmp_path / "a_script.py").write_text("import sys\nsys.exit(0)\n")
     monkeypatch.syspath_prepend(str(tmp_path))
     with pytest.raises(ConfigError, match=r"cannot import a_script:X \(SystemExit: 0\)"):
-        own_systems(config_of("a_script:X"))
+        custom_systems(config_of("a_script:X"))
 
 
 def test_two_of_one_name():
     with pytest.raises(ConfigError, match="have the same name 'follows'"):
-        own_systems(config_of(f"{HERE}Follows", f"{HERE}Namesake"))
-    assert own_systems(config_of(f"{HERE}Follows", f"{HERE}Follows")) == {
+        custom_systems(config_of(f"{HERE}Follows", f"{HERE}Namesake"))
+    assert custom_systems(config_of(f"{HERE}Follows", f"{HERE}Follows")) == {
         "follows": f"{HERE}Follows"
     }
 
@@ -432,11 +433,11 @@ def test_what_is_not_the_same_after_saving(x, tmp_path):
     with pytest.raises(
         ConfigError, match=r"save\(\) of Broken fails \(RuntimeError: no idea how\)"
     ):
-        save_own(fitted(x, target, how="unsaved"), tmp_path, target)
+        save_custom(fitted(x, target, how="unsaved"), tmp_path, target)
     with pytest.raises(ConfigError, match=r"save\(\) of Broken writes nothing"):
-        save_own(fitted(x, target, how="unwritten"), tmp_path / "new", target)
+        save_custom(fitted(x, target, how="unwritten"), tmp_path / "new", target)
     with pytest.raises(ConfigError, match=r"other scores after save\(\) and load\(\)"):
-        save_own(fitted(x, target, how=""), tmp_path, target)
+        save_custom(fitted(x, target, how=""), tmp_path, target)
 
 
 MODULE = '''

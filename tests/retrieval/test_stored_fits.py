@@ -14,14 +14,7 @@ import torch
 from lkgrag.config import DataConfig, KGConfig, RetrievalConfig
 from lkgrag.data import make_split
 from lkgrag.kg import build_kg
-from lkgrag.retrieval import (
-    SYSTEMS,
-    EASERetriever,
-    GraphRetriever,
-    ItemItemRetriever,
-    PopularityRetriever,
-    fit_lrurec,
-)
+from lkgrag.retrieval import SYSTEMS
 from lkgrag.testing import planted
 
 STORED = Path(__file__).with_name("stored_fits.json")
@@ -33,17 +26,16 @@ def fitted():
     """Each built-in on the training interactions of 40 users; the graph with even weights."""
     x = planted(40, 24)
     end = make_split(x, DataConfig()).train_end
-    data = build_kg(x, end, KGConfig(behaviour_min=1))
-    popularity = PopularityRetriever.fit(x, end)
-    itemitem = ItemItemRetriever.fit(x, end, CONFIG.decay)
-    graph = GraphRetriever.fit(data, itemitem, popularity, CONFIG.decay)
-    return {
-        "popularity": popularity,
-        "itemitem": itemitem,
-        "graph_itemitem": graph.reweighted(dict.fromkeys(graph.components, 0.25)),
-        "ease": EASERetriever.fit(x, end),
-        "lrurec": fit_lrurec(x, end, CONFIG, 1)[0],
+    contract = {
+        "interactions": x.first(end),
+        "data": build_kg(x, end, KGConfig(behaviour_min=1)),
+        "device": torch.device("cpu"),
+        "seed": 1,
     }
+    systems = {n: cls.fit(**contract, **cls.options_of(CONFIG)) for n, cls in SYSTEMS.items()}
+    graph = systems["graph_itemitem"]
+    systems["graph_itemitem"] = graph.reweighted(dict.fromkeys(graph.components, 0.25))
+    return systems
 
 
 def scores():
