@@ -110,7 +110,7 @@ class Scaled(Follows):
 
 
 class Careless(Follows):
-    """Changes all that it is given, and how torch works."""
+    """Changes everything that it is given, and switches gradients off."""
 
     name = "careless"
 
@@ -142,7 +142,7 @@ class Beside(Follows):
 
 
 class Plain(Follows):
-    """Whose ``fit`` is a method, as those of other libraries are."""
+    """Its ``fit`` is a method of the object, as in other libraries."""
 
     name = "plain"
 
@@ -368,7 +368,7 @@ def test_what_cannot_be_named(target, kwargs, message):
 
 
 def test_a_module_that_ends_the_program(tmp_path, monkeypatch):
-    """A script without ``if __name__ == "__main__"``: the run must not look as if it had succeeded."""
+    """A script without ``if __name__ == "__main__"`` must not end the run as if it had succeeded."""
     (tmp_path / "a_script.py").write_text("import sys\nsys.exit(0)\n")
     monkeypatch.syspath_prepend(str(tmp_path))
     with pytest.raises(ConfigError, match=r"cannot import a_script:X \(SystemExit: 0\)"):
@@ -411,7 +411,7 @@ def test_what_breaks_the_contract(x, how, message):
 
 
 class Backwards(Follows):
-    """Scores that are read backwards, and not to be written."""
+    """Its scores have a negative stride and are read-only."""
 
     name = "backwards"
 
@@ -469,7 +469,7 @@ class Latest(Retriever):
 
 @pytest.fixture
 def module(tmp_path, monkeypatch):
-    """A module of someone's, that can be edited; how often it was fitted is in a file beside it."""
+    """A user's module that can be edited; a file beside it counts its fits."""
 
     def write(how, step):
         (tmp_path / "someones.py").write_text(MODULE.format(how=how, step=step))
@@ -494,6 +494,7 @@ def asked_for(small_run, tmp_path, systems):
     }
 
 
+@pytest.mark.slow
 def test_a_whole_run(small_run, module, tmp_path):
     asked = asked_for(small_run, tmp_path, "[lrurec,popularity,someones:Latest]")
     train(load_config(asked))
@@ -528,6 +529,7 @@ def test_a_whole_run(small_run, module, tmp_path):
     assert (tmp_path / "fits").read_text().count("fit") == 2 * fits
 
 
+@pytest.mark.slow
 def test_served_where_its_module_is_not(small_run, module, tmp_path, monkeypatch):
     train(load_config(asked_for(small_run, tmp_path, "[popularity,someones:Latest]")))
     sys.modules.pop("someones", None)
