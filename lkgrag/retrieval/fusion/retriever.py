@@ -7,6 +7,7 @@ regression over the items that any system ranks high, fitted on events that no s
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -37,14 +38,14 @@ class FusedRetriever(Retriever):
 
     def __init__(
         self,
-        systems: dict[str, Retriever],
+        systems: Mapping[str, Retriever],
         weights: dict[str, float] | None = None,
         mask_seen: bool = True,
         custom: dict[str, str] | None = None,
     ) -> None:
         popularity = systems[PopularityRetriever.name]
         assert isinstance(popularity, PopularityRetriever)
-        self.systems = systems
+        self.systems = dict(systems)
         self.popularity: NDArray[np.int64] = popularity.count
         self.num_items = len(self.popularity)
         self.weights = weights or dict.fromkeys(systems, 1.0 / len(systems))

@@ -91,6 +91,29 @@ def test_patience_stops_and_keeps_the_best(data, monkeypatch):
     assert equal(stopped, two)
 
 
+def test_a_sample_of_validation_events_keeps_histories_and_targets_together(data):
+    _, val = data
+    part = val.sample(20, 0)
+    pairs = [(tuple(h), t) for h, t in zip(val.histories, val.target, strict=True)]
+    drawn = [(tuple(h), t) for h, t in zip(part.histories, part.target, strict=True)]
+    assert len(part) == 20 < len(val)
+    places = [pairs.index(pair) for pair in drawn]
+    assert places == sorted(set(places))
+    assert val.sample(20, 1).target.tolist() != part.target.tolist()
+    assert val.sample(len(val), 0) is val
+
+
+def test_only_the_sample_decides_when_to_stop(data, monkeypatch):
+    x, val = data
+    monkeypatch.setattr(lru_training, "JUDGED", 20)
+    _, progress = fit_lrurec(x, options(epochs=2), 0, val=val)
+    _, expected = fit_lrurec(x, options(epochs=2), 0, val=val.sample(20, 0))
+    assert progress.curve == expected.curve
+    monkeypatch.setattr(lru_training, "JUDGED", len(val))
+    _, whole = fit_lrurec(x, options(epochs=2), 0, val=val)
+    assert whole.curve != progress.curve
+
+
 class KilledError(Exception):
     pass
 
