@@ -5,12 +5,23 @@ from pathlib import Path
 
 import pytest
 import torch
+from helpers import RUNS
 
 # Tiny tensors: a second thread costs more than it brings.
 torch.set_num_threads(1)
 
 DATA = os.environ.get("LKGRAG_DATA")
 _SKIPPED = []
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items):
+    """Mark the tests of whole runs, and begin with the files of slow tests, so that no process ends late."""
+    for item in items:
+        if RUNS & set(getattr(item, "fixturenames", ())):
+            item.add_marker(pytest.mark.slow)
+    slow = {item.path for item in items if item.get_closest_marker("slow")}
+    items.sort(key=lambda item: item.path not in slow)
 
 
 @pytest.fixture

@@ -19,6 +19,8 @@ from lkgrag.serving.export import export
 from lkgrag.serving.saved_run import load_run
 from lkgrag.testing.llm import tiny_llama
 
+pytestmark = pytest.mark.slow
+
 #: Largest difference in score that merging in float32 may make.
 BOUND = 2e-4
 RUNS = {
