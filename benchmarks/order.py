@@ -14,9 +14,9 @@ import numpy as np
 import pandas as pd
 
 from benchmarks.common import say
-from benchmarks.quality_results import path_of
-from benchmarks.quality_rows import files_of, overrides, settings
-from benchmarks.quality_table import difference, lines_of, main_line, of_split
+from benchmarks.quality.results import path_of
+from benchmarks.quality.rows import files_of, overrides, settings
+from benchmarks.quality.table import difference, lines_of, main_line, of_split
 from lkgrag.config.loading import load_config
 from lkgrag.run.stages import load_data
 from lkgrag.utils.files import read_json, read_parquet

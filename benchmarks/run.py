@@ -1,6 +1,6 @@
 """The benchmark suite: ``python -m benchmarks.run quality|speed|scale|large|order [--list] [--only PART] [--quick]``.
 
-``quality`` makes the rows of ``benchmarks/quality.yaml`` on every data set and seed (``--data``, ``--seeds`` and
+``quality`` makes the rows of ``benchmarks/quality/quality.yaml`` on every data set and seed (``--data``, ``--seeds`` and
 ``--only`` take some of them), resumable, below ``--root``, and writes ``benchmarks/results/quality-DATA.json``
 with the per-user ranks beside it. ``speed`` measures each part against what a user would pick instead and
 against the physical limit, on the machine at hand, and writes ``benchmarks/results/speed.json``. Ratios are the
@@ -83,14 +83,16 @@ def parts_of(suite: str) -> tuple[str, ...]:
     """What ``--only`` takes: the parts of speed, the rows of quality."""
     if suite != "quality":
         return {"speed": SPEED, "scale": SCALE, "large": (), "order": ()}[suite]
-    from benchmarks.quality_rows import settings
+    from benchmarks.quality.rows import settings
 
     return tuple(settings()["rows"])
 
 
 def _quality(options: argparse.Namespace) -> int:
-    from benchmarks import quality_results, quality_rows, quality_table
-    from benchmarks.quality import carry_out
+    from benchmarks.quality import results as quality_results
+    from benchmarks.quality import rows as quality_rows
+    from benchmarks.quality import table as quality_table
+    from benchmarks.quality.run import carry_out
 
     said = quality_rows.settings(options.quick)
     names = options.data or list(said["data"])

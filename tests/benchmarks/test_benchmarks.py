@@ -9,17 +9,14 @@ import pytest
 import torch
 from helpers.small_run import small_options
 
-from benchmarks import (
-    common,
-    quality,
-    quality_page,
-    quality_results,
-    quality_rows,
-    quality_table,
-    quality_targets,
-    run,
-)
+from benchmarks import common, run
 from benchmarks.pathless import Pathless
+from benchmarks.quality import page as quality_page
+from benchmarks.quality import results as quality_results
+from benchmarks.quality import rows as quality_rows
+from benchmarks.quality import run as quality_run
+from benchmarks.quality import table as quality_table
+from benchmarks.quality import targets as quality_targets
 from benchmarks.speed import paths, peers
 from lkgrag.config import KGConfig
 from lkgrag.config.identity import to_dict
@@ -446,7 +443,7 @@ def _on_another_machine(tmp_path, said, stored, monkeypatch):
     assert quality_results._close(stored["rows"], quality_table.summary(table, said))
     with monkeypatch.context() as patch:
         patch.setattr("lkgrag.run.pipeline.train", lambda config: pytest.fail("made again"))
-        quality.carry_out(said, ["shop"], ["scorer", "lkgrag"], [0], {}, tmp_path / "elsewhere")
+        quality_run.carry_out(said, ["shop"], ["scorer", "lkgrag"], [0], {}, tmp_path / "elsewhere")
         said["budget"]["training.max_examples"] = 17
         assert quality_results.stored_runs(said, "shop") == {}
         with pytest.raises(LkgragError, match=r"quality-shop\.json holds scorer/0, lkgrag/0, made"):

@@ -4,7 +4,9 @@ import pytest
 import torch
 from helpers.small_run import small_options
 
-from benchmarks import common, large, quality_page, quality_rows, run, tables
+from benchmarks import common, large, run, tables
+from benchmarks.quality import page as quality_page
+from benchmarks.quality import rows as quality_rows
 from lkgrag.run.provenance import hardware
 
 

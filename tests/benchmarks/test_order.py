@@ -6,8 +6,10 @@ import pytest
 from helpers.sequences import sequences
 from helpers.small_run import write_shop
 
-from benchmarks import common, order, quality_page, quality_results, run
-from benchmarks.quality_table import summary
+from benchmarks import common, order, run
+from benchmarks.quality import page as quality_page
+from benchmarks.quality import results as quality_results
+from benchmarks.quality.table import summary
 from lkgrag.config.loading import load_config
 from lkgrag.run.stages import load_data
 

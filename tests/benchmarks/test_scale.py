@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from benchmarks import quality_page, tables
+from benchmarks import tables
+from benchmarks.quality import page as quality_page
 from benchmarks.scale import synthetic
 from benchmarks.scale.slopes import GIB, projection, slopes
 from lkgrag.config import KGConfig

@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from benchmarks.common import stored
-from benchmarks.quality_plots import overview, plot
-from benchmarks.quality_rows import rows_of
-from benchmarks.quality_table import MAIN
-from benchmarks.quality_words import TITLES, WORDS
+from benchmarks.quality.plots import overview, plot
+from benchmarks.quality.rows import rows_of
+from benchmarks.quality.table import MAIN
+from benchmarks.quality.words import TITLES, WORDS
 from benchmarks.record import figure, probability, put
 from benchmarks.tables import DOCS, table, targets
 

@@ -1,7 +1,7 @@
 """Results of the quality benchmark: gathered from runs and from what is stored, saved, and computed again.
 
 Per-user ranks go into the results, so that every figure can be computed again
-(:mod:`benchmarks.quality_table`).
+(:mod:`benchmarks.quality.table`).
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ from omegaconf import OmegaConf
 
 import lkgrag
 from benchmarks.common import provenance, say
-from benchmarks.quality_rows import made, overrides, seeds_of
-from benchmarks.quality_table import lines_of, main_line, summary, uses_paths
-from benchmarks.quality_targets import targets
+from benchmarks.quality.rows import made, overrides, seeds_of
+from benchmarks.quality.table import lines_of, main_line, summary, uses_paths
+from benchmarks.quality.targets import targets
 from benchmarks.record import RESULTS
 from lkgrag.config.identity import to_dict
 from lkgrag.config.loading import load_config

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from benchmarks.quality_table import MAIN
-from benchmarks.quality_words import HEADLINE, TITLES, WORDS
+from benchmarks.quality.table import MAIN
+from benchmarks.quality.words import HEADLINE, TITLES, WORDS
 from lkgrag.utils.files import atomic
 
 

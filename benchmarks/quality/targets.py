@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from benchmarks.common import judge
-from benchmarks.quality_table import MAIN, METRIC, PARTS, difference, figures, lines_of, of_split
+from benchmarks.quality.table import MAIN, METRIC, PARTS, difference, figures, lines_of, of_split
 from lkgrag.evaluation import standard_error
 
 

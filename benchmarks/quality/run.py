@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.common import say
-from benchmarks.quality_results import gather, path_of
-from benchmarks.quality_rows import made, overrides, rows_of, seeds_of
+from benchmarks.quality.results import gather, path_of
+from benchmarks.quality.rows import made, overrides, rows_of, seeds_of
 from lkgrag.config.loading import load_config
 from lkgrag.errors import LkgragError
 from lkgrag.run.folder import finished, run_folder
