@@ -14,6 +14,7 @@ from typing import Any
 
 from rich.console import Console
 
+from lkgrag.evaluation.metrics import HEADLINE, metric_label
 from lkgrag.run.folder import systems_of
 from lkgrag.run.provenance import hardware
 from lkgrag.serving.recommendation import Recommendation
@@ -22,7 +23,7 @@ from lkgrag.utils.files import atomic, read_json, write_json
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "benchmarks" / "results"
 COMMAND = "accelerate launch -m lkgrag.train"
-COLUMNS = ("mrr", "ndcg@10", "recall@1", "recall@10", "recall@20")
+COLUMNS = ("mrr", HEADLINE, "recall@1", "recall@10", "recall@20")
 
 
 def record(run: Path, name: str, command: str, note: str = "") -> dict[str, Any]:
@@ -45,20 +46,20 @@ def probability(p: float) -> str:
 
 def markdown(result: dict[str, Any]) -> str:
     """The table of systems on test, with the differences and the cost below."""
-    head = " | ".join(c.upper().replace("RECALL", "Recall") for c in COLUMNS)
+    head = " | ".join(map(metric_label, COLUMNS))
     lines = [
-        f"| system | {head} | NDCG@10, retrieved |",
+        f"| system | {head} | {metric_label(HEADLINE)}, retrieved |",
         "|---|" + "---|" * (len(COLUMNS) + 1),
     ]
     for system, splits in systems_of(result).items():
         test = splits["test"]
         cells = [figure(test["all"][c]) for c in COLUMNS]
-        cells.append(figure(test["retrieved"]["ndcg@10"]))
+        cells.append(figure(test["retrieved"][HEADLINE]))
         lines.append(f"| {system} | {' | '.join(cells)} |")
     lines.append("")
     for d in result["differences"]:
         lines.append(
-            f"- {d['split']}, {d['population']}: {d['system']} − {d['other']}, {d['metric'].upper()}: "
+            f"- {d['split']}, {d['population']}: {d['system']} − {d['other']}, {metric_label(d['metric'])}: "
             f"{d['mean']:+.4f} [{d['low']:+.4f}, {d['high']:+.4f}], {probability(d['p'])}"
         )
     seconds = result["seconds"]

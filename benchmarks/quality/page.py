@@ -11,8 +11,10 @@ from benchmarks.quality.table import MAIN
 from benchmarks.quality.words import TITLES, WORDS
 from benchmarks.record import figure, probability, put
 from benchmarks.tables import DOCS, table, targets
+from lkgrag.evaluation import HEADLINE, metric_label
 
-#: Of the second table; the first has NDCG@10 and Recall@10.
+LABEL = metric_label(HEADLINE)
+#: Of the second table; the first has the headline metric and Recall@10.
 COLUMNS = ("mrr", "ndcg@5", "ndcg@20", "recall@1", "recall@5", "recall@20")
 #: NDCG@10 and Recall@10 over all users, as published; ``docs/published.md`` says what differs.
 PUBLISHED: dict[str, dict[str, str]] = {
@@ -35,18 +37,18 @@ def section(data: str, found: dict[str, Any]) -> str:
             gain = interval(minus)
         label = WORDS.get(name, name)
         events = f"{line['seeds']} × {line['events']:,}"
-        spread = figure(mean["ndcg@10"])
+        spread = figure(mean[HEADLINE])
         # Of two seeds a deviation says nothing.
         if line["seeds"] > 2:
-            spread += f" ± {figure(line['spread']['ndcg@10'])}"
+            spread += f" ± {figure(line['spread'][HEADLINE])}"
         rows.append([label, events, spread, figure(mean["recall@10"]), gain, known.get(name, "")])
-        inside = figure(line["retrieved"]["ndcg@10"])
+        inside = figure(line["retrieved"][HEADLINE])
         every.append([label, *(figure(mean[c]) for c in COLUMNS), inside])
-    first = ["row", "seeds × events", "NDCG@10 ± spread", "Recall@10"]
-    first += [f"{found['main']} − row, NDCG@10", "published N@10 / R@10"]
+    first = ["row", "seeds × events", f"{LABEL} ± spread", "Recall@10"]
+    first += [f"{found['main']} − row, {LABEL}", "published N@10 / R@10"]
     if not known:
         first, rows = first[:-1], [row[:-1] for row in rows]
-    other = ["row", *(c.upper().replace("RECALL", "Recall") for c in COLUMNS), "NDCG@10, retrieved"]
+    other = ["row", *map(metric_label, COLUMNS), f"{LABEL}, retrieved"]
     detectable = (lines.get("retriever", {}).get("minus") or {}).get("detectable")
     parts = [
         f"## {TITLES.get(data, data)}",
@@ -59,14 +61,15 @@ def section(data: str, found: dict[str, Any]) -> str:
     if detectable is not None:
         parts.append(
             f"The smallest difference to the retriever that this would show with probability .8: "
-            f"{figure(detectable)} NDCG@10. Targets are among the candidates for "
+            f"{figure(detectable)} {LABEL}. Targets are among the candidates for "
             f"{lines['retriever']['candidates']:.1%} of the events."
         )
         if found.get("uses_paths"):
             fused = (lines.get("lkgrag-shuffled") or {}).get("minus") or {}
             fused = fused.get("shared", fused)
             parts.append(
-                "What another candidate's paths in the prompt, in training too, cost: the LM alone, NDCG@10 where "
+                "What another candidate's paths in the prompt, in training too, cost: the LM alone, "
+                f"{LABEL} where "
                 f"the target is a candidate, {interval(found['uses_paths'])}; the fused ranking, all users, "
                 f"{interval(fused)}, since scorer and prior decide it."
             )
@@ -94,7 +97,7 @@ def samples(found: dict[str, Any]) -> str:
     if not rows:
         return ""
     head = ["row of a sample", "shared events"]
-    return table([*head, f"{found['main']} − row on these alone, NDCG@10", "per cent"], rows)
+    return table([*head, f"{found['main']} − row on these alone, {LABEL}", "per cent"], rows)
 
 
 def without(found: dict[str, Any]) -> str:
@@ -108,7 +111,7 @@ def without(found: dict[str, Any]) -> str:
         for line in found["rows"]
         if line.get("part")
     ]
-    return table(["row", "seeds", f"{WORDS['scorer']} − row, NDCG@10"], rows) if rows else ""
+    return table(["row", "seeds", f"{WORDS['scorer']} − row, {LABEL}"], rows) if rows else ""
 
 
 def missing(data: str, found: dict[str, Any]) -> str:
@@ -233,7 +236,7 @@ def headline(results: dict[str, dict[str, Any]]) -> str:
                 str(lines[MAIN]["seeds"]),
                 # Of the seeds that lkgrag was made with.
                 *(figure((minus.get(n) or {}).get("other")) for n in ("lrurec", "retriever")),
-                figure(lines[MAIN]["mean"]["ndcg@10"]),
+                figure(lines[MAIN]["mean"][HEADLINE]),
                 _gain(lines.get("scorer", {}).get("over")),
                 *(
                     _gain(minus.get(n))

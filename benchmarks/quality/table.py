@@ -13,15 +13,15 @@ from lkgrag.evaluation import (
     detectable,
     paired_bootstrap,
 )
-from lkgrag.evaluation.metrics import expected_gains, gains
+from lkgrag.evaluation.metrics import HEADLINE, expected_gains, gains
 from lkgrag.evaluation.protocol import RANDOM, REORDERING, SYSTEMS
 
 if TYPE_CHECKING:
     from lkgrag.evaluation import Difference
 
-METRICS = ("mrr", "ndcg@5", "ndcg@10", "ndcg@20", "recall@1", "recall@5", "recall@10", "recall@20")
-#: What is compared, and how many candidates a list has: a target placed deeper is missed.
-METRIC, DEPTH = "ndcg@10", 20
+METRICS = ("mrr", "ndcg@5", HEADLINE, "ndcg@20", "recall@1", "recall@5", "recall@10", "recall@20")
+#: How many candidates a list has: a target placed deeper is missed.
+DEPTH = 20
 #: Systems of stage one, which any run ranks by (EASE on small catalogues only), and what is fused of them.
 STAGE_ONE = tuple(s for s in SYSTEMS if s not in REORDERING)
 PARTS = tuple(s for s in STAGE_ONE if s not in (RANDOM, "retriever"))
@@ -182,7 +182,7 @@ def difference(
     table: pd.DataFrame,
     one: tuple[str, str, str],
     other: tuple[str, str, str],
-    metric: str = METRIC,
+    metric: str = HEADLINE,
     retrieved: bool = False,
     control: bool = False,
 ) -> dict[str, Any] | None:

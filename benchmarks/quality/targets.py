@@ -8,8 +8,8 @@ import numpy as np
 import pandas as pd
 
 from benchmarks.common import judge
-from benchmarks.quality.table import MAIN, METRIC, PARTS, difference, figures, lines_of, of_split
-from lkgrag.evaluation import standard_error
+from benchmarks.quality.table import MAIN, PARTS, difference, figures, lines_of, of_split
+from lkgrag.evaluation import HEADLINE, standard_error
 
 
 def targets(
@@ -84,7 +84,7 @@ def _lowest_order(
     if not seeds:
         return None
     found = [
-        np.mean([figures(p[p["seed"] == s], lines[n][2])[METRIC] for s in seeds])
+        np.mean([figures(p[p["seed"] == s], lines[n][2])[HEADLINE] for s in seeds])
         for n, p in zip(names, parts, strict=True)
     ]
     return float(min(found))

@@ -58,7 +58,7 @@ TITLES = {
     "amazon-beauty-clean": "Amazon Beauty without the suspect relations",
 }
 #: What README's picture shows: what each row gains over the fused retriever.
-HEADLINE = {
+SHOWN = {
     "llamarec+fusion": "LlamaRec + fusion",
     "reference+fusion": "published method + fusion",
     "scorer": "paths, no LM",

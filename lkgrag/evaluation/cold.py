@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from lkgrag.evaluation.metrics import HEADLINE
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
@@ -14,7 +16,8 @@ if TYPE_CHECKING:
 #: Largest value of each group but the last, which has no end.
 HISTORY = (5, 10, 20, 50, 100)
 POPULARITY = (0, 5, 20, 50, 100)
-METRICS = ("ndcg@10", "recall@10")
+#: Metrics that each group is given.
+GROUP_METRICS = (HEADLINE, "recall@10")
 
 
 def cold_start(result: SplitResult, popularity: NDArray[np.int64]) -> dict[str, Any]:
@@ -39,7 +42,7 @@ def cold_start(result: SplitResult, popularity: NDArray[np.int64]) -> dict[str, 
 def _groups(
     result: SplitResult, value: NDArray[np.int64], ends: tuple[int, ...]
 ) -> list[dict[str, Any]]:
-    gains = {s: {m: result.gains(s, m) for m in METRICS} for s in result.systems}
+    gains = {s: {m: result.gains(s, m) for m in GROUP_METRICS} for s in result.systems}
     group = np.searchsorted(ends, value, "left")
     out = []
     for number in range(len(ends) + 1):

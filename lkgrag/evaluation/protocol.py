@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from lkgrag.evaluation.metrics import expected_gains, gains, metric_names
+from lkgrag.evaluation.metrics import HEADLINE, expected_gains, gains, metric_names
 from lkgrag.evaluation.significance import Difference, paired_bootstrap
 
 if TYPE_CHECKING:
@@ -63,6 +63,7 @@ BESIDE = (
     "mask_seen",
     "faithfulness",
     "cold_start",
+    "beyond_accuracy",
     "fusion",
     "stage_one",
     "differences",
@@ -162,7 +163,7 @@ class SplitResult:
         self,
         system: str,
         other: str,
-        metric: str = "ndcg@10",
+        metric: str = HEADLINE,
         population: str = "all",
         resamples: int = 10_000,
         seed: int = 0,

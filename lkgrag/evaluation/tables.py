@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from rich.table import Table
 
+from lkgrag.evaluation.metrics import HEADLINE, metric_label
 from lkgrag.evaluation.protocol import place
 
 if TYPE_CHECKING:
@@ -15,13 +17,15 @@ if TYPE_CHECKING:
     from lkgrag.evaluation.protocol import Metrics
     from lkgrag.evaluation.significance import Difference
 
-#: Column heads and their metrics, for either population.
-COLUMNS = {"NDCG@10": "ndcg@10", "Recall@10": "recall@10", "MRR": "mrr"}
+#: Metrics that are shown for either population.
+COLUMNS = (HEADLINE, "recall@10", "mrr")
 #: The least width of a table that no terminal sets.
 WIDTH = 80
 
 
-def systems_table(metrics: Metrics, split: str, columns: dict[str, str] | None = None) -> Table:
+def systems_table(
+    metrics: Metrics, split: str, columns: Sequence[str] | Mapping[str, str] = COLUMNS
+) -> Table:
     """All systems of a split: over all users (a missed target counts 0) and the retrieved ones.
 
     The best figure of each column is bold.
@@ -29,9 +33,10 @@ def systems_table(metrics: Metrics, split: str, columns: dict[str, str] | None =
     Args:
         metrics: of :func:`~lkgrag.evaluation.protocol.nest`.
         split: ``val`` or ``test``.
-        columns: heads and metrics; :data:`COLUMNS` by default.
+        columns: keys of metrics, or heads and keys.
     """
-    columns = columns or COLUMNS
+    if not isinstance(columns, Mapping):
+        columns = {metric_label(key): key for key in columns}
     rows = {s: splits[split] for s, splits in metrics.items() if split in splits}
     keys = [(p, m) for p in ("all", "retrieved") for m in columns.values()]
     best = {k: _best([row[k[0]].get(k[1], math.nan) for row in rows.values()]) for k in keys}
@@ -55,11 +60,18 @@ def difference_line(
     system: str, other: str, metric: str, population: str, found: Difference
 ) -> str:
     """One line: ``ranker - retriever: +0.0123 [+0.0010, +0.0236] p=.032 (NDCG@10, all, 943 users)``."""
-    label = metric.upper()
-    return f"{system} - {other}: {found} ({label}, {population}, {found.users} users)"
+    return (
+        f"{system} - {other}: {found} ({metric_label(metric)}, {population}, {found.users} users)"
+    )
 
 
-def show(console: Console, metrics: Metrics, split: str, lines: list[str]) -> None:
+def show(
+    console: Console,
+    metrics: Metrics,
+    split: str,
+    lines: list[str],
+    columns: Sequence[str] | Mapping[str, str] = COLUMNS,
+) -> None:
     """Print the table and the lines on differences; plain text where no terminal reads.
 
     Args:
@@ -67,11 +79,12 @@ def show(console: Console, metrics: Metrics, split: str, lines: list[str]) -> No
         metrics: of all systems.
         split: which to show.
         lines: of :func:`difference_line`.
+        columns: as of :func:`systems_table`.
     """
     if not console.is_terminal:
         # A pipe has no width, and a figure that is cut off is worse than a long line.
         console.width = max(console.width, WIDTH)
-    console.print(systems_table(metrics, split))
+    console.print(systems_table(metrics, split, columns))
     for line in lines:
         console.print(line, markup=False, soft_wrap=True)
 

@@ -9,6 +9,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, MaxNLocator, NullLocator, ScalarFormatter
 
+from lkgrag.evaluation.metrics import HEADLINE, metric_label
 from lkgrag.evaluation.protocol import SYSTEMS
 from lkgrag.report.heatmap import draw_salience, salience_of
 from lkgrag.report.labels import label
@@ -177,7 +178,7 @@ def _salience_caption(run: RunData) -> str:
 
 
 def cold(run: RunData) -> Figure | None:
-    """NDCG@10 by length of the history and by popularity of the true item."""
+    """The headline metric by length of the history and by popularity of the true item."""
     found = run.metrics.get("cold_start") or {}
     panels = {what: found.get(kind) or [] for kind, what in COLD.items()}
     if not all(panels.values()):
@@ -186,12 +187,12 @@ def cold(run: RunData) -> Figure | None:
     for number, (what, groups) in enumerate(panels.items(), start=1):
         axes = figure.add_subplot(2, 1, number)
         for system in _drawn(list(groups[0]["systems"])):
-            values = [g["systems"][system]["ndcg@10"] for g in groups]
+            values = [g["systems"][system][HEADLINE] for g in groups]
             look = _look(system, run) | {"marker": "o", "markersize": 3}
             axes.plot(range(len(groups)), values, label=system, **look)
         names = [f"{g['group']}\n({g['events']:,})" for g in groups]
         axes.set_xticks(range(len(groups)), names, fontsize=7)
-        axes.set(xlabel=what, ylabel="NDCG@10", ylim=(0, None))
+        axes.set(xlabel=what, ylabel=metric_label(HEADLINE), ylim=(0, None))
     handles, labels = figure.axes[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside upper center", ncols=3, fontsize=8)
     return figure

@@ -11,6 +11,8 @@ from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescap
 from markupsafe import Markup
 
 from lkgrag import __version__
+from lkgrag.evaluation.metrics import HEADLINE, metric_label, metric_place
+from lkgrag.evaluation.protocol import place
 from lkgrag.report.drawing import draw
 from lkgrag.report.figures import COLD, figures, own_systems
 from lkgrag.report.labels import label
@@ -26,8 +28,6 @@ if TYPE_CHECKING:
 
 #: Folder of the pictures within a run's.
 PICTURES = "report"
-#: Metrics in words, in the order of the table's columns.
-METRICS = {"mrr": "MRR", "ndcg": "NDCG", "recall": "Recall"}
 #: Dots per inch of the PNG files.
 DPI = 160
 #: Columns of a title, and of a path in words, on the page.
@@ -51,7 +51,7 @@ def _environment() -> Environment:
     found.filters["salience"] = lambda v: two_places(v, "+")
     found.filters["title"] = lambda text: fit(shown_title(str(text)), TITLE_WIDTH)
     found.filters["words"] = lambda text: label(str(text), WORDS_WIDTH)
-    found.filters["heading"] = _heading
+    found.filters["heading"] = metric_label
     return found
 
 
@@ -123,8 +123,10 @@ def write_report(folder: Path, metrics: dict[str, Any] | None = None) -> Path:
         version=__version__,
         tables=_tables(run),
         cold=_cold_tables(run),
+        headline=metric_label(HEADLINE),
+        beyond=_beyond_table(run),
         own=own_systems(run),
-        metric_names=[_heading(m) for m in _metrics(run)],
+        metric_names=[metric_label(m) for m in _metrics(run)],
         pictures=charts,
         faithful=faithful_line(faithful) if faithful else "",
         users=users,
@@ -155,28 +157,16 @@ def _user(found: Recommendation, drawn: Figure | None, name: str) -> dict[str, A
     }
 
 
-def _heading(metric: str) -> str:
-    name, _, k = metric.partition("@")
-    words = METRICS.get(name, name)
-    return f"{words}@{k}" if k else words
-
-
 def _metrics(run: RunData) -> list[str]:
     """The columns that the run has figures for: by metric, then by cut-off."""
-    known = {
+    keys = {
         metric
         for splits in systems_of(run.metrics).values()
         for populations in splits.values()
         for values in populations.values()
         for metric in values
     }
-    names = list(METRICS)
-
-    def order(metric: str) -> tuple[int, str, int]:
-        name, _, k = metric.partition("@")
-        return (names.index(name) if name in names else len(names), name, int(k or 0))
-
-    return sorted(known, key=order)
+    return sorted(keys, key=metric_place)
 
 
 def _tables(run: RunData) -> list[dict[str, Any]]:
@@ -202,16 +192,30 @@ def _tables(run: RunData) -> list[dict[str, Any]]:
 
 
 def _cold_tables(run: RunData) -> list[dict[str, Any]]:
-    """NDCG@10 of each system by group of events; the best of each column."""
+    """The headline metric of each system by group of events; the best of each column."""
     out = []
     found = run.metrics.get("cold_start") or {}
     for kind, what in COLD.items():
         groups = found.get(kind) or []
         if groups:
             systems = groups[0]["systems"]
-            rows = {s: [g["systems"][s].get("ndcg@10") for g in groups] for s in systems}
+            rows = {s: [g["systems"][s].get(HEADLINE) for g in groups] for s in systems}
             out.append({"by": what, "groups": groups, "rows": rows, "best": _best(rows)})
     return out
+
+
+def _beyond_table(run: RunData) -> dict[str, Any] | None:
+    """Figures beyond accuracy, a row a system; None where the run does not hold them."""
+    found = run.metrics.get("beyond_accuracy")
+    if not found:
+        return None
+    systems = found["systems"]
+    names = list(next(iter(systems.values())))
+    rows = {
+        system: {name.partition("@")[0]: systems[system].get(name) for name in names}
+        for system in sorted(systems, key=place)
+    }
+    return {**found, "names": [name.partition("@")[0] for name in names], "rows": rows}
 
 
 def _best(rows: dict[str, list[float | None]]) -> list[float | None]:

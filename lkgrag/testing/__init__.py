@@ -7,10 +7,12 @@ from lkgrag.testing.graph import planted, toy_interactions, toy_kg
 from lkgrag.testing.paths import toy_paths
 
 if TYPE_CHECKING:
+    from lkgrag.testing.metric import MetricTests
     from lkgrag.testing.retriever import RetrieverTests
     from lkgrag.testing.scorer import PathScorerTests
 
 __all__ = [
+    "MetricTests",
     "PathScorerTests",
     "RetrieverTests",
     "planted",
@@ -20,7 +22,7 @@ __all__ = [
 ]
 
 #: The suites and their modules, which need pytest; toy graphs do not.
-_SUITES = {"PathScorerTests": "scorer", "RetrieverTests": "retriever"}
+_SUITES = {"MetricTests": "metric", "PathScorerTests": "scorer", "RetrieverTests": "retriever"}
 
 
 def __getattr__(name: str) -> Any:
