@@ -9,7 +9,6 @@ from helpers.small_run import write_shop
 from benchmarks import common, order, run
 from benchmarks.quality import page as quality_page
 from benchmarks.quality import results as quality_results
-from benchmarks.quality.table import summary
 from lkgrag.config.loading import load_config
 from lkgrag.run.stages import load_data
 
@@ -88,17 +87,3 @@ def test_data_sets_that_are_not_at_hand_keep_what_was_found(tmp_path, monkeypatc
     found = common.stored("order")["sets"]
     assert (found["one"]["rising"]["pairs"], found["two"]["rising"]["pairs"]) == (0.5, 0.75)
     assert "two: ids rise in 75.0% of neighbours" in capsys.readouterr().out
-
-
-def test_rows_of_a_sample_stand_with_what_their_shared_events_say():
-    users = [f"u{n}" for n in range(8)]
-    whole = pd.DataFrame({
-        "split": "test", "user": users, "position": 3, "candidates": 20, "retrieved": True,
-        "rank_retriever": 2, "rank_ranker": [1, 2] * 4, "row": "lkgrag", "seed": 0,
-    })  # fmt: skip
-    sample = whole[:4].assign(row="llamarec+fusion", rank_ranker=[2, 2, 2, 3])
-    said = {"rows": {"lkgrag": {}, "llamarec+fusion": {}}}
-    rows = summary(pd.concat([whole, sample], ignore_index=True), said)
-    text = quality_page.samples({"rows": rows, "main": "lkgrag"})
-    assert "| LlamaRec + fusion with the prior | 4 |" in text
-    assert quality_page.samples({"rows": rows[:3], "main": "lkgrag"}) == ""
