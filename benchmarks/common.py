@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from collections.abc import Callable
@@ -15,6 +16,15 @@ from lkgrag.run.provenance import commit, environment, hardware, today
 from lkgrag.utils.files import read_json, write_json
 
 TARGETS = Path(__file__).with_name("targets.yaml")
+#: Folders of data sets below LKGRAG_DATA.
+ROOTS = ("ml-latest-small", "amazon-beauty")
+
+
+def data_roots() -> dict[str, str]:
+    """Folders of the data sets that are at hand, by name."""
+    root = os.environ.get("LKGRAG_DATA")
+    folders = {name: Path(root) / name for name in ROOTS} if root else {}
+    return {name: str(folder) for name, folder in folders.items() if folder.is_dir()}
 
 
 def judge(

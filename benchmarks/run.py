@@ -12,18 +12,15 @@ order of items of one time does to the stored gains.
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 import tempfile
 from pathlib import Path
 from typing import Any
 
-from benchmarks.common import fell, judge, save, say, stored
+from benchmarks.common import data_roots, fell, judge, save, say, stored
 
 SCALE = ("graph", "users", "remote")
 SPEED = ("paths", "lru", "wording", "lm", "whole")
-#: Folders of data sets below LKGRAG_DATA.
-ROOTS = ("ml-latest-small", "amazon-beauty")
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -83,54 +80,15 @@ def parts_of(suite: str) -> tuple[str, ...]:
     """What ``--only`` takes: the parts of speed, the rows of quality."""
     if suite != "quality":
         return {"speed": SPEED, "scale": SCALE, "large": (), "order": ()}[suite]
-    from benchmarks.quality.rows import settings
+    from benchmarks.quality.rows import read_settings
 
-    return tuple(settings()["rows"])
+    return tuple(read_settings()["rows"])
 
 
 def _quality(options: argparse.Namespace) -> int:
-    from benchmarks.quality import results as quality_results
-    from benchmarks.quality import rows as quality_rows
-    from benchmarks.quality import table as quality_table
-    from benchmarks.quality.run import carry_out
+    from benchmarks.quality.run import quality
 
-    said = quality_rows.settings(options.quick)
-    names = options.data or list(said["data"])
-    for name in names:
-        if name not in said["data"]:
-            print(f"--data {name}: there are {', '.join(said['data'])}", file=sys.stderr)
-            return 2
-    if options.check:
-        found = {
-            name: quality_results.recomputed(name)
-            for name in names
-            if quality_results.path_of(name).exists()
-        }
-        for name, follows in found.items():
-            print(f"{name}: figures {'' if follows else 'do not '}follow from the stored ranks")
-        return 0 if all(found.values()) else 1
-    # Some rows are read off the runs of others.
-    chosen = options.only or said["rows"]
-    rows = list(dict.fromkeys(said["rows"][row].get("of", row) for row in chosen))
-    seeds = said["seeds"][: options.seeds]
-    with tempfile.TemporaryDirectory() as folder:
-        root = Path(folder) if options.quick else options.root
-        carry_out(said, names, rows, seeds, data_roots(), root, options.threads)
-        for name in names:
-            table, about = quality_results.gather(
-                said, name, quality_rows.made(said), said["seeds"], root
-            )
-            if options.quick:
-                say(f"{name}: {len(about)} rows ran; nothing is kept")
-            elif len(table):
-                for key in quality_table.other_candidates(table, said):
-                    say(
-                        f"{name}: {key} has other candidates than the other rows of its seed; was it made on "
-                        "another machine? Copy ROOT/cache there first, or make the rows of a seed on one machine"
-                    )
-                line = "python -m benchmarks.run quality"
-                say(f"wrote {quality_results.save(said, name, table, about, line)}")
-    return 0
+    return quality(options)
 
 
 def _order(options: argparse.Namespace) -> int:
@@ -171,14 +129,6 @@ def _large(options: argparse.Namespace) -> int:
     if not options.quick:
         say(f"wrote {save('large', 'python -m benchmarks.run large', options.seed, found)}")
     return 0
-
-
-def data_roots() -> dict[str, str]:
-    """Folders of the data sets that are at hand, by name."""
-    root = Path(os.environ.get("LKGRAG_DATA", ""))
-    return {
-        n: str(root / n) for n in ROOTS if os.environ.get("LKGRAG_DATA") and (root / n).is_dir()
-    }
 
 
 def _speed(options: argparse.Namespace) -> int:

@@ -11,11 +11,11 @@ from lkgrag.evaluation import HEADLINE, metric_label
 from lkgrag.utils.files import atomic
 
 
-def plot(data: str, found: dict[str, Any], path: Path) -> bool:
-    """The gains with their intervals; False where nothing is compared."""
+def plot(data: str, result: dict[str, Any], path: Path) -> bool:
+    """Draw the gains over each row with their intervals; False where nothing is compared."""
     from lkgrag.report.style import COLOURS, INK, PAPER, WIDTH, axes_of, style
 
-    lines = [r for r in found["rows"] if r.get("minus")]
+    lines = [r for r in result["rows"] if r.get("minus")]
     if not lines:
         return False
     with style(f"quality-{data}"):
@@ -28,21 +28,21 @@ def plot(data: str, found: dict[str, Any], path: Path) -> bool:
         axes.axvline(0.0, color=INK, lw=0.8)
         names = [WORDS.get(r["row"], r["row"]).replace("`", "") for r in reversed(lines)]
         axes.set_yticks(range(len(lines)), names)
-        axes.set_xlabel(f"{metric_label(HEADLINE)} that {found['main']} gains")
+        axes.set_xlabel(f"{metric_label(HEADLINE)} that {result['main']} gains")
         with atomic(path) as tmp:
             figure_.savefig(tmp, format="svg", metadata={"Date": None}, facecolor=PAPER)
     return True
 
 
 def overview(results: dict[str, dict[str, Any]], path: Path) -> None:
-    """README's picture: gains over the fused retriever with their intervals, a panel a data set."""
+    """Draw README's picture: gains over the fused retriever with their intervals, a panel a data set."""
     from matplotlib.figure import Figure
 
     from lkgrag.report.style import COLOURS, INK, PAPER, WIDTH, style
 
     shown = {
-        data: [(n, line["over"]) for n in SHOWN for line in found["rows"] if line["row"] == n]
-        for data, found in results.items()
+        data: [(n, line["over"]) for n in SHOWN for line in result["rows"] if line["row"] == n]
+        for data, result in results.items()
     }
     shown = {data: lines for data, lines in shown.items() if lines}
     if not shown:

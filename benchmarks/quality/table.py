@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -22,28 +22,37 @@ if TYPE_CHECKING:
 METRICS = ("mrr", "ndcg@5", HEADLINE, "ndcg@20", "recall@1", "recall@5", "recall@10", "recall@20")
 #: How many candidates a list has: a target placed deeper is missed.
 DEPTH = 20
-#: Systems of stage one, which any run ranks by (EASE on small catalogues only), and what is fused of them.
+#: Systems of stage one, which every run ranks by (EASE on small catalogues only), and the parts of the fused one.
 STAGE_ONE = tuple(s for s in SYSTEMS if s not in REORDERING)
 PARTS = tuple(s for s in STAGE_ONE if s not in (RANDOM, "retriever"))
 MAIN, RANKER = "lkgrag", "ranker"
-#: What is compared with the other rows, while lkgrag's own runs are not there: the same without LM.
+#: The main row while lkgrag has no runs: the same without a language model.
 STAND_IN = "scorer"
-#: What ran on all events and ranks the same candidates: by way of it rows of a sample are compared.
+#: It ranks the same candidates on all events, so rows of a sample are compared by way of it.
 CONTROL = "retriever"
-#: The language model's scores alone, and those of one that reads another candidate's paths.
+#: Rows of the language model alone, and of one that reads another candidate's paths.
 LM, SHUFFLED = "lm", "lm-shuffled"
 #: Resamples of the bootstrap over users, and its seed.
 RESAMPLES, SEED = 10_000, 0
+#: Columns that name an event.
 EVENT = ["seed", "user", "position"]
 
 
+class Line(NamedTuple):
+    """A line of the table: its name, the row whose runs are read, and the system of these runs."""
+
+    name: str
+    row: str
+    system: str
+
+
 def of_split(table: pd.DataFrame, split: str) -> pd.DataFrame:
-    """The ranks of test events, or the language models' losses on validation events."""
+    """The part of a split: ranks of test events, or language models' losses on validation events."""
     return table[table["split"] == split]
 
 
 def event_gains(table: pd.DataFrame, system: str, metric: str) -> np.ndarray:
-    """The metric of each event; of ``random`` the expectation."""
+    """The metric of a system on each event, float ``[E]``; of ``random`` the expectation."""
     if system == RANDOM:
         there = np.where(table["retrieved"], table["candidates"], 0)
         return expected_gains(there, metric)
@@ -51,32 +60,34 @@ def event_gains(table: pd.DataFrame, system: str, metric: str) -> np.ndarray:
     return gains(np.where(rank <= DEPTH, rank, 0), metric)
 
 
-def lines_of(table: pd.DataFrame, said: dict[str, Any]) -> list[tuple[str, str, str]]:
-    """``(name, row whose runs are read, system)`` of every line of the table."""
+def lines_of(table: pd.DataFrame, settings: dict[str, Any]) -> list[Line]:
+    """Every line that the runs have ranks for: stage one's systems, then the rows of the settings."""
     table = of_split(table, "test")
     rows = list(dict.fromkeys(table["row"]))
     counts = table.groupby("row").size()
-    widest = max(rows, key=lambda r: (not _other_stage_one(said, r), counts[r], r == MAIN))
-    known = [(s, widest, s) for s in STAGE_ONE]
-    for name, options in said["rows"].items():
-        known.append((name, options.get("of", name), options.get("system", RANKER)))
-    return [line for line in known if _ranks(table, *line[1:])]
+    widest = max(rows, key=lambda r: (not _other_stage_one(settings, r), counts[r], r == MAIN))
+    lines = [Line(system, widest, system) for system in STAGE_ONE]
+    for name, options in settings["rows"].items():
+        lines.append(Line(name, options.get("of", name), options.get("system", RANKER)))
+    return [line for line in lines if _has_ranks(table, line)]
 
 
-def _other_stage_one(said: dict[str, Any], row: str) -> bool:
-    """Whether a row's candidates are not those of most rows, by options of its own."""
-    return any(o.split(".")[0] in ("data", "kg", "retrieval") for o in said["rows"].get(row, {}))
+def _other_stage_one(settings: dict[str, Any], row: str) -> bool:
+    """Whether a row's options give it other candidates than most rows have."""
+    return any(
+        o.split(".")[0] in ("data", "kg", "retrieval") for o in settings["rows"].get(row, {})
+    )
 
 
-def other_candidates(table: pd.DataFrame, said: dict[str, Any]) -> list[str]:
-    """``row/seed`` of runs whose candidates are not those of the other rows of the seed, though they should be.
+def other_candidates(table: pd.DataFrame, settings: dict[str, Any]) -> list[str]:
+    """``row/seed`` of runs whose candidates should be those of the other rows of the seed, and are not.
 
-    Processors round differently, so that a retriever that was trained on another machine ranks a little
-    otherwise. Ranks of the fused retriever are compared with those of the run with the most events.
+    Processors round differently, so a retriever that was trained on another machine ranks a little otherwise.
+    Ranks of the fused retriever are compared with those of the run with the most events.
     """
     out = []
     table = of_split(table, "test")
-    common = [r for r in table["row"].unique() if not _other_stage_one(said, r)]
+    common = [r for r in table["row"].unique() if not _other_stage_one(settings, r)]
     for seed, runs in table[table["row"].isin(common)].groupby("seed"):
         ranks = {
             str(row): run.set_index(["user", "position"])[f"rank_{CONTROL}"]
@@ -90,62 +101,66 @@ def other_candidates(table: pd.DataFrame, said: dict[str, Any]) -> list[str]:
     return out
 
 
-def _ranks(table: pd.DataFrame, row: str, system: str) -> bool:
-    """Whether a row's runs have ranks of a system; random order has its expectation."""
-    part = table[table["row"] == row]
-    column = f"rank_{system}"
+def _has_ranks(table: pd.DataFrame, line: Line) -> bool:
+    """Whether the runs of a line have ranks of its system; a random order needs none."""
+    part = table[table["row"] == line.row]
+    column = f"rank_{line.system}"
     return len(part) > 0 and (
-        system == RANDOM or (column in part and bool(part[column].notna().all()))
+        line.system == RANDOM or (column in part and bool(part[column].notna().all()))
     )
 
 
-def summary(table: pd.DataFrame, said: dict[str, Any]) -> list[dict[str, Any]]:
+def summary(table: pd.DataFrame, settings: dict[str, Any]) -> list[dict[str, Any]]:
     """A line a row: means over seeds and their spread, for all users and where the target was retrieved.
 
     Args:
         table: ranks, a line an event, of all rows and seeds.
-        said: the settings.
+        settings: what ``quality.yaml`` says.
 
     Returns:
-        Lines with ``row seeds events mean each spread retrieved candidates minus part over``; ``each`` holds
-        the means by seed, ``spread`` their standard deviation, NaN of one; ``minus`` what the main row,
-        lkgrag or its stand-in, gains over this one; ``part``, of rows without a language model, what the
-        stand-in gains over this one; ``over`` what a reordering of the candidates gains over the fused
-        retriever, where other events are predicted that of the same runs, of the seeds of the main row.
+        A dictionary a row, with ``row``, ``seeds`` and ``events`` (how many), ``candidates`` (share of the
+        targets that are among them), ``mean`` and ``retrieved`` by metric, and
+
+        - ``each``: the means by seed; ``spread``: their standard deviation, NaN of one seed;
+        - ``minus``: what the main row, lkgrag or its stand-in, gains over this one;
+        - ``part``: what the stand-in gains over this one, of rows without a language model;
+        - ``over``: what a reordering of the candidates gains over the fused retriever, of the seeds of the
+          main row. Where a row predicts other events, the retriever is that of the same runs.
     """
     out = []
     table = of_split(table, "test")
-    lines = lines_of(table, said)
+    lines = lines_of(table, settings)
     main = main_line(lines)
-    known = {line[0]: line for line in lines}
-    mains = set(table.loc[table["row"] == main[1], "seed"]) if main else set()
-    for name, row, system in lines:
-        part = table[table["row"] == row]
+    by_name = {line.name: line for line in lines}
+    main_seeds = set(table.loc[table["row"] == main.row, "seed"]) if main else set()
+    for line in lines:
+        name = line.name
+        part = table[table["row"] == line.row]
         seeds = sorted(set(part["seed"].tolist()))
         runs = [part[part["seed"] == seed] for seed in seeds]
-        each = [figures(t, system) for t in runs]
-        inside = [figures(t[t["retrieved"]], system) for t in runs]
-        line: dict[str, Any] = {
+        each = [figures(run, line.system) for run in runs]
+        inside = [figures(run[run["retrieved"]], line.system) for run in runs]
+        entry: dict[str, Any] = {
             "row": name,
             "seeds": len(each),
             "events": int(len(part) / len(each)),
             "candidates": float(part["retrieved"].mean()),
         }
-        line["mean"] = {m: float(np.mean([e[m] for e in each])) for m in METRICS}
-        line["each"] = {str(seed): e for seed, e in zip(seeds, each, strict=True)}
-        line["spread"] = {m: _deviation([e[m] for e in each]) for m in METRICS}
-        line["retrieved"] = {m: float(np.mean([e[m] for e in inside])) for m in METRICS}
-        options = said["rows"].get(name, {})
+        entry["mean"] = {m: float(np.mean([e[m] for e in each])) for m in METRICS}
+        entry["each"] = {str(seed): e for seed, e in zip(seeds, each, strict=True)}
+        entry["spread"] = {m: _deviation([e[m] for e in each]) for m in METRICS}
+        entry["retrieved"] = {m: float(np.mean([e[m] for e in inside])) for m in METRICS}
+        options = settings["rows"].get(name, {})
         alone = options.get("alone")
-        if main and name != main[0] and not alone:
-            line["minus"] = difference(table, main, (name, row, system), control=True)
-        if STAND_IN in known and name != STAND_IN and options.get("llm.name") == "none":
-            line["part"] = difference(table, known[STAND_IN], (name, row, system))
-        if CONTROL in known and name not in STAGE_ONE:
-            other = (CONTROL, row, CONTROL) if alone else known[CONTROL]
-            same = table["seed"].isin(mains & set(seeds) or set(seeds))
-            line["over"] = difference(table[same], (name, row, system), other)
-        out.append(line)
+        if main and name != main.name and not alone:
+            entry["minus"] = difference(table, main, line, control=True)
+        if STAND_IN in by_name and name != STAND_IN and options.get("llm.name") == "none":
+            entry["part"] = difference(table, by_name[STAND_IN], line)
+        if CONTROL in by_name and name not in STAGE_ONE:
+            other = Line(CONTROL, line.row, CONTROL) if alone else by_name[CONTROL]
+            same = table["seed"].isin(main_seeds & set(seeds) or set(seeds))
+            entry["over"] = difference(table[same], line, other)
+        out.append(entry)
     return out
 
 
@@ -154,25 +169,25 @@ def _deviation(values: list[float]) -> float:
     return float(np.std(values, ddof=1)) if len(values) > 1 else float("nan")
 
 
-def uses_paths(table: pd.DataFrame, said: dict[str, Any]) -> dict[str, float] | None:
-    """The language model alone minus the same taught and asked with other candidates' paths in words.
+def uses_paths(table: pd.DataFrame, settings: dict[str, Any]) -> dict[str, float] | None:
+    """The language model alone minus one that is taught and asked with other candidates' paths in words.
 
     Where the interval is above 0, it ranks by the paths that it reads of each candidate.
     """
-    lines = {line[0]: line for line in lines_of(table, said)}
+    lines = {line.name: line for line in lines_of(table, settings)}
     if LM not in lines or SHUFFLED not in lines:
         return None
     return difference(of_split(table, "test"), lines[LM], lines[SHUFFLED], retrieved=True)
 
 
-def main_line(lines: list[tuple[str, str, str]]) -> tuple[str, str, str] | None:
-    """The line that is compared with all others."""
-    known = {line[0]: line for line in lines}
-    return known.get(MAIN) or known.get(STAND_IN)
+def main_line(lines: list[Line]) -> Line | None:
+    """The line that is compared with all others: lkgrag, or its stand-in."""
+    by_name = {line.name: line for line in lines}
+    return by_name.get(MAIN) or by_name.get(STAND_IN)
 
 
 def figures(table: pd.DataFrame, system: str) -> dict[str, float]:
-    """Means over events of one row's one seed; 0 without any."""
+    """Means of all metrics over the events of one row and seed; 0 without an event."""
     if not len(table):
         return dict.fromkeys(METRICS, 0.0)
     return {m: float(event_gains(table, system, m).mean()) for m in METRICS}
@@ -180,31 +195,31 @@ def figures(table: pd.DataFrame, system: str) -> dict[str, float]:
 
 def difference(
     table: pd.DataFrame,
-    one: tuple[str, str, str],
-    other: tuple[str, str, str],
+    line: Line,
+    other: Line,
     metric: str = HEADLINE,
     retrieved: bool = False,
     control: bool = False,
 ) -> dict[str, Any] | None:
-    """One line minus another on the events and seeds that both have, users resampled.
+    """A line minus another on the events and seeds that both have, users resampled.
 
     Args:
         table: ranks of test events.
-        one: a line.
-        other: a line.
+        line: whose gain it is.
+        other: that it is compared with.
         metric: that is compared.
         retrieved: only where the target is a candidate.
         control: where the other line has fewer events of its seeds, compare on all events of the first by
             way of the fused retriever (:func:`~lkgrag.evaluation.bootstrap_sum`), as far as that helps.
 
     Returns:
-        ``mean low high p se events users``, ``seeds`` (that both have), ``other`` (the mean of the other one
-        on these events, or what follows for it), ``per_cent`` (the gain over it), ``detectable`` (the
-        smallest difference that so many users show with probability .8); by way of the retriever also
-        ``share`` (how far, 0 to 1) and ``shared`` (the same on the shared events alone); None without a
+        ``mean low high p se events users``, ``seeds`` (that both have), ``other`` (the mean of the other line
+        on these events, or what follows for it), ``per_cent`` (the gain over it) and ``detectable`` (the
+        smallest difference that so many users show with probability .8). By way of the retriever also
+        ``share`` (how far, 0 to 1) and ``shared`` (the same on the shared events alone). None without a
         common event.
     """
-    mine, theirs = (_of_line(table, line, metric, retrieved) for line in (one, other))
+    mine, theirs = (_gains_of(table, each, metric, retrieved) for each in (line, other))
     both = mine.index.intersection(theirs.index)
     if not len(both):
         return None
@@ -217,26 +232,24 @@ def difference(
     mine = mine[mine.index.get_level_values("seed").isin(both.unique("seed"))]
     if not control or len(both) == len(mine):
         return shared
-    over = mine - _of_line(table, (CONTROL, one[1], CONTROL), metric, retrieved).loc[mine.index]
+    control_line = Line(CONTROL, line.row, CONTROL)
+    over = mine - _gains_of(table, control_line, metric, retrieved).loc[mine.index]
     inside = over.loc[both]
     share = control_share(gap.to_numpy(), inside.to_numpy(), users)
     parts = [
         ((share * over).to_numpy(), _numbered(over.index, people)),
         ((gap - share * inside).to_numpy(), users),
     ]
-    found = bootstrap_sum(parts, RESAMPLES, SEED)
-    other_mean = float(mine.mean()) - found.mean
-    return {**_compared(found, other_mean, seeds), "share": share, "shared": shared}
+    total = bootstrap_sum(parts, RESAMPLES, SEED)
+    other_mean = float(mine.mean()) - total.mean
+    return {**_compared(total, other_mean, seeds), "share": share, "shared": shared}
 
 
-def _of_line(
-    table: pd.DataFrame, line: tuple[str, str, str], metric: str, retrieved: bool
-) -> pd.Series:
+def _gains_of(table: pd.DataFrame, line: Line, metric: str, retrieved: bool) -> pd.Series:
     """The metric of each event of a line, by seed, user and position."""
-    _, row, system = line
-    rows = table[table["row"] == row]
+    rows = table[table["row"] == line.row]
     rows = rows[rows["retrieved"]] if retrieved else rows
-    return pd.Series(event_gains(rows, system, metric), pd.MultiIndex.from_frame(rows[EVENT]))
+    return pd.Series(event_gains(rows, line.system, metric), pd.MultiIndex.from_frame(rows[EVENT]))
 
 
 def _numbered(events: pd.Index, people: pd.Index) -> np.ndarray:
@@ -244,12 +257,12 @@ def _numbered(events: pd.Index, people: pd.Index) -> np.ndarray:
     return people.get_indexer(events.get_level_values("user"))
 
 
-def _compared(found: Difference, other: float, seeds: list[int]) -> dict[str, Any]:
-    """A difference, and what it is of the other's mean."""
+def _compared(gap: Difference, other: float, seeds: list[int]) -> dict[str, Any]:
+    """A difference, and how much it is in per cent of the other line's mean."""
     return {
-        **found.to_dict(),
+        **gap.to_dict(),
         "seeds": seeds,
         "other": other,
-        "per_cent": 100.0 * found.mean / other if other else float("nan"),
-        "detectable": detectable(found.se),
+        "per_cent": 100.0 * gap.mean / other if other else float("nan"),
+        "detectable": detectable(gap.se),
     }

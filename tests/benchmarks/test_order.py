@@ -49,7 +49,7 @@ def test_gains_are_told_apart_by_the_order_of_ids(tmp_path, monkeypatch):
             "seed": 0,
         }
     )
-    said = {
+    settings = {
         "seeds": [0],
         "budget": {},
         "data": {"shop": options | {"data.name": "shop"}},
@@ -58,9 +58,9 @@ def test_gains_are_told_apart_by_the_order_of_ids(tmp_path, monkeypatch):
         "quick": {},
     }
     monkeypatch.setattr(quality_results, "RESULTS", tmp_path)
-    monkeypatch.setattr(order, "settings", lambda: said)
+    monkeypatch.setattr(order, "read_settings", lambda: settings)
     monkeypatch.setattr(quality_results, "provenance", lambda command: {"command": command})
-    quality_results.save(said, "shop", table, {}, "none")
+    quality_results.save(settings, "shop", table, {}, "none")
     found = order.measure({"shop": str(tmp_path)})["shop"]
     assert found["main"] == "scorer"
     gain = 1 - 1 / np.log2(3)

@@ -20,14 +20,14 @@ def test_the_suite_end_to_end(tmp_path, monkeypatch):
     options = small_options(tmp_path)
     for key in ("out", "cache.root", "training.max_examples", "training.tracker"):
         options.pop(key)
-    said = {
+    settings = {
         "seeds": [0],
         "budget": {"training.max_examples": 16, "retrieval.epochs": 1},
         "data": {"shop": {k: v for k, v in options.items() if k != "retrieval.epochs"}},
         "rows": {"scorer": {"llm.name": "none", "seeds": 1}, "lkgrag": {}},
         "quick": {},
     }
-    monkeypatch.setattr(quality_rows, "settings", lambda quick=False: said)
+    monkeypatch.setattr(quality_rows, "read_settings", lambda quick=False: settings)
     monkeypatch.setattr(quality_results, "RESULTS", tmp_path / "results")
     assert run.main(["quality", "--root", str(tmp_path / "runs")]) == 0
     stored = json.loads((tmp_path / "results" / "quality-shop.json").read_text())
@@ -50,7 +50,7 @@ def test_the_suite_end_to_end(tmp_path, monkeypatch):
         assert found == pytest.approx(metrics["ranker"]["test"]["all"][metric])
     monkeypatch.setattr(common, "RESULTS", tmp_path / "results")
     assert run.main(["quality", "--check"]) == 0
-    _on_another_machine(tmp_path, said, stored, monkeypatch)
+    _on_another_machine(tmp_path, settings, stored, monkeypatch)
     table = pd.read_parquet(tmp_path / "results" / "quality-shop.parquet")
     table["rank_ranker"] = 1
     table.to_parquet(tmp_path / "results" / "quality-shop.parquet")
@@ -60,7 +60,7 @@ def test_the_suite_end_to_end(tmp_path, monkeypatch):
     config = (run_folder / "config.yaml").read_text()
     (run_folder / "config.yaml").write_text(config.replace("max_examples: 16", "max_examples: 17"))
     with pytest.raises(LkgragError, match=r"training\.max_examples=17, the row has .*=16 now"):
-        quality_results.gather(said, "shop", ["scorer"], [0], tmp_path / "runs")
+        quality_results.gather(settings, "shop", ["scorer"], [0], tmp_path / "runs")
     (run_folder / "config.yaml").write_text(config)
     path = run_folder / "metrics.json"
     other = json.loads(path.read_text())
@@ -68,25 +68,27 @@ def test_the_suite_end_to_end(tmp_path, monkeypatch):
     path.write_text(json.dumps(other))
     for rows in (["scorer", "lkgrag"], ["scorer"]):
         with pytest.raises(LkgragError, match=r"made with another version \(9\.9\) than this"):
-            quality_results.gather(said, "shop", rows, [0], tmp_path / "runs")
+            quality_results.gather(settings, "shop", rows, [0], tmp_path / "runs")
 
 
-def _on_another_machine(tmp_path, said, stored, monkeypatch):
+def _on_another_machine(tmp_path, settings, stored, monkeypatch):
     """Stored runs are not made again; those of other options are; of other data or versions, refused."""
     path = tmp_path / "results" / "quality-shop.json"
     table, about = quality_results.gather(
-        said, "shop", quality_rows.made(said), [0], tmp_path / "elsewhere"
+        settings, "shop", quality_rows.rows_with_runs(settings), [0], tmp_path / "elsewhere"
     )
     assert about == stored["runs"]
-    assert quality_results._close(stored["rows"], quality_table.summary(table, said))
+    assert quality_results._close(stored["rows"], quality_table.summary(table, settings))
     with monkeypatch.context() as patch:
         patch.setattr("lkgrag.run.pipeline.train", lambda config: pytest.fail("made again"))
-        quality_run.carry_out(said, ["shop"], ["scorer", "lkgrag"], [0], {}, tmp_path / "elsewhere")
-        said["budget"]["training.max_examples"] = 17
-        assert quality_results.stored_runs(said, "shop") == {}
+        quality_run.make_runs(
+            settings, ["shop"], ["scorer", "lkgrag"], [0], {}, tmp_path / "elsewhere"
+        )
+        settings["budget"]["training.max_examples"] = 17
+        assert quality_results.stored_runs(settings, "shop") == {}
         with pytest.raises(LkgragError, match=r"quality-shop\.json holds scorer/0, lkgrag/0, made"):
-            quality_results.save(said, "shop", table, {}, "")
-        said["budget"]["training.max_examples"] = 16
+            quality_results.save(settings, "shop", table, {}, "")
+        settings["budget"]["training.max_examples"] = 16
     for what in ("data", "version"):
         other = json.loads(json.dumps(stored))
         other["runs"]["lkgrag/0"][what] = "other"
@@ -95,7 +97,7 @@ def _on_another_machine(tmp_path, said, stored, monkeypatch):
         with pytest.raises(
             LkgragError, match=rf"quality-shop\.json: made (of|with) .*other {what}"
         ):
-            quality_results.gather(said, "shop", ["scorer"], [0], tmp_path / "runs")
+            quality_results.gather(settings, "shop", ["scorer"], [0], tmp_path / "runs")
     path.write_text(json.dumps(stored))
 
 
@@ -113,5 +115,5 @@ def test_stored_figures_follow_from_stored_ranks(path):
 @STORED
 def test_stored_rows_of_a_seed_have_the_same_candidates(path):
     table = pd.read_parquet(path.with_suffix(".parquet"))
-    said = json.loads(path.read_text())["settings"]
-    assert quality_table.other_candidates(table, said) == []
+    settings = json.loads(path.read_text())["settings"]
+    assert quality_table.other_candidates(table, settings) == []

@@ -8,6 +8,7 @@ from helpers.rank_tables import SETTINGS, table_of
 from benchmarks.quality import page as quality_page
 from benchmarks.quality import rows as quality_rows
 from benchmarks.quality import table as quality_table
+from benchmarks.quality.table import Line
 
 
 def test_rows_and_differences_by_hand():
@@ -52,7 +53,7 @@ def test_seeds_of_one_user_are_drawn_together():
 
 def test_only_common_events_are_compared():
     table = table_of({"lkgrag": [1, 2, 1, 0], "llamarec+fusion": [2, 2, 3, 0]})
-    lines = [("lkgrag", "lkgrag", "ranker"), ("other", "llamarec+fusion", "ranker")]
+    lines = [Line("lkgrag", "lkgrag", "ranker"), Line("other", "llamarec+fusion", "ranker")]
     table = table[~((table["row"] == "llamarec+fusion") & (table["user"] == "a"))]
     assert quality_table.difference(table, *lines)["events"] == 4
     alone = table[table["row"] == "llamarec+fusion"]
@@ -61,7 +62,7 @@ def test_only_common_events_are_compared():
 
 def test_a_row_of_a_sample_is_compared_on_all_events_by_way_of_the_retriever():
     table = table_of({"lkgrag": [1, 2, 1, 0], "llamarec+fusion": [2, 2, 3, 0]}, seeds=(0,))
-    lines = [("lkgrag", "lkgrag", "ranker"), ("other", "llamarec+fusion", "ranker")]
+    lines = [Line("lkgrag", "lkgrag", "ranker"), Line("other", "llamarec+fusion", "ranker")]
     whole = quality_table.difference(table, *lines, control=True)
     assert "shared" not in whole
     sample = table[~((table["row"] == "llamarec+fusion") & (table["user"] == "a"))]
@@ -104,7 +105,7 @@ def test_whether_paths_are_used_is_told_by_the_language_models_alone():
 
 
 def test_parts_of_stage_two_are_compared_without_a_language_model():
-    said = {
+    settings = {
         "rows": {
             "scorer": {"llm.name": "none"},
             "scorer-titles": {"llm.name": "none", "sets": ["shop"]},
@@ -116,7 +117,7 @@ def test_parts_of_stage_two_are_compared_without_a_language_model():
     table = pd.concat(
         [table_of({"lkgrag": ranks.pop("lkgrag")}, seeds=(0,)), table_of(ranks)], ignore_index=True
     )
-    lines = {line["row"]: line for line in quality_table.summary(table, said)}
+    lines = {line["row"]: line for line in quality_table.summary(table, settings)}
     gain = 1 / np.log2(3)
     assert lines["scorer-titles"]["part"]["mean"] == pytest.approx((1 - gain) / 4)
     assert lines["scorer-titles"]["part"]["seeds"] == [0, 1]
@@ -125,9 +126,9 @@ def test_parts_of_stage_two_are_compared_without_a_language_model():
     assert lines["scorer"]["each"]["1"]["recall@1"] == 0.5
     assert "part" not in lines["lkgrag"]
     assert "part" not in lines["scorer"]
-    assert quality_rows.rows_of(said, "shop") == ["scorer", "scorer-titles", "lkgrag"]
-    assert quality_rows.rows_of(said, "small") == ["scorer"]
-    found = {"settings": said, "rows": [{"row": "scorer"}]}
+    assert quality_rows.rows_of(settings, "shop") == ["scorer", "scorer-titles", "lkgrag"]
+    assert quality_rows.rows_of(settings, "small") == ["scorer"]
+    found = {"settings": settings, "rows": [{"row": "scorer"}]}
     assert quality_page.missing("shop", found) == (
         "Not made here: fused + path scorer without paths over like titles; **lkgrag**."
     )
@@ -146,12 +147,12 @@ def test_stage_one_is_not_read_off_a_row_with_another():
 
 def test_other_candidates_are_told():
     ranks = {"lkgrag": [1, 2, 1, 0], "llamarec+fusion": [2, 2, 3, 0], "scorer-ease": [1] * 4}
-    said = {"rows": {**SETTINGS["rows"], "scorer-ease": {"retrieval.systems": "[lrurec,ease]"}}}
+    settings = {"rows": {**SETTINGS["rows"], "scorer-ease": {"retrieval.systems": "[lrurec,ease]"}}}
     table = table_of(ranks)
-    assert quality_table.other_candidates(table, said) == []
+    assert quality_table.other_candidates(table, settings) == []
     # Of a sample, at other places.
     table = table[~((table["row"] == "llamarec+fusion") & (table["user"] == "a"))]
-    assert quality_table.other_candidates(table, said) == []
+    assert quality_table.other_candidates(table, settings) == []
     other = (table["row"] == "llamarec+fusion") & (table["seed"] == 1) & (table["user"] == "b")
     table.loc[other | (table["row"] == "scorer-ease"), "rank_retriever"] = 3
-    assert quality_table.other_candidates(table, said) == ["llamarec+fusion/1"]
+    assert quality_table.other_candidates(table, settings) == ["llamarec+fusion/1"]

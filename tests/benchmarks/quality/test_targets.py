@@ -50,7 +50,7 @@ def test_targets_by_hand():
     assert "Q2_gain" not in {
         r["name"] for r in quality_targets.targets("ml-100k", table, about, SETTINGS)
     }
-    # Without tied times one order is all there is, and that is said.
+    # Without tied times one order is all there is, and that is settings.
     assert "one order" in rows["Q4"]["note"]
     # However sure, the p of a loss is not met.
     worse = table.assign(rank_ranker=25)
@@ -60,17 +60,17 @@ def test_targets_by_hand():
     assert not found["Q2_p"]["met"]
     # Where times are tied, one order of them says nothing of the lowest.
     about["lkgrag/0"]["tied"] = True
-    said = {"rows": {**SETTINGS["rows"], "lkgrag-ties1": {"alone": True}}}
-    rows = {r["name"]: r for r in quality_targets.targets("amazon-beauty", table, about, said)}
+    settings = {"rows": {**SETTINGS["rows"], "lkgrag-ties1": {"alone": True}}}
+    rows = {r["name"]: r for r in quality_targets.targets("amazon-beauty", table, about, settings)}
     assert rows["Q4"]["value"] is None
     assert "note" not in rows["Q4"]
     # With the other order, made with seed 0, the lower one of that seed; its events are compared with
     # nobody else's.
     other = table_of({"lkgrag-ties1": [2, 2, 2, 0]}, seeds=(0,)).assign(rank_retriever=[1, 1, 1, 0])
     both = pd.concat([table, other], ignore_index=True)
-    rows = {r["name"]: r for r in quality_targets.targets("amazon-beauty", both, about, said)}
+    rows = {r["name"]: r for r in quality_targets.targets("amazon-beauty", both, about, settings)}
     assert rows["Q4"]["value"] == pytest.approx(3 * gain / 4)
-    line = next(x for x in quality_table.summary(both, said) if x["row"] == "lkgrag-ties1")
+    line = next(x for x in quality_table.summary(both, settings) if x["row"] == "lkgrag-ties1")
     assert line["over"]["mean"] == pytest.approx(3 * (gain - 1) / 4)
     assert "minus" not in line
 
