@@ -253,13 +253,13 @@ def main() -> int:
     """Entry point."""
     status = 0
     for name, page in PAGES.items():
-        found = stored(name)
-        if found is None:
+        result = stored(name)
+        if result is None:
             line = f"python -m benchmarks.run {name}"
             print(f"no benchmarks/results/{name}.json: run {line}", file=sys.stderr)
             status = 2
             continue
-        for marker, text in pages(name, found).items():
+        for marker, text in pages(name, result).items():
             put(DOCS / page, marker, text)
     return status
 

@@ -13,9 +13,10 @@ from benchmarks.quality.plots import overview, plot
 from benchmarks.quality.rows import rows_of
 from benchmarks.quality.table import MAIN
 from benchmarks.quality.words import TITLES, WORDS
-from benchmarks.record import figure, probability, put
+from benchmarks.record import probability, put
 from benchmarks.tables import DOCS, table, targets
 from lkgrag.evaluation import HEADLINE, metric_label
+from lkgrag.evaluation.tables import four_digits
 
 LABEL = metric_label(HEADLINE)
 #: Metrics of the second table; the first has the headline metric and Recall@10.
@@ -61,16 +62,16 @@ def main_table(data: str, result: dict[str, Any]) -> str:
     published = PUBLISHED.get(data, {})
     rows = []
     for line in result["rows"]:
-        spread = figure(line["mean"][HEADLINE])
+        spread = four_digits(line["mean"][HEADLINE])
         # A deviation of two seeds says nothing.
         if line["seeds"] > 2:
-            spread += f" ± {figure(line['spread'][HEADLINE])}"
+            spread += f" ± {four_digits(line['spread'][HEADLINE])}"
         rows.append(
             [
                 named(line["row"]),
                 f"{line['seeds']} × {line['events']:,}",
                 spread,
-                figure(line["mean"]["recall@10"]),
+                four_digits(line["mean"]["recall@10"]),
                 interval(line["minus"]) if line.get("minus") else "",
                 published.get(line["row"], ""),
             ]
@@ -86,8 +87,8 @@ def other_metrics(result: dict[str, Any]) -> str:
     """The other metrics of every row, and the headline metric where the target is a candidate."""
     rows = []
     for line in result["rows"]:
-        means = [figure(line["mean"][metric]) for metric in COLUMNS]
-        rows.append([named(line["row"]), *means, figure(line["retrieved"][HEADLINE])])
+        means = [four_digits(line["mean"][metric]) for metric in COLUMNS]
+        rows.append([named(line["row"]), *means, four_digits(line["retrieved"][HEADLINE])])
     return table(["row", *map(metric_label, COLUMNS), f"{LABEL}, retrieved"], rows)
 
 
@@ -99,7 +100,7 @@ def power(data: str, result: dict[str, Any]) -> list[str]:
         return []
     parts = [
         f"The smallest difference to the retriever that this would show with probability .8: "
-        f"{figure(detectable)} {LABEL}. Targets are among the candidates for "
+        f"{four_digits(detectable)} {LABEL}. Targets are among the candidates for "
         f"{lines['retriever']['candidates']:.1%} of the events."
     ]
     if result.get("uses_paths"):
@@ -197,8 +198,8 @@ def headline(results: dict[str, dict[str, Any]]) -> str:
                 TITLES[data],
                 str(lines[MAIN]["seeds"]),
                 # Of the seeds that lkgrag was made with.
-                *(figure((minus.get(n) or {}).get("other")) for n in ("lrurec", "retriever")),
-                figure(lines[MAIN]["mean"][HEADLINE]),
+                *(four_digits((minus.get(n) or {}).get("other")) for n in ("lrurec", "retriever")),
+                four_digits(lines[MAIN]["mean"][HEADLINE]),
                 _gain(lines.get("scorer", {}).get("over")),
                 *(
                     _gain(minus.get(n))

@@ -50,7 +50,7 @@ def systems_table(
         cells = []
         for population, metric in keys:
             value = rows[system][population].get(metric, math.nan)
-            text = _figure(value)
+            text = four_digits(value, missing="-")
             cells.append(f"[bold]{text}[/]" if value == best[population, metric] else text)
         table.add_row(system, *cells)
     return table
@@ -89,14 +89,12 @@ def show(
         console.print(line, markup=False, soft_wrap=True)
 
 
+def four_digits(value: float | None, missing: str = "–") -> str:
+    """Four digits without the leading 0, as ``.1187``; ``missing`` for None and NaN."""
+    if value is None or math.isnan(value):
+        return missing
+    return f"{value:.4f}".removeprefix("0")
+
+
 def _best(values: list[float]) -> float:
-    known = [v for v in values if not math.isnan(v)]
-    return max(known, default=math.nan)
-
-
-def _figure(value: float) -> str:
-    """Four digits, without the leading 0: ``.1187``."""
-    if math.isnan(value):
-        return "-"
-    text = f"{value:.4f}"
-    return text.removeprefix("0") if text.startswith("0.") else text
+    return max((v for v in values if not math.isnan(v)), default=math.nan)

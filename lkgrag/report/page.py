@@ -13,6 +13,7 @@ from markupsafe import Markup
 from lkgrag import __version__
 from lkgrag.evaluation.metrics import HEADLINE, metric_label, metric_place
 from lkgrag.evaluation.protocol import place
+from lkgrag.evaluation.tables import four_digits
 from lkgrag.report.drawing import draw
 from lkgrag.report.figures import COLD, figures, own_systems
 from lkgrag.report.labels import label
@@ -45,7 +46,7 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    found.filters["figure"] = lambda v: "–" if v is None else f"{v:.4f}".lstrip("0")
+    found.filters["figure"] = four_digits
     found.filters["signed"] = lambda v: "–" if v is None else f"{v:+.4f}".replace("0.", ".", 1)
     found.filters["part"] = two_places
     found.filters["salience"] = lambda v: two_places(v, "+")
