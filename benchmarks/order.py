@@ -18,7 +18,7 @@ from benchmarks.quality.results import path_of
 from benchmarks.quality.rows import files_of, overrides, read_settings
 from benchmarks.quality.table import difference, lines_of, main_line, of_split
 from lkgrag.config.loading import load_config
-from lkgrag.run.stages import load_data
+from lkgrag.run.stages import load_dataset
 from lkgrag.utils.files import read_json, read_parquet
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ def measure(roots: dict[str, str]) -> dict[str, Any]:
             continue
         row = next(iter(settings["rows"]))
         config = load_config(overrides(settings, data, row, 0, roots, Path()))
-        x = load_data(config).interactions
+        x = load_dataset(config).interactions
         table = of_split(read_parquet(path_of(data).with_suffix(".parquet")), "test")
         lines = lines_of(table, read_json(path_of(data))["settings"])
         main = main_line(lines)

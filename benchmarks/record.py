@@ -15,8 +15,8 @@ from typing import Any
 from rich.console import Console
 
 from lkgrag.evaluation.metrics import HEADLINE, metric_label
+from lkgrag.evaluation.protocol import systems_of
 from lkgrag.evaluation.tables import four_digits
-from lkgrag.run.folder import systems_of
 from lkgrag.run.provenance import hardware
 from lkgrag.serving.recommendation import Recommendation
 from lkgrag.utils.files import atomic, read_json, write_json

@@ -18,7 +18,8 @@ from benchmarks.quality import results, rows
 from benchmarks.quality.table import other_candidates
 from lkgrag.config.loading import load_config
 from lkgrag.errors import LkgragError
-from lkgrag.run.folder import finished, run_folder
+from lkgrag.run.folder import run_folder
+from lkgrag.serving.saved_run import finished
 
 COMMAND = "python -m benchmarks.run quality"
 

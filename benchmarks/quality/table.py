@@ -14,7 +14,8 @@ from lkgrag.evaluation import (
     paired_bootstrap,
 )
 from lkgrag.evaluation.metrics import HEADLINE, expected_gains, gains
-from lkgrag.evaluation.protocol import RANDOM, REORDERING, SYSTEMS
+from lkgrag.evaluation.protocol import RANDOM, REORDERING
+from lkgrag.utils.layout import SYSTEM_ORDER
 
 if TYPE_CHECKING:
     from lkgrag.evaluation import Difference
@@ -23,7 +24,7 @@ METRICS = ("mrr", "ndcg@5", HEADLINE, "ndcg@20", "recall@1", "recall@5", "recall
 #: How many candidates a list has: a target placed deeper is missed.
 DEPTH = 20
 #: Systems of stage one, which every run ranks by (EASE on small catalogues only), and the parts of the fused one.
-STAGE_ONE = tuple(s for s in SYSTEMS if s not in REORDERING)
+STAGE_ONE = tuple(s for s in SYSTEM_ORDER if s not in REORDERING)
 PARTS = tuple(s for s in STAGE_ONE if s not in (RANDOM, "retriever"))
 MAIN, RANKER = "lkgrag", "ranker"
 #: The main row while lkgrag has no runs: the same without a language model.

@@ -24,7 +24,7 @@ from lkgrag.retrieval.lrurec.network import RADIUS, LRURec
 from lkgrag.retrieval.lrurec.retriever import LRURecRetriever
 from lkgrag.retrieval.lrurec.training import _Run, batches
 from lkgrag.retrieval.ranks import Seen, top_k
-from lkgrag.run.stages import load_data
+from lkgrag.run.stages import load_dataset
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -170,7 +170,7 @@ def _data(name: str, root: str | None, threads: int) -> tuple[Any, Any, list[NDA
     if root is not None:
         options["data.root"] = root
     config = load_config(options)
-    loaded = load_data(config)
+    loaded = load_dataset(config)
     indptr, end = loaded.interactions.indptr, loaded.split.train_end
     sequences = [loaded.interactions.item[s : s + n] for s, n in zip(indptr, end, strict=False)]
     return config, loaded, sequences

@@ -1,5 +1,6 @@
-"""Interactions, readers, splits and assets."""
+"""Data: sequences of interactions, what is known of items and users, splits, readers, and assets."""
 
+from lkgrag.data.dataset import Dataset
 from lkgrag.data.interactions import Interactions, natural_order, tie_report
 from lkgrag.data.queries import Queries, log_softmax
 from lkgrag.data.splits.base import Events, Split
@@ -7,6 +8,7 @@ from lkgrag.data.splits.sequence import make_split
 from lkgrag.data.tables import Tables
 
 __all__ = [
+    "Dataset",
     "Events",
     "Interactions",
     "Queries",

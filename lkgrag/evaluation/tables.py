@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from rich.table import Table
 
 from lkgrag.evaluation.metrics import HEADLINE, metric_label
@@ -98,3 +99,22 @@ def four_digits(value: float | None, missing: str = "–") -> str:
 
 def _best(values: list[float]) -> float:
     return max((v for v in values if not math.isnan(v)), default=math.nan)
+
+
+def faithful_line(found: dict[str, Any]) -> str:
+    """Faithfulness in one sentence."""
+    share = found["share_existing"]
+    parts = [
+        "no path was worded"
+        if share is None or np.isnan(share)
+        else f"{100 * share:.0f} % of the worded paths exist in the graph"
+    ]
+    for system, fall in found["deletion"].items():
+        if fall["fall"] is not None and not np.isnan(fall["fall"]):
+            spare = fall.get("spare")
+            own = "" if spare is None or np.isnan(spare) else f", of its own not shown {spare:.1f}"
+            parts.append(
+                f"{system}: its first item falls {fall['fall']:.1f} places without its evidence "
+                f"(without as many paths of others {fall['control']:.1f}{own})"
+            )
+    return f"{found['prompts']} prompts: " + "; ".join(parts)

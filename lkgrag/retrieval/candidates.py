@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
+from lkgrag.data.queries import Queries
 from lkgrag.data.splits.base import Events
 from lkgrag.errors import LkgragError
 from lkgrag.retrieval.base import rows_per_block
@@ -60,6 +61,15 @@ class CandidateLists:
     def __len__(self) -> int:
         """Number of events."""
         return len(self.events)
+
+    def queries(self, interactions: Interactions, history: int) -> Queries:
+        """The rankings to make for these lists.
+
+        Args:
+            interactions: the sequences.
+            history: most history items of a query.
+        """
+        return Queries.from_events(interactions, self.events, self.items, self.scores, history)
 
     def __getitem__(self, index: NDArray[np.int64] | NDArray[np.bool_] | slice) -> CandidateLists:
         """A part of the events."""

@@ -19,12 +19,12 @@ import numpy as np
 import torch
 
 from lkgrag.errors import ConfigError, nearest
-from lkgrag.evaluation.protocol import BESIDE
-from lkgrag.evaluation.protocol import SYSTEMS as TAKEN
 from lkgrag.retrieval.base import Retriever
 from lkgrag.retrieval.fusion.retriever import SYSTEMS
 from lkgrag.retrieval.trial import few, try_out
 from lkgrag.utils.failures import foreign
+from lkgrag.utils.layout import BESIDE
+from lkgrag.utils.layout import SYSTEM_ORDER as TAKEN
 from lkgrag.utils.plugins import Call, resolve, source_hash
 
 if TYPE_CHECKING:

@@ -8,13 +8,19 @@ from lkgrag.testing.paths import toy_paths
 
 if TYPE_CHECKING:
     from lkgrag.testing.metric import MetricTests
+    from lkgrag.testing.prompter import PrompterTests
+    from lkgrag.testing.readout import ReadoutTests
     from lkgrag.testing.retriever import RetrieverTests
     from lkgrag.testing.scorer import PathScorerTests
+    from lkgrag.testing.verbaliser import VerbaliserTests
 
 __all__ = [
     "MetricTests",
     "PathScorerTests",
+    "PrompterTests",
+    "ReadoutTests",
     "RetrieverTests",
+    "VerbaliserTests",
     "planted",
     "toy_interactions",
     "toy_kg",
@@ -22,7 +28,14 @@ __all__ = [
 ]
 
 #: The suites and their modules, which need pytest; toy graphs do not.
-_SUITES = {"MetricTests": "metric", "PathScorerTests": "scorer", "RetrieverTests": "retriever"}
+_SUITES = {
+    "MetricTests": "metric",
+    "PathScorerTests": "scorer",
+    "PrompterTests": "prompter",
+    "ReadoutTests": "readout",
+    "RetrieverTests": "retriever",
+    "VerbaliserTests": "verbaliser",
+}
 
 
 def __getattr__(name: str) -> Any:

@@ -10,7 +10,7 @@ from benchmarks import common, order, run
 from benchmarks.quality import page as quality_page
 from benchmarks.quality import results as quality_results
 from lkgrag.config.loading import load_config
-from lkgrag.run.stages import load_data
+from lkgrag.run.stages import load_dataset
 
 
 def test_rising_ids_are_counted_within_users():
@@ -28,7 +28,7 @@ def test_gains_are_told_apart_by_the_order_of_ids(tmp_path, monkeypatch):
     write_shop(tmp_path)
     options = {"data.name": "shop", "data.root": str(tmp_path)}
     options |= {"data.min_user": "1", "data.min_item": "1"}
-    loaded = load_data(load_config(options))
+    loaded = load_dataset(load_config(options))
     x, test = loaded.interactions, loaded.split.test
     before = x.item[x.indptr[test.user] + test.position - 1]
     # Words, since not all ids are numbers.

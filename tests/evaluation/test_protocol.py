@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 from rich.console import Console
 
-from lkgrag.config import Config
+from lkgrag.config import EvaluationConfig
 from lkgrag.data.splits.base import Events
 from lkgrag.evaluation import (
     METRICS,
@@ -16,7 +16,8 @@ from lkgrag.evaluation import (
     sample_events,
     show,
 )
-from lkgrag.evaluation.evaluator import judged_lists
+from lkgrag.evaluation.evaluator import Evaluator
+from lkgrag.prompt.order import CandidateOrder
 from lkgrag.retrieval.candidates import CandidateLists
 
 
@@ -117,9 +118,9 @@ def test_validation_may_be_smaller_than_the_test():
     )
 
     def judged(*limits):
-        config = Config()
-        config.evaluation.max_events, config.evaluation.max_val_events = limits
-        return tuple(len(judged_lists(config, split, lists)) for split in ("val", "test"))
+        config = EvaluationConfig(max_events=limits[0], max_val_events=limits[1])
+        evaluator = Evaluator(None, None, config, CandidateOrder("random", 0), 20)
+        return tuple(len(evaluator.choose_lists(split, lists)) for split in ("val", "test"))
 
     assert judged(-1, -1) == (30, 30)
     assert judged(-1, 7) == (7, 30)

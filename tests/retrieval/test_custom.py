@@ -16,13 +16,13 @@ from lkgrag.config import DataConfig, KGConfig, RetrievalConfig
 from lkgrag.config.loading import load_config
 from lkgrag.data import make_split
 from lkgrag.errors import ConfigError, LkgragError, RunError
-from lkgrag.evaluation.protocol import BESIDE
+from lkgrag.evaluation.protocol import systems_of
 from lkgrag.kg import build_kg
 from lkgrag.retrieval import FusedRetriever, Retriever, fit_stage_one
 from lkgrag.retrieval.custom import fit_own, own_systems, resolve_system, save_own
-from lkgrag.run.folder import systems_of
 from lkgrag.run.pipeline import train
 from lkgrag.testing import RetrieverTests, planted
+from lkgrag.utils.layout import BESIDE
 
 HERE = f"{__name__}:"
 
