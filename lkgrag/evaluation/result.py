@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy.special import logsumexp
 
+from lkgrag.evaluation.metrics import HEADLINE
 from lkgrag.evaluation.protocol import Metrics, SplitResult, nest
 from lkgrag.evaluation.significance import Difference, standard_error
 from lkgrag.ranker.scoring import LM, PRIOR, SCORER, Predictions
@@ -104,13 +105,13 @@ class Evaluation:
     ) -> list[tuple[str, str, str, str, str, Difference]]:
         """``(split, system, other, metric, population, difference)`` of the comparisons that matter."""
         wanted = [
-            ("test", "ranker", "retriever", "ndcg@10", "all"),
-            ("test", "ranker", "retriever", "ndcg@10", "retrieved"),
-            ("val", "ranker", "retriever", "ndcg@10", "all"),
-            ("val", "scorer", "random", "ndcg@10", "retrieved"),
-            ("val", "lm", "random", "ndcg@10", "retrieved"),
-            ("test", "scorer", "random", "ndcg@10", "retrieved"),
-            ("test", "lm", "random", "ndcg@10", "retrieved"),
+            ("test", "ranker", "retriever", HEADLINE, "all"),
+            ("test", "ranker", "retriever", HEADLINE, "retrieved"),
+            ("val", "ranker", "retriever", HEADLINE, "all"),
+            ("val", "scorer", "random", HEADLINE, "retrieved"),
+            ("val", "lm", "random", HEADLINE, "retrieved"),
+            ("test", "scorer", "random", HEADLINE, "retrieved"),
+            ("test", "lm", "random", HEADLINE, "retrieved"),
         ]
         out = []
         for split, system, other, metric, population in wanted:
