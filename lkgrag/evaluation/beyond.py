@@ -136,7 +136,7 @@ def beyond_of(
     Raises:
         ValueError: the systems' lists differ in shape.
     """
-    shapes = {found.shape for found in lists.values()}
+    shapes = {items.shape for items in lists.values()}
     if len(shapes) > 1:
         raise ValueError(f"all lists must have one shape, got {sorted(map(list, shapes))}")
     k = next(iter(shapes))[1] if shapes else 0
@@ -144,15 +144,15 @@ def beyond_of(
         return {}
     relation = category_relation(data)
     category = None if relation is None else categories(data, relation)
-    whole = np.logical_and.reduce([(found >= 0).all(1) for found in lists.values()])
+    whole = np.logical_and.reduce([(items >= 0).all(1) for items in lists.values()])
     return {
         "split": split,
         "k": k,
         "lists": int(whole.sum()),
         "category": relation,
         "systems": {
-            system: beyond_accuracy(found[whole], popularity, category)
-            for system, found in lists.items()
+            system: beyond_accuracy(items[whole], popularity, category)
+            for system, items in lists.items()
         },
     }
 

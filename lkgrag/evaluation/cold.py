@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from lkgrag.evaluation.protocol import SplitResult
 
-#: Largest value of each group but the last, which has no end.
+#: Largest value of each group except the last, which has no end.
 HISTORY = (5, 10, 20, 50, 100)
 POPULARITY = (0, 5, 20, 50, 100)
 #: Metrics that each group is given.
@@ -21,10 +21,10 @@ GROUP_METRICS = (HEADLINE, "recall@10")
 
 
 def cold_start(result: SplitResult, popularity: NDArray[np.int64]) -> dict[str, Any]:
-    """Figures of every system by group of events; groups without an event are left out.
+    """The figures of every system by group of events, without empty groups.
 
     Args:
-        result: the ranks on a split; events whose target is no candidate count 0, as ever.
+        result: the ranks on a split; a missed target counts 0.
         popularity: int64 ``[num_items]``, training interactions of each item.
 
     Returns:

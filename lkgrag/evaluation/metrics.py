@@ -66,8 +66,8 @@ class Metric:
 
     def gains(self, rank: NDArray[np.int64], k: int | None = None) -> NDArray[np.float64]:
         """The gain of each rank, float64 of the same shape; ``k`` counts only if there is a cut-off."""
-        found = self.gain(rank, k) if self.has_cutoff else self.gain(rank)
-        return np.asarray(found, np.float64)
+        gain = self.gain(rank, k) if self.has_cutoff else self.gain(rank)
+        return np.asarray(gain, np.float64)
 
 
 #: Every metric by its name, in the order of tables. A line here adds a built-in metric.

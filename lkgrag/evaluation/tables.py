@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 #: Metrics that are shown for either population.
 COLUMNS = (HEADLINE, "recall@10", "mrr")
-#: The least width of a table that no terminal sets.
+#: The least width of a table without a terminal.
 WIDTH = 80
 
 
@@ -58,11 +58,12 @@ def systems_table(
 
 
 def difference_line(
-    system: str, other: str, metric: str, population: str, found: Difference
+    system: str, other: str, metric: str, population: str, difference: Difference
 ) -> str:
     """One line: ``ranker - retriever: +0.0123 [+0.0010, +0.0236] p=.032 (NDCG@10, all, 943 users)``."""
     return (
-        f"{system} - {other}: {found} ({metric_label(metric)}, {population}, {found.users} users)"
+        f"{system} - {other}: {difference} "
+        f"({metric_label(metric)}, {population}, {difference.users} users)"
     )
 
 
@@ -73,7 +74,7 @@ def show(
     lines: list[str],
     columns: Sequence[str] | Mapping[str, str] = COLUMNS,
 ) -> None:
-    """Print the table and the lines on differences; plain text where no terminal reads.
+    """Print the table and the lines on differences; without a terminal as plain text.
 
     Args:
         console: where to.
@@ -83,7 +84,7 @@ def show(
         columns: as of :func:`systems_table`.
     """
     if not console.is_terminal:
-        # A pipe has no width, and a figure that is cut off is worse than a long line.
+        # A pipe has no width, and a cut figure is worse than a long line.
         console.width = max(console.width, WIDTH)
     console.print(systems_table(metrics, split, columns))
     for line in lines:
@@ -101,20 +102,24 @@ def _best(values: list[float]) -> float:
     return max((v for v in values if not math.isnan(v)), default=math.nan)
 
 
-def faithful_line(found: dict[str, Any]) -> str:
-    """Faithfulness in one sentence."""
-    share = found["share_existing"]
+def faithful_line(faithfulness: dict[str, Any]) -> str:
+    """Faithfulness in a sentence.
+
+    Args:
+        faithfulness: of ``metrics.json``.
+    """
+    share = faithfulness["share_existing"]
     parts = [
         "no path was worded"
         if share is None or np.isnan(share)
         else f"{100 * share:.0f} % of the worded paths exist in the graph"
     ]
-    for system, fall in found["deletion"].items():
+    for system, fall in faithfulness["deletion"].items():
         if fall["fall"] is not None and not np.isnan(fall["fall"]):
             spare = fall.get("spare")
-            own = "" if spare is None or np.isnan(spare) else f", of its own not shown {spare:.1f}"
+            rest = "" if spare is None or np.isnan(spare) else f", of its own not shown {spare:.1f}"
             parts.append(
                 f"{system}: its first item falls {fall['fall']:.1f} places without its evidence "
-                f"(without as many paths of others {fall['control']:.1f}{own})"
+                f"(without as many paths of others {fall['control']:.1f}{rest})"
             )
-    return f"{found['prompts']} prompts: " + "; ".join(parts)
+    return f"{faithfulness['prompts']} prompts: " + "; ".join(parts)
