@@ -28,7 +28,11 @@ def body(pairs: dict[str, str], flags: set[str]) -> None:
     # Only here: --help does not wait for torch.
     from lkgrag.run.reevaluate import evaluate
 
-    evaluate(pairs["run"], None if users == "all" else parse_list(pairs, "users"), pairs.get("out"))
+    evaluate(
+        pairs["run"],
+        users=None if users == "all" else parse_list(pairs, "users"),
+        out=pairs.get("out"),
+    )
 
 
 def main() -> int:

@@ -84,10 +84,10 @@ FAULTS = [
     ),
     Fault(
         "split",
-        "a retriever of one's own sees all interactions",
+        "a custom retriever sees all interactions",
         "retrieval/custom.py",
-        "known = copy.deepcopy(interactions.first(train_end))",
-        "known = copy.deepcopy(interactions)",
+        "training = copy.deepcopy(interactions.first(train_end))",
+        "training = copy.deepcopy(interactions)",
         ("retrieval/test_custom.py",),
     ),
     Fault(
@@ -190,8 +190,8 @@ FAULTS = [
         "metrics",
         "the cut-off k leaves rank k out",
         "utils/gains.py",
-        "((rank > 0) & (rank <= k))",
-        "((rank > 0) & (rank < k))",
+        "(rank > 0) & (rank <= k)",
+        "(rank > 0) & (rank < k)",
         ("evaluation/test_metrics.py",),
     ),
     Fault(

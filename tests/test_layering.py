@@ -43,7 +43,7 @@ KNOWN = {
     "kg.path_words imports paths.batch.MetaPath",
     "kg.path_words imports paths.batch.PathBatch",
 }
-KNOWN_CIRCLES = [["retrieval.custom", "retrieval.fusion.retriever"]]
+KNOWN_CIRCLES = []
 
 
 def modules():

@@ -25,7 +25,7 @@ Options that say how a run is carried out, not what it computes, are left out of
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -33,8 +33,9 @@ import numpy as np
 from lkgrag.config.identity import computed, digest, to_dict
 from lkgrag.llm.readouts.resolver import resolve_readout
 from lkgrag.prompt.resolver import resolve_verbaliser
-from lkgrag.retrieval.custom import code_of_systems, resolve_system
-from lkgrag.retrieval.lrurec.training import OPTIONS
+from lkgrag.retrieval import LRURecOptions
+from lkgrag.retrieval.custom import custom_code
+from lkgrag.retrieval.resolver import resolve_system
 from lkgrag.scorer import code_of
 from lkgrag.utils.plugins import source_hash
 
@@ -75,11 +76,10 @@ class StageKeys:
             is_validated: whether validation decides when it stops.
             epochs: number of epochs; None for ``retrieval.epochs``.
         """
-        retrieval = self.config.retrieval
         return {
             **self.data,
             "train_end": digest_of(train_end),
-            "lrurec": {name: getattr(retrieval, name) for name in (*OPTIONS, "patience")},
+            "lrurec": asdict(LRURecOptions.of(self.config.retrieval)),
             "validated": is_validated,
             "most_epochs": epochs,
             "seed": self.config.seed,
@@ -108,7 +108,7 @@ class StageKeys:
             "kg": to_dict(self.config.kg),
             "retrieval": to_dict(self.config.retrieval),
             "seed": self.config.seed,
-            **code_of_systems(self.config.retrieval),
+            **custom_code(self.config.retrieval),
         }
 
     def scorer(self) -> Key:
@@ -165,7 +165,7 @@ def code_of_others(
     """
     code = {
         "scorer.name": code_of(scorer.name),
-        **code_of_systems(retrieval),
+        **custom_code(retrieval),
         "prompt.verbaliser": source_hash(resolve_verbaliser(prompt.verbaliser)),
         "llm.readout": source_hash(resolve_readout(llm.readout)),
     }

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from lkgrag.config import NO_LLM
 from lkgrag.llm.readouts.resolver import resolve_readout
 from lkgrag.prompt.builder import check_prompt
-from lkgrag.retrieval.crossfit import check_systems
+from lkgrag.retrieval.systems import check_systems
 from lkgrag.scorer.resolver import resolve_scorer
 
 if TYPE_CHECKING:

@@ -32,17 +32,17 @@ if TYPE_CHECKING:
 
 def evaluate(
     run: str | os.PathLike[str],
+    interactions: Interactions | None = None,
     users: Sequence[str] | None = None,
     out: str | os.PathLike[str] | None = None,
-    interactions: Interactions | None = None,
 ) -> Metrics:
     """Judge a saved run again: the same figures from the files that it left, printed as a table.
 
     Args:
         run: folder of a finished run.
+        interactions: the data that the run was trained on, if they were in memory.
         users: judge only these, by id; all by default.
         out: a file for the metrics.
-        interactions: the data that the run was trained on, if they were in memory.
 
     Returns:
         ``{system: {split: {population: {metric: mean}}}}``.

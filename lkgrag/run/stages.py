@@ -11,11 +11,20 @@ import torch
 
 from lkgrag.data.dataset import Dataset
 from lkgrag.kg import build_kg, load_kg, save_kg
-from lkgrag.retrieval import CandidateLists, FusedRetriever, StageOne, fit_stage_one
-from lkgrag.retrieval.custom import fit_own, load_own, resolve_system, save_own
-from lkgrag.retrieval.lrurec.retriever import LRURecRetriever
-from lkgrag.retrieval.lrurec.state import Progress
-from lkgrag.retrieval.lrurec.training import fit_lrurec
+from lkgrag.retrieval import (
+    CandidateLists,
+    Fits,
+    FusedRetriever,
+    LRURecOptions,
+    LRURecRetriever,
+    Progress,
+    StageOne,
+    ValidationEvents,
+    fit_lrurec,
+    fit_stage_one,
+)
+from lkgrag.retrieval.custom import fit_custom, load_custom, save_custom
+from lkgrag.retrieval.resolver import resolve_system
 from lkgrag.run.keys import StageKeys
 from lkgrag.utils.files import read_json, read_safetensors, write_json, write_safetensors
 
@@ -80,12 +89,12 @@ class Stages:
         """
 
         def build(folder: Path) -> None:
+            x = self.dataset.interactions
             lrurec, progress = fit_lrurec(
-                self.dataset.interactions,
-                train_end,
-                self.config.retrieval,
+                x.first(train_end),
+                LRURecOptions.of(self.config.retrieval),
                 self.config.seed,
-                val=val,
+                val=None if val is None else ValidationEvents.of(x, val),
                 epochs=epochs,
                 checkpoint=folder / "training.safetensors",
                 device=self.device,
@@ -114,7 +123,7 @@ class Stages:
         name = resolve_system(target).name
 
         def build(folder: Path) -> None:
-            retriever = fit_own(
+            retriever = fit_custom(
                 self.dataset.interactions,
                 self.config.retrieval,
                 self.config.seed,
@@ -123,11 +132,13 @@ class Stages:
                 data,
                 self.device,
             )
-            save_own(retriever, folder / name, target)
+            save_custom(retriever, folder / name, target)
 
         key = self.keys.custom_retriever(target, train_end)
         # The stage's name is that of folders which older versions wrote.
-        return self.cache.stage("own", key, build, lambda folder: load_own(folder / name, target))
+        return self.cache.stage(
+            "own", key, build, lambda folder: load_custom(folder / name, target)
+        )
 
     def retrieval(self) -> StageOne:
         """Stage one in full and cross-fitted, and the candidates of all events."""
@@ -139,8 +150,7 @@ class Stages:
                 self.kg,
                 self.config.retrieval,
                 self.config.seed,
-                self.lrurec,
-                self.custom_retriever,
+                Fits(lrurec=self.lrurec, custom=self.custom_retriever, device=self.device),
             )
             one.retriever.save(folder / "retriever")
             for name in ("examples", "val", "test"):

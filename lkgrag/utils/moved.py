@@ -37,7 +37,7 @@ MODULES: dict[str, tuple[str, ...]] = {
         "lkgrag.prompt.resolver",
     ),
     "lkgrag.recommendation": ("lkgrag.serving.recommendation", "lkgrag.utils.text"),
-    "lkgrag.retrieval.own": ("lkgrag.retrieval.custom",),
+    "lkgrag.retrieval.own": ("lkgrag.retrieval.resolver", "lkgrag.retrieval.custom"),
     "lkgrag.review": ("lkgrag.run.reevaluate",),
 }
 #: Names that a room no longer has, and where they are now.
