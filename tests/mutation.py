@@ -69,7 +69,7 @@ FAULTS = [
     Fault(
         "paths",
         "behaviour is counted with the validation item",
-        "kg/sources/behaviour.py",
+        "kg/base.py",
         "keep = position < train_end[user]",
         "keep = position <= train_end[user]",
         ("kg",),

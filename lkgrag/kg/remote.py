@@ -9,7 +9,7 @@ import torch
 from torch_geometric.data.remote_backend_utils import num_nodes
 
 from lkgrag.errors import DataError
-from lkgrag.kg.naming import REVERSE
+from lkgrag.kg.base import REVERSE
 
 if TYPE_CHECKING:
     from torch import Tensor

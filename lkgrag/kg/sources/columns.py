@@ -13,7 +13,7 @@ from lkgrag.kg.naming import column_relation
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from lkgrag.kg.vocabulary import Relation
+    from lkgrag.kg.base import Relation
 
 
 #: Node types that `kg.combine` makes one node a combination of.

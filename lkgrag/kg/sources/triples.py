@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
+from lkgrag.kg.base import Relation
 from lkgrag.kg.naming import triple_relation
 from lkgrag.kg.sources.columns import Links
-from lkgrag.kg.vocabulary import Relation
 from lkgrag.utils.arrays import distinct
 
 if TYPE_CHECKING:
