@@ -122,12 +122,18 @@ class Training:
             raise ValueError("train_end must lie between 0 and the length of the user's sequence")
         user, position = interactions.user, interactions.position
         keep = position < train_end[user]
-        arrays = (user, interactions.item, position, interactions.time, interactions.rating)
-        kept = [array[keep] for array in arrays]
-        for array in kept:
-            array.setflags(write=False)
-        titles = tuple(interactions.items["title"].tolist())
-        return cls(*kept, titles=titles, num_users=interactions.num_users)
+        training = cls(
+            user=user[keep],
+            item=interactions.item[keep],
+            position=position[keep],
+            time=interactions.time[keep],
+            rating=interactions.rating[keep],
+            titles=tuple(interactions.items["title"].tolist()),
+            num_users=interactions.num_users,
+        )
+        for name in ("user", "item", "position", "time", "rating"):
+            getattr(training, name).setflags(write=False)
+        return training
 
 
 @dataclass(frozen=True)

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from lkgrag.data.splits.base import Events
+from lkgrag.errors import ConfigError
 from lkgrag.kg.base import REVERSE, RelationSource, Training
-from lkgrag.kg.builder import build_kg
 from lkgrag.kg.checks.leaks import find_leaks
 from lkgrag.kg.checks.reach import Reach, draw_controls, measure_reach
 from lkgrag.kg.naming import base_name
@@ -87,7 +87,7 @@ def audit(
     train_events = Events.at(interactions, last, split.train_end[last] - 1)
     train = draw_controls(interactions, train_events, split.train_end, seed + 1)
     beyond = _beyond(data, interactions, split.train_end, config)
-    timed = _timed(data, interactions, split, config)
+    times = _edge_times(data, interactions, split.train_end, config)
     sources = relation_sources()
     findings = []
     for edge_type in data.edge_types:
@@ -104,7 +104,7 @@ def audit(
         if made_of == "interactions":
             # With `kg.temporal` such edges are kept out of every path, whatever their number.
             temporal = data.get("temporal", False)
-            later = 0.0 if temporal else _share_later(timed, edge_type, interactions, split.test)
+            later = 0.0 if temporal else _share_later(times.get(name), interactions, split.test)
         over = beyond.get(name, 0)
         verdict, why = _verdict(edge_type, made_of, reaches, over)
         of_test, of_train = reaches or (None, None)
@@ -139,28 +139,37 @@ def _sources_of(made_of: str) -> list[RelationSource]:
     return [source for source in relation_sources().values() if source.made_of == made_of]
 
 
-def _timed(
-    data: HeteroData, interactions: Interactions, split: Split, config: KGConfig
-) -> HeteroData | None:
-    """The graph with the times of behaviour edges; None where the times are unknown or mere positions."""
+def _edge_times(
+    data: HeteroData, interactions: Interactions, train_end: NDArray[np.int64], config: KGConfig
+) -> dict[str, NDArray[np.float64]]:
+    """When edges that rest on interactions came to stand, float64 ``[E]`` by relation, rising.
+
+    Empty where no time is known, or times are mere positions.
+    """
     if not np.isfinite(interactions.time).any() or not interactions.dated:
-        return None
-    if config.temporal:
-        return data
-    return build_kg(interactions, split.train_end, replace(config, temporal=True))
+        return {}
+    training, temporal = Training.of(interactions, train_end), replace(config, temporal=True)
+    times = {}
+    for source in _sources_of("interactions"):
+        if source.edge_type not in data.edge_types:
+            continue
+        try:
+            time = make_edges(source, training, temporal).time
+        except ConfigError:
+            # A custom source without times: what came later stays unknown.
+            continue
+        if time is not None:
+            times[source.name] = np.sort(time[np.isfinite(time)])
+    return times
 
 
 def _share_later(
-    timed: HeteroData | None, edge_type: EdgeType, interactions: Interactions, test: Events
+    time: NDArray[np.float64] | None, interactions: Interactions, test: Events
 ) -> float:
-    """Mean share of a relation's edges that stood only at or after a test prediction."""
-    if timed is None or edge_type not in timed.edge_types or "time" not in timed[edge_type]:
-        return float("nan")
-    time = np.sort(timed[edge_type].time.cpu().numpy().astype(float))
-    time = time[np.isfinite(time)]
+    """Mean share of edges that stood only at or after a test prediction; NaN where unknown."""
     when = interactions.time[interactions.indptr[test.user] + test.position]
     when = when[np.isfinite(when)]
-    if not len(time) or not len(when):
+    if time is None or not len(time) or not len(when):
         return float("nan")
     return float(1 - np.searchsorted(time, when, "left").mean() / len(time))
 
