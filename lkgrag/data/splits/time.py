@@ -23,7 +23,7 @@ TEST_SHARE = 0.1
 VAL_SHARE = TEST_SHARE / (1 - TEST_SHARE)
 
 
-def time_split(interactions: Interactions, config: DataConfig) -> Split:
+def split_time(interactions: Interactions, config: DataConfig) -> Split:
     """Train on what precedes ``data.val_from``, and predict what follows it.
 
     Of each user the first ``data.rolling`` interactions from ``data.val_from`` to before
