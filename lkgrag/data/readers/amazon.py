@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from lkgrag.data.cleaning.columns import clean
-from lkgrag.data.readers.base import Reader, read_lines, read_separated, table_of
+from lkgrag.data.readers.base import Reader
+from lkgrag.data.readers.text import read_lines, read_separated, table_of
 from lkgrag.data.tables import Tables
 from lkgrag.errors import DataError
 

@@ -15,7 +15,8 @@ import pandas as pd
 
 from lkgrag.data.cleaning.columns import ids
 from lkgrag.data.frames import check_columns
-from lkgrag.data.readers.base import Reader, check_header, read_rows, table_of
+from lkgrag.data.readers.base import Reader
+from lkgrag.data.readers.text import check_header, read_rows, table_of
 from lkgrag.data.tables import Tables
 from lkgrag.errors import ConfigError, DataError
 
