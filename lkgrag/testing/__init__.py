@@ -7,12 +7,17 @@ from lkgrag.testing.graph import planted, toy_interactions, toy_kg
 from lkgrag.testing.paths import toy_paths
 
 if TYPE_CHECKING:
+    from lkgrag.testing.reader import ReaderTests, Sample
+    from lkgrag.testing.relation import RelationSourceTests
     from lkgrag.testing.retriever import RetrieverTests
     from lkgrag.testing.scorer import PathScorerTests
 
 __all__ = [
     "PathScorerTests",
+    "ReaderTests",
+    "RelationSourceTests",
     "RetrieverTests",
+    "Sample",
     "planted",
     "toy_interactions",
     "toy_kg",
@@ -20,7 +25,13 @@ __all__ = [
 ]
 
 #: The suites and their modules, which need pytest; toy graphs do not.
-_SUITES = {"PathScorerTests": "scorer", "RetrieverTests": "retriever"}
+_SUITES = {
+    "PathScorerTests": "scorer",
+    "ReaderTests": "reader",
+    "RelationSourceTests": "relation",
+    "RetrieverTests": "retriever",
+    "Sample": "reader",
+}
 
 
 def __getattr__(name: str) -> Any:
