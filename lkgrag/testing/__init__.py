@@ -1,6 +1,7 @@
 """For tests, here and in packages that extend this one: toy graphs and inheritable suites."""
 
 import importlib
+import sys
 from typing import TYPE_CHECKING, Any
 
 from lkgrag.testing.graph import planted, toy_interactions, toy_kg
@@ -24,7 +25,7 @@ __all__ = [
     "toy_paths",
 ]
 
-#: The suites and their modules, which need pytest; toy graphs do not.
+#: The suites and their modules, which need pytest. It is imported with them, since toy graphs do not need it.
 _SUITES = {
     "PathScorerTests": "scorer",
     "ReaderTests": "reader",
@@ -35,7 +36,12 @@ _SUITES = {
 
 
 def __getattr__(name: str) -> Any:
-    """Import a suite when it is asked for."""
+    """Import a suite when it is asked for, with assertions that show their values."""
     if name in _SUITES:
-        return getattr(importlib.import_module(f"lkgrag.testing.{_SUITES[name]}"), name)
+        import pytest
+
+        module = f"lkgrag.testing.{_SUITES[name]}"
+        if module not in sys.modules:
+            pytest.register_assert_rewrite(module)
+        return getattr(importlib.import_module(module), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

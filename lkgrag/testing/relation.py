@@ -89,9 +89,8 @@ class RelationSourceTests:
     def test_the_words_read_well(self) -> None:
         """They are on one line, and a symmetric relation has the same words both ways."""
         relation = self.source.relation
-        words = (relation.phrase, relation.inverse, relation.noun)
-        words = (*words, relation.short, relation.short_inverse)
-        for word in words:
+        names = ("phrase", "inverse", "noun", "short", "short_inverse")
+        for word in (getattr(relation, name) for name in names):
             assert word == " ".join(word.split()) != "", f"{word!r} is no phrase on one line"
         if self.source.symmetric:
             assert relation.phrase == relation.inverse, "a symmetric relation reads alike both ways"
