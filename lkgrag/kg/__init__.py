@@ -29,6 +29,7 @@ from lkgrag.kg.sources.resolver import (
     is_symmetric,
     register_relation_source,
     relation_sources,
+    unregister_relation_source,
 )
 from lkgrag.kg.storage import load_kg, save_kg
 from lkgrag.kg.summary import KGRow, kg_table
@@ -66,4 +67,5 @@ __all__ = [
     "save_kg",
     "short",
     "short_metapath",
+    "unregister_relation_source",
 ]

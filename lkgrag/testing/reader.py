@@ -199,7 +199,9 @@ class ReaderTests:
             error = self.outcome(folder, sample)
             if not self.reader().matches(folder, self.config(folder, sample)):
                 name = self.reader().files(folder, self.config(folder, sample))[0].name
-                assert isinstance(error, DataError), f"no error without {file.name}"
+                assert isinstance(error, DataError), (
+                    f"without {file.name} there must be a DataError, got {error!r}"
+                )
                 assert name in str(error), f"the error does not name {name}: {error}"
             file.write_bytes(content)
 

@@ -88,7 +88,7 @@ def _points(time: NDArray[np.float64], config: DataConfig) -> tuple[float, float
 
 
 def _quantile(time: NDArray[np.float64], share: float) -> float:
-    """The time of an interaction that about this share is earlier than."""
+    """The time of an interaction such that about this share is earlier."""
     ordered = np.sort(time)
     return float(ordered[min(int(np.ceil(share * len(ordered))), len(ordered) - 1)])
 

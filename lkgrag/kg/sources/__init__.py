@@ -16,6 +16,7 @@ from lkgrag.kg.sources.resolver import (
     register_relation_source,
     registered,
     relation_sources,
+    unregister_relation_source,
 )
 
 __all__ = [
@@ -28,4 +29,5 @@ __all__ = [
     "register_relation_source",
     "registered",
     "relation_sources",
+    "unregister_relation_source",
 ]

@@ -91,18 +91,25 @@ def register_relation_source(source: Source) -> Source:
     return source
 
 
+def unregister_relation_source(name: str) -> None:
+    """Forget a custom source that was registered in this process; others stay."""
+    _REGISTERED.pop(name, None)
+    relation_sources.cache_clear()
+
+
 @contextmanager
 def registered(source: type[RelationSource]) -> Iterator[None]:
-    """Register a source within a ``with`` block, as tests do; a built-in one is there anyway."""
-    before = dict(_REGISTERED)
-    if source not in BUILT_IN:
+    """Register a source within a ``with`` block, as tests do; one that is there anyway stays."""
+    check_source(source)
+    name = source.relation.name
+    there = source in BUILT_IN or type(_REGISTERED.get(name)) is source
+    if not there:
         register_relation_source(source)
     try:
         yield
     finally:
-        _REGISTERED.clear()
-        _REGISTERED.update(before)
-        relation_sources.cache_clear()
+        if not there:
+            unregister_relation_source(name)
 
 
 def check_source(source: type[RelationSource]) -> None:
