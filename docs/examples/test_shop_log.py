@@ -2,7 +2,7 @@
 
 from shop_log import ShopLog
 
-from lkgrag.testing import ReaderTests, Sample
+from lkgrag.testing import ReaderSample, ReaderTests
 
 DAY = 86400.0
 #: Seconds from 1970 to 2026.
@@ -20,7 +20,7 @@ class TestShopLog(ReaderTests):
             "2026-01-03 bo bought tea\n"
         )
         (folder / "goods.csv").write_text("item,title,kind\nmug,A mug,dishes\ntea,Green tea,food\n")
-        return Sample(
+        return ReaderSample(
             interactions=[
                 ("ann", "mug", None, YEAR + DAY),
                 ("ann", "tea", None, YEAR),

@@ -8,17 +8,17 @@ from lkgrag.testing.graph import planted, toy_interactions, toy_kg
 from lkgrag.testing.paths import toy_paths
 
 if TYPE_CHECKING:
-    from lkgrag.testing.reader import ReaderTests, Sample
+    from lkgrag.testing.reader import ReaderSample, ReaderTests
     from lkgrag.testing.relation import RelationSourceTests
     from lkgrag.testing.retriever import RetrieverTests
     from lkgrag.testing.scorer import PathScorerTests
 
 __all__ = [
     "PathScorerTests",
+    "ReaderSample",
     "ReaderTests",
     "RelationSourceTests",
     "RetrieverTests",
-    "Sample",
     "planted",
     "toy_interactions",
     "toy_kg",
@@ -31,7 +31,7 @@ _SUITES = {
     "ReaderTests": "reader",
     "RelationSourceTests": "relation",
     "RetrieverTests": "retriever",
-    "Sample": "reader",
+    "ReaderSample": "reader",
 }
 
 

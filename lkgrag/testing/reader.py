@@ -2,14 +2,14 @@ r"""The suite of a data reader.
 
 In a test file of your own::
 
-    from lkgrag.testing import ReaderTests, Sample
+    from lkgrag.testing import ReaderTests, ReaderSample
 
     class TestMyReader(ReaderTests):
         reader = MyReader
 
         def write(self, folder):
             (folder / "shop.log").write_text("2026-01-01 ann bought tea\n")
-            return Sample([("ann", "tea", None, 1767225600.0)], options={"name": "shop"})
+            return ReaderSample([("ann", "tea", None, 1767225600.0)], options={"name": "shop"})
 
 Every test is of the contract in :mod:`lkgrag.data.readers.base`.
 """
@@ -42,7 +42,7 @@ ABSENT = "no_such_column"
 
 
 @dataclass(frozen=True)
-class Sample:
+class ReaderSample:
     """What must come out of a sample folder.
 
     Attributes:
@@ -72,12 +72,12 @@ class ReaderTests:
 
     reader: ClassVar[type[Reader]]
 
-    def write(self, folder: Path) -> Sample:
+    def write(self, folder: Path) -> ReaderSample:
         """Write all files of the layout into an empty folder, and say what must come out.
 
         Let each user and item come at least once, in some hundred bytes.
         """
-        raise NotImplementedError(f"{type(self).__name__} needs write(folder) -> Sample")
+        raise NotImplementedError(f"{type(self).__name__} needs write(folder) -> ReaderSample")
 
     @pytest.fixture
     def folder(self, tmp_path: Path) -> Path:
@@ -87,27 +87,27 @@ class ReaderTests:
         return folder
 
     @pytest.fixture
-    def sample(self, folder: Path) -> Sample:
+    def sample(self, folder: Path) -> ReaderSample:
         """The files are there, and this must come out."""
         return self.write(folder)
 
-    def config(self, folder: Path, sample: Sample, **options: Any) -> DataConfig:
+    def config(self, folder: Path, sample: ReaderSample, **options: Any) -> DataConfig:
         """Options of a run that reads the folder by the reader's class."""
         target = f"{self.reader.__module__}:{self.reader.__qualname__}"
         given = {"min_user": 1, "min_item": 1, "reader": target, **sample.options, **options}
         return DataConfig(root=str(folder), **given)
 
-    def read(self, folder: Path, sample: Sample) -> Interactions:
+    def read(self, folder: Path, sample: ReaderSample) -> Interactions:
         """The interactions, as a run makes them."""
         config = self.config(folder, sample)
         return Interactions.from_tables(read_tables(config)[0], config)
 
-    def files(self, folder: Path, sample: Sample) -> list[Path]:
+    def files(self, folder: Path, sample: ReaderSample) -> list[Path]:
         """Those of the reader's files that are there."""
         files = self.reader().files(folder, self.config(folder, sample))
         return [file for file in files if file.is_file()]
 
-    def outcome(self, folder: Path, sample: Sample) -> LkgragError | None:
+    def outcome(self, folder: Path, sample: ReaderSample) -> LkgragError | None:
         """What reading raises, which must be an error of this package on one line; None if it reads."""
         raised = None
         try:
@@ -125,7 +125,7 @@ class ReaderTests:
         assert name != "auto", "'auto' asks all readers"
         assert not name.startswith(MEMORY), f"'{MEMORY}' is for data in memory"
 
-    def test_files_lie_in_the_folder(self, folder: Path, sample: Sample) -> None:
+    def test_files_lie_in_the_folder(self, folder: Path, sample: ReaderSample) -> None:
         """``files`` names paths in the folder, and the first is there."""
         files = self.reader().files(folder, self.config(folder, sample))
         assert files, "files() names none"
@@ -133,7 +133,7 @@ class ReaderTests:
         assert files[0].is_file(), f"the sample has no {files[0].name}, which must be there first"
 
     def test_the_layout_is_recognised(
-        self, folder: Path, sample: Sample, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+        self, folder: Path, sample: ReaderSample, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """The reader takes the sample, also when any layout may come, and no empty folder."""
         config = self.config(folder, sample, reader="auto")
@@ -146,20 +146,20 @@ class ReaderTests:
             monkeypatch.setitem(resolver._REGISTERED, reader.name, reader)
         assert type(find_reader(folder, config)) is self.reader
 
-    def test_the_interactions_are_read(self, folder: Path, sample: Sample) -> None:
+    def test_the_interactions_are_read(self, folder: Path, sample: ReaderSample) -> None:
         """Who, what, rating and time, as they were written."""
         x = self.read(folder, sample)
         users, items = np.array(x.user_ids)[x.user], np.array(x.item_ids)[x.item]
         read = zip(users.tolist(), items.tolist(), x.rating.tolist(), x.time.tolist(), strict=True)
         pd.testing.assert_frame_equal(_events(read), _events(sample.interactions))
 
-    def test_the_order_of_the_file_is_kept(self, folder: Path, sample: Sample) -> None:
+    def test_the_order_of_the_file_is_kept(self, folder: Path, sample: ReaderSample) -> None:
         """Equal times are told apart by it."""
         events = read_tables(self.config(folder, sample))[0].interactions
         pairs = list(zip(events["user"].astype(str), events["item"].astype(str), strict=True))
         assert pairs == [(user, item) for user, item, *_ in sample.interactions]
 
-    def test_what_is_known_of_items_is_read(self, folder: Path, sample: Sample) -> None:
+    def test_what_is_known_of_items_is_read(self, folder: Path, sample: ReaderSample) -> None:
         """Titles, attributes and triples."""
         x = self.read(folder, sample)
         pairs = zip(x.item_ids, x.items["title"], strict=True)
@@ -168,19 +168,19 @@ class ReaderTests:
         _check_attributes(x.items, x.item_ids, sample.items)
         assert sorted(map(tuple, x.triples.to_numpy().tolist())) == sorted(sample.triples)
 
-    def test_what_is_known_of_users_is_read(self, folder: Path, sample: Sample) -> None:
+    def test_what_is_known_of_users_is_read(self, folder: Path, sample: ReaderSample) -> None:
         """Their attributes."""
         x = self.read(folder, sample)
         _check_attributes(x.users, x.user_ids, sample.users)
 
-    def test_tables_name_their_source(self, folder: Path, sample: Sample) -> None:
+    def test_tables_name_their_source(self, folder: Path, sample: ReaderSample) -> None:
         """For messages about what is in them."""
         tables = read_tables(self.config(folder, sample))[0]
         assert isinstance(tables, Tables)
         first = self.reader().files(folder, self.config(folder, sample))[0]
         assert first.name in tables.source, f"source {tables.source!r} does not name {first.name}"
 
-    def test_every_file_counts_for_the_digest(self, folder: Path, sample: Sample) -> None:
+    def test_every_file_counts_for_the_digest(self, folder: Path, sample: ReaderSample) -> None:
         """Cached stages are told apart by it: the same files give the same, others another."""
         config = self.config(folder, sample)
         digests = [read_tables(config)[1], files_digest(config)]
@@ -191,7 +191,7 @@ class ReaderTests:
             digests.append(files_digest(config))
         assert len(set(digests)) == len(digests) - 1, "a file that was changed counts for nothing"
 
-    def test_missing_files(self, folder: Path, sample: Sample) -> None:
+    def test_missing_files(self, folder: Path, sample: ReaderSample) -> None:
         """Without the first there is an error that names it; without another at worst an error."""
         for file in reversed(self.files(folder, sample)):
             content = file.read_bytes()
@@ -206,7 +206,7 @@ class ReaderTests:
             file.write_bytes(content)
 
     @pytest.mark.parametrize("fault", ["empty", "binary", "cut", "noise"])
-    def test_broken_files(self, folder: Path, sample: Sample, fault: str) -> None:
+    def test_broken_files(self, folder: Path, sample: ReaderSample, fault: str) -> None:
         """At worst an error on one line, which names the file; and never half of the first file."""
         for number, file in enumerate(self.files(folder, sample)):
             content = file.read_bytes()
@@ -224,7 +224,7 @@ class ReaderTests:
                 assert error is not None, f"{file.name} is broken ({fault}), and read all the same"
             file.write_bytes(content)
 
-    def test_names_of_columns(self, folder: Path, sample: Sample) -> None:
+    def test_names_of_columns(self, folder: Path, sample: ReaderSample) -> None:
         """``data.columns`` is followed where ``renames`` says so, and refused elsewhere."""
         config = self.config(folder, sample, columns={"user": ABSENT})
         error = DataError if self.reader.renames else ConfigError

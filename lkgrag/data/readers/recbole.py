@@ -143,8 +143,8 @@ def read_recbole(
         return table.assign(**{w: ids(table[w], str(file.path), given[w]) for w in words})
 
     inter = read_atomic(folder / f"{name}.inter", separator)
-    known = [w for w in ("rating", "time") if given[w] in inter.types or w in (columns or {})]
-    events = part(inter, ("user", "item", *known))
+    more = [w for w in ("rating", "time") if given[w] in inter.types or w in (columns or {})]
+    events = part(inter, ("user", "item", *more))
     item, user = optional(".item"), optional(".user")
     kg, link = optional(".kg"), optional(".link")
     if item is not None and "title" in (columns or {}):

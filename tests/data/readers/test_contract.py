@@ -6,7 +6,7 @@ from lkgrag.data.readers import BUILT_IN
 from lkgrag.data.readers.amazon import Amazon2014
 from lkgrag.data.readers.movielens import MovieLens100K, MovieLensCSV, MovieLensDat
 from lkgrag.data.readers.recbole import RecBole
-from lkgrag.testing import ReaderTests, Sample
+from lkgrag.testing import ReaderSample, ReaderTests
 
 EVENTS = [("1", "20", 5.0, 100.0), ("1", "21", 3.0, 101.0), ("2", "20", 4.0, 100.0)]
 
@@ -29,7 +29,7 @@ class TestRecBole(ReaderTests):
         }
         for suffix, text in files.items():
             (folder / f"toy{suffix}").write_text(text)
-        return Sample(
+        return ReaderSample(
             EVENTS,
             titles={"20": "The A"},
             items={"20": {"class": ["g", "h"]}, "21": {"class": ["g"]}},
@@ -58,7 +58,7 @@ class TestMovieLensCSV(ReaderTests):
             "actor": ["C", "D"],
             "tag": ["slow"],
         }
-        return Sample(EVENTS, titles={"20": "Heat, The", "21": "Up"}, items={"20": heat})
+        return ReaderSample(EVENTS, titles={"20": "Heat, The", "21": "Up"}, items={"20": heat})
 
 
 class TestMovieLens100K(ReaderTests):
@@ -69,7 +69,7 @@ class TestMovieLens100K(ReaderTests):
         flags = "|".join("1" if n in (1, 18) else "0" for n in range(19))
         (folder / "u.item").write_bytes(f"20|Caf\xe9 (1995)|d||u|{flags}\n".encode("latin-1"))
         (folder / "u.user").write_text("1|24|M|technician|85711\n2|53|F|other|94043\n")
-        return Sample(
+        return ReaderSample(
             EVENTS,
             titles={"20": "Café"},
             items={"20": {"genre": ["Action", "Western"], "year": ["1995"]}},
@@ -87,7 +87,7 @@ class TestMovieLensDat(ReaderTests):
         (folder / "ratings.dat").write_text(rows("::"))
         (folder / "movies.dat").write_bytes("20::Caf\xe9: A (1995)::Drama|War\n".encode("latin-1"))
         (folder / "users.dat").write_text("1::F::56::16::70072\n2::M::18::1::1\n")
-        return Sample(
+        return ReaderSample(
             EVENTS,
             titles={"20": "Café: A"},
             items={"20": {"genre": ["Drama", "War"], "year": ["1995"]}},
@@ -116,7 +116,7 @@ class TestAmazonRatings(ReaderTests):
     def write(self, folder):
         (folder / "ratings_Toy.csv").write_text(rows(","))
         (folder / "meta_Toy.json.gz").write_bytes(gzip.compress(META.encode()))
-        return Sample(EVENTS, **OF_META)
+        return ReaderSample(EVENTS, **OF_META)
 
 
 class TestAmazonReviews(ReaderTests):
@@ -130,7 +130,7 @@ class TestAmazonReviews(ReaderTests):
         lines.append('{"reviewerID": "2", "asin": "20", "reviewText": "no figures"}\n')
         (folder / "reviews_Toy.json").write_text("".join(lines))
         (folder / "meta_Toy.json").write_text(META)
-        return Sample([*EVENTS[:-1], ("2", "20", None, None)], **OF_META)
+        return ReaderSample([*EVENTS[:-1], ("2", "20", None, None)], **OF_META)
 
 
 def test_every_built_in_reader_has_a_suite():

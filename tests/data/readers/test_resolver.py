@@ -17,7 +17,7 @@ from lkgrag.data.readers import (
     resolver,
 )
 from lkgrag.errors import ConfigError, DataError
-from lkgrag.testing import ReaderTests, Sample
+from lkgrag.testing import ReaderSample, ReaderTests
 
 
 class Plain(Reader):
@@ -43,7 +43,9 @@ class TestPlain(ReaderTests):
 
     def write(self, folder):
         (folder / "plain.txt").write_text("u a\nu b\nv a\n")
-        return Sample([("u", "a", None, None), ("u", "b", None, None), ("v", "a", None, None)])
+        return ReaderSample(
+            [("u", "a", None, None), ("u", "b", None, None), ("v", "a", None, None)]
+        )
 
 
 class Greedy(Plain):
