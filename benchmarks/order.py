@@ -18,7 +18,7 @@ from benchmarks.quality_results import path_of
 from benchmarks.quality_rows import files_of, overrides, settings
 from benchmarks.quality_table import difference, lines_of, main_line, of_split
 from lkgrag.config.loading import load_config
-from lkgrag.run.stages import load_data
+from lkgrag.run.stages import load_dataset
 from lkgrag.utils.files import read_json, read_parquet
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ def measure(roots: dict[str, str]) -> dict[str, Any]:
             say(f"{data}: no stored result, or no files at hand; left out")
             continue
         row = next(iter(said["rows"]))
-        x = load_data(load_config(overrides(said, data, row, 0, roots, Path()))).interactions
+        x = load_dataset(load_config(overrides(said, data, row, 0, roots, Path()))).interactions
         table = of_split(read_parquet(path_of(data).with_suffix(".parquet")), "test")
         lines = lines_of(table, read_json(path_of(data))["settings"])
         main, known = main_line(lines), {line[0]: line for line in lines}

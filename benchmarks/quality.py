@@ -15,7 +15,8 @@ from benchmarks.quality_results import gather, path_of
 from benchmarks.quality_rows import made, overrides, rows_of, seeds_of
 from lkgrag.config.loading import load_config
 from lkgrag.errors import LkgragError
-from lkgrag.run.folder import finished, run_folder
+from lkgrag.run.folder import run_folder
+from lkgrag.serving.saved_run import finished
 
 
 def carry_out(

@@ -21,8 +21,8 @@ from benchmarks.record import RESULTS
 from lkgrag.config.identity import to_dict
 from lkgrag.config.loading import load_config
 from lkgrag.errors import LkgragError
-from lkgrag.run.folder import finished
 from lkgrag.run.provenance import hardware
+from lkgrag.serving.saved_run import finished
 from lkgrag.utils.files import read_json, read_parquet, write_json, write_parquet
 
 #: Options that say where a run is and how it is shown, not what it is.

@@ -14,7 +14,8 @@ from lkgrag.evaluation import (
     paired_bootstrap,
 )
 from lkgrag.evaluation.metrics import expected_gains, gains
-from lkgrag.evaluation.protocol import RANDOM, REORDERING, SYSTEMS
+from lkgrag.evaluation.protocol import RANDOM, REORDERING
+from lkgrag.utils.layout import SYSTEM_ORDER as SYSTEMS
 
 if TYPE_CHECKING:
     from lkgrag.evaluation import Difference

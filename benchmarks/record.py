@@ -14,7 +14,7 @@ from typing import Any
 
 from rich.console import Console
 
-from lkgrag.run.folder import systems_of
+from lkgrag.evaluation.protocol import systems_of
 from lkgrag.run.provenance import hardware
 from lkgrag.serving.recommendation import Recommendation
 from lkgrag.utils.files import atomic, read_json, write_json

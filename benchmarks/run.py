@@ -262,11 +262,11 @@ def _wording(seed: int) -> dict[str, Any]:
     from benchmarks.speed import wording
     from lkgrag.config.loading import load_config
     from lkgrag.kg import build_kg
-    from lkgrag.run.stages import load_data
+    from lkgrag.run.stages import load_dataset
     from lkgrag.training.negatives import every_training_event, uniform_queries
 
     config = load_config({})
-    loaded = load_data(config)
+    loaded = load_dataset(config)
     data = build_kg(loaded.interactions, loaded.split.train_end, config.kg)
     events = every_training_event(loaded.interactions, loaded.split.train_end)
     chosen = np.random.default_rng(seed).permutation(len(events))[:256]

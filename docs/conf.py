@@ -6,7 +6,7 @@ from pathlib import Path
 
 HERE = Path(__file__).parent
 sys.path[:0] = [str(HERE / "_ext"), str(HERE.parent)]
-# Two threads that wait by spinning are slower than one.
+# Threads that wait by spinning slow one another down.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 from lkgrag import __version__  # noqa: E402
@@ -43,12 +43,12 @@ autodoc_type_aliases = {"NDArray": "NDArray"}
 python_maximum_signature_line_length = 80
 napoleon_google_docstring = True
 napoleon_numpy_docstring = False
-# Attributes are listed as fields, not as members of their own: dataclasses would have them twice.
+# Attributes are listed as fields and not as members, or dataclasses would list them twice.
 napoleon_use_ivar = True
 # Types with a trailing underscore would read as links.
 napoleon_attr_annotations = False
 
-# Blocks are examples of the pages; docstrings' own examples run with the tests.
+# Only the pages' examples run here; those of docstrings run with the tests.
 doctest_test_doctest_blocks = ""
 doctest_global_setup = f"""
 DOCS = {str(HERE)!r}

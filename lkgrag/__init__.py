@@ -1,19 +1,31 @@
 """lkgrag: recommendation ranking with a language model and the paths of a knowledge graph."""
 
+import importlib
 from typing import TYPE_CHECKING, Any
+
+from lkgrag.utils.moved import install
 
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
-    from lkgrag.ranker.model import Ranker
+    from lkgrag.run.pipeline import train
+    from lkgrag.run.reevaluate import evaluate
+    from lkgrag.serving.ranker import Ranker
 
-__all__ = ["Ranker", "__version__"]
+install()
+
+__all__ = ["Ranker", "__version__", "evaluate", "train"]
+
+#: Public names and where they live: imported when asked for, so that ``--help`` needs no torch.
+_LAZY = {"Ranker": "lkgrag.serving.ranker"}
+#: Commands that are also functions: ``lkgrag.train(config)`` is ``python -m lkgrag.train``.
+_COMMANDS = ("evaluate", "train")
 
 
 def __getattr__(name: str) -> Any:
-    """``lkgrag.Ranker`` is imported when asked for, so that ``--help`` needs no torch."""
-    if name == "Ranker":
-        from lkgrag.ranker.model import Ranker
-
-        return Ranker
+    """Import a public name when it is asked for."""
+    if name in _LAZY:
+        return getattr(importlib.import_module(_LAZY[name]), name)
+    if name in _COMMANDS:
+        return importlib.import_module(f"lkgrag.{name}")
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -33,15 +33,16 @@ COMMAND = Command(
 def body(pairs: dict[str, str], flags: set[str]) -> None:
     """Check the options, load the run, look at its graph."""
     check_options(pairs, COMMAND)
-    from lkgrag.run.folder import RANKER, load_run
+    from lkgrag.serving.saved_run import load_run
+    from lkgrag.utils.layout import RANKER
 
     folder, config = load_run(pairs["run"])
     from lkgrag.kg import load_kg
     from lkgrag.kg.checks.audit import audit
-    from lkgrag.run.stages import load_data
+    from lkgrag.run.stages import load_dataset
     from lkgrag.utils.files import write_json
 
-    loaded = load_data(config)
+    loaded = load_dataset(config)
     data = load_kg(folder / RANKER / "kg")
     found = audit(data, loaded.interactions, loaded.split, config.kg, config.seed)
     show(found)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 
 from lkgrag.cli.arguments import check_options, parse_list
+from lkgrag.cli.callable import make_callable
 from lkgrag.cli.command import Command, run
 
 COMMAND = Command(
@@ -23,21 +24,19 @@ COMMAND = Command(
 def body(pairs: dict[str, str], flags: set[str]) -> None:
     """Check the options, load the run, evaluate."""
     check_options(pairs, COMMAND)
-    from lkgrag.run.folder import load_run
-
-    folder, config = load_run(pairs["run"])
     users = pairs.get("users", "all").strip()
-    from lkgrag.run.reevaluate import evaluate_run
+    # Only here: --help does not wait for torch.
+    from lkgrag.run.reevaluate import evaluate
 
-    evaluate_run(
-        folder, config, None if users == "all" else parse_list(pairs, "users"), pairs.get("out")
-    )
+    evaluate(pairs["run"], None if users == "all" else parse_list(pairs, "users"), pairs.get("out"))
 
 
 def main() -> int:
     """Entry point; returns the exit status."""
     return run(COMMAND, body)
 
+
+make_callable(__name__, "lkgrag.run.reevaluate:evaluate")
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -40,12 +40,14 @@ def body(pairs: dict[str, str], flags: set[str]) -> None:
     if dtype not in DTYPES:
         raise ConfigError(f"option 'dtype': {dtype!r} is none of {', '.join(DTYPES)}")
     prompts, overwrite = whole_number(pairs, "prompts", 64), switch(pairs, "overwrite", False)
-    from lkgrag.run.folder import load_run
+    from lkgrag.serving.saved_run import load_run
 
     folder, config = load_run(pairs["run"])
     from lkgrag.serving.export import export
+    from lkgrag.utils.device import set_threads
 
-    export(folder, config, pairs["out"], dtype, prompts, overwrite)
+    set_threads(config.threads)
+    export(folder, pairs["out"], dtype, prompts, overwrite)
 
 
 def main() -> int:

@@ -15,7 +15,8 @@ if TYPE_CHECKING:
     from accelerate import PartialState
     from rich.console import Console
 
-    from lkgrag.ranker.model import Ranker
+    from lkgrag.serving.ranker import Ranker
+    from lkgrag.serving.shards import BulkRequest
 
 COMMAND = Command(
     name="lkgrag.recommend",
@@ -61,27 +62,37 @@ def body(pairs: dict[str, str], flags: set[str]) -> None:
         raise ConfigError("give either users=<ids> or history=[<items>]")
     k, explain = whole_number(pairs, "k", 10), switch(pairs, "explain", True)
     shards = _shards_wanted(pairs, form)
-    from lkgrag.run.folder import RANKER, load_run
+    from lkgrag.serving.saved_run import load_run
+    from lkgrag.utils.layout import RANKER
 
     folder, config = load_run(pairs["run"])
     from accelerate import PartialState
 
-    from lkgrag.ranker.model import Ranker
-    from lkgrag.run.launch import PATIENCE, on_cpu, refuse_other_engines, refuse_shared_devices
-    from lkgrag.utils.device import prepare_process
+    from lkgrag.run.launch import PATIENCE, refuse_other_engines, refuse_shared_devices
+    from lkgrag.serving.ranker import Ranker
+    from lkgrag.utils.device import is_cpu_asked, set_threads
 
-    prepare_process(config)
+    set_threads(config.threads)
     refuse_other_engines()
     refuse_shared_devices()
-    state = PartialState(cpu=on_cpu(), timeout=PATIENCE)
+    state = PartialState(cpu=is_cpu_asked(), timeout=PATIENCE)
     if not shards and not state.is_main_process:
         # One answer to one question, however many processes were started.
         return
     ranker = Ranker.from_pretrained(folder / RANKER, state.device)
     candidates = parse_list(pairs, "candidates") if "candidates" in pairs else None
     if shards:
-        size = whole_number(pairs, "shard", 256)
-        _all(ranker, folder / RANKER, Path(pairs["out"]), candidates, k, explain, size, state)
+        from lkgrag.serving.requests import candidate_items
+        from lkgrag.serving.shards import BulkRequest, fingerprint
+
+        wanted = BulkRequest(
+            k=k,
+            explain=explain,
+            candidates=candidate_items(ranker.context, candidates),
+            users_per_shard=whole_number(pairs, "shard", 256),
+            made_from={"ranker": fingerprint(folder / RANKER)},
+        )
+        _rank_all(ranker, Path(pairs["out"]), wanted, state)
         return
     if "history" in pairs:
         results = [ranker.recommend(parse_list(pairs, "history"), candidates, k, explain)]
@@ -112,37 +123,15 @@ def _shards_wanted(pairs: dict[str, str], form: str) -> bool:
     return True
 
 
-def _all(
-    ranker: Ranker,
-    saved: Path,
-    out: Path,
-    candidates: list[str] | None,
-    k: int,
-    explain: bool,
-    size: int,
-    state: PartialState,
-) -> None:
+def _rank_all(ranker: Ranker, out: Path, wanted: BulkRequest, state: PartialState) -> None:
     """Rank for all users, each process its shards."""
-    from lkgrag.serving.requests import candidate_items
-    from lkgrag.serving.shards import fingerprint, recommend_all
+    from lkgrag.serving.shards import recommend_all
     from lkgrag.utils.console import bar, err_console
+    from lkgrag.utils.shares import Shares
 
-    assert ranker.context is not None
-    items = candidate_items(ranker, candidates)
+    shares = Shares(state.process_index, state.num_processes, state.wait_for_everyone)
     with bar("rank users: shards", state.is_main_process) as update:
-        count = recommend_all(
-            ranker,
-            out,
-            k,
-            explain,
-            items,
-            size,
-            {"ranker": fingerprint(saved)},
-            state.process_index,
-            state.num_processes,
-            state.wait_for_everyone,
-            update,
-        )
+        count = recommend_all(ranker, out, wanted, shares, update)
     if state.is_main_process:
         shards = f"{count} shard{'' if count == 1 else 's'}"
         err_console.print(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 
+from lkgrag.cli.callable import make_callable
 from lkgrag.cli.command import Command, run
 
 COMMAND = Command(
@@ -20,6 +21,7 @@ COMMAND = Command(
 
 def body(pairs: dict[str, str], flags: set[str]) -> None:
     """Check the options, then run the stages."""
+    # Only here: --help waits neither for OmegaConf nor for torch.
     from lkgrag.config.loading import load_config
 
     config = load_config(pairs)
@@ -32,6 +34,8 @@ def main() -> int:
     """Entry point; returns the exit status."""
     return run(COMMAND, body)
 
+
+make_callable(__name__, "lkgrag.run.pipeline:train")
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -84,10 +84,10 @@ FAULTS = [
     ),
     Fault(
         "split",
-        "a retriever of one's own sees all interactions",
+        "a custom retriever sees all interactions",
         "retrieval/custom.py",
-        "known = copy.deepcopy(interactions.first(train_end))",
-        "known = copy.deepcopy(interactions)",
+        "training = copy.deepcopy(interactions.first(train_end))",
+        "training = copy.deepcopy(interactions)",
         ("retrieval/test_custom.py",),
     ),
     Fault(

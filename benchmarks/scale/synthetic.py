@@ -170,10 +170,10 @@ def measured(folder: str) -> dict[str, Any]:
     """The counts of degrees of the real data."""
     from lkgrag.config.loading import load_config
     from lkgrag.kg import build_kg
-    from lkgrag.run.stages import load_data
+    from lkgrag.run.stages import load_dataset
 
     config = load_config({"preset": "amazon-beauty", "data.root": folder})
-    x = load_data(config).interactions
+    x = load_dataset(config).interactions
     data = build_kg(x, np.diff(x.indptr), config.kg)
     relations: dict[str, Any] = {}
     for edge_type in data.edge_types:

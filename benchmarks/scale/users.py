@@ -16,11 +16,12 @@ from lkgrag.retrieval import (
     FusedRetriever,
     GraphRetriever,
     ItemItemRetriever,
+    LRURecOptions,
     LRURecRetriever,
     PopularityRetriever,
 )
 from lkgrag.retrieval.lrurec.network import LRURec
-from lkgrag.retrieval.lrurec.training import _Run, batches
+from lkgrag.retrieval.lrurec.training import Training, batches
 from lkgrag.run.stages import build_kg
 
 #: Optimiser steps that are timed, users that are ranked, and by how many more for the memory.
@@ -59,18 +60,19 @@ def train(scale: int, quick: bool, seed: int) -> dict[str, Any]:
     torch.set_num_threads(1)
     x = make(scale, seed).interactions
     # More windows a step where the optimiser's pass over all items is what costs.
-    config = load_config({"retrieval.batch_size": str(24 if scale == 1 else BATCH)}).retrieval
+    config = load_config({"retrieval.batch_size": str(24 if scale == 1 else BATCH)})
+    options = LRURecOptions.of(config.retrieval)
     sequences = [x.sequence(u)[:-2] for u in range(x.num_users)]
-    run = _Run(sequences, x.num_items, config, seed, torch.device("cpu"))
+    run = Training(sequences, x.num_items, options, seed, torch.device("cpu"))
     run.model.train()
     some = sequences[: 2_000 if quick else 20_000]
-    composed = list(batches(some, config, np.random.default_rng(seed)))[: 10 if quick else STEPS]
+    composed = list(batches(some, options, np.random.default_rng(seed)))[: 10 if quick else STEPS]
     labels = sum(len(w) - 1 for batch in composed for w in batch)
     speed = rate(lambda: [run._step(b) for b in composed], labels, 0.0)
     total = sum(max(len(s) - 1, 0) for s in sequences)
     popularity = PopularityRetriever(np.bincount(x.item, minlength=x.num_items))
     retriever = FusedRetriever(
-        {"lrurec": LRURecRetriever(run.model, config.max_len), "popularity": popularity},
+        {"lrurec": LRURecRetriever(run.model, options.max_len), "popularity": popularity},
         {"lrurec": 1.0},
     )
     asked = sequences[: 200 if quick else USERS]
@@ -78,7 +80,7 @@ def train(scale: int, quick: bool, seed: int) -> dict[str, Any]:
     return {
         "items": x.num_items,
         "users": x.num_users,
-        "batch_size": config.batch_size,
+        "batch_size": options.batch_size,
         "examples": total,
         "examples_a_second": speed,
         "epoch_seconds": total / speed,
@@ -96,15 +98,13 @@ def rank(times: int, quick: bool, seed: int) -> dict[str, Any]:
     config = load_config({})
     end = np.maximum(np.diff(x.indptr) - 2, 0)
     data = build_kg(x, end, config.kg)
-    popularity = PopularityRetriever.fit(x, end)
-    itemitem = ItemItemRetriever.fit(x, end, config.retrieval.decay)
-    r = config.retrieval
+    training, r = x.first(end), config.retrieval
     model = LRURec(x.num_items, r.hidden, r.blocks, r.dropout)
     systems = {
         "lrurec": LRURecRetriever(model, r.max_len),
-        "popularity": popularity,
-        "itemitem": itemitem,
-        "graph_itemitem": GraphRetriever.fit(data, itemitem, popularity, r.decay),
+        "popularity": PopularityRetriever.fit(training),
+        "itemitem": ItemItemRetriever.fit(training, decay=r.decay),
+        "graph_itemitem": GraphRetriever.fit(training, data, decay=r.decay),
     }
     retriever = FusedRetriever(systems)
     finder = PathFinder(data, config.paths)

@@ -18,7 +18,7 @@ from lkgrag.kg import build_kg
 from lkgrag.llm import LMScorer, load_llm
 from lkgrag.paths import PathFinder, path_finder
 from lkgrag.prompt import TokenBatch, build_prompter
-from lkgrag.run.stages import load_data
+from lkgrag.run.stages import load_dataset
 from lkgrag.training.negatives import every_training_event, uniform_queries
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ def measure(quick: bool, seed: int) -> dict[str, Any]:
         ``inference`` and ``training``, a row a step of the ladder, and the values of targets.
     """
     config = load_config({})
-    loaded = load_data(config)
+    loaded = load_dataset(config)
     events = every_training_event(loaded.interactions, loaded.split.train_end)
     number = 16 if quick else 64
     chosen = np.random.default_rng(seed).permutation(len(events))[:number]

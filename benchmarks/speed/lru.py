@@ -19,12 +19,13 @@ from torch.nn import functional as F
 
 from benchmarks.common import rate, say
 from lkgrag.config.loading import load_config
+from lkgrag.retrieval import LRURecOptions
 from lkgrag.retrieval.base import rows_per_block
 from lkgrag.retrieval.lrurec.network import RADIUS, LRURec
 from lkgrag.retrieval.lrurec.retriever import LRURecRetriever
-from lkgrag.retrieval.lrurec.training import _Run, batches
+from lkgrag.retrieval.lrurec.training import Training, batches
 from lkgrag.retrieval.ranks import Seen, top_k
-from lkgrag.run.stages import load_data
+from lkgrag.run.stages import load_dataset
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -170,7 +171,7 @@ def _data(name: str, root: str | None, threads: int) -> tuple[Any, Any, list[NDA
     if root is not None:
         options["data.root"] = root
     config = load_config(options)
-    loaded = load_data(config)
+    loaded = load_dataset(config)
     indptr, end = loaded.interactions.indptr, loaded.split.train_end
     sequences = [loaded.interactions.item[s : s + n] for s, n in zip(indptr, end, strict=False)]
     return config, loaded, sequences
@@ -179,9 +180,10 @@ def _data(name: str, root: str | None, threads: int) -> tuple[Any, Any, list[NDA
 def ours(name: str, root: str | None, quick: bool, threads: int) -> dict[str, float]:
     """Labels a second in training and users a second in ranking, ours."""
     config, loaded, sequences = _data(name, root, threads)
-    run = _Run(sequences, loaded.interactions.num_items, config.retrieval, 0, torch.device("cpu"))
+    options = LRURecOptions.of(config.retrieval)
+    run = Training(sequences, loaded.interactions.num_items, options, 0, torch.device("cpu"))
     run.model.train()
-    composed = list(batches(sequences, config.retrieval, np.random.default_rng(0)))
+    composed = list(batches(sequences, options, np.random.default_rng(0)))
     composed = composed[: STEPS // 4 if quick else len(composed) // 4]
     labels = sum(len(w) - 1 for batch in composed for w in batch)
     trained = rate(lambda: [run._step(b) for b in composed], labels, 0.0)

@@ -15,7 +15,7 @@ from lkgrag.config.loading import load_config
 from lkgrag.errors import LkgragError
 from lkgrag.kg import build_kg
 from lkgrag.paths import PathFinder, ShortestPaths
-from lkgrag.run.stages import load_data
+from lkgrag.run.stages import load_dataset
 from lkgrag.training.negatives import every_training_event, uniform_queries
 
 if TYPE_CHECKING:
@@ -88,7 +88,7 @@ def _one(
     if root is not None:
         options["data.root"] = root
     config = load_config(options)
-    loaded = load_data(config)
+    loaded = load_dataset(config)
     data = build_kg(loaded.interactions, loaded.split.train_end, config.kg)
     events = every_training_event(loaded.interactions, loaded.split.train_end)
     number = 128 if quick else PROMPTS

@@ -64,13 +64,12 @@ def _warm(run: Path, users: int) -> dict[str, float]:
     """Medians over users of the seconds of each stage, one user at a time."""
     import torch
 
-    from lkgrag.ranker.model import Ranker
+    from lkgrag import Ranker
     from lkgrag.serving.ranking import _Batch
     from lkgrag.serving.requests import request_of_user
 
     ranker = Ranker.from_pretrained(run)
     context = ranker.context
-    assert context is not None
     ids = ranker.users()
     chosen = [ids[i] for i in np.random.default_rng(0).permutation(len(ids))[: users + 2]]
     rows = []
@@ -78,13 +77,13 @@ def _warm(run: Path, users: int) -> dict[str, float]:
         start = time.perf_counter()
         ranker.recommend_users([user], k=10)
         total = time.perf_counter() - start
-        batch = _Batch(ranker, context, [request_of_user(ranker, user)], 10)
+        batch = _Batch(ranker.model, context, [request_of_user(context, user)], 10)
         stages = {"total": total}
         with torch.no_grad():
             work: dict[str, Callable[[], Any]] = {
                 "retrieval": batch._queries,
                 "paths": partial(context.finder, batch.queries),
-                "scorer": partial(ranker.scorer, context.data, batch.paths),
+                "scorer": partial(ranker.model.scorer, context.data, batch.paths),
                 "ranker": batch._forward,
                 "words": partial(batch.recommend, True),
             }

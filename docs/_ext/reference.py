@@ -54,14 +54,14 @@ def code(text: str, language: str) -> nodes.literal_block:
 
 
 def type_name(annotation: Any) -> str:
-    """A type as a reader would say it."""
+    """A type in the words of the page."""
     text = annotation if isinstance(annotation, str) else annotation.__name__
     text = text.replace("dict[str, dict[str, Any]]", "mapping of mappings")
     return text.replace("dict[str, Any]", "mapping").replace(" | None", " or null")
 
 
 class Options(SphinxDirective):
-    """Every option of the configuration, a section a room."""
+    """Every option of the configuration, one section for each room."""
 
     def run(self) -> list[nodes.Node]:
         """Sections of definition lists."""
@@ -111,10 +111,10 @@ class Options(SphinxDirective):
 
 
 class Presets(SphinxDirective):
-    """The shipped presets, as they are."""
+    """The shipped presets, with their text."""
 
     def run(self) -> list[nodes.Node]:
-        """A section a preset."""
+        """One section for each preset."""
         out: list[nodes.Node] = []
         for name in presets():
             file = resources.files("lkgrag") / "conf" / f"{name}.yaml"
@@ -152,7 +152,7 @@ class Flags(Directive):
 
 
 def definitions(rows: dict[str, str]) -> nodes.definition_list:
-    """Words in code and what they mean."""
+    """A list of code words and their meanings."""
     items = nodes.definition_list(classes=["simple", "options"])
     for head, meaning in rows.items():
         body = nodes.definition("", paragraph(*words(meaning)))
@@ -163,7 +163,7 @@ def definitions(rows: dict[str, str]) -> nodes.definition_list:
 def setup(app: Sphinx) -> dict[str, Any]:
     """Make the directives and the role known."""
     app.add_object_type(OBJECT, ROLE, objname="option of the configuration")
-    # An option that is named in prose but does not exist must fail the build.
+    # An option that prose names must exist; else the build fails.
     app.add_role_to_domain("std", ROLE, XRefRole(warn_dangling=True), override=True)
     app.add_directive("lkgrag-options", Options)
     app.add_directive("lkgrag-presets", Presets)

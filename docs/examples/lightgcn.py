@@ -11,7 +11,7 @@ from lkgrag.retrieval import Retriever
 
 
 class LightGCNRetriever(Retriever):
-    """Items embedded by who chose them; someone is the mean of the latest items."""
+    """Items embedded by who chose them; a history is the mean of its latest items."""
 
     name = "lightgcn"
 
@@ -38,17 +38,17 @@ class LightGCNRetriever(Retriever):
             loss.backward()
             optimizer.step()
         with torch.no_grad():
-            found = model.get_embedding(edges)[users:]
-        found = torch.nn.functional.normalize(found, dim=1)
-        return cls(found.cpu().numpy(), latest)
+            embedding = model.get_embedding(edges)[users:]
+        embedding = torch.nn.functional.normalize(embedding, dim=1)
+        return cls(embedding.cpu().numpy(), latest)
 
     def score(self, histories):
-        """Inner products with the mean of each history's latest, ``[B, I]``."""
-        people = np.zeros((len(histories), self.items.shape[1]), np.float32)
+        """Inner products with the mean of each history's latest items, ``[B, I]``."""
+        tastes = np.zeros((len(histories), self.items.shape[1]), np.float32)
         for row, history in enumerate(histories):
             if len(history):
-                people[row] = self.items[history[-self.latest :]].mean(0)
-        return people @ self.items.T
+                tastes[row] = self.items[history[-self.latest :]].mean(0)
+        return tastes @ self.items.T
 
     def save(self, folder):
         """Write ``lightgcn.safetensors``."""

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from lkgrag.config.schema import (
     LARGEST_SEED,
+    NO_LLM,
     PUBLISHED,
     TERMS,
     CacheConfig,
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "LARGEST_SEED",
+    "NO_LLM",
     "PUBLISHED",
     "TERMS",
     "CacheConfig",

@@ -4,17 +4,28 @@ from __future__ import annotations
 
 import math
 from dataclasses import Field
+from importlib.metadata import entry_points
 from typing import Any
 
 from omegaconf import ListConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from lkgrag.config.fields import config_fields, range_of
-from lkgrag.config.schema import PUBLISHED, TERMS, Config
+from lkgrag.config.schema import (
+    NO_LLM,
+    PUBLISHED,
+    TERMS,
+    Config,
+    LLMConfig,
+    PromptConfig,
+    TrainingConfig,
+)
 from lkgrag.errors import ConfigError, nearest
 
 #: Index letters that there are, A to Z and a to z.
 LETTERS = 52
+#: Options that take a class beside their words: by an entry point of this group, or as ``package.module:Class``.
+EXTENSIBLE = {"llm.readout": "lkgrag.readouts"}
 
 #: Characters of an unknown key, or of a number, that a message shows.
 LONGEST = 60
@@ -39,7 +50,7 @@ def check(config: Config) -> None:
     for key, f in config_fields():
         value = OmegaConf.select(plain, key)
         choices = f.metadata["choices"]
-        if choices and value not in choices:
+        if choices and value not in choices and not _names_a_class(key, value):
             raise ConfigError(
                 f"option '{key}': {value!r} is none of {', '.join(choices)}."
                 f"{nearest(str(value), choices)}"
@@ -57,7 +68,7 @@ def check(config: Config) -> None:
             f"retrieval.k={config.retrieval.k}: llm.readout=letters has {LETTERS} letters for the "
             "candidates; lower it, or set llm.readout=candidates"
         )
-    if config.prompt.verbaliser in PUBLISHED and config.llm.readout != "letters":
+    if config.prompt.verbaliser in PUBLISHED and config.llm.readout == "candidates":
         raise ConfigError(
             f"prompt.verbaliser={config.prompt.verbaliser} is read by index letters: "
             "set llm.readout=letters, or preset=reference for the whole published setting"
@@ -67,10 +78,17 @@ def check(config: Config) -> None:
             raise ConfigError(
                 f"training.fuse: {name!r} is no term; choose from scorer and prior, or [] for neither"
             )
-    if config.llm.name == "none" and not config.training.fuse:
+    if config.llm.name == NO_LLM and not config.training.fuse:
         raise ConfigError("llm.name=none and training.fuse=[] leave nothing to rank by")
     if not config.evaluation.ks:
         raise ConfigError("option 'evaluation.ks' needs cut-offs, as [5,10,20]")
+
+
+def _names_a_class(key: str, value: Any) -> bool:
+    """Whether a word of an option may be a custom class; the room that imports it says whether it is."""
+    if key not in EXTENSIBLE or not isinstance(value, str):
+        return False
+    return ":" in value or value in entry_points(group=EXTENSIBLE[key]).names
 
 
 def _check_range(key: str, f: Field[Any], number: float) -> None:
@@ -81,3 +99,13 @@ def _check_range(key: str, f: Field[Any], number: float) -> None:
         return
     takes = [words for words in ("" if finite else "a finite number", range_of(f)) if words]
     raise ConfigError(f"option '{key}' must be {', '.join(takes)}, got {str(number)[:LONGEST]}")
+
+
+def is_scorer_trained(prompt: PromptConfig, llm: LLMConfig, training: TrainingConfig) -> bool:
+    """Whether any loss reaches the scorer: by the fusion, a loss of its own, or the paths' gates.
+
+    With none of them it only picks which paths are worded, as in the published LlamaRec-LKG-RAG.
+    """
+    words_paths = prompt.verbaliser not in ("none", "llamarec")
+    is_gated = llm.gate != "off" and llm.name != NO_LLM and words_paths
+    return "scorer" in training.fuse or training.aux_scorer > 0 or is_gated

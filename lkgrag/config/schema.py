@@ -15,6 +15,8 @@ from typing import Any
 PUBLISHED = ("reference", "llamarec")
 #: What the LM's scores are fused with, by the words of ``training.fuse``.
 TERMS = ("scorer", "prior")
+#: The word for ``llm.name`` that leaves the language model out.
+NO_LLM = "none"
 #: torch takes no seed beyond 64 bits.
 LARGEST_SEED = 2**63 - 1
 

@@ -5,12 +5,14 @@
 predicted, :class:`Queries` holds the rankings to make. ``assets`` fetches built-in data sets and models.
 """
 
+from lkgrag.data.dataset import Dataset
 from lkgrag.data.interactions import Interactions, natural_order, tie_report
 from lkgrag.data.queries import Queries, log_softmax
 from lkgrag.data.splits import Events, Split, make_split
 from lkgrag.data.tables import Tables
 
 __all__ = [
+    "Dataset",
     "Events",
     "Interactions",
     "Queries",

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from lkgrag.config import DataConfig
 from lkgrag.errors import DataError
 
 if TYPE_CHECKING:
-    from lkgrag.config import Config
     from lkgrag.data.interactions import Interactions
 
 #: What `data.reader` of such a run begins with; the hash follows.
@@ -31,28 +31,25 @@ def content_digest(interactions: Interactions) -> str:
     return sha.hexdigest()
 
 
-def in_memory(config: Config, interactions: Interactions) -> Config:
-    """The configuration of a run on these interactions: ``data.reader`` holds their hash.
+def in_memory(config: DataConfig, interactions: Interactions) -> DataConfig:
+    """The options of a run on these interactions: ``data.reader`` holds their hash.
 
-    So another run, or the same with other interactions, has another folder and other stages.
+    So a run on other interactions has another folder and other stages.
     """
-    from lkgrag.config import DataConfig
-
     reader = MEMORY + content_digest(interactions)[:16]
-    name = NAME if config.data.name == DataConfig().name else config.data.name
-    data = dataclasses.replace(config.data, reader=reader, name=name, root=None)
-    return dataclasses.replace(config, data=data)
+    name = NAME if config.name == DataConfig().name else config.name
+    return dataclasses.replace(config, reader=reader, name=name, root=None)
 
 
-def check_same(config: Config, interactions: Interactions) -> None:
+def check_same(config: DataConfig, interactions: Interactions) -> None:
     """Refuse interactions that are not those of a run.
 
     Raises:
         DataError: the run was made on files, or on other interactions.
     """
-    if config.data.reader != in_memory(config, interactions).data.reader:
+    if config.reader != in_memory(config, interactions).reader:
         raise DataError(
-            f"interactions: not those of the run (data.reader={config.data.reader}); build them as "
+            f"interactions: not those of the run (data.reader={config.reader}); build them as "
             "they were for its training"
         )
 
@@ -66,5 +63,5 @@ def refuse_reading(reader: str) -> None:
     if reader.startswith(MEMORY):
         raise DataError(
             f"data.reader={reader}: the data of this run were in memory; from Python give them to "
-            "lkgrag.run.pipeline.train or lkgrag.run.reevaluate.evaluate_run as interactions="
+            "lkgrag.train or lkgrag.evaluate as interactions="
         )

@@ -1,4 +1,4 @@
-"""Evaluation: metrics, who is counted, how sure a difference is, tables, faithfulness."""
+"""Evaluation: from scores to ranks and figures, who is counted, how sure a difference is, faithfulness."""
 
 from lkgrag.evaluation.beyond import beyond_accuracy, categories, top_lists
 from lkgrag.evaluation.cold import cold_start

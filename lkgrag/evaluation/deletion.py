@@ -5,45 +5,43 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import fields
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from lkgrag.evaluation import Deletion, deletion_test, share_existing
-from lkgrag.prompt.order import candidate_order
+from lkgrag.evaluation.faithfulness import Deletion, deletion_test, share_existing
+from lkgrag.prompt.order import CandidateOrder
 from lkgrag.ranker.batch import RankerBatch, RankerOutput
 
 if TYPE_CHECKING:
     from torch_geometric.data import HeteroData
 
     from lkgrag.data import Queries
-    from lkgrag.paths import Finder, PathBatch
-    from lkgrag.ranker.model import Ranker
+    from lkgrag.paths import GraphPaths, PathBatch
+    from lkgrag.ranker.model import RankerModel
 
 
 @torch.no_grad()
-def faithfulness(
-    ranker: Ranker,
-    data: HeteroData,
-    finder: Finder,
+def measure_faithfulness(
+    model: RankerModel,
+    graph: GraphPaths,
     queries: Queries,
     count: int,
     batch_size: int,
     seed: int,
     progress: Callable[[int, int], None] | None = None,
-) -> dict[str, object]:
+) -> dict[str, Any]:
     """Existence and deletion over a seeded sample of prompts.
 
-    The evidence for a list's first item is deleted, and as controls as many paths of other candidates, and
-    as many of its own that are not shown; the places that it then falls are stated for the fused ranking and
-    for the language model alone. Without a language model, every path counts as shown.
+    The evidence for a list's first item is deleted. As controls, as many paths of other candidates are
+    deleted, and as many of its own that are not shown. The places that the item then falls are stated for
+    the fused ranking and for the language model alone. Without a language model, every path counts as shown.
 
     Args:
-        ranker: unwrapped.
-        data: the graph that the paths are of.
-        finder: of the paths.
+        model: unwrapped.
+        graph: and its paths.
         queries: to draw from.
         count: most prompts.
         batch_size: prompts a forward pass.
@@ -56,31 +54,29 @@ def faithfulness(
         and of its own that are not shown, NaN where no first item has enough).
     """
     chosen = np.random.default_rng([seed, 0xFA17]).permutation(len(queries))[:count]
-    device = ranker.device
-    data = data.to(device)
-    ranker.eval()
+    order = CandidateOrder("random", seed)
+    device = model.device
+    graph = graph.to(device)
+    model.eval()
     existing: list[float] = []
     sizes: list[int] = []
     falls: dict[str, list[Deletion]] = {"ranker": []}
-    if ranker.lm is not None:
+    if model.lm is not None:
         falls["lm"] = []
     for start in range(0, len(chosen), batch_size):
         if progress is not None:
             progress(start, len(chosen))
         index = chosen[start : start + batch_size]
-        paths = finder(queries[index]).to(device)
-        slots = candidate_order(index, paths.num_candidates, "random", seed, epoch=-1)
-        order = torch.as_tensor(slots, device=device)
-
-        read = partial(_read, ranker, data, order)
-        out = read(paths)
-        worded = _shown(out, paths)
+        slots = order(index, queries.candidate_items.shape[1])
+        batch = RankerBatch.of(graph, queries[index], slots, device)
+        read = partial(_read, model, graph.data, batch.order)
+        worded = _shown(read(batch.paths), batch.paths)
         if bool(worded.any()):
-            existing.append(share_existing(data, paths, worded))
+            existing.append(share_existing(graph.data, batch.paths, worded))
             sizes.append(int(worded.sum()))
         for system, rows in falls.items():
             rank = partial(_scores, read, system)
-            rows.append(deletion_test(rank, partial(_same, worded), paths, seed))
+            rows.append(deletion_test(rank, partial(_same, worded), batch.paths, seed))
     if progress is not None:
         progress(len(chosen), len(chosen))
     share = float(np.average(existing, weights=sizes)) if existing else float("nan")
@@ -104,8 +100,8 @@ def _same(worded: Tensor, paths: PathBatch) -> Tensor:
     return worded
 
 
-def _read(ranker: Ranker, data: HeteroData, order: Tensor, paths: PathBatch) -> RankerOutput:
-    return ranker(RankerBatch(data, paths, order))
+def _read(model: RankerModel, data: HeteroData, order: Tensor, paths: PathBatch) -> RankerOutput:
+    return model(RankerBatch(data, paths, order))
 
 
 def _scores(read: Callable[[PathBatch], RankerOutput], system: str, paths: PathBatch) -> Tensor:

@@ -10,13 +10,14 @@ MRR compares like with like.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
 from lkgrag.evaluation.metrics import expected_gains, gains, metric_names
 from lkgrag.evaluation.significance import Difference, paired_bootstrap
+from lkgrag.utils.layout import SYSTEM_ORDER
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -28,45 +29,6 @@ RANDOM = "random"
 POPULATIONS = ("all", "retrieved")
 #: Rank that a retriever gives a target which it may not propose.
 NEVER = np.iinfo(np.int64).max
-#: Order of the systems in tables; retrievers of one's own come after the last part of the fused one.
-SYSTEMS = (
-    RANDOM,
-    "popularity",
-    "itemitem",
-    "graph_itemitem",
-    "ease",
-    "lrurec",
-    "retriever",
-    "lm",
-    "scorer",
-    "ranker",
-)
-#: What ``metrics.json`` has beside the systems; no system has such a name.
-BESIDE = (
-    "format",
-    "data",
-    "code",
-    "llm",
-    "dtype",
-    "seed",
-    "versions",
-    "commit",
-    "date",
-    "hardware",
-    "device",
-    "processes",
-    "threads",
-    "seconds",
-    "tokens_per_prompt",
-    "prompts_ranked",
-    "cross_entropy",
-    "mask_seen",
-    "faithfulness",
-    "cold_start",
-    "fusion",
-    "stage_one",
-    "differences",
-)
 #: Systems that can only reorder the candidates.
 REORDERING = {"lm", "scorer", "ranker"}
 
@@ -244,5 +206,18 @@ def sample_events(
 
 def place(system: str) -> tuple[float, str]:
     """Where a system stands in tables."""
-    known = SYSTEMS.index(system) if system in SYSTEMS else SYSTEMS.index("retriever") - 0.5
+    known = (
+        SYSTEM_ORDER.index(system)
+        if system in SYSTEM_ORDER
+        else SYSTEM_ORDER.index("retriever") - 0.5
+    )
     return known, system
+
+
+def systems_of(metrics: dict[str, Any]) -> dict[str, Any]:
+    """The systems of ``metrics.json``, without what stands beside them."""
+    return {
+        name: value
+        for name, value in metrics.items()
+        if isinstance(value, dict) and "all" in (value.get("test") or {})
+    }

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from rich.table import Table
 
 from lkgrag.evaluation.protocol import place
@@ -14,7 +15,6 @@ if TYPE_CHECKING:
 
     from lkgrag.evaluation.protocol import Metrics
     from lkgrag.evaluation.significance import Difference
-
 #: Column heads and their metrics, for either population.
 COLUMNS = {"NDCG@10": "ndcg@10", "Recall@10": "recall@10", "MRR": "mrr"}
 #: The least width of a table that no terminal sets.
@@ -87,3 +87,22 @@ def _figure(value: float) -> str:
         return "-"
     text = f"{value:.4f}"
     return text.removeprefix("0") if text.startswith("0.") else text
+
+
+def faithful_line(found: dict[str, Any]) -> str:
+    """Faithfulness in one sentence."""
+    share = found["share_existing"]
+    parts = [
+        "no path was worded"
+        if share is None or np.isnan(share)
+        else f"{100 * share:.0f} % of the worded paths exist in the graph"
+    ]
+    for system, fall in found["deletion"].items():
+        if fall["fall"] is not None and not np.isnan(fall["fall"]):
+            spare = fall.get("spare")
+            own = "" if spare is None or np.isnan(spare) else f", of its own not shown {spare:.1f}"
+            parts.append(
+                f"{system}: its first item falls {fall['fall']:.1f} places without its evidence "
+                f"(without as many paths of others {fall['control']:.1f}{own})"
+            )
+    return f"{found['prompts']} prompts: " + "; ".join(parts)

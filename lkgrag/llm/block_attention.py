@@ -167,6 +167,7 @@ def block_attention(
 
 def register() -> str:
     """Make the function known to transformers; return its name for ``attn_implementation``."""
+    # Heavy: importing this room must stay quick.
     from transformers import AttentionInterface
 
     AttentionInterface.register(NAME, block_attention)

@@ -16,21 +16,22 @@ TRIAL = 64
 
 
 def four_bit_options(dtype: torch.dtype, device: torch.device, sharded: bool) -> dict[str, Any]:
-    """What :meth:`from_pretrained` needs to load in 4 bits.
+    """The arguments of :meth:`from_pretrained` for a model in 4 bits.
 
-    The whole model goes to the device of this process: ``device_map="auto"`` would spread every
-    process' copy over all devices.
+    The whole model goes to the device of this process. ``device_map="auto"`` would spread the copy of every
+    process over all devices.
 
     Args:
         dtype: that products are computed in.
         device: of this process.
-        sharded: whether the weights will be cut among processes (FSDP); they are then stored in the
-            type that products are computed in, since only floating-point tensors can be cut.
+        sharded: whether FSDP will cut the weights among processes. They are then stored in the type that
+            products are computed in, since only floating-point tensors can be cut.
 
     Raises:
         ModelError: bitsandbytes is missing or cannot run on the device.
     """
     refuse_four_bit(device)
+    # Heavy: importing this room must stay quick.
     from transformers import BitsAndBytesConfig
 
     storage = {"bnb_4bit_quant_storage": dtype} if sharded else {}
@@ -66,13 +67,14 @@ def refuse_four_bit(device: torch.device) -> None:
         )
     try:
         with quiet():
+            # Heavy, and needed for models in 4 bits only.
             from bitsandbytes.functional import dequantize_4bit, quantize_4bit
 
             value = torch.ones(TRIAL, TRIAL, device=device)
             back = dequantize_4bit(*quantize_4bit(value, quant_type="nf4"))
         if torch.allclose(back.float(), value):
             return
-        reason = "a matrix of ones comes back as something else"
+        reason = "a matrix of ones comes back changed"
     except Exception as error:  # a missing library, a device without kernels: many kinds
         reason = " ".join(str(error).split())[:160] or type(error).__name__
     raise ModelError(
@@ -84,9 +86,9 @@ def refuse_four_bit(device: torch.device) -> None:
 def keep_trainable(model: nn.Module) -> None:
     """Keep bitsandbytes from packing weights on a CPU for inference.
 
-    On CPUs with AVX-512-BF16 its layers do so at the first forward pass without gradients, once and
-    for all, and the packed product passes no gradient on: a model that was looked at before its
-    training (as the readout's probe does) would not learn, and not say so.
+    On CPUs with AVX-512-BF16 its layers do so for good at the first forward pass without gradients, and the
+    packed product passes no gradient on. A model that made such a pass before its training, as for the
+    readout's probe, would silently not learn.
     """
     for module in model.modules():
         if hasattr(module, "support_avx512bf16_for_cpu"):

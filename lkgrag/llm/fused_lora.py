@@ -1,10 +1,9 @@
 r"""LoRA's product in one fused step: :math:`y = x W^T + s\,(x A^T) B^T`.
 
-peft computes the low-rank part in full precision on a casted copy of the input and adds it in
-separate passes over the output, which on a CPU costs as much as the base product itself. Here the
-low-rank part is added in place by one ``addmm`` in the base's type, with master weights in float32,
-and the backward pass forms neither a full-size gradient of ``W`` nor a casted input. Weights, names
-and files stay peft's.
+peft computes the low-rank part in full precision on a cast copy of the input, and adds it in separate passes
+over the output. On a CPU this costs as much as the base product. Here one ``addmm`` in the base's type adds
+the low-rank part in place, with master weights in float32. The backward pass forms neither a full-size
+gradient of ``W`` nor a cast input. Weights, names and files stay peft's.
 """
 
 from __future__ import annotations
@@ -48,9 +47,10 @@ class _LoRAProduct(torch.autograd.Function):
 def fuse_lora(model: nn.Module) -> int:
     """Replace the forward pass of peft's plain LoRA layers; return how many there are.
 
-    Layers with dropout, a bias, DoRA, several active adapters or quantised weights keep peft's own, and
-    so do all under autocast (Accelerate's mixed precision).
+    Layers with dropout, a bias, DoRA, several active adapters or quantised weights keep peft's forward pass.
+    So do all layers under autocast (Accelerate's mixed precision).
     """
+    # Heavy: importing this room must stay quick.
     from peft.tuners.lora.layer import Linear
 
     count = 0

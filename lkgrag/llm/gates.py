@@ -1,4 +1,4 @@
-r"""Path gates: the language model's loss tells the scorer which paths were worth wording.
+r"""Path gates: the language model's loss teaches the scorer which paths are worth wording.
 
 The hidden state of every token of a worded bundle is multiplied by :math:`1 + s - \mathrm{sg}(s)`,
 where :math:`s` is the bundle's salience and sg stops the gradient: exactly 1 in the forward pass, with
@@ -37,8 +37,8 @@ def gate(hidden: Tensor, salience: Tensor, bundle: Tensor) -> Tensor:
 class _Gate(torch.autograd.Function):
     """Identity, whose gradient to a bundle's salience is <gradient, hidden> over its tokens.
 
-    That is the product's own gradient; written out, it touches the worded tokens only, and sums in
-    float32 where the model computes in bfloat16.
+    This is the gradient of the product. Written out, it touches the worded tokens only, and sums in float32
+    where the model computes in bfloat16.
     """
 
     @staticmethod
@@ -63,21 +63,21 @@ ARGUMENT = "path_gate"
 
 
 def install(layer: nn.Module) -> RemovableHandle:
-    """Let the input of a decoder layer pass the gates that a forward pass brings along.
+    """Gate the input of a decoder layer in every forward pass that brings gates.
 
-    The gates travel as the keyword argument :data:`ARGUMENT` of the model, so that a layer that is
-    computed again under gradient checkpointing sees the same ones.
+    Gates travel as the keyword argument :data:`ARGUMENT` of the model. So a layer that is computed again under
+    gradient checkpointing sees the same gates.
 
     Args:
-        layer: whose first argument (or ``hidden_states``) is gated.
+        layer: its first argument, or ``hidden_states``, is gated.
     """
 
     def hook(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        given = kwargs.get(ARGUMENT)
-        if given is None:
+        gates = kwargs.get(ARGUMENT)
+        if gates is None:
             return None
         if args:
-            return (gate(args[0], *given), *args[1:]), kwargs
-        return args, {**kwargs, "hidden_states": gate(kwargs["hidden_states"], *given)}
+            return (gate(args[0], *gates), *args[1:]), kwargs
+        return args, {**kwargs, "hidden_states": gate(kwargs["hidden_states"], *gates)}
 
     return layer.register_forward_pre_hook(hook, with_kwargs=True)

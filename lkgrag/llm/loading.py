@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
 
 from lkgrag.data.assets.fetching import offline
+from lkgrag.data.assets.store import MODELS, fetch_model
 from lkgrag.errors import AssetError, ModelError, nearest
 from lkgrag.llm.four_bit import four_bit_options, keep_trainable
-from lkgrag.run.launch import fsdp_asked
+from lkgrag.utils.device import is_fsdp_asked
 from lkgrag.utils.quiet import quiet
 
 if TYPE_CHECKING:
@@ -26,7 +28,7 @@ SENTENCEPIECE = "tokenizer.model"
 def load_llm(
     config: LLMConfig, device: torch.device | str = "cpu"
 ) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
-    """Load what ``llm.name`` names: a built-in model, a local folder, or a model of the hub.
+    """Load the model that ``llm.name`` names: a built-in one, a local folder, or one of the hub.
 
     The model is frozen and in evaluation mode. bitsandbytes is imported for ``nf4`` only.
 
@@ -35,7 +37,7 @@ def load_llm(
         device: where the model goes.
 
     Raises:
-        ModelError: the model is unknown, incomplete, or cannot be loaded as asked.
+        ModelError: the model is unknown or incomplete, or cannot be loaded with these options.
         AssetError: a built-in model could not be fetched.
     """
     device = torch.device(device)
@@ -54,8 +56,6 @@ def locate(name: str) -> str:
         ModelError: it looks like a built-in model or a folder, but there is none.
         AssetError: a built-in model could not be fetched.
     """
-    from lkgrag.data.assets.store import MODELS, fetch_model
-
     if name in MODELS:
         return str(fetch_model(name))
     folder = Path(name).expanduser()
@@ -75,12 +75,13 @@ def load_tokenizer(where: str) -> PreTrainedTokenizerBase:
     """The tokenizer of a folder or a hub name.
 
     A folder that holds only SentencePiece's ``tokenizer.model``, as Llama 2's does, is read as a
-    ``LlamaTokenizer`` that puts its start token before every text; ``AutoTokenizer`` would cut text
-    otherwise.
+    ``LlamaTokenizer`` that puts its start token before every text. ``AutoTokenizer`` would cut text in other
+    tokens.
 
     Raises:
         ModelError: there is none, or it cannot be read.
     """
+    # Heavy: importing this room must stay quick.
     from transformers import AutoTokenizer, LlamaTokenizer
 
     folder = Path(where)
@@ -105,8 +106,6 @@ def load_tokenizer(where: str) -> PreTrainedTokenizerBase:
 
 def _other_class(folder: Path) -> bool:
     """Whether a tokenizer's configuration names another class than Llama's."""
-    import json
-
     try:
         named = json.loads((folder / "tokenizer_config.json").read_text(encoding="utf-8"))
     except (OSError, ValueError):
@@ -117,22 +116,26 @@ def _other_class(folder: Path) -> bool:
 def bf16_is_fast(device: torch.device) -> bool:
     """Whether a device multiplies bfloat16 faster than float32: recent GPUs, CPUs with AMX, AMD's from Zen 4.
 
-    Intel's AVX-512-BF16 does so at half of float32's rate; its processors need AMX, which virtual machines
-    often hide.
+    Intel's AVX-512-BF16 multiplies it at half of float32's rate. Intel's processors need AMX, which virtual
+    machines often hide.
     """
     if device.type == "cuda":
         return torch.cuda.is_bf16_supported(including_emulation=False)
     if device.type == "cpu":
-        known = getattr(torch.cpu, "get_capabilities", None)
+        capabilities = getattr(torch.cpu, "get_capabilities", None)
         # Older torch tells less.
-        can = known() if known else {"avx512_bf16": torch.cpu._is_avx512_bf16_supported()}
+        can = (
+            capabilities()
+            if capabilities
+            else {"avx512_bf16": torch.cpu._is_avx512_bf16_supported()}
+        )
         wide = can.get("avx512_bf16") and not str(can.get("cpu_name", "")).startswith("Intel")
         return bool(can.get("amx_bf16") or wide)
     return False
 
 
 def compute_dtype(config: LLMConfig, device: torch.device) -> torch.dtype:
-    """The type that the model computes in, ``llm.dtype`` or the device's fastest.
+    """The type that the model computes in: ``llm.dtype``, or the fastest of the device.
 
     Raises:
         ModelError: float16 on a CPU.
@@ -147,6 +150,7 @@ def compute_dtype(config: LLMConfig, device: torch.device) -> torch.dtype:
 
 
 def _load_model(where: str, config: LLMConfig, device: torch.device) -> PreTrainedModel:
+    # Heavy, as above.
     from transformers import AutoModelForCausalLM
 
     dtype = compute_dtype(config, device)
@@ -154,7 +158,7 @@ def _load_model(where: str, config: LLMConfig, device: torch.device) -> PreTrain
     options["local_files_only"] = offline()
     four_bit = config.quantization == "nf4"
     if four_bit:
-        options |= four_bit_options(dtype, device, fsdp_asked())
+        options |= four_bit_options(dtype, device, is_fsdp_asked())
     try:
         with quiet():
             model = AutoModelForCausalLM.from_pretrained(where, **options)
@@ -173,8 +177,6 @@ def _load_model(where: str, config: LLMConfig, device: torch.device) -> PreTrain
 
 def _load_error(where: str, what: str, error: Exception) -> ModelError | AssetError:
     """One line that says what is wrong and what to do."""
-    from lkgrag.data.assets.store import MODELS
-
     text = " ".join(str(error).split())
     lower = text.lower()
     if not Path(where).is_dir():

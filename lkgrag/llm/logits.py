@@ -1,9 +1,9 @@
 """What a model does to its head's product before it calls it logits: a factor, a soft cap.
 
-The letters readout computes a few rows of the head itself (:mod:`lkgrag.llm.readout`). Granite divides
-the product by a number, Cohere and HyperCLOVA X multiply it, Gemma 2 squeezes it through a tanh. Which
-of these a model does is found by comparing with its own logits once, on a few tokens; a model that does
-something else is refused, since its scores would be other than its own.
+The letters readout computes only a few rows of the head (:func:`head_rows`). Granite divides the product
+by a number, Cohere and HyperCLOVA X multiply it, Gemma 2 squeezes it through a tanh. :func:`find_rule`
+tells which of these a model does by comparing with the model's own logits once, on a few tokens. A model
+that does something else is refused, since its scores would not be its own.
 """
 
 from __future__ import annotations
@@ -17,7 +17,6 @@ from torch import Tensor, nn
 
 from lkgrag.errors import ModelError
 from lkgrag.llm.lora import backbone, base_model
-from lkgrag.llm.readouts.letters import head_rows
 
 #: Options of a model's configuration that scale its logits, up or down.
 SCALES = ("logits_scaling", "logit_scale", "lm_head_multiplier")
@@ -61,13 +60,13 @@ def possible_rules(config: Any) -> list[LogitRule]:
 
 @torch.no_grad()
 def find_rule(model: nn.Module) -> LogitRule:
-    """The rule that gives a model's own logits.
+    """Find the rule that gives a model's own logits.
 
     Args:
         model: a causal language model, bare or with an adapter.
 
     Raises:
-        ModelError: none does, or the model has no head.
+        ModelError: no rule gives them, or the model has no head.
     """
     base = base_model(model)
     config = base.config.get_text_config()
@@ -99,3 +98,38 @@ def find_rule(model: nn.Module) -> LogitRule:
         f"llm.readout=letters: the logits of {config.model_type} models are not their head's product, "
         "scaled or capped in a known way; set llm.readout=candidates or choose another llm.name"
     )
+
+
+def head_rows(head: Any, state: Tensor, index: Tensor) -> Tensor:
+    """The head's product for some tokens only.
+
+    Args:
+        head: the output layer; plain, 4-bit, or with LoRA on it.
+        state: ``[B, C, D]``, float32.
+        index: int64 ``[B, C]``, one token each.
+
+    Returns:
+        ``[B, C]``, float32.
+    """
+    base = head.get_base_layer() if hasattr(head, "get_base_layer") else head
+    weight = _plain_weight(base)[index].float()
+    out = (state * weight).sum(-1)
+    if getattr(base, "bias", None) is not None:
+        out = out + base.bias[index].float()
+    for name in getattr(head, "active_adapters", ()):
+        if name in getattr(head, "lora_A", {}) and not head.disable_adapters:
+            low = state @ head.lora_A[name].weight.float().T
+            rows = head.lora_B[name].weight[index].float()
+            out = out + head.scaling[name] * (low * rows).sum(-1)
+    return out
+
+
+def _plain_weight(layer: Any) -> Tensor:
+    """The weight of an output layer, dequantised where it is in 4 bits."""
+    weight = layer.weight
+    if weight.dim() == 2 and weight.shape[0] == getattr(layer, "out_features", weight.shape[0]):
+        return weight
+    # Heavy, and needed for a head in 4 bits only.
+    from bitsandbytes.functional import dequantize_4bit
+
+    return dequantize_4bit(weight.data, weight.quant_state)

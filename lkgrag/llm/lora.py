@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from safetensors import SafetensorError
+from safetensors.torch import load_file
 from torch import nn
 
 from lkgrag.errors import ModelError, nearest
@@ -52,16 +54,17 @@ def backbone(model: nn.Module) -> Any:
 
 
 def add_lora(model: PreTrainedModel, config: LLMConfig) -> PeftModel:
-    """Put LoRA on a model; only its weights learn, in float32.
+    """Put LoRA on a model; only LoRA's weights learn, in float32.
 
     Args:
-        model: frozen by this.
+        model: the base, which is frozen and changed in place.
         config: rank, alpha, dropout, targets, upper layers.
 
     Raises:
         ModelError: a target names no module; the message names the nearest ones.
     """
     with quiet():
+        # Heavy: importing this room must stay quick.
         from peft import LoraConfig, get_peft_model
 
     count = len(decoder_layers(model))
@@ -88,7 +91,7 @@ def add_lora(model: PreTrainedModel, config: LLMConfig) -> PeftModel:
 
 
 def _targets(model: nn.Module, names: str) -> list[str]:
-    """Names of the modules to adapt; all linear ones of the decoder layers, or those asked for."""
+    """Names of the modules to adapt: all linear ones of the decoder layers, or those of the option."""
     inside = sorted(
         {n.rpartition(".")[2] for n, m in decoder_layers(model).named_modules() if _linear(m)}
     )
@@ -96,15 +99,15 @@ def _targets(model: nn.Module, names: str) -> list[str]:
         # Spelled out, since peft restricts layers only where the targets are names.
         return inside
     wanted = [name.strip() for name in names.split(",") if name.strip()]
-    known = sorted({n.rpartition(".")[2] for n, m in model.named_modules() if _linear(m)})
+    linear = sorted({n.rpartition(".")[2] for n, m in model.named_modules() if _linear(m)})
     for name in wanted:
-        if name not in known:
+        if name not in linear:
             raise ModelError(
-                f"llm.lora_targets={names}: no layer {name!r}.{nearest(name, known)} There are: "
-                f"{ALL}, {', '.join(known)}"
+                f"llm.lora_targets={names}: no layer {name!r}.{nearest(name, linear)} There are: "
+                f"{ALL}, {', '.join(linear)}"
             )
     if not wanted:
-        raise ModelError(f"llm.lora_targets is empty: set {ALL} or names of {', '.join(known)}")
+        raise ModelError(f"llm.lora_targets is empty: set {ALL} or names of {', '.join(linear)}")
     return wanted
 
 
@@ -124,7 +127,7 @@ def lowest_adapted(model: nn.Module) -> int:
 def save_adapter(model: Any, folder: Path) -> None:
     """Write the adapter in peft's own format: ``adapter_model.safetensors``, ``adapter_config.json``."""
     folder.mkdir(parents=True, exist_ok=True)
-    # Only what learns: the whole model's state would be put together to pick these few from.
+    # Only these: by default peft would collect the whole model's state to pick them from.
     weights = {name: p for name, p in model.named_parameters() if "lora_" in name}
     with quiet():
         model.save_pretrained(str(folder), state_dict=weights, save_embedding_layers=False)
@@ -138,9 +141,8 @@ def load_adapter(model: Any, folder: Path) -> None:
     Raises:
         ModelError: the file is missing, broken, or of another adapter.
     """
+    # Heavy, as above.
     from peft import get_peft_model_state_dict, set_peft_model_state_dict
-    from safetensors import SafetensorError
-    from safetensors.torch import load_file
 
     path = folder / "adapter_model.safetensors"
     try:

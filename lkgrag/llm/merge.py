@@ -1,4 +1,4 @@
-"""LoRA merged into its base, dequantised first where it is in 4 bits."""
+"""LoRA merged into the base model, which is dequantised first where it is in 4 bits."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from lkgrag.errors import ModelError
 from lkgrag.llm.lora import base_model, has_adapter
 from lkgrag.utils.quiet import quiet
 
-#: Weights are written for their owner's eyes only; what is exported is for others too.
+#: transformers writes weights that only their owner may read; an export is for others too.
 READABLE = 0o644
 #: The options that name a base in 4 bits.
 QUANTISED = ("quantization_config", "_pre_quantization_dtype")
@@ -20,11 +20,11 @@ QUANTISED = ("quantization_config", "_pre_quantization_dtype")
 
 @torch.no_grad()
 def merge(model: Any, dtype: torch.dtype) -> Any:
-    """The base with LoRA's products added to its weights; ``model`` is used up.
+    """The base model with LoRA's products added to its weights; ``model`` is used up.
 
-    The sum is made in float32 from the weights that the model computed with, and rounded once. A base
-    in 4 bits is dequantised: into the original weights the adapter, which has learned to make up for
-    the rounding, would not fit (differences in scores of .08 against .002).
+    The sum is made in float32 from the weights that the model computed with, and rounded once. A base in 4
+    bits is dequantised. Into the original weights the adapter would not fit, since it has learned to make up
+    for the rounding: scores would differ by .08, not by .002.
 
     Args:
         model: a causal language model with an adapter.
@@ -57,6 +57,7 @@ def merge(model: Any, dtype: torch.dtype) -> Any:
 
 def _products(model: Any) -> dict[str, Tensor]:
     """``scale * B A`` of each adapted layer by its name in the base, float32."""
+    # Heavy: importing this room must stay quick.
     from peft.tuners.lora.layer import LoraLayer
 
     layers: dict[str, Any] = {
@@ -74,7 +75,7 @@ def _head_is_tied(base: Any) -> bool:
 
 
 def _untie(base: Any, products: dict[str, Tensor], tied: bool) -> None:
-    """Give an adapted head weights of its own; the embeddings were not adapted with it."""
+    """Give an adapted head its own weights; the embeddings were not adapted with it."""
     head = base.get_output_embeddings()
     if not tied or not any(base.get_submodule(name) is head for name in products):
         return
@@ -85,7 +86,7 @@ def _untie(base: Any, products: dict[str, Tensor], tied: bool) -> None:
 
 def write_model(model: Any, tokenizer: Any, folder: Path) -> None:
     """Write a model and its tokenizer as a plain folder of transformers."""
-    # Ours is of no use to others.
+    # The name of this package's attention would mean nothing to a reader of the folder.
     model.set_attn_implementation("eager")
     with quiet():
         model.save_pretrained(folder)

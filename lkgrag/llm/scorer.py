@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
-from lkgrag.errors import LkgragError, ModelError
+from lkgrag.errors import ConfigError, LkgragError, ModelError
 from lkgrag.llm import gates
+from lkgrag.llm.attention import choose_attention, dense_mask
 from lkgrag.llm.block_attention import NAME as BLOCKS
-from lkgrag.llm.block_attention import BlockLayout, register
-from lkgrag.llm.logits import find_rule
+from lkgrag.llm.block_attention import BlockLayout
 from lkgrag.llm.lora import (
     add_lora,
     backbone,
@@ -23,9 +23,8 @@ from lkgrag.llm.lora import (
     lowest_adapted,
     save_adapter,
 )
-from lkgrag.llm.readouts.base import refuse_sliding_windows
-from lkgrag.llm.readouts.candidates import CandidateReadout
-from lkgrag.llm.readouts.letters import LetterReadout
+from lkgrag.llm.readouts.base import Attention
+from lkgrag.llm.readouts.resolver import build_readout, resolve_readout
 from lkgrag.utils.files import read_safetensors, write_safetensors
 
 if TYPE_CHECKING:
@@ -43,13 +42,15 @@ class LMScorer(nn.Module):
     Args:
         model: a frozen causal language model, from :func:`~lkgrag.llm.loading.load_llm`.
         config: readout, LoRA, gates, attention.
-        seed: of the head's and LoRA's initial weights.
-        adapter: False for a model that LoRA was merged into: nothing but the head can learn then.
+        seed: of the initial weights of LoRA and of the readout.
+        adapter: False for a model that LoRA was merged into; then only the readout can learn.
 
     Attributes:
         attention: the implementation in use.
+        readout: of ``llm.readout``.
 
     Raises:
+        ConfigError: there is no such readout, or its class cannot be built.
         ModelError: the readout, the adapter's targets or the attention do not fit the model.
     """
 
@@ -57,12 +58,11 @@ class LMScorer(nn.Module):
         self, model: PreTrainedModel, config: LLMConfig, seed: int = 0, adapter: bool = True
     ) -> None:
         super().__init__()
-        if config.readout == "candidates":
-            refuse_sliding_windows(model.config.get_text_config())
+        resolve_readout(config.readout).check(model.config.get_text_config())
         refuse_fixed_positions(model)
-        rule = find_rule(model) if config.readout == "letters" else None
+        readout = build_readout(model, config, seed)
         self.config = config
-        self.attention = choose_attention(config, model)
+        self.attention = choose_attention(config.attention, model, readout.attention)
         model.set_attn_implementation(self.attention)
         self.model: nn.Module = model
         if adapter:
@@ -76,12 +76,7 @@ class LMScorer(nn.Module):
             gates.install(decoder_layers(self.model)[lowest])
         embedding: Any = model.get_input_embeddings().weight
         self.dtype: torch.dtype = embedding.dtype
-        self.readout: nn.Module
-        if config.readout == "letters":
-            self.readout = LetterReadout(self.model, rule)
-        else:
-            scale = hidden_scale(backbone(self.model))
-            self.readout = CandidateReadout(embedding.shape[1], seed, scale).to(embedding.device)
+        self.readout = readout.to(embedding.device)
 
     def forward(self, tokens: TokenBatch, salience_of_bundle: Tensor | None = None) -> Tensor:
         """Score the candidates of ``B`` prompts.
@@ -93,9 +88,17 @@ class LMScorer(nn.Module):
 
         Returns:
             ``[B, C]``, float32; 0 for an empty slot.
+
+        Raises:
+            ConfigError: the readout returns another shape.
         """
         hidden = self.hidden(tokens, salience_of_bundle)
-        scores = self.readout(hidden, tokens.read, tokens.letter)
+        scores = self.readout(hidden, tokens)
+        if scores.shape != tokens.read.shape:
+            raise ConfigError(
+                f"llm.readout={self.config.readout}: its scores must have shape "
+                f"{list(tokens.read.shape)}, got {list(scores.shape)}"
+            )
         return scores.masked_fill(tokens.read < 0, 0.0)
 
     def hidden(self, tokens: TokenBatch, salience_of_bundle: Tensor | None = None) -> Tensor:
@@ -104,9 +107,9 @@ class LMScorer(nn.Module):
         position = tokens.position_ids
         if self.attention == BLOCKS:
             extra["layout"] = BlockLayout.of(tokens.block, self.dtype)
-        elif self.config.readout == "letters":
-            # Plain text, padded on the right, where no token looks: without a mask of it attention is
-            # plainly causal, for which torch has faster kernels. Positions that start again in the
+        elif self.readout.attention is Attention.CAUSAL:
+            # The text is padded on the right, where no token looks. Without a mask of the padding attention
+            # is plainly causal, for which torch has faster kernels. Positions that start again in the
             # padding would be taken for a second text in the same row, and masked.
             place = torch.arange(tokens.block.shape[1], device=tokens.block.device)
             position = torch.where(tokens.block >= 0, position, place)
@@ -124,7 +127,7 @@ class LMScorer(nn.Module):
         return out.last_hidden_state
 
     def save(self, folder: Path) -> None:
-        """Write what was learned: the adapter in peft's format, and the readout's head."""
+        """Write what was learned: the adapter in peft's format, and the readout's state where it has some."""
         if has_adapter(self.model):
             save_adapter(self.model, folder)
         weights = self.readout.state_dict()
@@ -149,33 +152,6 @@ class LMScorer(nn.Module):
             raise ModelError(str(error)) from error
 
 
-def choose_attention(config: LLMConfig, model: PreTrainedModel) -> str:
-    """The attention implementation for ``llm.attention``.
-
-    ``blocks`` computes the allowed products only and is the fastest on CPUs and GPUs where candidates
-    do not see each other; the plain text of the ``letters`` readout, up to 2,000 tokens of it, and
-    models that do not let attention be replaced get torch's, or transformers' own where theirs is of a
-    kind that torch's is not (Gemma 2 caps its scores).
-
-    Raises:
-        ModelError: what was asked for does not fit the model.
-    """
-    text = model.config.get_text_config()
-    capped = bool(getattr(text, "attn_logit_softcapping", None))
-    sdpa = bool(getattr(model, "_supports_sdpa", False)) and not capped
-    blocks = bool(getattr(model, "_supports_attention_backend", False))
-    blocks = blocks and not capped and not getattr(text, "sliding_window", None)
-    if config.attention == "auto":
-        if blocks and config.readout == "candidates":
-            return register()
-        return "sdpa" if sdpa else "eager"
-    if not {"blocks": blocks, "sdpa": sdpa}.get(config.attention, True):
-        raise ModelError(
-            f"llm.attention={config.attention} does not fit a {model.config.model_type} model; set auto"
-        )
-    return register() if config.attention == "blocks" else config.attention
-
-
 def refuse_fixed_positions(model: PreTrainedModel) -> None:
     """Stop where a model cannot be told the positions of its tokens.
 
@@ -195,34 +171,3 @@ def checkpoint_layers(model: PreTrainedModel) -> None:
     (enable or model.gradient_checkpointing_enable)({"use_reentrant": False})
     # Needed by the reentrant kind only; it would send the backward pass down to the embeddings.
     model.disable_input_require_grads()
-
-
-def hidden_scale(decoder: nn.Module) -> float:
-    """Root mean square of the last hidden states, as far as the last norm's weight tells."""
-    norm = getattr(decoder, "norm", None)
-    weight = getattr(norm, "weight", None)
-    if weight is None:
-        return 1.0
-    return max(float(weight.detach().float().pow(2).mean().sqrt()), 1e-3)
-
-
-def dense_mask(block: Tensor, dtype: torch.dtype) -> Tensor:
-    """The additive attention mask of the candidates readout.
-
-    A token attends to earlier tokens of the shared part and of its own candidate; a padded one to
-    itself, lest its row be empty.
-
-    Args:
-        block: int64 ``[B, T]``, see :class:`~lkgrag.prompt.TokenBatch`.
-        dtype: of the model.
-
-    Returns:
-        ``[B, 1, T, T]``: 0 where allowed, the type's lowest number elsewhere.
-    """
-    place = torch.arange(block.shape[1], device=block.device)
-    causal = place[:, None] >= place[None, :]
-    key, query = block[:, None, :], block[:, :, None]
-    allowed = causal & (key >= 0) & ((key == 0) | (key == query))
-    allowed = allowed | (place[:, None] == place[None, :])
-    mask = torch.zeros(allowed.shape, dtype=dtype, device=block.device)
-    return mask.masked_fill_(~allowed, torch.finfo(dtype).min)[:, None]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from lkgrag.paths.base import Finder
+from lkgrag.paths.base import Finder, GraphPaths
 from lkgrag.paths.batch import PathBatch
 from lkgrag.paths.metapath import metapaths
 from lkgrag.paths.metapath_search.finder import PathFinder
@@ -31,4 +31,22 @@ def path_finder(data: HeteroData, config: PathsConfig) -> Finder:
     return SEARCHES[config.search](data, config)
 
 
-__all__ = ["Finder", "PathBatch", "PathFinder", "ShortestPaths", "metapaths", "path_finder"]
+def graph_paths(data: HeteroData, config: PathsConfig) -> GraphPaths:
+    """A graph with the search that ``paths.search`` names.
+
+    Raises:
+        ConfigError: an option does not fit the graph.
+    """
+    return GraphPaths(data, path_finder(data, config))
+
+
+__all__ = [
+    "Finder",
+    "GraphPaths",
+    "PathBatch",
+    "PathFinder",
+    "ShortestPaths",
+    "graph_paths",
+    "metapaths",
+    "path_finder",
+]

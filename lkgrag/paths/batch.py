@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import torch
@@ -14,6 +14,17 @@ from lkgrag.utils.shapes import sizes
 
 if TYPE_CHECKING:
     from lkgrag.data.queries import Queries
+
+
+class PathColumns(NamedTuple):
+    """What is known of each of ``P`` instances; see :class:`PathBatch`."""
+
+    sample: Tensor
+    candidate: Tensor
+    history: Tensor
+    metapath: Tensor
+    nodes: Tensor
+    weight: Tensor
 
 
 @dataclass(frozen=True)
@@ -130,16 +141,16 @@ class PathBatch:
     def of(
         cls,
         queries: Queries,
-        *,
         metapaths: list[MetaPath],
-        sample: Tensor,
-        candidate: Tensor,
-        history: Tensor,
-        metapath: Tensor,
-        nodes: Tensor,
-        weight: Tensor,
+        columns: PathColumns,
     ) -> PathBatch:
-        """The paths of some queries; the arguments are those of the class."""
+        """The paths of some queries.
+
+        Args:
+            queries: ``B`` rankings to make.
+            metapaths: that ``columns.metapath`` indexes.
+            columns: of the instances, sorted by (sample, candidate).
+        """
         given = (
             "user",
             "history_items",
@@ -154,7 +165,7 @@ class PathBatch:
             name: torch.from_numpy(np.require(getattr(queries, name), requirements=["C", "W"]))
             for name in given
         }
-        return cls(metapaths, sample, history, candidate, metapath, nodes, weight, **asked)
+        return cls(metapaths, **columns._asdict(), **asked)
 
     def __len__(self) -> int:
         """Number of path instances."""

@@ -1,45 +1,29 @@
-"""Prompts: bundles of paths in words, a template, a token budget, and batches of tokens."""
+"""Prompts: from paths and saliences to batches of tokens.
 
-from __future__ import annotations
+Paths of one candidate and one meta-path form a bundle. A verbaliser puts bundles in words; a prompter
+puts instruction, history, titles and words into prompts of a layout that a readout can read, within a
+budget of tokens. Below this room are the graph and its paths, above it the language model.
+"""
 
-from typing import TYPE_CHECKING
-
-from lkgrag.config import PUBLISHED
 from lkgrag.prompt.base import BasePrompter
 from lkgrag.prompt.budget import within_budget
+from lkgrag.prompt.builder import build_prompter
 from lkgrag.prompt.bundles import Bundles, Grades, bundle_paths
 from lkgrag.prompt.collate import TokenBatch
+from lkgrag.prompt.layout import PromptLayout
+from lkgrag.prompt.order import CandidateOrder
 from lkgrag.prompt.prompter import Prompter
 from lkgrag.prompt.published import PublishedPrompter
+from lkgrag.prompt.resolver import register_verbaliser
 from lkgrag.prompt.titles import clean_title
 from lkgrag.prompt.verbalisers.base import Verbaliser
-from lkgrag.prompt.verbalisers.resolver import register_verbaliser
-
-if TYPE_CHECKING:
-    from torch_geometric.data import HeteroData
-    from transformers import PreTrainedTokenizerBase
-
-    from lkgrag.config import PromptConfig
-
-
-def build_prompter(
-    tokenizer: PreTrainedTokenizerBase, data: HeteroData, config: PromptConfig, readout: str
-) -> BasePrompter:
-    """The prompter that ``prompt.verbaliser`` asks for; see :class:`Prompter` for the arguments.
-
-    Raises:
-        ConfigError: no such wording.
-        ValueError: it cannot be read by that readout.
-    """
-    if config.verbaliser in PUBLISHED:
-        return PublishedPrompter(tokenizer, data, config, readout)
-    return Prompter(tokenizer, data, config, readout)
-
 
 __all__ = [
     "BasePrompter",
     "Bundles",
+    "CandidateOrder",
     "Grades",
+    "PromptLayout",
     "Prompter",
     "PublishedPrompter",
     "TokenBatch",

@@ -1,4 +1,4 @@
-"""The token budget: what goes when a prompt is too long."""
+"""The token budget: what a prompt that is too long loses."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ class Evidence(NamedTuple):
 
     Attributes:
         slot: candidate slot.
-        rank: 0 for the foremost of its candidate.
-        key: what it was ranked by; higher is stronger.
-        tokens: its length, with the separator where it is the foremost.
+        rank: among the bundles of its candidate, 0 for the first.
+        key: that it was ranked by; higher is stronger.
+        tokens: its length; the first bundle's includes the separator.
     """
 
     slot: int
@@ -31,8 +31,8 @@ def within_budget(
 ) -> tuple[int, list[bool]]:
     """Drop worded paths, then the oldest history, until a prompt fits.
 
-    Paths go evenly: every candidate's last one before any candidate's last but one, and among these
-    the weakest first. Instruction, candidates and answer slot never go.
+    Paths go evenly: every candidate's last one before any candidate's last but one, the weakest first.
+    Instruction, candidates and answer slot always stay.
 
     Args:
         limit: most tokens, ``prompt.max_tokens``.

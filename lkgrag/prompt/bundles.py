@@ -1,4 +1,4 @@
-"""Bundles: all path instances of one (candidate, meta-path), worded and gated as one."""
+"""Bundles: all path instances of one candidate and one meta-path, worded and gated together."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def bundle_paths(paths: PathBatch, decay: float, salience: Tensor | None = None)
 
     Args:
         paths: on the CPU.
-        decay: what a path counts less for each item that its history item is older.
+        decay: a path counts ``decay ** age``, with the age of its history item in items.
         salience: ``[P]``, from the scorer.
     """
     num_metapaths = max(1, len(paths.metapaths))
@@ -64,7 +64,7 @@ def bundle_paths(paths: PathBatch, decay: float, salience: Tensor | None = None)
 
 
 def pool_salience(salience: Tensor, bundle: Tensor, num_bundles: int) -> Tensor:
-    """Log-sum-exp of path saliences by bundle.
+    """The salience of each bundle: log-sum-exp of its paths' saliences.
 
     Args:
         salience: ``[E]``.
@@ -83,9 +83,9 @@ def pool_salience(salience: Tensor, bundle: Tensor, num_bundles: int) -> Tensor:
 
 
 class Grades:
-    """Grades 0 to 9: in which tenth of its meta-path's bundles the strength of a bundle lies.
+    """Grades 0 to 9: the tenth of its meta-path's bundles in which the strength of a bundle lies.
 
-    Raw figures teach a small language model nothing within minutes, grades do.
+    Within minutes a small language model learns nothing from raw figures, but it learns from grades.
 
     Attributes:
         thresholds: float64 ``[num_metapaths, 9]``, rising; infinite for a meta-path without bundles.
@@ -129,13 +129,13 @@ class Choice:
     key: NDArray[np.float64]
 
 
-def by_chance(paths: PathBatch, bundles: Bundles) -> NDArray[np.float64]:
-    """A number in [0, 1) a bundle that follows from history, candidate and meta-path alone."""
+def draw_keys(paths: PathBatch, bundles: Bundles) -> NDArray[np.float64]:
+    """A number in [0, 1) for each bundle, which follows from history, candidate and meta-path alone."""
     slots = paths.num_candidates
     sample, slot = np.divmod(bundles.slot, slots)
-    asked = np.array([zlib.crc32(h.tobytes()) for h in paths.history_items.numpy()], np.uint64)
+    history = np.array([zlib.crc32(h.tobytes()) for h in paths.history_items.numpy()], np.uint64)
     item = paths.candidate_items.numpy()[sample, slot].astype(np.uint64)
-    mixed = asked[sample] * np.uint64(0x9E3779B97F4A7C15) + item * np.uint64(0xBF58476D1CE4E5B9)
+    mixed = history[sample] * np.uint64(0x9E3779B97F4A7C15) + item * np.uint64(0xBF58476D1CE4E5B9)
     mixed ^= bundles.metapath.astype(np.uint64) * np.uint64(0x94D049BB133111EB)
     # The finaliser of splitmix64 spreads every bit over all.
     mixed = (mixed ^ (mixed >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
@@ -144,10 +144,11 @@ def by_chance(paths: PathBatch, bundles: Bundles) -> NDArray[np.float64]:
     return (mixed >> np.uint64(11)).astype(np.float64) / 2**53
 
 
-def of_others(paths: PathBatch) -> NDArray[np.int64]:
+def rotate_slots(paths: PathBatch) -> NDArray[np.int64]:
     """For each prompt and candidate slot the slot that gets its words, int64 ``[B, C]``.
 
-    The filled slots are moved on by a number that follows from the history: each gets another's.
+    The words of the filled slots rotate by a number that follows from the history, so that each slot gets
+    another's.
     """
     filled = paths.candidate_items.numpy() >= 0
     out = np.tile(np.arange(filled.shape[1]), (len(filled), 1))
@@ -166,17 +167,17 @@ def choose(
     generator: torch.Generator | None = None,
     chance: NDArray[np.float64] | None = None,
 ) -> Choice:
-    """The foremost ``limit`` bundles of each candidate: most salient, or strongest without salience.
+    """Choose ``limit`` bundles of each candidate: the most salient, or without salience the strongest.
 
-    Equal ones are taken in the order of the meta-paths.
+    Equal bundles are taken in the order of the meta-paths.
 
     Args:
         bundles: of a batch.
-        grades: of the bundles; decide where there is no salience.
+        grades: of the bundles, int64 ``[N]``; they decide where there is no salience.
         limit: most bundles a candidate.
         generator: where given, Gumbel noise is added to the salience, so that bundles are drawn
             without replacement with probability proportional to ``exp(salience)``.
-        chance: float64 ``[N]``, decides in place of all else where given.
+        chance: float64 ``[N]``; where given, it decides alone.
     """
     if chance is not None:
         key = chance

@@ -20,7 +20,7 @@ PAD = -1
 
 @dataclass
 class Prompt:
-    """One prompt, as lists of the same length unless said otherwise.
+    """One prompt, as lists of ``T`` tokens' values, and two of ``C`` candidate slots' values.
 
     Attributes:
         tokens: token ids.
@@ -45,6 +45,24 @@ class Prompt:
         empty = [PAD] * num_slots
         return cls(list(prefix), list(range(n)), [0] * n, [PAD] * n, list(empty), list(empty))
 
+    def add(self, ids: Sequence[int], bundle: int = PAD) -> None:
+        """Append tokens and their bundle; positions and blocks are the caller's to append."""
+        self.tokens += ids
+        self.bundle += [bundle] * len(ids)
+
+    def read_by_letters(self, slots: Sequence[int], letters: Sequence[int]) -> None:
+        """Make it a plain text, of which slots are read at the last token.
+
+        Args:
+            slots: of the candidates, in the order in which they stand.
+            letters: token ids of the letters; at least as many.
+        """
+        self.positions = list(range(len(self.tokens)))
+        self.block = [0] * len(self.tokens)
+        for slot, letter in zip(slots, letters, strict=False):
+            self.read[slot] = len(self.tokens) - 1
+            self.letter[slot] = letter
+
 
 @dataclass(frozen=True)
 class TokenBatch:
@@ -55,8 +73,8 @@ class TokenBatch:
         position_ids: int64 ``[B, T]``; 0 in padding.
         block: int64 ``[B, T]``: 0 for what all candidates share, ``c + 1`` for the candidate of slot
             ``c``, -1 for padding.
-        read: int64 ``[B, C]``: the token at which a slot is read: its block's last token
-            (``candidates``), or the answer slot's (``letters``); -1 for an empty slot.
+        read: int64 ``[B, C]``: the token at which a slot is read, -1 for an empty slot. It is the last one
+            of the slot's block, or, in a prompt with letters, of the answer slot.
         letter: int64 ``[B, C]``: token id of the letter that stands for a slot; -1 without letters.
         bundle: int64 ``[B, T]``: the worded bundle that a token belongs to, -1 for none.
         bundle_path: int64 ``[E]``: paths of the worded bundles, as indices into the ``PathBatch``.
@@ -129,8 +147,8 @@ def collate(
         ids[row, :n] = torch.tensor(prompt.tokens)
         positions[row, :n] = torch.tensor(prompt.positions)
         block[row, :n] = torch.tensor(prompt.block)
-        own = torch.tensor(prompt.bundle)
-        bundle[row, :n] = torch.where(own >= 0, own + first[row], PAD)
+        number = torch.tensor(prompt.bundle)
+        bundle[row, :n] = torch.where(number >= 0, number + first[row], PAD)
     return TokenBatch(
         input_ids=ids,
         position_ids=positions,

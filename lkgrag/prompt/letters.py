@@ -22,14 +22,13 @@ def letter_ids(
 ) -> list[int]:
     """Token ids of the first letters as they follow ``before``.
 
-    A letter is taken with the space before it, as running text has it, or without where the tokenizer
-    makes one token of that only.
+    A letter has a space before it, as in running text. Where that is not one token, it has none.
 
     Args:
         tokenizer: of the language model.
         count: candidates a prompt.
         before: text at the end of the prompt, the answer slot.
-        spaces: what may stand between that and a letter; the first that fits is taken.
+        spaces: what may stand between the answer slot and a letter; the first that fits is taken.
 
     Raises:
         ConfigError: more candidates than letters.
@@ -37,8 +36,8 @@ def letter_ids(
     """
     if count > len(LETTERS):
         raise ConfigError(
-            f"llm.readout=letters: {count} candidates, but there are {len(LETTERS)} letters; lower "
-            "retrieval.k, or ask a trained ranker for a smaller k or of fewer candidates; "
+            f"llm.readout reads index letters: {count} candidates, but there are {len(LETTERS)} letters; "
+            "lower retrieval.k, or ask a trained ranker for a smaller k or of fewer candidates; "
             "llm.readout=candidates has no such limit"
         )
     options = {"add_special_tokens": False}
@@ -54,6 +53,6 @@ def letter_ids(
         wrong = wrong or next((LETTERS[i] for i, fit in enumerate(fits) if not fit), LETTERS[0])
     name = str(getattr(tokenizer, "name_or_path", "") or type(tokenizer).__name__)
     raise ModelError(
-        f"tokenizer {name}: the letter {wrong!r} is not one token of its own behind {before!r}; "
+        f"tokenizer {name}: the letter {wrong!r} is not a single token behind {before!r}; "
         "lower retrieval.k, set llm.readout=candidates, or choose another llm.name"
     )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -29,3 +31,31 @@ def candidate_order(
         for i in ids
     ]
     return np.asarray(rows, np.int64).reshape(len(ids), num_candidates)
+
+
+@dataclass(frozen=True)
+class CandidateOrder:
+    """The rule by which a run orders the candidates of its prompts.
+
+    Attributes:
+        policy: ``random``, ``retriever`` or ``published``, as of ``prompt.order``.
+        seed: of the run.
+    """
+
+    policy: str
+    seed: int
+
+    def __call__(
+        self, ids: NDArray[np.int64], num_candidates: int, epoch: int = -1
+    ) -> NDArray[np.int64]:
+        """The slot that stands at each place of each prompt.
+
+        Args:
+            ids: a number that identifies each prompt, ``[B]``.
+            num_candidates: ``C``.
+            epoch: of training; -1 in evaluation.
+
+        Returns:
+            int64 ``[B, C]``.
+        """
+        return candidate_order(ids, num_candidates, self.policy, self.seed, epoch)

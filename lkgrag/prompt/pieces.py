@@ -1,7 +1,7 @@
-"""Parts of a prompt as tokens, such that prompts are put together from tokens, not from text.
+"""Parts of a prompt as tokens: prompts are put together from tokens, not from text.
 
-A tokenizer treats the start of a text differently from its middle (SentencePiece puts a space there),
-so a part is encoded behind some text and that text's tokens are taken off again.
+A tokenizer treats the start of a text differently from its middle: SentencePiece puts a space there. So a
+part is encoded behind another text, and the tokens of that text are cut off again.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ def encode_pieces(
     out = []
     for text, row in zip(texts, rows, strict=True):
         if list(row[: len(head)]) != list(head):
-            # The part melts into what stands before it: take it as it is alone.
+            # The first character melts into the text before it: encode the part alone.
             row = [*head, *tokenizer([text], **options)["input_ids"][0]]
         ids = [int(i) for i in row[len(head) :] if i not in forbidden]
         if required and not ids:

@@ -1,4 +1,4 @@
-"""Prompter: from paths and saliences to prompts in tokens."""
+"""The prompt of this package: titles of the history, then candidates with worded paths beside them."""
 
 from __future__ import annotations
 
@@ -8,13 +8,17 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from lkgrag.errors import ConfigError
 from lkgrag.prompt.base import BasePrompter
 from lkgrag.prompt.budget import Evidence, within_budget
-from lkgrag.prompt.bundles import Grades, of_others
+from lkgrag.prompt.bundles import rotate_slots
 from lkgrag.prompt.collate import PAD, Prompt, TokenBatch, collate
+from lkgrag.prompt.layout import PromptLayout
+from lkgrag.prompt.resolver import OPTION, resolve_verbaliser
 from lkgrag.prompt.template import ANSWER, Template
 from lkgrag.prompt.titles import encode_titles
-from lkgrag.prompt.verbalisers.resolver import resolve_verbaliser
+from lkgrag.prompt.verbalisers.base import Verbaliser
+from lkgrag.utils.failures import foreign
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -25,6 +29,7 @@ if TYPE_CHECKING:
 
     from lkgrag.config import PromptConfig
     from lkgrag.paths import PathBatch
+    from lkgrag.prompt.bundles import Bundles, Choice
 
 #: A slot's worded bundles: tokens, and the bundle's number within the prompt.
 Worded = list[tuple[list[int], int]]
@@ -38,12 +43,15 @@ class Prompter(BasePrompter):
     Args:
         tokenizer: of the language model.
         data: the graph; its item names are the titles unless others are given.
-        config: of the prompts.
-        readout: ``candidates`` or ``letters``.
+        config: of the prompts; ``verbaliser`` names a :class:`~lkgrag.prompt.Verbaliser`.
+        layout: of the candidates.
         titles: of the items, by index.
+
+    Raises:
+        ConfigError: there is no such verbaliser, it is a whole prompt, or its class cannot be built.
     """
 
-    readouts = ("candidates", "letters")
+    layouts = (PromptLayout.CANDIDATES, PromptLayout.LETTERS)
     answer = ANSWER
 
     def __init__(
@@ -51,33 +59,32 @@ class Prompter(BasePrompter):
         tokenizer: PreTrainedTokenizerBase,
         data: HeteroData,
         config: PromptConfig,
-        readout: str = "candidates",
+        layout: PromptLayout | str = PromptLayout.CANDIDATES,
         titles: Sequence[str] | None = None,
     ) -> None:
-        super().__init__(tokenizer, config, readout)
-        self.verbaliser = resolve_verbaliser(config.verbaliser)(tokenizer, data, config)
-        self.template = Template.of(tokenizer, readout, config.verbaliser != "none")
+        super().__init__(tokenizer, data, config, layout)
+        self.verbaliser = _build_verbaliser(tokenizer, data, config)
+        self.template = Template.of(tokenizer, self.layout, self.verbaliser.words_paths)
         names = data["item"].name if titles is None else titles
         self.titles = encode_titles(tokenizer, names, config.max_title)
+        self._has_letters = self.layout is PromptLayout.LETTERS
         # Behind an index letter a title follows a space.
         self.choices = self.titles
-        if readout == "letters":
+        if self._has_letters:
             self.choices = encode_titles(tokenizer, names, config.max_title, inside=True)
 
     def fit(self, batches: Iterable[PathBatch]) -> Prompter:
-        """Learn the grades' thresholds from the paths of training queries; return itself."""
+        """Let the verbaliser learn from the paths of training queries; return itself."""
         self.verbaliser.fit(batches)
         return self
 
     def tables(self) -> dict[str, Tensor]:
-        """What :meth:`fit` learned, to be saved with a ranker."""
-        grades = self.verbaliser.grades
-        return {} if grades is None else {"grades": torch.from_numpy(grades.thresholds)}
+        """What the verbaliser learned, to be saved with a ranker."""
+        return self.verbaliser.tables()
 
     def load_tables(self, tables: dict[str, Tensor]) -> None:
         """Take over what :meth:`tables` gave."""
-        if "grades" in tables:
-            self.verbaliser.grades = Grades(tables["grades"].double().numpy())
+        self.verbaliser.load_tables(tables)
 
     def __call__(
         self,
@@ -91,11 +98,11 @@ class Prompter(BasePrompter):
         Without ``salience`` the bundles of the highest grades are worded.
         """
         bundles, choice, grade = self.verbaliser.choose(paths, salience, generator)
-        words = self.verbaliser.word(paths, bundles, choice.index, grade)
+        words = self._word(paths, bundles, choice, grade)
         num, slots = paths.candidate_items.shape
         sample, slot = np.divmod(bundles.slot[choice.index], slots)
         if self.config.shuffle:
-            slot = of_others(paths)[sample, slot]
+            slot = rotate_slots(paths)[sample, slot]
         ends = np.searchsorted(sample, np.arange(num + 1))
         items, ratings = paths.history_items.tolist(), paths.history_rating.tolist()
         candidates, orders = paths.candidate_items.tolist(), order.tolist()
@@ -115,6 +122,23 @@ class Prompter(BasePrompter):
         path, bundle = _members(bundles.of_path, index, len(bundles))
         return collate(prompts, path, bundle, torch.from_numpy(worded))
 
+    def _word(
+        self, paths: PathBatch, bundles: Bundles, choice: Choice, grade: NDArray[np.int64]
+    ) -> list[list[int]]:
+        """Tokens of the chosen bundles, ``K`` lists of them.
+
+        Raises:
+            ConfigError: the verbaliser gives another number of lists, or an empty one.
+        """
+        words = self.verbaliser.word(paths, bundles, choice.index, grade)
+        if len(words) != len(choice.index) or not all(len(ids) for ids in words):
+            raise ConfigError(
+                f"{OPTION}={self.config.verbaliser}: word() must give a list of tokens, not empty, for each "
+                f"of {len(choice.index)} bundles; it gave {len(words)} lists, of which "
+                f"{sum(not len(ids) for ids in words)} are empty"
+            )
+        return words
+
     def _prompt(
         self,
         history: list[list[int]],
@@ -122,12 +146,13 @@ class Prompter(BasePrompter):
         order: list[int],
         words: list[tuple[list[int], Evidence]],
     ) -> tuple[Prompt, list[bool]]:
-        """One prompt, and which of the evidence it holds."""
+        """One prompt, and which of the worded bundles it holds."""
         template = self.template
         shown = [slot for slot in order if candidates[slot] >= 0]
         titles = {slot: self.choices[candidates[slot]] for slot in shown}
-        if self.readout == "letters":
-            self._check_letters(len(shown))
+        if self._has_letters:
+            # Before the openings are indexed: it refuses more candidates than letters.
+            self.letters(len(shown))
             titles = {s: template.openings[n] + titles[s] for n, s in enumerate(shown)}
         ends = len(template.end)
         fixed = len(template.start) + len(template.heading) + len(template.answer)
@@ -150,7 +175,7 @@ class Prompter(BasePrompter):
             prefix += line
         prefix += template.heading
         prompt = Prompt.begin(prefix, len(candidates))
-        add = self._add_lettered if self.readout == "letters" else self._add_blocks
+        add = self._add_lettered if self._has_letters else self._add_blocks
         add(prompt, [(slot, titles[slot], worded.get(slot, [])) for slot in shown])
         return prompt, keep
 
@@ -170,8 +195,8 @@ class Prompter(BasePrompter):
         start = len(prompt.tokens)
         for slot, title, worded in candidates:
             before = len(prompt.tokens)
-            # The line break comes first, so that a block ends with what is known of its candidate:
-            # a line break's own state tells candidates apart only half as well.
+            # The line break comes first, so that a block ends with its candidate's own words: the state
+            # of a line break tells candidates apart only half as well.
             self._line(prompt, self.template.end + title, worded)
             length = len(prompt.tokens) - before
             prompt.positions += range(start, start + length)
@@ -182,33 +207,41 @@ class Prompter(BasePrompter):
         """Append candidates with index letters, which are all read at the answer's position."""
         for _, title, worded in candidates:
             self._line(prompt, title, worded)
-            prompt.tokens += self.template.end
-            prompt.bundle += [PAD] * len(self.template.end)
-        prompt.tokens += self.template.answer
-        prompt.bundle += [PAD] * len(self.template.answer)
-        prompt.positions = list(range(len(prompt.tokens)))
-        prompt.block = [0] * len(prompt.tokens)
-        for place, (slot, _, _) in enumerate(candidates):
-            prompt.read[slot] = len(prompt.tokens) - 1
-            prompt.letter[slot] = self._letters[place]
+            prompt.add(self.template.end)
+        prompt.add(self.template.answer)
+        prompt.read_by_letters([slot for slot, _, _ in candidates], self.letters(len(candidates)))
 
     def _line(self, prompt: Prompt, title: list[int], worded: Worded) -> None:
         """Append one candidate's words: title, separator, evidence."""
-        tokens, bundle = list(title), [PAD] * len(title)
+        prompt.add(title)
         if worded:
-            tokens += self.template.separator
-            bundle += [PAD] * len(self.template.separator)
-            for ids, number in worded:
-                tokens += ids
-                bundle += [number] * len(ids)
-        prompt.tokens += tokens
-        prompt.bundle += bundle
+            prompt.add(self.template.separator)
+        for ids, number in worded:
+            prompt.add(ids, number)
+
+
+def _build_verbaliser(
+    tokenizer: PreTrainedTokenizerBase, data: HeteroData, config: PromptConfig
+) -> Verbaliser:
+    """The verbaliser that ``prompt.verbaliser`` asks for."""
+    cls = resolve_verbaliser(config.verbaliser)
+    if issubclass(cls, BasePrompter):
+        raise ConfigError(
+            f"{OPTION}={config.verbaliser}: {cls.__name__} is a whole prompt; lkgrag.prompt.build_prompter "
+            "builds it"
+        )
+
+    def tell(error: BaseException) -> str:
+        return f"{OPTION}={config.verbaliser}: {cls.__name__} cannot be built: {error!r}"
+
+    with foreign(tell):
+        return cls(tokenizer, data, config)
 
 
 def _members(
     of_path: NDArray[np.int64], index: NDArray[np.int64], num_bundles: int
 ) -> tuple[Tensor, Tensor]:
-    """Paths of the kept bundles, and the number of each one's bundle among them."""
+    """Paths of the kept bundles, and the number of each path's bundle among them; both int64 ``[E]``."""
     number = np.full(num_bundles, PAD, np.int64)
     number[index] = np.arange(len(index))
     bundle = number[of_path]

@@ -1,4 +1,4 @@
-"""Templates: the fixed words of a prompt, for each readout.
+"""Templates: the fixed words of a prompt, for each layout.
 
 ``candidates``: a shared prefix (instruction, history, heading), then one line a candidate::
 
@@ -22,6 +22,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from lkgrag.prompt.layout import PromptLayout
 from lkgrag.prompt.letters import LETTERS
 from lkgrag.prompt.pieces import encode_pieces, start_tokens
 from lkgrag.prompt.titles import SEPARATOR
@@ -60,15 +61,17 @@ class Template:
     stars: list[list[int]]
 
     @classmethod
-    def of(cls, tokenizer: PreTrainedTokenizerBase, readout: str, evidence: bool) -> Template:
+    def of(
+        cls, tokenizer: PreTrainedTokenizerBase, layout: PromptLayout, evidence: bool
+    ) -> Template:
         """Encode the template.
 
         Args:
             tokenizer: of the language model.
-            readout: ``candidates`` or ``letters``.
+            layout: of the candidates.
             evidence: whether candidates come with worded paths.
         """
-        letters = readout == "letters"
+        letters = layout is PromptLayout.LETTERS
         heading = HEADING if evidence else HEADING_PLAIN
         lines = [heading, *([ANSWER] if letters else [])]
         openings = [f"({letter})" for letter in LETTERS] if letters else []

@@ -1,4 +1,4 @@
-"""Titles: text of others that must neither break a prompt nor imitate its structure."""
+"""Titles: text from outside, which must neither break a prompt nor imitate its structure."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def clean_title(title: object, fallback: str = UNTITLED, max_chars: int = MAX_CH
 
     Args:
         title: anything; ``None`` and NaN count as empty.
-        fallback: what is returned where nothing is left.
+        fallback: returned where nothing is left.
         max_chars: longest result.
 
     Returns:
@@ -70,8 +70,8 @@ def clean_title(title: object, fallback: str = UNTITLED, max_chars: int = MAX_CH
     )
     text = text[:_READ]
     while True:
-        # Taking something out can bring together what must go too, so repeat until nothing changes.
-        # Every round but the last shortens or rewrites towards a smaller alphabet, so it ends.
+        # A removal can join characters that must go too, so repeat until nothing changes. This ends: every
+        # round but the last shortens the text or rewrites it in a smaller alphabet.
         again = _once(text)[:max_chars].strip()
         if again == text:
             break
@@ -109,8 +109,8 @@ def encode_titles(
     Args:
         tokenizer: of the language model.
         titles: anything that :func:`clean_title` takes.
-        max_tokens: then cut.
-        inside: encode them as they follow a word and a space, not as they begin a line.
+        max_tokens: longest result; the rest of a title is cut.
+        inside: encode titles as they follow a word and a space, not as they begin a line.
     """
     before, space = ("a", " ") if inside else ("\n", "")
     cleaned = [space + clean_title(title) for title in titles]

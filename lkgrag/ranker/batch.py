@@ -9,9 +9,12 @@ import torch
 from torch import Tensor
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
     from torch_geometric.data import HeteroData
 
-    from lkgrag.paths import PathBatch
+    from lkgrag.data import Queries
+    from lkgrag.paths import GraphPaths, PathBatch
     from lkgrag.prompt import TokenBatch
 
 
@@ -33,6 +36,27 @@ class RankerBatch:
     order: Tensor
     generator: torch.Generator | None = None
     lm_share: float = 1.0
+
+    @classmethod
+    def of(
+        cls,
+        graph: GraphPaths,
+        queries: Queries,
+        order: NDArray[np.int64],
+        device: torch.device | str,
+        lm_share: float = 1.0,
+    ) -> RankerBatch:
+        """Find the paths of queries, and put everything on a device.
+
+        Args:
+            graph: on that device already.
+            queries: ``B`` rankings to make.
+            order: int64 ``[B, C]``, of :class:`~lkgrag.prompt.order.CandidateOrder`.
+            device: of the ranker.
+            lm_share: see the class.
+        """
+        paths = graph(queries).to(device)
+        return cls(graph.data, paths, torch.as_tensor(order, device=device), lm_share=lm_share)
 
 
 class RankerOutput(NamedTuple):

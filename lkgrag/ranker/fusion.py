@@ -76,6 +76,11 @@ class Fusion(nn.Module):
         """Weight of the prior."""
         return self.used[1] * F.softplus(self.raw[1])
 
+    @property
+    def weights(self) -> tuple[float, float]:
+        """Both weights ``(a, b)`` as numbers."""
+        return self.a.item(), self.b.item()
+
     def forward(self, lm: Tensor, scorer: Tensor, prior: Tensor, mask: Tensor) -> Tensor:
         """Fuse three terms of shape ``[B, C]``; ``-inf`` in padding."""
         prior = prior.masked_fill(~mask, 0.0)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,47 +27,71 @@ LM = 0
 _RETRIEVER = np.asarray([0.0, 0.0, 1.0])
 
 
+@dataclass(frozen=True)
+class TermLists:
+    """Candidate lists whose terms are known, to fit weights on.
+
+    Attributes:
+        terms: float64 ``[3, E, C]``: centred LM, centred scorer, prior.
+        mask: bool ``[E, C]``, filled slots.
+        target: int64 ``[E]``; -1 where no candidate is the target, which says nothing.
+        user: int64 ``[E]``, whose list it is.
+        read: bool ``[E]``, lists whose LM term is known; all by default.
+    """
+
+    terms: NDArray[np.float64]
+    mask: NDArray[np.bool_]
+    target: NDArray[np.int64]
+    user: NDArray[np.int64]
+    read: NDArray[np.bool_] | None = None
+
+    def __len__(self) -> int:
+        """Number of lists."""
+        return len(self.target)
+
+    @property
+    def is_read(self) -> NDArray[np.bool_]:
+        """:attr:`read`, filled in, bool ``[E]``."""
+        return np.ones(len(self), bool) if self.read is None else self.read
+
+    def __getitem__(self, index: NDArray[np.bool_]) -> TermLists:
+        """Some of the lists, bool ``[E]``."""
+        return TermLists(
+            self.terms[:, index],
+            self.mask[index],
+            self.target[index],
+            self.user[index],
+            self.is_read[index],
+        )
+
+
 def fit_weights(
-    terms: NDArray[np.float64],
-    mask: NDArray[np.bool_],
-    target: NDArray[np.int64],
-    user: NDArray[np.int64],
+    lists: TermLists,
     start: tuple[float, float] = (1.0, 1.0),
     seed: int = 0,
     fuse: Sequence[str] = TERMS,
-    read: NDArray[np.bool_] | None = None,
 ) -> tuple[float, float]:
     """Fit ``a`` and ``b`` on lists whose terms are known.
 
-    Conditional logits with one non-negative weight a term, in two steps: scorer and prior on all
-    lists, pulled towards the prior alone; then all three on the lists that the LM read, pulled
-    towards what the first step found. Each pull is a ridge whose strength is chosen by
-    cross-validation over users: a term that does not show its worth on the lists of other users gets
-    no say. Many lists can so weigh scorer and prior where an LM has read but few. The weights are
-    divided by the LM's, since a common factor changes no ranking.
+    Conditional logits with one non-negative weight a term, in two steps. First scorer and prior are
+    weighed on all lists, pulled towards the prior alone. Then all three are weighed on the lists that the
+    LM read, pulled towards what the first step gave. Each pull is a ridge whose strength is chosen by
+    cross-validation over users: a term that does not help on the lists of other users gets no weight. So
+    many lists weigh scorer and prior where an LM has read few. The weights are divided by the LM's, since
+    a common factor changes no ranking.
 
     Args:
-        terms: shape ``[3, E, C]``: centred LM, centred scorer, prior.
-        mask: bool ``[E, C]``.
-        target: int64 ``[E]``; -1 where no candidate is the target, which says nothing.
-        user: int64 ``[E]``, whose list it is.
-        start: what comes back where there is no list to fit on.
+        lists: to fit on.
+        start: the weights where there is no list to fit on.
         seed: of the folds.
         fuse: which of ``scorer`` and ``prior`` count; the other one's weight is 0.
-        read: bool ``[E]``, lists whose LM term is known; all by default.
 
     Returns:
         ``(a, b)``.
     """
-    usable = target >= 0
-    read = np.ones(len(target), bool) if read is None else read
-    x, m, y, user, read = (
-        np.where(mask, terms, 0.0)[:, usable],
-        mask[usable],
-        target[usable],
-        user[usable],
-        read[usable],
-    )
+    usable = lists[lists.target >= 0]
+    m, y, user, read = usable.mask, usable.target, usable.user, usable.is_read
+    x = np.where(m, usable.terms, 0.0)
     used = np.asarray([1.0, *(float(t in fuse) for t in TERMS)])
     if len(y) == 0 or used.sum() == 1:
         return start[0] * used[1], start[1] * used[2]
@@ -91,30 +116,22 @@ def fit_weights(
 
 
 def cross_fit_weights(
-    terms: NDArray[np.float64],
-    mask: NDArray[np.bool_],
-    target: NDArray[np.int64],
-    user: NDArray[np.int64],
+    lists: TermLists,
     start: tuple[float, float],
     seed: int = 0,
     fuse: Sequence[str] = TERMS,
-    read: NDArray[np.bool_] | None = None,
 ) -> NDArray[np.float64]:
     """Weights for each list, fitted without any list of its user; arguments as :func:`fit_weights`.
 
-    What a validation figure of the ranker is computed with: no list judges weights it was used for.
+    A validation figure of the ranker is computed with them: no list judges weights that it helped to fit.
 
     Returns:
         Shape ``[E, 2]``.
     """
-    fold = _folds(user, seed)
-    read = np.ones(len(target), bool) if read is None else read
-    out = np.tile(np.asarray(start, np.float64), (len(target), 1))
+    fold = _folds(lists.user, seed)
+    out = np.tile(np.asarray(start, np.float64), (len(lists), 1))
     for f in np.unique(fold):
-        inside, rest = fold == f, fold != f
-        out[inside] = fit_weights(
-            terms[:, rest], mask[rest], target[rest], user[rest], start, seed + 1, fuse, read[rest]
-        )
+        out[fold == f] = fit_weights(lists[fold != f], start, seed + 1, fuse)
     return out
 
 

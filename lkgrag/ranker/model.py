@@ -6,9 +6,6 @@ paths that the scorer found most salient for this user stand in the prompt as wo
 
 from __future__ import annotations
 
-import os
-from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
@@ -21,11 +18,9 @@ from lkgrag.scorer.base import PathScorer, check_finite, score_paths
 if TYPE_CHECKING:
     from lkgrag.llm import LMScorer
     from lkgrag.prompt import BasePrompter, TokenBatch
-    from lkgrag.serving.context import Context
-    from lkgrag.serving.recommendation import Recommendation
 
 
-class Ranker(nn.Module):
+class RankerModel(nn.Module):
     """LM + scorer + prior.
 
     Args:
@@ -49,10 +44,6 @@ class Ranker(nn.Module):
         self.scorer = scorer
         self.prompter = prompter
         self.fusion = fusion or Fusion()
-        #: The weights (a, b) that training left, before their refit on validation.
-        self.learned = (self.fusion.a.item(), self.fusion.b.item())
-        #: Graph, retriever and catalogue; needed to serve, not to train.
-        self.context: Context | None = None
 
     @property
     def device(self) -> torch.device:
@@ -88,109 +79,19 @@ class Ranker(nn.Module):
         )
 
     def words(self, batch: RankerBatch, salience: Tensor) -> TokenBatch:
-        """The prompts of a batch as tokens; which paths are worded follows the salience."""
-        assert self.prompter is not None
+        """The prompts of a batch as tokens; which paths are worded follows the salience.
+
+        Raises:
+            ValueError: there is no language model, so nothing is worded.
+        """
+        if self.prompter is None:
+            raise ValueError("a ranker without a language model words nothing")
         device = batch.paths.sample.device
         tokens = self.prompter(
             batch.paths.to("cpu"), salience.detach().cpu(), batch.order.cpu(), batch.generator
         )
         return tokens.to(device)
 
-    def save_pretrained(self, folder: str | os.PathLike[str]) -> None:
-        """Write the ranker and all that it needs to serve anyone, but the base language model.
-
-        Args:
-            folder: new, empty, or one that holds a ranker, which is replaced.
-
-        Raises:
-            LkgragError: the folder cannot be written, or holds anything else.
-            ValueError: the ranker has no context.
-        """
-        from lkgrag.serving.saving import save
-
-        save(self, Path(folder))
-
-    @classmethod
-    def from_pretrained(
-        cls, folder: str | os.PathLike[str], device: torch.device | str | None = None
-    ) -> Ranker:
-        """Read what :meth:`save_pretrained` wrote.
-
-        Args:
-            folder: the ``ranker`` folder of a run.
-            device: a GPU if there is one by default.
-
-        Raises:
-            LkgragError: not a saved ranker, of a newer format, or a file is broken.
-        """
-        from lkgrag.serving.saving import load
-
-        return load(Path(folder), device)
-
-    def recommend(
-        self,
-        history: Sequence[object],
-        candidates: Sequence[object] | None = None,
-        k: int = 10,
-        explain: bool = True,
-        ratings: Sequence[float] | None = None,
-    ) -> Recommendation:
-        """Rank items for anyone, known or not.
-
-        Args:
-            history: items by id or exact title, oldest first; may be empty.
-            candidates: rank these; what the retriever proposes by default.
-            k: items to return.
-            explain: word the paths.
-            ratings: of the history items, where there are some.
-
-        Returns:
-            At most ``k`` items, best first; fewer where there are not so many candidates.
-
-        Raises:
-            DataError: an item is unknown (the nearest ones are named), the list of candidates is empty,
-                or there is not one rating an item of the history.
-            ConfigError: ``k`` is below 1 or larger than the catalogue.
-            ValueError: the ranker was not loaded by :meth:`from_pretrained`, so that it has no graph,
-                retriever and catalogue.
-        """
-        from lkgrag.serving.ranking import rank
-        from lkgrag.serving.requests import request_for
-
-        return rank(self, [request_for(self, history, candidates, ratings)], k, explain)[0]
-
-    def recommend_users(
-        self,
-        users: Sequence[str],
-        candidates: Sequence[object] | None = None,
-        k: int = 10,
-        explain: bool = True,
-    ) -> list[Recommendation]:
-        """Rank items for users of the data, from all that they have chosen.
-
-        Args:
-            users: by id.
-            candidates: rank these for everyone; what the retriever proposes to each by default.
-            k: items to return to each.
-            explain: word the paths.
-
-        Returns:
-            One ranking a user, in their order.
-
-        Raises:
-            DataError: a user or an item is unknown (the nearest ones are named), or the list of
-                candidates is empty.
-            ConfigError: ``k`` is below 1 or larger than the catalogue.
-            ValueError: as of :meth:`recommend`.
-        """
-        from lkgrag.serving.ranking import rank
-        from lkgrag.serving.requests import request_of_user
-
-        requests = [request_of_user(self, str(user), candidates) for user in users]
-        return rank(self, requests, k, explain)
-
-    def users(self) -> list[str]:
-        """Ids of the users of the data."""
-        from lkgrag.serving.context import context_of
-
-        return list(context_of(self).users)
+    def without_lm(self) -> RankerModel:
+        """The same scorer and fusion without the language model."""
+        return RankerModel(None, self.scorer, None, self.fusion)

@@ -10,18 +10,20 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from lkgrag.prompt.order import candidate_order
 from lkgrag.ranker.batch import RankerBatch
-from lkgrag.ranker.model import Ranker
 from lkgrag.ranker.shares import metapath_shares
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
     from numpy.typing import NDArray
-    from torch_geometric.data import HeteroData
 
     from lkgrag.data import Queries
-    from lkgrag.paths import Finder
+    from lkgrag.paths import GraphPaths
+    from lkgrag.prompt.order import CandidateOrder
+    from lkgrag.ranker.model import RankerModel
+
+#: Places of the terms.
+LM, SCORER, PRIOR = 0, 1, 2
 
 
 @dataclass(frozen=True)
@@ -54,47 +56,39 @@ class Predictions:
 
 
 @torch.no_grad()
-def predict(
-    ranker: Ranker,
-    data: HeteroData,
-    finder: Finder,
+def score_queries(
+    model: RankerModel,
+    graph: GraphPaths,
     queries: Queries,
-    order: str,
-    seed: int,
+    order: CandidateOrder,
     batch_size: int,
     accelerator: Accelerator | None = None,
     progress: Callable[[int, int], None] | None = None,
-    ids: NDArray[np.int64] | None = None,
 ) -> Predictions:
     """Score queries; the figures do not depend on how many processes share the work.
 
     Args:
-        ranker: unwrapped.
-        data: the graph, as the finder's.
-        finder: of the paths.
+        model: unwrapped.
+        graph: and its paths.
         queries: ``E`` of them.
-        order: policy of the candidates' order, ``prompt.order``.
-        seed: of the random order.
+        order: of the candidates; a query is identified by its place.
         batch_size: prompts a forward pass.
         accelerator: shares the queries among its processes; None is one process.
         progress: called with (queries done, queries in all) of this process.
-        ids: a number that identifies each query's random order; its place by default.
     """
-    rank, world = 0, 1
-    device = ranker.device
+    rank, world, device = 0, 1, model.device
     if accelerator is not None:
         rank, world, device = (
             accelerator.process_index,
             accelerator.num_processes,
             accelerator.device,
         )
-    ranker.eval()
-    data = data.to(device)
+    model.eval()
+    graph = graph.to(device)
     num, width = queries.candidate_items.shape
-    ids = np.arange(num) if ids is None else ids
-    out = torch.zeros(3, num, width, dtype=torch.float64, device=device)
+    terms = torch.zeros(3, num, width, dtype=torch.float64, device=device)
     tokens = torch.zeros(num, dtype=torch.int64, device=device)
-    shares = torch.zeros(num, len(finder.metapaths), dtype=torch.float64, device=device)
+    shares = torch.zeros(num, len(graph.metapaths), dtype=torch.float64, device=device)
     # Prompts of like length share a pass, so that little of it is padding.
     by_length = np.argsort((queries.history_items >= 0).sum(1), kind="stable")
     mine = by_length[rank::world]
@@ -103,25 +97,24 @@ def predict(
         if progress is not None:
             progress(min(start, len(mine)), len(mine))
         index = mine[start : start + batch_size]
-        spare = len(index) == 0
-        if spare:
+        is_spare = len(index) == 0
+        if is_spare:
             index = by_length[:1]
-        paths = finder(queries[index]).to(device)
-        slots = candidate_order(ids[index], width, order, seed, epoch=-1)
-        result = ranker(RankerBatch(data, paths, torch.as_tensor(slots, device=device)))
-        if spare:
+        batch = RankerBatch.of(graph, queries[index], order(index, width), device)
+        output = model(batch)
+        if is_spare:
             continue
         place = torch.as_tensor(index, device=device)
-        for term, value in enumerate((result.lm, result.scorer, result.prior)):
-            out[term, place] = value.double()
-        if finder.metapaths:
-            shares[place] = metapath_shares(result.salience, paths).double()
-        if result.words is not None:
-            tokens[place] = result.words.lengths
+        for term, value in enumerate((output.lm, output.scorer, output.prior)):
+            terms[term, place] = value.double()
+        if graph.metapaths:
+            shares[place] = metapath_shares(output.salience, batch.paths).double()
+        if output.words is not None:
+            tokens[place] = output.words.lengths
     if progress is not None:
         progress(len(mine), len(mine))
     if accelerator is not None and world > 1:
         # Every row was filled by one process and is 0 elsewhere.
-        out, tokens, shares = (accelerator.reduce(x, "sum") for x in (out, tokens, shares))
+        terms, tokens, shares = (accelerator.reduce(x, "sum") for x in (terms, tokens, shares))
     mask = queries.candidate_items >= 0
-    return Predictions(out.cpu().numpy(), mask, tokens.cpu().numpy(), shares.cpu().numpy())
+    return Predictions(terms.cpu().numpy(), mask, tokens.cpu().numpy(), shares.cpu().numpy())

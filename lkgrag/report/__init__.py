@@ -1,8 +1,8 @@
 """What a run found, to look at: a self-contained page, and its pictures as PNG and SVG."""
 
 from lkgrag.report.page import PICTURES, recommendation_page, write_report
-from lkgrag.report.run_data import PROMPTS, SALIENCE, prompt_tables
-from lkgrag.run.folder import PAGE
+from lkgrag.report.run_data import prompt_tables
+from lkgrag.utils.layout import PAGE, PROMPTS, SALIENCE
 
 __all__ = [
     "PAGE",

@@ -22,8 +22,9 @@ def body(pairs: dict[str, str], flags: set[str]) -> None:
 
     check_options(pairs, COMMAND)
     from lkgrag.report.page import write_report
-    from lkgrag.run.folder import CONFIG, finished, load_run
+    from lkgrag.serving.saved_run import finished, load_run
     from lkgrag.utils.console import console
+    from lkgrag.utils.layout import CONFIG
 
     folder, _ = load_run(pairs["run"])
     metrics = finished(folder)

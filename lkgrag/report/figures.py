@@ -9,11 +9,11 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, MaxNLocator, NullLocator, ScalarFormatter
 
-from lkgrag.evaluation.protocol import SYSTEMS
+from lkgrag.evaluation.protocol import systems_of
 from lkgrag.report.heatmap import draw_salience, salience_of
 from lkgrag.report.labels import label
 from lkgrag.report.style import COLOURS, INK, WIDTH, axes_of, style
-from lkgrag.run.folder import systems_of
+from lkgrag.utils.layout import SYSTEM_ORDER
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -144,12 +144,12 @@ def recall(run: RunData) -> Figure | None:
 
 def own_systems(run: RunData) -> list[str]:
     """The retrievers of one's own that a run has figures of."""
-    return [s for s in systems_of(run.metrics) if s not in SYSTEMS]
+    return [s for s in systems_of(run.metrics) if s not in SYSTEM_ORDER]
 
 
 def _drawn(systems: list[str]) -> list[str]:
     """Those that are drawn, retrievers of one's own below all others."""
-    return [*(s for s in systems if s not in SYSTEMS), *(s for s in DRAWN if s in systems)]
+    return [*(s for s in systems if s not in SYSTEM_ORDER), *(s for s in DRAWN if s in systems)]
 
 
 def _look(system: str, run: RunData) -> dict[str, Any]:

@@ -26,7 +26,7 @@ def groups(prompts: pd.DataFrame) -> pd.DataFrame:
     count. One that is nearly different for everybody (a postcode) makes no groups.
 
     Args:
-        prompts: the table :data:`~lkgrag.report.run_data.PROMPTS`.
+        prompts: the table :data:`~lkgrag.utils.layout.PROMPTS`.
 
     Returns:
         Bool, one row a prompt, one column a group, in the order of a figure.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from lkgrag.serving.recommendation import fit, one_line
+from lkgrag.utils.text import fit, one_line
 
 
 def label(text: str, width: int) -> str:

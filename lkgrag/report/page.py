@@ -11,13 +11,15 @@ from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescap
 from markupsafe import Markup
 
 from lkgrag import __version__
+from lkgrag.evaluation.protocol import systems_of
 from lkgrag.report.drawing import draw
 from lkgrag.report.figures import COLD, figures, own_systems
 from lkgrag.report.labels import label
 from lkgrag.report.run_data import read_run
 from lkgrag.report.style import INK, PAPER, style
-from lkgrag.run.folder import PAGE, systems_of
-from lkgrag.serving.recommendation import Recommendation, fit, shown_title, two_places
+from lkgrag.serving.recommendation import Recommendation
+from lkgrag.utils.layout import PAGE
+from lkgrag.utils.text import fit, shown_title, two_places
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -100,7 +102,7 @@ def write_report(folder: Path, metrics: dict[str, Any] | None = None) -> Path:
     Raises:
         LkgragError: a file that the report needs is missing or broken, or one cannot be written.
     """
-    from lkgrag.run.display import faithful_line
+    from lkgrag.evaluation.tables import faithful_line
     from lkgrag.utils.files import atomic
 
     run = read_run(folder, metrics)

@@ -9,38 +9,33 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from lkgrag.kg.naming import phrase_metapath, short_metapath
 from lkgrag.serving.recommendation import Recommendation
 from lkgrag.utils.files import read_json, read_parquet
+from lkgrag.utils.layout import CURVE, EXPLANATIONS, METRICS, PROMPTS, RANKS, SALIENCE
 
 if TYPE_CHECKING:
     from lkgrag.data import Interactions
-    from lkgrag.evaluation.evaluator import Judged
+    from lkgrag.evaluation.result import Evaluation
     from lkgrag.paths.batch import MetaPath
-
-#: One row a prompt: who, tokens, items chosen before, attributes of the user (``user_<name>``).
-PROMPTS = "prompts.parquet"
-#: One row a prompt and meta-path that got attention: its share.
-SALIENCE = "salience.parquet"
 
 
 def prompt_tables(
-    interactions: Interactions, metapaths: list[MetaPath], judged: Judged
+    interactions: Interactions, metapaths: list[MetaPath], evaluation: Evaluation
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """The tables :data:`PROMPTS` and :data:`SALIENCE` of the judged prompts.
+    """The tables :data:`PROMPTS` and :data:`SALIENCE` of the prompts of an evaluation.
 
     Args:
         interactions: whose users the prompts are for.
         metapaths: that the shares are of.
-        judged: the prompts and what the ranker gave for them.
+        evaluation: the prompts and what the ranker gave for them.
     """
-    from lkgrag.kg.naming import phrase_metapath, short_metapath
-
     names = np.asarray([short_metapath(m) for m in metapaths], object)
     words = np.asarray([phrase_metapath(m) for m in metapaths], object)
     ids = np.asarray(interactions.user_ids, object)
     prompts, salience = [], []
-    for result in (judged.val, judged.test):
-        q, scored = judged.queries[result.split], judged.scored[result.split]
+    for result in evaluation.results:
+        q, scored = evaluation.queries[result.split], evaluation.scored[result.split]
         table = {
             "user": ids[q.user],
             "split": result.split,
@@ -105,8 +100,6 @@ def read_run(folder: Path, metrics: dict[str, Any] | None = None) -> RunData:
     Raises:
         LkgragError: a file is missing or broken.
     """
-    from lkgrag.run.folder import METRICS
-    from lkgrag.run.outputs import CURVE, EXPLANATIONS, RANKS
 
     def table(name: str) -> pd.DataFrame | None:
         return read_parquet(folder / name) if (folder / name).exists() else None

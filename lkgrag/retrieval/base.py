@@ -1,4 +1,4 @@
-"""The contract of a retriever: scores of all items for anyone's history."""
+"""The contract of a retriever: scores of all items for any history."""
 
 from __future__ import annotations
 
@@ -12,20 +12,22 @@ from scipy import sparse
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+    from torch_geometric.data import HeteroData
 
+    from lkgrag.config import RetrievalConfig
     from lkgrag.data.interactions import Interactions
 
 #: Cells of a block of scores ``[histories, items]``; bounds the memory of any number of users.
 BLOCK = 8_000_000
-#: Share of the probability that counts leave to items they say nothing of.
+#: Share of the probability that is spread over all items, so that no item without counts has probability 0.
 UNIFORM = 0.05
 
 
 class Retriever(ABC):
     """Scores every item for a history; learned from training interactions alone.
 
-    One of your own is named by ``retrieval.systems=[...,package.module:Class]`` and tested by
-    :class:`~lkgrag.testing.RetrieverTests`.
+    The option ``retrieval.systems=[...,package.module:Class]`` names a custom retriever.
+    :class:`~lkgrag.testing.RetrieverTests` tests it.
 
     Attributes:
         name: the word for ``retrieval.systems`` and for tables; at most 32 small letters, digits and ``_``.
@@ -36,22 +38,37 @@ class Retriever(ABC):
     num_items: int
 
     @classmethod
-    def fit(cls, *args: Any, **kwargs: Any) -> Retriever:
+    def fit(
+        cls,
+        interactions: Interactions,
+        data: HeteroData,
+        device: torch.device,
+        seed: int,
+        # Any further arguments, so that subclasses may have options of any name.
+        *args: Any,
+        **kwargs: Any,
+    ) -> Retriever:
         """Learn from interactions.
 
-        The systems of this package take what they need. One of your own is called as
-        ``fit(interactions=..., data=..., device=..., seed=..., **kwargs)``, once for serving and
-        once for each fold of cross-fitting, with
+        The program calls it as ``fit(interactions=..., data=..., device=..., seed=..., **kwargs)``, once
+        for serving and once for each fold of cross-fitting. Built-in and custom retrievers get the same.
 
-        * ``interactions``: :class:`~lkgrag.data.Interactions` that hold nothing but training
-          interactions; a user may have none.
-        * ``data``: the graph that these give, a ``HeteroData``.
-        * ``device``: a ``torch.device`` to fit on.
-        * ``seed``: of the run; the global generators of torch, NumPy and Python are seeded with it.
-        * ``kwargs``: of ``retrieval.kwargs``, ``{name: {option: value}}``.
+        Args:
+            interactions: training interactions only. All users and items are there; a user may have no
+                interaction.
+            data: the knowledge graph that is built on these interactions.
+            device: to fit on. What is returned works on the CPU.
+            seed: of the run. For a custom retriever the global generators of torch, NumPy and Python are
+                seeded with it, too.
+            args: none.
+            kwargs: for a custom retriever its part of ``retrieval.kwargs``, ``{name: {option: value}}``;
+                for a built-in one :meth:`BuiltInRetriever.options_of`.
+
+        Returns:
+            A fitted object of the class.
 
         Raises:
-            NotImplementedError: the class has none.
+            NotImplementedError: the class has no such method.
         """
         raise NotImplementedError(f"{cls.__name__} has no class method fit")
 
@@ -60,24 +77,30 @@ class Retriever(ABC):
         """Score all items.
 
         Args:
-            histories: ``B`` arrays of item indices, oldest first; any may be empty or of someone
-                unknown.
+            histories: ``B`` arrays of item indices, oldest first. Any may be empty or belong to an unknown
+                user.
 
         Returns:
             float32 ``[B, I]``, finite, higher is better. Seen items are not masked here.
         """
 
     def evidence(self, histories: list[NDArray[np.int64]]) -> NDArray[np.float32]:
-        """Log-probabilities of all items, the form in which systems are fused: float32 ``[B, I]``.
+        """Log-probabilities of all items, the form in which systems are fused.
 
-        By default the scores are logits, of any size, since fusion learns a factor for each system. Where
-        they are counts, see :func:`log_shares`.
+        By default the scores are taken as logits of any size, since fusion learns a factor for each system.
+        Where they are counts, return :func:`log_shares` of them.
+
+        Args:
+            histories: as in :meth:`score`.
+
+        Returns:
+            float32 ``[B, I]``, finite.
         """
         return log_softmax(self.score(histories))
 
     @abstractmethod
     def save(self, folder: str | os.PathLike[str]) -> None:
-        """Write safetensors and JSON into a folder; one of your own is given a folder that is there."""
+        """Write safetensors and JSON into a folder. For a custom retriever the folder exists already."""
 
     @classmethod
     @abstractmethod
@@ -89,32 +112,58 @@ class Retriever(ABC):
         """
 
 
+class BuiltInRetriever(Retriever):
+    """A retriever of this package, listed in :data:`lkgrag.retrieval.resolver.BUILT_INS`.
+
+    Attributes:
+        is_always_fitted: whether stage one fits and reports it even where ``retrieval.systems`` leaves it
+            out. Otherwise it is fitted only where it is fused.
+        default_items: most items of a catalogue for which it is fused by default; None for any number.
+    """
+
+    is_always_fitted: ClassVar[bool] = False
+    default_items: ClassVar[int | None] = None
+
+    @classmethod
+    def options_of(cls, config: RetrievalConfig) -> dict[str, Any]:
+        """The keyword arguments of :meth:`fit` that a configuration gives, beyond the contract's."""
+        return {}
+
+    @classmethod
+    def check_size(cls, num_items: int) -> None:
+        """Refuse a catalogue that cannot be fitted; called before anything is trained.
+
+        Raises:
+            DataError: there are too many items. By default any number is accepted.
+        """
+
+
 def log_shares(counts: NDArray[np.float32]) -> NDArray[np.float32]:
     """Log of each row's shares, of which :data:`UNIFORM` is spread over all items.
 
     Args:
         counts: float32 ``[B, I]``, none below 0.
+
+    Returns:
+        float32 ``[B, I]``, finite; a row without counts is uniform.
     """
     total = counts.sum(1, keepdims=True, dtype=np.float64)
-    known = np.where(total > 0, 1.0 - UNIFORM, 0.0)
-    share = counts * (known / np.where(total > 0, total, 1.0)).astype(np.float32)
-    share += ((1.0 - known) / counts.shape[1]).astype(np.float32)
+    counted = np.where(total > 0, 1.0 - UNIFORM, 0.0)
+    share = counts * (counted / np.where(total > 0, total, 1.0)).astype(np.float32)
+    share += ((1.0 - counted) / counts.shape[1]).astype(np.float32)
     return np.log(share)
 
 
 def log_softmax(scores: NDArray[np.float32]) -> NDArray[np.float32]:
     """Log-probabilities of scores that are logits, float32 ``[B, I]``."""
-    # Torch takes no array that is read backwards, and warns of one that is not to be written.
+    # Torch rejects arrays with negative strides, and warns of read-only ones.
     plain = np.require(scores, np.float32, ["C", "W"])
     return torch.log_softmax(torch.from_numpy(plain), 1).numpy()
 
 
-def training_sequences(
-    interactions: Interactions, train_end: NDArray[np.int64]
-) -> list[NDArray[np.int64]]:
-    """The first ``train_end[user]`` items of each user."""
-    start = interactions.indptr[:-1]
-    return [interactions.item[s : s + n] for s, n in zip(start, train_end, strict=True)]
+def sequences_of(interactions: Interactions) -> list[NDArray[np.int64]]:
+    """The items of each user in time order, int64 arrays."""
+    return [interactions.sequence(user) for user in range(interactions.num_users)]
 
 
 def rows_per_block(num_items: int, systems: int = 1) -> int:
@@ -126,7 +175,7 @@ def recency(histories: list[NDArray[np.int64]], decay: float, num_items: int) ->
     """Weights of the history items, ``decay ** age`` with age 0 for the latest.
 
     Returns:
-        float32 ``[B, I]``, sparse; an item met twice has the sum of both weights.
+        float32 ``[B, I]``, sparse; an item that occurs twice has the sum of both weights.
     """
     lengths = [len(h) for h in histories]
     row = np.repeat(np.arange(len(histories)), lengths)

@@ -1,4 +1,4 @@
-"""Candidate lists: what stage one proposes for the events of a split, and where the targets rank."""
+"""Candidate lists: what stage one proposes for events, and where the targets rank."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
+from lkgrag.data.queries import Queries
 from lkgrag.data.splits.base import Events
 from lkgrag.errors import LkgragError
 from lkgrag.retrieval.base import rows_per_block
@@ -29,14 +30,15 @@ RANK = "rank_"
 
 @dataclass(frozen=True)
 class CandidateLists:
-    """What was proposed for ``E`` events.
+    """What stage one proposed for ``E`` events.
 
     Attributes:
         events: the predictions to make.
         items: int64 ``[E, k]``, best first, -1 padding at the end.
         scores: float32 ``[E, k]``, fused scores, -inf in padding.
-        ranks: by system, int64 ``[E]``: the target's rank among all items not masked, 1 the best;
-            equal scores count against it; ``ranking.MISSED`` where the target itself is masked.
+        ranks: by system, int64 ``[E]``: the target's rank among all items not masked, 1 the best. Equal
+            scores count against it. Where the target is masked it is
+            :data:`~lkgrag.retrieval.ranks.MISSED`.
     """
 
     events: Events
@@ -61,6 +63,15 @@ class CandidateLists:
         """Number of events."""
         return len(self.events)
 
+    def queries(self, interactions: Interactions, history: int) -> Queries:
+        """The rankings to make for these lists.
+
+        Args:
+            interactions: the sequences.
+            history: most history items of a query.
+        """
+        return Queries.from_events(interactions, self.events, self.items, self.scores, history)
+
     def __getitem__(self, index: NDArray[np.int64] | NDArray[np.bool_] | slice) -> CandidateLists:
         """A part of the events."""
         ranks = {name: rank[index] for name, rank in self.ranks.items()}
@@ -68,11 +79,11 @@ class CandidateLists:
 
     @property
     def retrieved(self) -> NDArray[np.bool_]:
-        """Whose target is among the candidates, bool ``[E]``."""
+        """Whether the target is among the candidates, bool ``[E]``."""
         return (self.items == self.events.target[:, None]).any(1)
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write one Parquet file, a row an event."""
+        """Write one Parquet file with a row for each event."""
         columns = {
             "user": self.events.user,
             "position": self.events.position,
@@ -85,10 +96,10 @@ class CandidateLists:
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> CandidateLists:
-        """Read a file.
+        """Read what :meth:`save` wrote.
 
         Raises:
-            LkgragError: it is missing or broken.
+            LkgragError: the file is missing or broken.
         """
         advice = "delete it and run again"
         table = read_parquet(path, advice)
@@ -124,13 +135,13 @@ class CandidateLists:
 def candidate_lists(
     retriever: FusedRetriever, interactions: Interactions, events: Events, k: int
 ) -> CandidateLists:
-    """Propose for events, each from all items before it, and rank the targets by every system.
+    """Propose items for events, each from all items before it, and rank the targets by every system.
 
     Scores are computed in blocks, so that memory does not grow with the events.
 
     Args:
-        retriever: the fused systems; all are ranked, fused or not.
-        interactions: the sequences; only what precedes an event is looked at.
+        retriever: the fused systems; the targets are ranked by all systems, fused or not.
+        interactions: the sequences; only what precedes an event is read.
         events: predictions to make.
         k: candidates an event.
     """

@@ -1,31 +1,23 @@
-"""Retrievers of your own in stage one: found by ``retrieval.systems``, fitted, and tried before they are used.
-
-One needs no registration: ``retrieval.systems=[lrurec,package.module:Class]``. A package may give its
-retrievers names by entry points of the group ``lkgrag.retrievers``.
-"""
+"""Custom retrievers: named by the user, fitted, tried before anything depends on them, saved and loaded."""
 
 from __future__ import annotations
 
 import copy
 import os
 import random
-import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 
 from lkgrag.errors import ConfigError, nearest
-from lkgrag.evaluation.protocol import BESIDE
-from lkgrag.evaluation.protocol import SYSTEMS as TAKEN
-from lkgrag.retrieval.base import Retriever
-from lkgrag.retrieval.fusion.retriever import SYSTEMS
-from lkgrag.retrieval.trial import few, try_out
+from lkgrag.retrieval.resolver import CONTRACT, KWARGS, OPTION, SYSTEMS, resolve_system
+from lkgrag.retrieval.trial import odd_histories, try_out
 from lkgrag.utils.failures import foreign
-from lkgrag.utils.plugins import Call, resolve, source_hash
+from lkgrag.utils.plugins import Call, source_hash
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -33,98 +25,50 @@ if TYPE_CHECKING:
 
     from lkgrag.config import RetrievalConfig
     from lkgrag.data.interactions import Interactions
+    from lkgrag.retrieval.base import Retriever
 
-#: Entry points of other packages: name = "package.module:Class".
-GROUP = "lkgrag.retrievers"
-OPTION, KWARGS = "retrieval.systems", "retrieval.kwargs"
-#: What ``fit`` of a retriever of one's own is given, by name.
-CONTRACT = ("interactions", "data", "device", "seed")
-#: A word for options, files and columns of tables.
-NAME = re.compile(r"[a-z][a-z0-9_]{0,31}")
-#: Histories that a fitted retriever is tried with, besides the empty one.
+#: Most users whose histories a fitted retriever is tried with.
 TRIED = 16
 
 
-class FitOwn(Protocol):
-    """Fits the retriever that ``retrieval.systems`` names; see :func:`fit_own`."""
-
-    def __call__(self, target: str, train_end: NDArray[np.int64], data: HeteroData) -> Retriever:
-        """The fitted retriever."""
-
-
-def resolve_system(target: str) -> type[Retriever]:
-    """The class that an element of ``retrieval.systems`` means.
-
-    Args:
-        target: a name of :data:`~lkgrag.retrieval.SYSTEMS`, of an entry point of :data:`GROUP`, or
-            ``package.module:Class``.
+def custom_systems(config: RetrievalConfig) -> dict[str, str]:
+    """The custom retrievers: by the name of the system, the element of ``retrieval.systems``.
 
     Raises:
-        ConfigError: there is none, it cannot be imported, it is no retriever, or its ``name`` is none or
-            another system's.
+        ConfigError: as :func:`~lkgrag.retrieval.resolver.resolve_system`; or two have the same name; or
+            ``retrieval.kwargs`` has options for another system, or options that its ``fit`` does not take.
     """
-    known = {name: f"{cls.__module__}:{cls.__qualname__}" for name, cls in SYSTEMS.items()}
-    cls: type[Retriever] = resolve(target, known, GROUP, OPTION, Retriever, "system")
-    if target in SYSTEMS:
-        return cls
-    label = f"{OPTION}={target}"
-    name = getattr(cls, "name", None)
-    if not isinstance(name, str) or NAME.fullmatch(name) is None:
-        raise ConfigError(
-            f"{label}: {cls.__name__} needs a class attribute 'name', a word of at most 32 small letters, "
-            "digits and _"
-        )
-    if name in TAKEN:
-        raise ConfigError(
-            f"{label}: the name '{name}' of {cls.__name__} is that of a system of the tables; choose another"
-        )
-    if name in BESIDE:
-        raise ConfigError(
-            f"{label}: the name '{name}' of {cls.__name__} is that of another part of metrics.json; choose "
-            "another"
-        )
-    if getattr(cls.fit, "__func__", None) in (None, Retriever.fit.__func__):  # type: ignore[attr-defined]
-        raise ConfigError(f"{label}: {cls.__name__} has no class method fit (@classmethod)")
-    return cls
-
-
-def own_systems(config: RetrievalConfig) -> dict[str, str]:
-    """The retrievers of one's own: for each name of a system, what ``retrieval.systems`` calls it.
-
-    Raises:
-        ConfigError: as :func:`resolve_system`; or two have one name, or ``retrieval.kwargs`` has options
-            for another system, or such as its ``fit`` does not take.
-    """
-    own: dict[str, str] = {}
+    targets: dict[str, str] = {}
     for target in config.systems or []:
         if target in SYSTEMS:
             continue
         cls = resolve_system(target)
-        if own.setdefault(cls.name, target) != target:
+        if targets.setdefault(cls.name, target) != target:
             raise ConfigError(
-                f"{OPTION}: {own[cls.name]} and {target} have the same name '{cls.name}'"
+                f"{OPTION}: {targets[cls.name]} and {target} have the same name '{cls.name}'"
             )
     for name in config.kwargs:
-        if name not in own:
+        if name not in targets:
             raise ConfigError(
-                f"{KWARGS}: no retriever of your own is called '{name}'.{nearest(name, list(own))} "
+                f"{KWARGS}: no custom retriever is called '{name}'.{nearest(name, list(targets))} "
                 f"It takes {{name: {{option: value}}}} for those of {OPTION}"
             )
-    for name, target in own.items():
+    for name, target in targets.items():
         cls = resolve_system(target)
-        _fit_of(cls, target).check(_kwargs(config, name))
-    return own
+        fit = Call(cls.fit, cls, f"fit() of {cls.__name__}", CONTRACT, f"{OPTION}={target}", KWARGS)
+        fit.check(_kwargs(config, name))
+    return targets
 
 
-def code_of_systems(config: RetrievalConfig) -> dict[str, str | None]:
-    """A hash of the module of each retriever of one's own, by what to call it in messages."""
+def custom_code(config: RetrievalConfig) -> dict[str, str | None]:
+    """A hash of each custom retriever's module, by the option that names it."""
     return {
         f"{OPTION}={target}": source_hash(resolve_system(target))
-        for target in own_systems(config).values()
+        for target in custom_systems(config).values()
     }
 
 
-def fit_own(
+def fit_custom(
     interactions: Interactions,
     config: RetrievalConfig,
     seed: int,
@@ -133,15 +77,15 @@ def fit_own(
     data: HeteroData,
     device: torch.device | None = None,
 ) -> Retriever:
-    """Fit a retriever of one's own, and see whether it keeps the contract.
+    """Fit a custom retriever, and check whether it keeps the contract.
 
-    It is shown the training interactions only, so that it cannot learn from others.
+    It gets the training interactions only, so that it cannot learn from others.
 
     Args:
         interactions: the sequences.
         config: options of retrieval.
         seed: of the run.
-        target: as ``retrieval.systems`` calls it.
+        target: the element of ``retrieval.systems``.
         train_end: int64 ``[num_users]``, how many interactions of each user it may learn from.
         data: the graph of the same interactions.
         device: to fit on (default: the CPU).
@@ -151,8 +95,8 @@ def fit_own(
     """
     cls = resolve_system(target)
     kwargs = _kwargs(config, cls.name)
-    # A copy of the tables and ids, too: what it does to them is nobody else's.
-    known = copy.deepcopy(interactions.first(train_end))
+    # A copy of tables and ids, too: a custom retriever may change them.
+    training = copy.deepcopy(interactions.first(train_end))
     label = f"{OPTION}={target}"
 
     def tell(error: BaseException) -> str:
@@ -165,26 +109,27 @@ def fit_own(
 
     place = device or torch.device("cpu")
     with foreign(tell), _seeded(seed, place):
-        found: Any = cls.fit(interactions=known, data=data, device=place, seed=seed, **kwargs)
-    if not isinstance(found, cls):
+        fitted = cls.fit(interactions=training, data=data, device=place, seed=seed, **kwargs)
+    if not isinstance(fitted, cls):
         raise ConfigError(
-            f"{label}: fit() must return a {cls.__name__}, got {type(found).__name__}"
+            f"{label}: fit() must return a {cls.__name__}, got {type(fitted).__name__}"
         )
-    longest = np.argsort(-np.diff(known.indptr), kind="stable")[:TRIED]
-    try_out(found, [known.sequence(int(u)) for u in longest], interactions.num_items, label)
-    return found
+    longest = np.argsort(-np.diff(training.indptr), kind="stable")[:TRIED]
+    histories = [training.sequence(int(user)) for user in longest]
+    try_out(fitted, histories, interactions.num_items, label)
+    return fitted
 
 
-def save_own(retriever: Retriever, folder: str | os.PathLike[str], target: str) -> None:
-    """Write a retriever of one's own, and see whether what was written gives the same scores.
+def save_custom(retriever: Retriever, folder: str | os.PathLike[str], target: str) -> None:
+    """Write a custom retriever, and check that its scores survive.
 
     Args:
         retriever: fitted.
         folder: to write into.
-        target: as ``retrieval.systems`` calls it.
+        target: the element of ``retrieval.systems``.
 
     Raises:
-        ConfigError: it cannot be saved or loaded, or scores differ after it.
+        ConfigError: it cannot be saved or loaded, or its scores differ afterwards.
     """
     label, name = f"{OPTION}={target}", type(retriever).__name__
     Path(folder).mkdir(parents=True, exist_ok=True)
@@ -192,34 +137,38 @@ def save_own(retriever: Retriever, folder: str | os.PathLike[str], target: str) 
         retriever.save(folder)
     if not os.listdir(folder):
         raise ConfigError(f"{label}: save() of {name} writes nothing into the folder")
-    again = load_own(folder, target)
-    histories = few(retriever.num_items)
-    if not np.array_equal(retriever.evidence(histories), again.evidence(histories)):
+    loaded = load_custom(folder, target)
+    histories = odd_histories(retriever.num_items)
+    if not np.array_equal(retriever.evidence(histories), loaded.evidence(histories)):
         raise ConfigError(f"{label}: {name} has other scores after save() and load()")
 
 
-def load_own(folder: str | os.PathLike[str], target: str) -> Retriever:
-    """Read what :func:`save_own` wrote.
+def load_custom(folder: str | os.PathLike[str], target: str) -> Retriever:
+    """Read what :func:`save_custom` wrote.
+
+    Args:
+        folder: to read from.
+        target: the element of ``retrieval.systems``.
 
     Raises:
-        ConfigError: the class is not to be had, or cannot read it.
+        ConfigError: the class is not available, or cannot read the folder.
     """
     cls = resolve_system(target)
     where = Path(folder)
     with foreign(
         lambda e: f"{OPTION}={target}: {cls.__name__} cannot load {where} ({type(e).__name__}: {e})"
     ):
-        found: Any = cls.load(where)
-    if not isinstance(found, cls):
+        loaded = cls.load(where)
+    if not isinstance(loaded, cls):
         raise ConfigError(
-            f"{OPTION}={target}: load() must return a {cls.__name__}, got {type(found).__name__}"
+            f"{OPTION}={target}: load() must return a {cls.__name__}, got {type(loaded).__name__}"
         )
-    return found
+    return loaded
 
 
 @contextmanager
 def _seeded(seed: int, device: torch.device) -> Iterator[None]:
-    """What is drawn within, from any global generator, depends on the seed, and changes no draw outside."""
+    """Seed all global generators within, and restore them afterwards."""
     before, numbers = random.getstate(), np.random.get_state()
     devices = [] if device.type == "cpu" else [device]
     # Gradients that are switched off within are on again afterwards.
@@ -235,11 +184,8 @@ def _seeded(seed: int, device: torch.device) -> Iterator[None]:
 
 
 def _kwargs(config: RetrievalConfig, name: str) -> dict[str, Any]:
+    """The options of a custom retriever."""
     given = config.kwargs.get(name) or {}
     if not isinstance(given, dict):
         raise ConfigError(f"{KWARGS}: '{name}' takes {{option: value}}, got {given!r}")
     return {str(key): value for key, value in given.items()}
-
-
-def _fit_of(cls: type[Retriever], target: str) -> Call:
-    return Call(cls.fit, cls, f"fit() of {cls.__name__}", CONTRACT, f"{OPTION}={target}", KWARGS)

@@ -1,11 +1,12 @@
-r"""Graph counts: what the relations of the knowledge graph say of an item, given the history.
+r"""Graph counts: what the relations of the knowledge graph say about an item, given the history.
 
-For every relation ``r`` between items, and every pair "item, value, item" of a relation to values,
-:math:`c_r(j) = \sum_h d^{age(h)} A_r(h, j)` with :math:`A_r` the edge's weight, or
-:math:`\sum_v 1 / \log(e + deg(v))` over shared values ``v``. Relations between items are counted with
-recency decay, and every relation over the whole history alike, for lasting taste. The score is
-:math:`\sum_r w_r \log p_r(j)` with :math:`p_r` the shares of the counts; the item-item counts and
-popularity are components too. The few weights :math:`w \ge 0` are all that is learned
+Each relation ``r`` counts :math:`c_r(j) = \sum_h d^{age(h)} A_r(h, j)`. For a relation between items,
+:math:`A_r` is the weight of the edge. For a relation to values it is :math:`\sum_v 1 / \log(e + deg(v))` over the
+values ``v`` that both items share. Relations between items are counted with recency decay. Every relation is
+also counted without decay (``lasting``), for lasting taste.
+
+The score is :math:`\sum_r w_r \log p_r(j)` with :math:`p_r` the shares of the counts. The item-item counts and
+popularity are components too. Only the weights :math:`w \ge 0` are learned
 (:mod:`lkgrag.retrieval.fusion.weights`), on events that no count has seen.
 """
 
@@ -13,13 +14,13 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from scipy import sparse
 
 from lkgrag.retrieval.base import (
-    Retriever,
+    BuiltInRetriever,
     log_shares,
     log_softmax,
     recency,
@@ -31,29 +32,38 @@ from lkgrag.retrieval.popularity import PopularityRetriever
 from lkgrag.utils.files import read_json, read_safetensors, write_json, write_safetensors
 
 if TYPE_CHECKING:
+    import torch
     from numpy.typing import NDArray
     from torch_geometric.data import HeteroData
     from torch_geometric.typing import EdgeType
 
-#: Components beside the relations.
+    from lkgrag.config import RetrievalConfig
+    from lkgrag.data.interactions import Interactions
+
+#: Components besides the relations.
 COUNTS, POPULAR = "itemitem", "popularity"
-#: Ending of the components that weigh the whole history alike.
+#: Ending of the components that weigh all items of the history equally.
 LASTING = " (lasting)"
 
 
-class GraphRetriever(Retriever):
+class GraphRetriever(BuiltInRetriever):
     """Weighted evidence of the relations.
 
     Args:
         relations: by name, the factors of :math:`A_r`: one matrix ``[I, I]``, or two,
             ``[I, V]`` and ``[V, I]``.
-        itemitem: the counts that are a component.
-        popularity: likewise.
+        itemitem: a component.
+        popularity: a component, and the answer to an empty history.
         decay: weight of a history item is ``decay ** age``.
-        weights: by component; of the item-item counts 1 and of the others 0 by default.
+        weights: by component; by default 1 for the item-item counts and 0 for all others.
+
+    Attributes:
+        components: names of all components.
+        leaders: the components whose best items form the pools that weights are fitted on.
     """
 
     name = "graph_itemitem"
+    is_always_fitted = True
 
     def __init__(
         self,
@@ -73,14 +83,23 @@ class GraphRetriever(Retriever):
         self.weights = weights or {n: float(n == COUNTS) for n in self.components}
 
     @classmethod
+    def options_of(cls, config: RetrievalConfig) -> dict[str, Any]:
+        """``retrieval.decay``."""
+        return {"decay": config.decay}
+
+    @classmethod
     def fit(
         cls,
+        interactions: Interactions,
         data: HeteroData,
-        itemitem: ItemItemRetriever,
-        popularity: PopularityRetriever,
+        device: torch.device | None = None,
+        seed: int = 0,
+        *,
         decay: float,
     ) -> GraphRetriever:
-        """Take the relations from a graph that was built on the same training interactions."""
+        """Count, and take the relations of the graph; ``device`` and ``seed`` are not needed."""
+        itemitem = ItemItemRetriever.fit(interactions, decay=decay)
+        popularity = PopularityRetriever.fit(interactions)
         return cls(relation_factors(data), itemitem, popularity, decay)
 
     def reweighted(self, weights: dict[str, float]) -> GraphRetriever:
@@ -90,7 +109,15 @@ class GraphRetriever(Retriever):
     def features(
         self, histories: list[NDArray[np.int64]], only: set[str] | None = None
     ) -> dict[str, NDArray[np.float32]]:
-        """Each component's log-probabilities, float32 ``[B, I]``; of all components by default."""
+        """Log-probabilities of each component.
+
+        Args:
+            histories: ``B`` arrays of item indices, oldest first.
+            only: names of components (default: all).
+
+        Returns:
+            float32 ``[B, I]`` by name, in the order of :attr:`components`.
+        """
         wanted = [n for n in self.components if only is None or n in only]
         latest = recency(histories, self.decay, self.num_items)
         whole = recency(histories, 1.0, self.num_items)
@@ -164,10 +191,17 @@ class GraphRetriever(Retriever):
 
 
 def relation_factors(data: HeteroData) -> dict[str, list[sparse.csr_matrix]]:
-    """Factors of every relation between items and of every value that items share.
+    """Factors of every relation between items, and of every relation from items to values.
 
-    Relations between items count in the direction of the edge; their inverses are relations of
-    their own.
+    Relations between items count in the direction of the edge; an inverse is another relation. Times of edges
+    are not looked at, and weights of edges to values do not count.
+
+    Args:
+        data: the graph; relations of and to users are left out.
+
+    Returns:
+        By label, one matrix ``[I, I]`` or two, ``[I, V]`` and ``[V, I]``, float32. The label is the relation's
+        name; where another node type has a relation of that name, the node type follows it.
     """
     num_items = int(data["item"].num_nodes)
     out: dict[str, list[sparse.csr_matrix]] = {}

@@ -1,32 +1,35 @@
 r"""Item-item counts of training histories, weighted by recency.
 
 :math:`score(j) = \sum_h d^{age(h)} w(h, j)` with :math:`w(h, j) = n(h, j) (n_h + s)^{-a} (n_j + s)^{-b}`,
-where :math:`n(h, j)` counts how often ``j`` comes after ``h`` within a window of a history, the nearer
-the more, and half as much the other way round. Nothing is learned.
+where :math:`n(h, j)` counts how often ``j`` comes after ``h`` within a window of a history. Near pairs count
+more, and pairs in the other order half as much. Nothing is learned.
 """
 
 from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from scipy import sparse
 
 from lkgrag.retrieval.base import (
-    Retriever,
+    BuiltInRetriever,
     log_shares,
     recency,
+    sequences_of,
     sparse_matrix,
     sparse_tensors,
-    training_sequences,
 )
 from lkgrag.utils.files import read_json, read_safetensors, write_json, write_safetensors
 
 if TYPE_CHECKING:
+    import torch
     from numpy.typing import NDArray
+    from torch_geometric.data import HeteroData
 
+    from lkgrag.config import RetrievalConfig
     from lkgrag.data.interactions import Interactions
 
 #: A pair counts up to this distance in the sequence, ``GAP ** (distance - 1)``.
@@ -37,7 +40,7 @@ BACKWARD = 0.5
 SOURCE_POWER, TARGET_POWER, SHRINKAGE = 0.5, 0.4, 5.0
 
 
-class ItemItemRetriever(Retriever):
+class ItemItemRetriever(BuiltInRetriever):
     """Scores items by their weighted counts with the history.
 
     Args:
@@ -46,6 +49,7 @@ class ItemItemRetriever(Retriever):
     """
 
     name = "itemitem"
+    is_always_fitted = True
 
     def __init__(self, weight: sparse.csr_matrix, decay: float) -> None:
         self.weight = weight
@@ -53,16 +57,25 @@ class ItemItemRetriever(Retriever):
         self.num_items = weight.shape[0]
 
     @classmethod
+    def options_of(cls, config: RetrievalConfig) -> dict[str, Any]:
+        """``retrieval.decay``."""
+        return {"decay": config.decay}
+
+    @classmethod
     def fit(
-        cls, interactions: Interactions, train_end: NDArray[np.int64], decay: float
+        cls,
+        interactions: Interactions,
+        data: HeteroData | None = None,
+        device: torch.device | None = None,
+        seed: int = 0,
+        *,
+        decay: float,
     ) -> ItemItemRetriever:
-        """Count over the first ``train_end[user]`` items of each user."""
-        sequences = training_sequences(interactions, train_end)
-        num_items = interactions.num_items
+        """Count over the training interactions; ``data``, ``device`` and ``seed`` are not needed."""
+        sequences, num_items = sequences_of(interactions), interactions.num_items
         ahead = sequential_counts(sequences, num_items)
         counts = (ahead + BACKWARD * ahead.T).tocsr()
-        item = np.concatenate([np.zeros(0, np.int64), *sequences])
-        degree = np.bincount(item, minlength=num_items) + SHRINKAGE
+        degree = np.bincount(interactions.item, minlength=num_items) + SHRINKAGE
         source = sparse.diags_array(degree**-SOURCE_POWER)
         target = sparse.diags_array(degree**-TARGET_POWER)
         weight = sparse.csr_matrix(source @ counts @ target).astype(np.float32)
@@ -70,7 +83,7 @@ class ItemItemRetriever(Retriever):
         return cls(weight, decay)
 
     def score(self, histories: list[NDArray[np.int64]]) -> NDArray[np.float32]:
-        """Sum over the history of recency times weight; 0 where no count joins them."""
+        """Sum over the history of recency times weight; 0 for items without a count."""
         return (recency(histories, self.decay, self.num_items) @ self.weight).toarray()
 
     def evidence(self, histories: list[NDArray[np.int64]]) -> NDArray[np.float32]:
@@ -94,10 +107,14 @@ class ItemItemRetriever(Retriever):
 
 
 def sequential_counts(sequences: list[NDArray[np.int64]], num_items: int) -> sparse.csr_matrix:
-    """How often the second item comes after the first, ``GAP ** (distance - 1)`` each time.
+    """Count how often the second item comes after the first, ``GAP ** (distance - 1)`` each time.
+
+    Args:
+        sequences: the items of each user, oldest first.
+        num_items: ``I``.
 
     Returns:
-        float64 ``[I, I]``, sparse; an item met again does not count with itself.
+        float64 ``[I, I]``, sparse; an item that occurs again does not count with itself.
     """
     item = np.concatenate([np.zeros(0, np.int64), *sequences])
     user = np.repeat(np.arange(len(sequences)), [len(s) for s in sequences])

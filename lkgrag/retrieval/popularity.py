@@ -1,4 +1,4 @@
-"""Popularity: how many training interactions an item has. The same list for everyone."""
+"""Popularity: how many training interactions an item has. Everyone gets the same list."""
 
 from __future__ import annotations
 
@@ -9,16 +9,17 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from lkgrag.retrieval.base import Retriever, log_shares, training_sequences
+from lkgrag.retrieval.base import BuiltInRetriever, log_shares
 from lkgrag.utils.files import read_safetensors, write_safetensors
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+    from torch_geometric.data import HeteroData
 
     from lkgrag.data.interactions import Interactions
 
 
-class PopularityRetriever(Retriever):
+class PopularityRetriever(BuiltInRetriever):
     """Scores every item by its count.
 
     Args:
@@ -26,18 +27,22 @@ class PopularityRetriever(Retriever):
     """
 
     name = "popularity"
+    is_always_fitted = True
 
     def __init__(self, count: NDArray[np.int64]) -> None:
         self.count = count
         self.num_items = len(count)
 
     @classmethod
-    def fit(cls, interactions: Interactions, train_end: NDArray[np.int64]) -> PopularityRetriever:
-        """Count the first ``train_end[user]`` items of each user."""
-        items = np.concatenate(
-            [np.zeros(0, np.int64), *training_sequences(interactions, train_end)]
-        )
-        return cls(np.bincount(items, minlength=interactions.num_items))
+    def fit(
+        cls,
+        interactions: Interactions,
+        data: HeteroData | None = None,
+        device: torch.device | None = None,
+        seed: int = 0,
+    ) -> PopularityRetriever:
+        """Count the training interactions of each item; the other arguments are not needed."""
+        return cls(np.bincount(interactions.item, minlength=interactions.num_items))
 
     def score(self, histories: list[NDArray[np.int64]]) -> NDArray[np.float32]:
         """The counts, whatever the history."""

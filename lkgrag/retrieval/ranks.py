@@ -1,4 +1,4 @@
-"""Masking, ranks and the top of the list, the same for every system."""
+"""Masking, ranks and the best items of a list, the same for every system."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from lkgrag.retrieval.topk import best_of_rows
+from lkgrag.utils.gains import discounted_gain, hit_gain
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
     from lkgrag.data.interactions import Interactions
     from lkgrag.data.splits.base import Events
 
-#: Rank of a target that is masked: behind any list.
+#: Rank of a masked target: it comes after any list.
 MISSED = np.iinfo(np.int64).max
 
 
@@ -28,7 +29,7 @@ class Seen:
 
     @classmethod
     def of(cls, histories: list[NDArray[np.int64]], mask: bool = True) -> Seen:
-        """The whole visible history of each row; nothing with ``mask=False``."""
+        """The cells of each row's whole history; none with ``mask=False``."""
         if not mask or not histories:
             return cls(np.zeros(0, np.int64), np.zeros(0, np.int64))
         row = np.repeat(np.arange(len(histories)), [len(h) for h in histories])
@@ -44,7 +45,7 @@ def histories_of(interactions: Interactions, events: Events) -> list[NDArray[np.
 def pessimistic_ranks(
     scores: NDArray[np.float32], target: NDArray[np.int64], seen: Seen
 ) -> NDArray[np.int64]:
-    """Rank of each target among the items not masked, 1 the best; equals count against it.
+    """Rank of each target among the items not masked, 1 the best; equal scores count against it.
 
     Args:
         scores: float ``[B, I]``.
@@ -80,7 +81,7 @@ def top_k(
     values = np.full((len(scores), k), -np.inf, np.float32)
     if k < 1:
         return items, values
-    # The place of each item in the order of the tie rule.
+    # Place of each item in the order of the tie rule.
     turn = np.empty(scores.shape[1], np.int64)
     turn[np.lexsort((np.arange(scores.shape[1]), -popularity))] = np.arange(scores.shape[1])
     order = np.argsort(seen.row, kind="stable")
@@ -91,13 +92,10 @@ def top_k(
 
 
 def ndcg(ranks: NDArray[np.int64], k: int) -> float:
-    """Mean over events of ``1 / log2(1 + rank)`` where the rank is at most ``k``, else 0; NaN without any."""
-    if not len(ranks):
-        return float("nan")
-    hit = ranks <= k
-    return float(np.where(hit, 1.0 / np.log2(1.0 + np.minimum(ranks, k)), 0.0).mean())
+    """NDCG@k of ranks, int64 ``[E]``; NaN without an event."""
+    return float(discounted_gain(ranks, k).mean()) if len(ranks) else float("nan")
 
 
 def recall(ranks: NDArray[np.int64], k: int) -> float:
-    """Share of events whose target is among the first ``k``."""
-    return float((ranks <= k).mean()) if len(ranks) else float("nan")
+    """Recall@k of ranks, int64 ``[E]``; NaN without an event."""
+    return float(hit_gain(ranks, k).mean()) if len(ranks) else float("nan")

@@ -1,1 +1,1 @@
-"""run."""
+"""The run: its stages in the order of the data's flow, their keys and cache, its folder, record and outputs."""

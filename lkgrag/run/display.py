@@ -12,24 +12,28 @@ from rich.table import Table
 from rich.text import Text
 
 from lkgrag.evaluation import Difference, difference_line, show
-from lkgrag.run.folder import PAGE, systems_of
-from lkgrag.serving.recommendation import Recommendation, print_wrapped
+from lkgrag.evaluation.protocol import systems_of
+from lkgrag.evaluation.tables import faithful_line
+from lkgrag.kg import kg_table
+from lkgrag.serving.recommendation import Recommendation
 from lkgrag.utils import console as progress
 from lkgrag.utils.console import console
+from lkgrag.utils.layout import PAGE
+from lkgrag.utils.text import print_wrapped
 
 if TYPE_CHECKING:
     from torch_geometric.data import HeteroData
 
     from lkgrag.data import Queries
-    from lkgrag.paths import Finder
+    from lkgrag.data.dataset import Dataset
+    from lkgrag.paths import GraphPaths
     from lkgrag.retrieval import StageOne
-    from lkgrag.run.stages import Loaded
-    from lkgrag.scorer import Pretraining
+    from lkgrag.training.pretraining import Pretraining
 
 log = logging.getLogger(__name__)
 
 
-class Stages:
+class StageDisplay:
     """Tells what each stage gave; silent on all processes but the first."""
 
     def __init__(self, active: bool) -> None:
@@ -49,9 +53,9 @@ class Stages:
         if self.active:
             print_wrapped(console, 3, Text(text))
 
-    def interactions(self, loaded: Loaded) -> None:
+    def interactions(self, dataset: Dataset) -> None:
         """Counts and ties."""
-        s, split = loaded.interactions.stats, loaded.split
+        s, split = dataset.interactions.stats, dataset.split
         self.say(
             f"{s['users']:,} users, {s['items']:,} items, {s['interactions']:,} interactions "
             f"(of {s['raw_interactions']:,} read)"
@@ -67,7 +71,7 @@ class Stages:
                 f"ties in time: {s['tied_interactions']:.1%} of the interactions; the tie rule "
                 f"picks the test item of {s['tied_last_two']:.1%} of the users"
             )
-        if not loaded.interactions.dated:
+        if not dataset.interactions.dated:
             self.say(
                 "the times are positions in each user's history, no dates: what was chosen on one day "
                 "stands in the file's order"
@@ -75,8 +79,6 @@ class Stages:
 
     def graph(self, data: HeteroData) -> None:
         """Node and edge types with counts."""
-        from lkgrag.kg import kg_table
-
         table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
         for head, justify in (("node or edge type", "left"), ("count", "right"), ("", "left")):
             table.add_column(head, justify=justify)  # type: ignore[arg-type]
@@ -87,7 +89,7 @@ class Stages:
         if self.active:
             console.print(Padding(table, (0, 0, 0, 3)))
 
-    def retrieval(self, one: StageOne, loaded: Loaded, k: int) -> None:
+    def retrieval(self, one: StageOne, dataset: Dataset, k: int) -> None:
         """Recall of the candidates and the weights of the fusion."""
         for name, lists in (("validation", one.val), ("test", one.test)):
             share = float(lists.retrieved.mean()) if len(lists) else 0.0
@@ -104,17 +106,17 @@ class Stages:
                 f"{len(one.examples):,} hold their target"
             )
 
-    def scorer(self, finder: Finder, examples: Queries, found: Pretraining) -> None:
+    def scorer(self, graph: GraphPaths, examples: Queries, pretraining: Pretraining) -> None:
         """Paths a prompt and the scorer's training alone."""
-        if finder.metapaths:
-            self.say(f"{len(finder.metapaths)} meta-paths")
+        if graph.metapaths:
+            self.say(f"{len(graph.metapaths)} meta-paths")
         if len(examples):
-            sample = finder(examples[np.arange(min(64, len(examples)))])
+            sample = graph(examples[np.arange(min(64, len(examples)))])
             self.say(f"{len(sample) / sample.num_prompts:.0f} path instances a prompt")
-        if found.curve:
-            row = _known(found.curve[found.best_epoch])
+        if pretraining.curve:
+            row = _known(pretraining.curve[pretraining.best_epoch])
             self.say(
-                f"scorer trained alone: epoch {found.best_epoch} of {len(found.curve) - 1}; on held-out "
+                f"scorer trained alone: epoch {pretraining.best_epoch} of {len(pretraining.curve) - 1}; on held-out "
                 f"users cross-entropy {row['held']:.3f} with the prior, {row['held_prior']:.3f} prior "
                 f"alone, {row['held_scorer']:.3f} scorer alone"
             )
@@ -152,25 +154,6 @@ def table(
             if s == split
         ]
         show(console, systems, split, lines)
-
-
-def faithful_line(found: dict[str, Any]) -> str:
-    """Faithfulness in one sentence."""
-    share = found["share_existing"]
-    parts = [
-        "no path was worded"
-        if share is None or np.isnan(share)
-        else f"{100 * share:.0f} % of the worded paths exist in the graph"
-    ]
-    for system, fall in found["deletion"].items():
-        if fall["fall"] is not None and not np.isnan(fall["fall"]):
-            spare = fall.get("spare")
-            own = "" if spare is None or np.isnan(spare) else f", of its own not shown {spare:.1f}"
-            parts.append(
-                f"{system}: its first item falls {fall['fall']:.1f} places without its evidence "
-                f"(without as many paths of others {fall['control']:.1f}{own})"
-            )
-    return f"{found['prompts']} prompts: " + "; ".join(parts)
 
 
 def results(metrics: dict[str, Any], explained: list[dict[str, Any]], folder: Path) -> None:

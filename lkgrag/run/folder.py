@@ -16,15 +16,11 @@ from lkgrag import __version__
 from lkgrag.config import Config
 from lkgrag.config.identity import computed, run_name, to_yaml
 from lkgrag.config.loading import load_config
-from lkgrag.errors import ConfigError, LkgragError, RunError
+from lkgrag.errors import LkgragError, RunError
 from lkgrag.run.provenance import commit
-from lkgrag.utils.files import atomic, not_ours, read_json, sweep
+from lkgrag.utils.files import atomic, not_ours, sweep
+from lkgrag.utils.layout import CONFIG, LOCK, LOG, METRICS, RANKER
 from lkgrag.utils.locks import clear, locked
-
-FORMAT = 1
-METRICS, CONFIG, RANKER, LOG = "metrics.json", "config.yaml", "ranker", "run.log"
-LOCK = ".lock"
-PAGE = "report.html"
 
 
 def run_folder(config: Config) -> Path:
@@ -65,7 +61,7 @@ def open_run(config: Config, main: bool = True) -> Iterator[Path]:
         fresh = not path.exists()
         if not fresh:
             sweep(folder)
-            _same(path, config)
+            _refuse_other_options(path, computed(config))
         # A run that goes on may be carried out in another way; a finished one stays as it was.
         if not (folder / METRICS).exists():
             with atomic(path) as tmp:
@@ -132,10 +128,10 @@ def _withdraw(folder: Path) -> None:
         folder.rmdir()
 
 
-def _same(path: Path, config: Config) -> None:
+def _refuse_other_options(path: Path, options: dict[str, Any]) -> None:
     """Refuse a folder whose run differs in anything that is computed."""
     stored = computed(load_config({"config": str(path)}))
-    for key, value in computed(config).items():
+    for key, value in options.items():
         if stored.get(key) == value:
             continue
         if isinstance(value, dict):
@@ -147,73 +143,3 @@ def _same(path: Path, config: Config) -> None:
             f"{path.parent} holds a run with {key}={old}, not {new}: "
             "choose another out=, or begin anew with overwrite=true"
         )
-
-
-def load_run(run: str) -> tuple[Path, Config]:
-    """The folder and the configuration of a saved run.
-
-    Raises:
-        RunError: not a run, or not finished.
-    """
-    from lkgrag.serving.saving import META
-
-    folder = Path(run)
-    if not folder.is_dir():
-        raise RunError(f"run={run}: no such folder")
-    # An export holds a ranker as a run does, but is no run.
-    file = next((f for f in (folder / CONFIG, folder / RANKER / CONFIG) if f.is_file()), None)
-    if file is None:
-        there = sorted(p.parent.name for p in folder.glob(f"*/{CONFIG}"))
-        hint = f" It holds the runs {', '.join(there[:3])}." if there else ""
-        raise RunError(f"run={run}: not a saved run (it has no {CONFIG}).{hint}")
-    if not (folder / RANKER).is_dir():
-        if (folder / META).is_file():
-            # Going on here, as below, would begin a run among the ranker's files.
-            its = folder.absolute().parent
-            of_run = folder.name == RANKER and (its / CONFIG).is_file()
-            way = f"name the run, run={its}, or load" if of_run else "load"
-            raise RunError(
-                f"run={run}: a saved ranker, not a run; {way} it by lkgrag.Ranker.from_pretrained"
-            )
-        raise RunError(
-            f"run={run}: the run is not finished; go on with "
-            f"python -m lkgrag.train config={folder / CONFIG} out={folder}"
-        )
-    try:
-        return folder, load_config({"config": str(file)})
-    except ConfigError as error:
-        raise RunError(f"run={run}: made by another version of lkgrag ({error})") from error
-
-
-def finished(folder: Path) -> dict[str, Any] | None:
-    """The metrics of a finished run, or None.
-
-    Raises:
-        RunError: they are broken, or a version of lkgrag with another format wrote them.
-    """
-    path = folder / METRICS
-    if not path.exists():
-        return None
-    try:
-        metrics = read_json(path)
-    except LkgragError as error:
-        raise RunError(f"{error}; delete it, and the same command makes it again") from error
-    if not isinstance(metrics, dict):
-        raise RunError(
-            f"{path}: no figures of a run; delete it, and the same command makes it again"
-        )
-    if metrics.get("format") != FORMAT:
-        raise RunError(
-            f"{path}: written by a version of lkgrag with another format "
-            f"({metrics.get('format')}, this one reads {FORMAT}); use that version, or overwrite=true"
-        )
-    return dict(metrics)
-
-
-def systems_of(metrics: dict[str, Any]) -> dict[str, Any]:
-    """The systems of ``metrics.json``, without what stands beside them."""
-    return {
-        name: value
-        for name, value in metrics.items()
-        if isinstance(value, dict) and "all" in (value.get("test") or {})
-    }

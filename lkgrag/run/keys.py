@@ -1,27 +1,172 @@
-"""What identifies a stage, a training and a set of scores."""
+"""What identifies what: on this page stands all that invalidates a cached stage, a checkpoint or kept scores.
+
+A key is a dictionary of plain values; its hash (:func:`lkgrag.config.identity.digest`) names a folder of the
+cache. What is not in a key does not change the result. Each stage's key holds that of the stages before it:
+
+==============  =========================================================================================
+stage           depends on
+==============  =========================================================================================
+data            options of ``data`` but ``root``, and a hash of the files (:attr:`lkgrag.data.Dataset.key`)
+kg              data, options of ``kg``, and how many interactions of each user train
+lrurec          data, LRURec's options, those interactions, whether it is validated, epochs, seed
+own             data, options of ``kg``, those interactions, the class of a custom retriever, its options
+                and code, seed
+retrieval       data, options of ``kg`` and ``retrieval``, code of custom retrievers, seed
+scorer          retrieval, options of ``paths`` and ``scorer``, ``training.negatives``, code of a custom scorer
+training        retrieval, options of ``paths``, ``scorer``, ``prompt``, ``llm`` and ``training``, custom code
+scores          learned weights and queries (:class:`lkgrag.evaluation.score_cache.ScoreCache`), all options
+                that scores depend on, custom code
+==============  =========================================================================================
+
+Options that say how a run is carried out, not what it computes, are left out of all
+(:data:`lkgrag.config.identity.NOT_HASHED`, :data:`lkgrag.config.identity.CARRIED_OUT`).
+"""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import hashlib
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
+from lkgrag.config.identity import computed, digest, to_dict
+from lkgrag.llm.readouts.resolver import resolve_readout
+from lkgrag.prompt.resolver import resolve_verbaliser
+from lkgrag.retrieval import LRURecOptions
+from lkgrag.retrieval.custom import custom_code
+from lkgrag.retrieval.resolver import resolve_system
+from lkgrag.scorer import code_of
 from lkgrag.utils.plugins import source_hash
 
 if TYPE_CHECKING:
-    from lkgrag.config import Config
+    from numpy.typing import NDArray
+
+    from lkgrag.config import Config, LLMConfig, PromptConfig, RetrievalConfig, ScorerConfig
+
+Key = dict[str, Any]
 
 
-def code_of_others(config: Config) -> dict[str, str]:
-    """Hashes of the code of others that a run computes with, by the option that names it.
+def digest_of(train_end: NDArray[np.int64]) -> str:
+    """A hash of how many interactions of each user train, int64 ``[num_users]``."""
+    return hashlib.sha256(train_end.astype("<i8").tobytes()).hexdigest()
+
+
+@dataclass(frozen=True)
+class StageKeys:
+    """The keys of one run's stages.
+
+    Attributes:
+        data: of the data set.
+        config: of the run.
+    """
+
+    data: Key
+    config: Config
+
+    def kg(self, train_end: NDArray[np.int64]) -> Key:
+        """Of the graph that the first ``train_end[user]`` interactions of each user give."""
+        return {**self.data, "kg": to_dict(self.config.kg), "train_end": digest_of(train_end)}
+
+    def lrurec(self, train_end: NDArray[np.int64], is_validated: bool, epochs: int | None) -> Key:
+        """Of an LRURec trained on the first ``train_end[user]`` interactions of each user.
+
+        Args:
+            train_end: int64 ``[num_users]``.
+            is_validated: whether validation decides when it stops.
+            epochs: number of epochs; None for ``retrieval.epochs``.
+        """
+        return {
+            **self.data,
+            "train_end": digest_of(train_end),
+            "lrurec": asdict(LRURecOptions.of(self.config.retrieval)),
+            "validated": is_validated,
+            "most_epochs": epochs,
+            "seed": self.config.seed,
+        }
+
+    def custom_retriever(self, target: str, train_end: NDArray[np.int64]) -> Key:
+        """Of a custom retriever fitted on the first ``train_end[user]`` interactions of each user.
+
+        Args:
+            target: as ``retrieval.systems`` calls it.
+            train_end: int64 ``[num_users]``.
+        """
+        cls = resolve_system(target)
+        return {
+            **self.kg(train_end),
+            "target": target,
+            "kwargs": self.config.retrieval.kwargs.get(cls.name),
+            "code": source_hash(cls),
+            "seed": self.config.seed,
+        }
+
+    def retrieval(self) -> Key:
+        """Of stage one, in full and cross-fitted."""
+        return {
+            **self.data,
+            "kg": to_dict(self.config.kg),
+            "retrieval": to_dict(self.config.retrieval),
+            "seed": self.config.seed,
+            **custom_code(self.config.retrieval),
+        }
+
+    def scorer(self) -> Key:
+        """Of the scorer that was trained alone."""
+        key = {
+            **self.retrieval(),
+            "paths": to_dict(self.config.paths),
+            "scorer": to_dict(self.config.scorer),
+            # Of what the lists are made that it learns from.
+            "negatives": self.config.training.negatives,
+        }
+        code = code_of(self.config.scorer.name)
+        if code is not None:
+            # A scorer that was edited is another one, whatever its name.
+            key["code"] = code
+        return key
+
+    def training(self) -> str:
+        """A hash of all that stage two's training depends on; a checkpoint of another is refused."""
+        sections, options = ("paths", "scorer", "prompt", "llm", "training"), computed(self.config)
+        return digest(
+            {**self.retrieval(), **{name: options[name] for name in sections}, **self.code()}
+        )
+
+    def scores(self) -> Key:
+        """Of scores, beside the learned weights and the queries.
+
+        Of ``evaluation`` only the size of a batch counts, which rounding depends on. How many events are
+        read is part of the queries, and the rest comes after the scores.
+        """
+        options = computed(self.config)
+        sections = ("data", "kg", "retrieval", "paths", "scorer", "prompt", "llm")
+        return {
+            "seed": self.config.seed,
+            "batch_size": self.config.evaluation.batch_size,
+            **{name: options[name] for name in sections},
+            # Code that was edited computes something else, whatever its name.
+            **self.code(),
+        }
+
+    def code(self) -> dict[str, str]:
+        """Hashes of the run's custom code; see :func:`code_of_others`."""
+        config = self.config
+        return code_of_others(config.retrieval, config.scorer, config.prompt, config.llm)
+
+
+def code_of_others(
+    retrieval: RetrievalConfig, scorer: ScorerConfig, prompt: PromptConfig, llm: LLMConfig
+) -> dict[str, str]:
+    """Hashes of the custom code that a run computes with, by the option that names it.
 
     Raises:
-        ConfigError: a retriever, scorer or verbaliser cannot be imported.
+        ConfigError: a retriever, scorer, verbaliser or readout cannot be imported.
     """
-    from lkgrag.config import PUBLISHED
-    from lkgrag.prompt.verbalisers.resolver import resolve_verbaliser
-    from lkgrag.retrieval.custom import code_of_systems
-    from lkgrag.scorer import code_of
-
-    found = {"scorer.name": code_of(config.scorer.name), **code_of_systems(config.retrieval)}
-    if config.prompt.verbaliser not in PUBLISHED:
-        found["prompt.verbaliser"] = source_hash(resolve_verbaliser(config.prompt.verbaliser))
-    return {option: code for option, code in found.items() if code is not None}
+    code = {
+        "scorer.name": code_of(scorer.name),
+        **custom_code(retrieval),
+        "prompt.verbaliser": source_hash(resolve_verbaliser(prompt.verbaliser)),
+        "llm.readout": source_hash(resolve_readout(llm.readout)),
+    }
+    return {option: value for option, value in code.items() if value is not None}

@@ -8,15 +8,12 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from lkgrag.errors import ConfigError
+from lkgrag.utils.device import CPU, FSDP, is_cpu_asked, is_fsdp_asked, is_switched_on
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
 
 log = logging.getLogger(__name__)
-#: What the launcher sets where its configuration asks for fully sharded data parallelism.
-FSDP = "ACCELERATE_USE_FSDP"
-#: What it sets where the CPU was asked for.
-CPU = "ACCELERATE_USE_CPU"
 #: What it sets where the configuration asks for an engine that has a training loop of its own.
 ENGINES = {"ACCELERATE_USE_DEEPSPEED": "DeepSpeed", "ACCELERATE_USE_MEGATRON_LM": "Megatron-LM"}
 #: What it sets to the type that products are to be computed in.
@@ -27,21 +24,6 @@ LOCAL = "LOCAL_WORLD_SIZE"
 #: process does alone (the bootstrap, the report) takes longer on millions of users. One that died is no reason
 #: for less: the launcher ends the others.
 PATIENCE = timedelta(days=1)
-
-
-def _told(variable: str) -> bool:
-    """Whether the launcher switched something on."""
-    return os.environ.get(variable, "false").lower() in ("true", "1", "yes")
-
-
-def fsdp_asked() -> bool:
-    """Whether the launcher was told to shard the model over its processes."""
-    return _told(FSDP)
-
-
-def on_cpu() -> bool:
-    """Whether the launcher was told to stay on the CPU."""
-    return _told(CPU)
 
 
 def warn_of_mixed_precision() -> None:
@@ -68,7 +50,7 @@ def refuse_shared_devices() -> None:
     """
     import torch
 
-    if on_cpu():
+    if is_cpu_asked():
         return
     processes, devices = int(os.environ.get(LOCAL, "1")), torch.cuda.device_count()
     if processes > 1 and not (torch.cuda.is_available() or torch.accelerator.is_available()):
@@ -90,7 +72,7 @@ def refuse_other_engines() -> None:
         ConfigError: the launcher was told to use one.
     """
     for variable, name in ENGINES.items():
-        if _told(variable):
+        if is_switched_on(variable):
             raise ConfigError(
                 f"{name} was asked for ({variable}=true), which lkgrag does not run on: take --config_file "
                 "lkgrag/conf/accelerate/multi_gpu.yaml, or fsdp_qlora.yaml for a model that one GPU "
@@ -106,14 +88,14 @@ def refuse_other_parallelism(accelerator: Accelerator) -> None:
     """
     from accelerate.utils import DistributedType
 
-    if fsdp_asked() and accelerator.distributed_type != DistributedType.FSDP:
+    if is_fsdp_asked() and accelerator.distributed_type != DistributedType.FSDP:
         found = accelerator.distributed_type.value
         raise ConfigError(
             f"FSDP was asked for ({FSDP}=true), but Accelerate runs {found}: FSDP needs GPUs and "
             "accelerate launch with several processes; take --config_file "
             "lkgrag/conf/accelerate/multi_gpu.yaml or default.yaml to run without it"
         )
-    if fsdp_asked() and not accelerator.is_fsdp2:
+    if is_fsdp_asked() and not accelerator.is_fsdp2:
         raise ConfigError(
             "FSDP of version 1 cannot mix 4-bit weights with LoRA's: set fsdp_version: 2, as in "
             "lkgrag/conf/accelerate/fsdp_qlora.yaml"

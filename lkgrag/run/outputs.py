@@ -9,155 +9,162 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pandas as pd
 
 from lkgrag.errors import LkgragError
 from lkgrag.evaluation import cold_start
-from lkgrag.run.folder import FORMAT, METRICS, RANKER
-from lkgrag.run.keys import code_of_others
+from lkgrag.evaluation.deletion import measure_faithfulness
+from lkgrag.kg import save_kg
+from lkgrag.report import prompt_tables, write_report
 from lkgrag.run.provenance import commit, environment, hardware, today
 from lkgrag.serving.catalogue import Catalogue
+from lkgrag.serving.context import Context
+from lkgrag.serving.ranking import rank
+from lkgrag.serving.requests import Request
+from lkgrag.serving.saved_run import FORMAT
 from lkgrag.serving.users import UsersInMemory
-from lkgrag.utils.files import write_json, write_parquet
+from lkgrag.utils.console import bar
+from lkgrag.utils.files import finite, write_json, write_parquet
+from lkgrag.utils.layout import CURVE, EXPLANATIONS, KG, METRICS, PROMPTS, RANKER, RANKS, SALIENCE
 
 if TYPE_CHECKING:
-    from accelerate import Accelerator
-
-    from lkgrag.config import Config
-    from lkgrag.evaluation.evaluator import Judged
-    from lkgrag.ranker.model import Ranker
-    from lkgrag.retrieval import StageOne
-    from lkgrag.run.cache import StageCache
-    from lkgrag.run.stages import Loaded
-    from lkgrag.serving.context import Context
+    from lkgrag.data import Interactions
+    from lkgrag.data.dataset import Dataset
+    from lkgrag.evaluation.result import Evaluation
+    from lkgrag.paths import GraphPaths
+    from lkgrag.ranker.model import RankerModel
+    from lkgrag.retrieval import CandidateLists, StageOne
+    from lkgrag.run.context import RunContext
+    from lkgrag.run.stages import Stages
+    from lkgrag.serving.ranker import Ranker
+    from lkgrag.serving.recommendation import Recommendation
 
 log = logging.getLogger(__name__)
 
-EXPLANATIONS, RANKS, KG, CURVE = "explanations.json", "ranks.parquet", "kg", "curve.json"
-
 
 def serving_context(
-    config: Config, loaded: Loaded, data: Any, finder: Any, one: StageOne
+    stages: Stages, graph: GraphPaths, one: StageOne, learned: tuple[float, float]
 ) -> Context:
-    """What the ranker needs to serve anyone; a user's history is all that is known of them."""
-    from lkgrag.serving.context import Context
+    """What the ranker needs to serve anyone; a user's history is all that is known of them.
 
-    x = loaded.interactions
+    Args:
+        stages: of the run.
+        graph: of all training interactions, and its paths.
+        one: stage one.
+        learned: the weights that training left.
+    """
+    x = stages.dataset.interactions
     return Context(
-        data=data,
-        finder=finder,
+        graph=graph,
         retriever=one.retriever,
         catalogue=Catalogue(x.item_ids, x.titles),
-        config=config,
+        config=stages.config,
         users=UsersInMemory(x.user_ids, x.indptr, x.item, x.rating),
+        learned=learned,
     )
 
 
-def evidence(
-    config: Config, loaded: Loaded, ranker: Ranker, data: Any, finder: Any, one: StageOne
-) -> dict[str, object]:
+def faithfulness_of(
+    stages: Stages, model: RankerModel, graph: GraphPaths, test: CandidateLists
+) -> dict[str, Any]:
     """Faithfulness of the explanations, on test events whose target was proposed."""
-    from lkgrag.evaluation.deletion import faithfulness
-    from lkgrag.run.stages import queries_for
-    from lkgrag.utils.console import bar
-
-    if config.evaluation.faithfulness <= 0:
+    options = stages.config.evaluation
+    if options.faithfulness <= 0:
         return {}
-    queries = queries_for(config, loaded, one.test[one.test.retrieved])
     with bar("delete evidence") as update:
-        return faithfulness(
-            ranker,
-            data,
-            finder,
-            queries,
-            config.evaluation.faithfulness,
-            config.evaluation.batch_size,
-            config.seed,
+        return measure_faithfulness(
+            model,
+            graph,
+            stages.queries(test[test.retrieved]),
+            options.faithfulness,
+            options.batch_size,
+            stages.config.seed,
             update,
         )
 
 
 def metrics_of(
-    config: Config,
-    loaded: Loaded,
+    stages: Stages,
+    context: RunContext,
     one: StageOne,
-    judged: Judged,
-    found: dict[str, object],
-    cache: StageCache,
-    threads: int,
-    accelerator: Accelerator,
-    ranker: Ranker,
-    start: float,
+    model: RankerModel,
+    evaluation: Evaluation,
+    faithfulness: dict[str, Any],
+    seconds: dict[str, float],
 ) -> dict[str, Any]:
-    """``metrics.json``: the figures by system, and what is needed to trust them."""
-    differences = judged.differences(config.evaluation.bootstrap, config.seed)
+    """``metrics.json``: the figures by system, and what is needed to trust them.
+
+    Args:
+        stages: of the run.
+        context: how it was carried out.
+        one: stage one.
+        model: with the refitted weights.
+        evaluation: of the model.
+        faithfulness: of its explanations.
+        seconds: that each stage took.
+    """
+    config, dataset = stages.config, stages.dataset
+    x = dataset.interactions
+    differences = evaluation.differences(config.evaluation.bootstrap, config.seed)
     keys = ("split", "system", "other", "metric", "population")
-    x = loaded.interactions
-    popularity = np.bincount(x.item[loaded.split.train_mask(x)], minlength=x.num_items)
+    popularity = np.bincount(x.item[dataset.split.train_mask(x)], minlength=x.num_items)
+    a, b = evaluation.fusion.weights
     return {
-        **judged.metrics(config.evaluation.ks),
+        **evaluation.metrics(config.evaluation.ks),
         "format": FORMAT,
-        "data": {"name": config.data.name, **loaded.key, "counts": loaded.interactions.stats},
-        "code": code_of_others(config),
+        "data": {"name": config.data.name, **dataset.key, "counts": x.stats},
+        "code": stages.keys.code(),
         "llm": config.llm.name,
-        "dtype": str(ranker.lm.dtype).removeprefix("torch.") if ranker.lm is not None else None,
+        "dtype": str(model.lm.dtype).removeprefix("torch.") if model.lm is not None else None,
         "seed": config.seed,
         "versions": environment(),
         "commit": commit(),
         "date": today(),
         "hardware": hardware(),
-        "device": str(accelerator.device.type),
-        "processes": accelerator.num_processes,
-        "threads": threads,
+        "device": str(context.accelerator.device.type),
+        "processes": context.accelerator.num_processes,
+        "threads": context.threads,
         "seconds": {
-            **cache.seconds,
-            "evaluation": judged.seconds,
-            "total": time.perf_counter() - start,
+            **seconds,
+            "evaluation": evaluation.seconds,
+            "total": time.perf_counter() - context.begun,
         },
-        "tokens_per_prompt": judged.tokens,
-        "prompts_ranked": judged.prompts,
-        "cross_entropy": judged.cross_entropies(),
+        "tokens_per_prompt": evaluation.tokens,
+        "prompts_ranked": evaluation.prompts,
+        "cross_entropy": evaluation.cross_entropies(),
         "mask_seen": config.retrieval.mask_seen,
-        "faithfulness": found,
-        "cold_start": cold_start(judged.test, popularity),
-        "fusion": {"a": judged.weights[0], "b": judged.weights[1]},
+        "faithfulness": faithfulness,
+        "cold_start": cold_start(evaluation.test, popularity),
+        "fusion": {"a": a, "b": b},
         "stage_one": {k: v for k, v in one.report.items() if k != "lrurec_curve"},
         "differences": [
-            {**dict(zip(keys, names, strict=True)), **asdict(found)}
-            for *names, found in differences
+            {**dict(zip(keys, names, strict=True)), **asdict(difference)}
+            for *names, difference in differences
         ],
     }
 
 
 def write_files(
-    config: Config,
     folder: Path,
-    loaded: Loaded,
     ranker: Ranker,
-    judged: Judged,
+    dataset: Dataset,
+    evaluation: Evaluation,
     curves: dict[str, Any],
-    one: StageOne,
-    explained: list[Any],
+    explained: list[Recommendation],
     metrics: dict[str, Any],
 ) -> None:
     """The run's files; ``metrics.json`` comes last, and says that the run is finished."""
-    import pandas as pd
-
-    from lkgrag.kg import save_kg
-
-    x = loaded.interactions
+    x = dataset.interactions
     ranker.save_pretrained(folder / RANKER)
-    assert ranker.context is not None
     save_kg(ranker.context.data, folder / KG)
     frames = []
-    for result in (judged.val, judged.test):
-        losses = {f"nll_{k}": v for k, v in judged.losses(result.split).items()}
+    for result in evaluation.results:
+        losses = {f"nll_{k}": v for k, v in evaluation.losses(result.split).items()}
         frames.append(result.frame(x.user_ids, x.item_ids).assign(**losses))
     write_parquet(folder / RANKS, pd.concat(frames))
-    write_json(folder / CURVE, {**curves, "lrurec": one.report.get("lrurec_curve", [])})
+    write_json(folder / CURVE, curves)
     write_json(folder / EXPLANATIONS, [r.to_dict() for r in explained])
-    from lkgrag.report import PROMPTS, SALIENCE, prompt_tables
-
-    prompts, salience = prompt_tables(x, ranker.context.finder.metapaths, judged)
+    prompts, salience = prompt_tables(x, ranker.context.graph.metapaths, evaluation)
     write_parquet(folder / PROMPTS, prompts)
     write_parquet(folder / SALIENCE, salience)
     draw_report(folder, metrics)
@@ -166,9 +173,6 @@ def write_files(
 
 def draw_report(folder: Path, metrics: dict[str, Any]) -> None:
     """Draw the report; a picture that cannot be drawn must not cost the run."""
-    from lkgrag.report import write_report
-    from lkgrag.utils.files import finite
-
     try:
         write_report(folder, finite(metrics))
     except LkgragError:
@@ -183,29 +187,27 @@ def draw_report(folder: Path, metrics: dict[str, Any]) -> None:
         )
 
 
-def explain_events(config: Config, loaded: Loaded, ranker: Ranker, one: StageOne) -> list[Any]:
+def explain_events(
+    ranker: Ranker, interactions: Interactions, test: CandidateLists
+) -> list[Recommendation]:
     """Rankings of a few test events whose target was proposed, drawn with the run's seed."""
-    from lkgrag.serving.ranking import rank
-    from lkgrag.serving.requests import Request
-
-    x, lists = loaded.interactions, one.test
-    pool = np.flatnonzero(lists.retrieved)
+    x, config = interactions, ranker.context.config
+    pool = np.flatnonzero(test.retrieved)
     rng = np.random.default_rng([config.seed, 0xE1])
     chosen = rng.permutation(pool)[: config.evaluation.explain]
     requests = []
-    for e in chosen:
-        user, position = int(lists.events.user[e]), int(lists.events.position[e])
+    for event in chosen:
+        user, position = int(test.events.user[event]), int(test.events.position[event])
         begin = x.indptr[user]
         requests.append(
             Request(
                 history=x.item[begin : begin + position],
                 rating=x.rating[begin : begin + position],
-                candidates=lists.items[e][lists.items[e] >= 0],
+                candidates=test.items[event][test.items[event] >= 0],
                 user=x.user_ids[user],
                 index=user,
-                target=int(lists.events.target[e]),
+                target=int(test.events.target[event]),
             )
         )
-    assert ranker.context is not None
     shown = min(5, x.num_items)
-    return rank(ranker, requests, k=shown, explain=True) if requests else []
+    return rank(ranker.model, ranker.context, requests, shown, explain=True) if requests else []

@@ -2,16 +2,31 @@
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 import time
+from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lkgrag.config.identity import computed, digest
+from accelerate import Accelerator
+from accelerate.utils import InitProcessGroupKwargs, ProjectConfiguration
+
+from lkgrag.data.dataset import Dataset
+from lkgrag.data.memory import in_memory
+from lkgrag.data.readers import files_digest
+from lkgrag.errors import RunError
+from lkgrag.evaluation.evaluator import Evaluator
+from lkgrag.evaluation.score_cache import ScoreCache
+from lkgrag.paths import graph_paths
+from lkgrag.prompt.order import CandidateOrder
 from lkgrag.run import display
 from lkgrag.run.cache import StageCache
-from lkgrag.run.folder import finished, open_run, run_folder
+from lkgrag.run.context import RunContext
+from lkgrag.run.folder import open_run, run_folder
 from lkgrag.run.keys import code_of_others
 from lkgrag.run.launch import (
     PATIENCE,
@@ -21,31 +36,39 @@ from lkgrag.run.launch import (
     warn_of_mixed_precision,
 )
 from lkgrag.run.outputs import (
-    EXPLANATIONS,
-    evidence,
     explain_events,
+    faithfulness_of,
     metrics_of,
     serving_context,
     write_files,
 )
+from lkgrag.run.preflight import preflight
+from lkgrag.run.ranker_stages import build_ranker, stage_scorer, training_queries
+from lkgrag.run.stages import Stages, load_dataset
+from lkgrag.serving.ranker import Ranker
+from lkgrag.serving.saved_run import finished
+from lkgrag.training.checkpoint import Checkpoint
+from lkgrag.training.loop import Trainer
+from lkgrag.training.probe import probe_head
+from lkgrag.training.sharding import is_sharded
 from lkgrag.utils.console import bar
-from lkgrag.utils.device import prepare_process
+from lkgrag.utils.device import set_threads
 from lkgrag.utils.files import read_json
+from lkgrag.utils.layout import EXPLANATIONS
 
 if TYPE_CHECKING:
-    from accelerate import Accelerator
-
-    from lkgrag.config import Config
-    from lkgrag.data import Interactions
-    from lkgrag.ranker.model import Ranker
-    from lkgrag.run.stages import Loaded
-    from lkgrag.training.loop import Trainer
+    from lkgrag.config import Config, DataConfig
+    from lkgrag.data import Interactions, Queries
+    from lkgrag.paths import GraphPaths
+    from lkgrag.ranker.model import RankerModel
 
 log = logging.getLogger(__name__)
 
 #: Prompts that training takes on a CPU unless ``training.max_examples`` says otherwise: about ten
 #: minutes of the default language model on two cores.
 CPU_BUDGET = 800
+#: Scores of an interrupted evaluation and the checkpoint of an interrupted training, below the run's folder.
+CHECKPOINTS = "checkpoints"
 
 
 def train(config: Config, interactions: Interactions | None = None) -> Path:
@@ -64,66 +87,70 @@ def train(config: Config, interactions: Interactions | None = None) -> Path:
             message says what to do.
     """
     if interactions is not None:
-        from lkgrag.data.memory import in_memory
-
-        config = in_memory(config, interactions)
-    threads = prepare_process(config)
+        config = dataclasses.replace(config, data=in_memory(config.data, interactions))
+    threads = set_threads(config.threads)
     refuse_other_engines()
     refuse_shared_devices()
     warn_of_mixed_precision()
-    from accelerate import Accelerator
-    from accelerate.utils import InitProcessGroupKwargs, ProjectConfiguration
-
-    accelerator = Accelerator(
-        mixed_precision="no",
-        kwargs_handlers=[InitProcessGroupKwargs(timeout=PATIENCE)],
-        log_with="tensorboard" if config.training.tracker == "tensorboard" else None,
-        project_config=ProjectConfiguration(
-            project_dir=str(run_folder(config)), logging_dir=str(run_folder(config) / "tensorboard")
-        ),
-    )
+    accelerator = _accelerator(run_folder(config), config.training.tracker)
     refuse_other_parallelism(accelerator)
-    main = accelerator.is_main_process
-    show = display.Stages(main)
-    loaded = None
+    is_main = accelerator.is_main_process
+    show = display.StageDisplay(is_main)
+    dataset = None
     if config.overwrite or finished(run_folder(config)) is None:
         # What can be refused is refused before a file is written or an old run deleted.
-        loaded = _prepare(config, interactions, accelerator, show)
-    with open_run(config, main) as folder:
+        dataset = _prepare(config, interactions, accelerator, show)
+    with open_run(config, is_main) as folder:
         # No other process may read a checkpoint that the first one is about to delete.
         accelerator.wait_for_everyone()
-        done = None if loaded else finished(folder)
-        if done is not None:
-            _refuse_other_data(config, folder, done)
+        metrics = None if dataset else finished(folder)
+        if metrics is not None:
+            code = partial(
+                code_of_others, config.retrieval, config.scorer, config.prompt, config.llm
+            )
+            _refuse_other_data(config.data, code, folder, metrics)
         else:
-            loaded = loaded or _prepare(config, interactions, accelerator, show)
-            done = _carry_out(config, folder, accelerator, threads, loaded, show)
-        if main:
-            display.results(done, read_json(folder / EXPLANATIONS), folder)
+            dataset = dataset or _prepare(config, interactions, accelerator, show)
+            cache = StageCache(Path(config.cache.root), config.cache.enabled)
+            begun = time.perf_counter()
+            context = RunContext(folder, cache, accelerator, show, threads, begun)
+            metrics = _carry_out(config, dataset, context)
+        if is_main:
+            display.results(metrics, read_json(folder / EXPLANATIONS), folder)
     with suppress(Exception):
         accelerator.end_training()
     return folder
 
 
-def _refuse_other_data(config: Config, folder: Path, done: dict[str, Any]) -> None:
+def _accelerator(folder: Path, tracker: str) -> Accelerator:
+    """Accelerate's side of a run; types are the library's own, so mixed precision is off."""
+    return Accelerator(
+        mixed_precision="no",
+        kwargs_handlers=[InitProcessGroupKwargs(timeout=PATIENCE)],
+        log_with="tensorboard" if tracker == "tensorboard" else None,
+        project_config=ProjectConfiguration(
+            project_dir=str(folder), logging_dir=str(folder / "tensorboard")
+        ),
+    )
+
+
+def _refuse_other_data(
+    data: DataConfig, code_now: Callable[[], dict[str, str]], folder: Path, metrics: dict[str, Any]
+) -> None:
     """Stop before the table of a finished run is shown for data or code that it is not of.
 
     Raises:
-        RunError: the files of ``data.root``, or a scorer or verbaliser of someone else's, are not those that
-            the run was made of.
+        RunError: the files of ``data.root``, or custom code, are not those that the run was made of.
     """
-    from lkgrag.data.readers import files_digest
-    from lkgrag.errors import RunError
-
-    now = files_digest(config.data)
-    if now is not None and now != done.get("data", {}).get("files", now):
+    files = files_digest(data)
+    if files is not None and files != metrics.get("data", {}).get("files", files):
         raise RunError(
-            f"{folder} holds a run of other data: the files of data.root={config.data.root}, or the code of "
+            f"{folder} holds a run of other data: the files of data.root={data.root}, or the code of "
             "their reader, have changed since; begin anew with overwrite=true, or choose another out="
         )
-    then_of = done.get("code") or {}
-    code = code_of_others(config) if then_of else {}
-    for option, then in then_of.items():
+    code_then = metrics.get("code") or {}
+    code = code_now() if code_then else {}
+    for option, then in code_then.items():
         if code.get(option) != then:
             raise RunError(
                 f"{folder} holds a run of other code: the module of {option} has changed since; begin anew "
@@ -135,161 +162,134 @@ def _prepare(
     config: Config,
     interactions: Interactions | None,
     accelerator: Accelerator,
-    show: display.Stages,
-) -> Loaded:
+    show: display.StageDisplay,
+) -> Dataset:
     """Check the options against this machine, and read the data."""
-    from lkgrag.run.preflight import preflight
-    from lkgrag.run.stages import load_data
-
-    preflight(config, accelerator.device)
+    preflight(config.retrieval, config.scorer, config.prompt, config.llm, accelerator.device)
     show.start("interactions")
-    loaded = load_data(config, interactions)
-    show.interactions(loaded)
-    return loaded
+    dataset = load_dataset(config, interactions)
+    show.interactions(dataset)
+    return dataset
 
 
-def _carry_out(
-    config: Config,
-    folder: Path,
-    accelerator: Accelerator,
-    threads: int,
-    loaded: Loaded,
-    show: display.Stages,
-) -> dict[str, Any]:
+def _carry_out(config: Config, dataset: Dataset, context: RunContext) -> dict[str, Any]:
     """All stages from the graph on, in the order of the data's flow."""
-    from lkgrag.paths import path_finder
-    from lkgrag.run.ranker_stages import build_ranker, stage_scorer, training_queries
-    from lkgrag.run.stages import stage_kg, stage_retrieval
-    from lkgrag.training.sharding import is_sharded
-
-    start = time.perf_counter()
-    cache = StageCache(Path(config.cache.root), config.cache.enabled)
-    device = accelerator.device
+    accelerator, show = context.accelerator, context.display
+    stages = Stages(context.cache, config, dataset, accelerator.device)
     show.start("knowledge graph")
-    data = stage_kg(cache, config, loaded, loaded.split.train_end)
+    data = stages.kg(dataset.split.train_end)
     show.graph(data)
     show.start("retrieval: LRURec, counts, graph, fusion")
-    one = stage_retrieval(cache, config, loaded, device)
-    show.retrieval(one, loaded, config.retrieval.k)
+    one = stages.retrieval()
+    show.retrieval(one, dataset, config.retrieval.k)
     show.start("paths and scorer")
-    fit_data = stage_kg(cache, config, loaded, one.fit_end)
-    finder, fit_finder = path_finder(data, config.paths), path_finder(fit_data, config.paths)
-    examples = training_queries(config, loaded, one)
-    scorer, history = stage_scorer(cache, config, loaded, fit_data, fit_finder, examples)
-    show.scorer(finder, examples, history)
+    graph = graph_paths(data, config.paths)
+    fit_graph = graph_paths(stages.kg(one.fit_end), config.paths)
+    examples = training_queries(stages, one)
+    scorer, pretraining = stage_scorer(stages, fit_graph, examples)
+    show.scorer(graph, examples, pretraining)
     show.start("ranker: language model, LoRA, fusion")
-    ranker = build_ranker(config, data, scorer, fit_finder, examples, history, device)
-    curve, cache.seconds["ranker"] = _fit(
-        config, folder, accelerator, ranker, fit_data, fit_finder, examples, loaded, show
-    )
-    ranker.learned = (ranker.fusion.a.item(), ranker.fusion.b.item())
+    model = build_ranker(stages, data, scorer, pretraining, fit_graph, examples)
+    fitted = _fit(stages, context, model, fit_graph, examples)
+    learned = model.fusion.weights
     show.start("evaluation")
-    from lkgrag.evaluation.evaluator import judge
-
-    judged = judge(
-        config,
-        loaded,
-        ranker,
-        data,
-        finder,
-        one.val,
-        one.test,
+    evaluator = Evaluator(
+        dataset.interactions,
+        graph,
+        config.evaluation,
+        CandidateOrder(config.prompt.order, config.seed),
+        config.paths.history,
         accelerator,
-        keep=folder / "checkpoints",
+        ScoreCache(context.folder / CHECKPOINTS, stages.keys.scores()),
     )
-    context = serving_context(config, loaded, data, finder, one)
+    evaluation = evaluator.evaluate(model, {"val": one.val, "test": one.test})
+    model.fusion.load_state_dict(evaluation.fusion.state_dict())
+    ranker = Ranker(model, serving_context(stages, graph, one, learned))
     metrics: dict[str, Any] = {}
-    main, sharded = accelerator.is_main_process, is_sharded(accelerator)
-    if main or sharded:
-        # A sharded model's forward passes are a common act: all take part in the first process'.
-        ranker.context = context
-        found = evidence(config, loaded, ranker, data, finder, one)
-    if main:
-        metrics = metrics_of(
-            config, loaded, one, judged, found, cache, threads, accelerator, ranker, start
-        )
+    # A sharded model's forward passes are a common act: all take part in the first process'.
+    takes_part = context.is_main or is_sharded(accelerator)
+    if takes_part:
+        faithfulness = faithfulness_of(stages, model, graph, one.test)
+    if context.is_main:
+        seconds = {**context.cache.seconds, "ranker": fitted.seconds}
+        metrics = metrics_of(stages, context, one, model, evaluation, faithfulness, seconds)
     # The groups of a sharded model's passes have NCCL's patience, only this one has ours.
     accelerator.wait_for_everyone()
-    if main or sharded:
-        explained = explain_events(config, loaded, ranker, one)
-    if main:
-        curves = {"ranker": curve, "scorer": history.curve}
-        write_files(config, folder, loaded, ranker, judged, curves, one, explained, metrics)
+    if takes_part:
+        explained = explain_events(ranker, dataset.interactions, one.test)
+    if context.is_main:
+        curves = {
+            "ranker": fitted.curve,
+            "scorer": pretraining.curve,
+            "lrurec": one.report.get("lrurec_curve", []),
+        }
+        write_files(context.folder, ranker, dataset, evaluation, curves, explained, metrics)
     accelerator.wait_for_everyone()
     return metrics
 
 
+@dataclass(frozen=True)
+class Fitted:
+    """What stage two's training leaves beside the weights.
+
+    Attributes:
+        curve: a row a step.
+        seconds: that it took.
+    """
+
+    curve: list[dict[str, float]] = field(default_factory=list)
+    seconds: float = 0.0
+
+
 def _fit(
-    config: Config,
-    folder: Path,
-    accelerator: Accelerator,
-    ranker: Ranker,
-    fit_data: Any,
-    fit_finder: Any,
-    examples: Any,
-    loaded: Loaded,
-    show: display.Stages,
-) -> tuple[list[dict[str, float]], float]:
-    """Stage two's training within its budget: its curve, and the seconds that it took."""
-    from lkgrag.training.loop import Trainer
-
-    if ranker.lm is None or not len(examples):
-        return [], 0.0
-    limit: int | None = config.training.max_examples
-    if limit is not None and limit < 0:
-        limit = None if accelerator.device.type == "cuda" else CPU_BUDGET
+    stages: Stages,
+    context: RunContext,
+    model: RankerModel,
+    graph: GraphPaths,
+    examples: Queries,
+) -> Fitted:
+    """Stage two's training within its budget."""
+    if model.lm is None or not len(examples):
+        return Fitted()
+    config, accelerator = stages.config, context.accelerator
+    training = config.training
+    if training.max_examples < 0 and accelerator.device.type != "cuda":
+        training = dataclasses.replace(training, max_examples=CPU_BUDGET)
     trainer = Trainer(
-        ranker,
-        fit_data,
-        fit_finder,
+        model,
+        graph,
         examples,
-        config.training,
-        config.prompt,
+        training,
+        CandidateOrder(config.prompt.order, config.seed),
         accelerator,
-        folder / "checkpoints",
-        _training_key(config, loaded),
-        config.seed,
-        limit,
+        Checkpoint(context.folder / CHECKPOINTS, stages.keys.training()),
     )
-    if config.training.probe > 0 and not trainer.has_checkpoint:
-        _probe(config, trainer, limit, show)
-    if accelerator.trackers or config.training.tracker == "tensorboard":
+    if training.probe > 0 and not trainer.has_checkpoint:
+        most = training.probe
+        if training.max_examples > 0:
+            most = min(most, training.max_examples)
+        _probe(trainer, most, config.evaluation.batch_size, context.display)
+    if accelerator.trackers or training.tracker == "tensorboard":
         accelerator.init_trackers("ranker")
-    with bar("train the ranker", accelerator.is_main_process) as update:
+    with bar("train the ranker", context.is_main) as update:
         curve = trainer.fit(update)
-    show.training(curve, examples, sum(len(b) for b in trainer.batches))
-    return curve, trainer.seconds
+    context.display.training(curve, examples, sum(len(b) for b in trainer.batches))
+    return Fitted(curve, trainer.seconds)
 
 
-def _training_key(config: Config, loaded: Loaded) -> str:
-    """A hash of what stage two's training depends on; a checkpoint of another is refused."""
-    from lkgrag.run.stages import retrieval_key
-
-    sections, options = ("paths", "scorer", "prompt", "llm", "training"), computed(config)
-    return digest(
-        {
-            **retrieval_key(config, loaded),
-            **{s: options[s] for s in sections},
-            **code_of_others(config),
-        }
-    )
-
-
-def _probe(config: Config, trainer: Trainer, limit: int | None, show: display.Stages) -> None:
+def _probe(trainer: Trainer, most: int, batch_size: int, show: display.StageDisplay) -> None:
     """Fit the readout's head on the first prompts, before all else learns."""
-    from lkgrag.training.probe import probe_head
-
-    most = config.training.probe
     with bar("probe the language model", trainer.accelerator.is_main_process) as update:
-        found = probe_head(
-            trainer.ranker,
-            trainer.data,
-            trainer.finder,
+        correlation = probe_head(
+            trainer.model,
+            trainer.graph,
             trainer.queries,
-            min(most, limit or most),
-            config.evaluation.batch_size,
-            config.seed,
+            most,
+            batch_size,
+            trainer.seed,
             update,
         )
-    if found is not None:
-        show.say(f"readout probed: correlation with the scorer {found:.2f} on held-out prompts")
+    if correlation is not None:
+        show.say(
+            f"readout probed: correlation with the scorer {correlation:.2f} on held-out prompts"
+        )

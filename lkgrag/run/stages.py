@@ -1,272 +1,176 @@
-"""The stages of a run up to the candidates: data, graph, stage one. Each is cached by what it depends on."""
+"""The stages of a run up to the candidates: graph and stage one. Each is cached by what it depends on."""
 
 from __future__ import annotations
 
-import hashlib
-import logging
 from dataclasses import asdict, dataclass
-from functools import partial
+from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-import numpy as np
 import torch
 
-from lkgrag.config.identity import to_dict
-from lkgrag.data import Interactions, Queries, make_split
-from lkgrag.data.memory import check_same, content_digest
-from lkgrag.data.readers import read_tables
-from lkgrag.errors import DataError
+from lkgrag.data.dataset import Dataset
 from lkgrag.kg import build_kg, load_kg, save_kg
-from lkgrag.retrieval import CandidateLists, FusedRetriever, StageOne, fit_stage_one
-from lkgrag.retrieval.custom import code_of_systems, fit_own, load_own, resolve_system, save_own
-from lkgrag.retrieval.lrurec.retriever import LRURecRetriever
-from lkgrag.retrieval.lrurec.state import Progress
-from lkgrag.retrieval.lrurec.training import OPTIONS, fit_lrurec
-from lkgrag.run.cache import StageCache
+from lkgrag.retrieval import (
+    CandidateLists,
+    Fits,
+    FusedRetriever,
+    LRURecOptions,
+    LRURecRetriever,
+    Progress,
+    StageOne,
+    ValidationEvents,
+    fit_lrurec,
+    fit_stage_one,
+)
+from lkgrag.retrieval.custom import fit_custom, load_custom, save_custom
+from lkgrag.retrieval.resolver import resolve_system
+from lkgrag.run.keys import StageKeys
 from lkgrag.utils.files import read_json, read_safetensors, write_json, write_safetensors
-from lkgrag.utils.plugins import source_hash
 
 if TYPE_CHECKING:
+    import numpy as np
     from numpy.typing import NDArray
     from torch_geometric.data import HeteroData
 
     from lkgrag.config import Config
-    from lkgrag.data import Split
-    from lkgrag.data.splits.base import Events
+    from lkgrag.data import Interactions, Queries
+    from lkgrag.data.splits import Events
     from lkgrag.retrieval import Retriever
+    from lkgrag.run.cache import StageCache
 
-log = logging.getLogger(__name__)
+
+def load_dataset(config: Config, interactions: Interactions | None = None) -> Dataset:
+    """The data of a run; arguments and errors as of :meth:`lkgrag.data.Dataset.load`."""
+    return Dataset.load(config.data, interactions, needs_time=config.kg.temporal)
 
 
-@dataclass
-class Loaded:
-    """The data of a run.
+@dataclass(frozen=True)
+class Stages:
+    """The cached stages of one run.
 
     Attributes:
-        interactions: the sequences.
-        split: what trains, validates and tests.
-        key: what every later stage depends on: the options of the data and a hash of the files.
-    """
-
-    interactions: Interactions
-    split: Split
-    key: dict[str, Any]
-
-
-def load_data(config: Config, interactions: Interactions | None = None) -> Loaded:
-    """Read, filter, order and split the interactions.
-
-    Args:
-        config: of the run.
-        interactions: data in memory, in place of files; they are only split.
-
-    Raises:
-        DataError: a file is missing or broken, too little is left, or an option needs points in time where
-            the times are mere positions, or none is known.
-        AssetError: the data set could not be fetched.
-    """
-    if interactions is not None:
-        check_same(config, interactions)
-        sha = content_digest(interactions)
-    else:
-        tables, sha = read_tables(config.data)
-        interactions = Interactions.from_tables(tables, config.data)
-    for option, needs in {
-        "kg.temporal=true": config.kg.temporal,
-        "data.split=time": config.data.split == "time",
-    }.items():
-        if needs and not interactions.dated:
-            raise DataError(
-                f"{option} compares the times of different users, but those of data.name={config.data.name} "
-                "are positions in each user's history (nearly all begin at 0 or 1); leave it out"
-            )
-    if config.kg.temporal:
-        _check_times(interactions)
-    options = {k: v for k, v in to_dict(config.data).items() if k != "root"}
-    return Loaded(
-        interactions, make_split(interactions, config.data), {"data": options, "files": sha}
-    )
-
-
-def _check_times(interactions: Interactions) -> None:
-    """Refuse ``kg.temporal`` where no time is known; warn where some are not.
-
-    Raises:
-        DataError: there is no time.
-    """
-    unknown = int(np.isnan(interactions.time).sum())
-    if unknown == len(interactions):
-        raise DataError(
-            "kg.temporal=true keeps edges from predictions that are earlier, but no interaction has a "
-            "time; leave it out, or name the column of times by data.columns={time: ...}"
-        )
-    if unknown:
-        log.warning(
-            "kg.temporal=true: %d of %d interactions have no time; edges that rest on them always stand, "
-            "and predictions of them use all edges",
-            unknown,
-            len(interactions),
-        )
-
-
-def stage_kg(
-    cache: StageCache, config: Config, loaded: Loaded, train_end: NDArray[np.int64]
-) -> HeteroData:
-    """The graph that the first ``train_end[user]`` interactions of each user give."""
-    depends = {**loaded.key, "kg": to_dict(config.kg), "train_end": _digest(train_end)}
-    return cache.stage(
-        "kg",
-        depends,
-        lambda folder: save_kg(build_kg(loaded.interactions, train_end, config.kg), folder / "kg"),
-        lambda folder: load_kg(folder / "kg"),
-    )
-
-
-def stage_lrurec(
-    cache: StageCache,
-    config: Config,
-    loaded: Loaded,
-    device: torch.device,
-    train_end: NDArray[np.int64],
-    *,
-    val: Events | None,
-    epochs: int | None,
-) -> tuple[LRURecRetriever, Progress]:
-    """LRURec on the first ``train_end[user]`` interactions; no graph is needed, so none is waited for.
-
-    Args:
         cache: of stages.
         config: of the run.
-        loaded: its data.
+        dataset: its data.
         device: to train on.
-        train_end: int64 ``[num_users]``.
-        val: events to stop on; of the run's own split, or none.
-        epochs: number of epochs (default: ``retrieval.epochs``).
     """
 
-    def build(folder: Path) -> None:
-        lrurec, progress = fit_lrurec(
-            loaded.interactions,
-            train_end,
-            config.retrieval,
-            config.seed,
-            val=val,
-            epochs=epochs,
-            checkpoint=folder / "training.safetensors",
-            device=device,
-        )
-        lrurec.save(folder)
-        write_json(folder / "progress.json", asdict(progress))
-        (folder / "training.safetensors").unlink(missing_ok=True)
+    cache: StageCache
+    config: Config
+    dataset: Dataset
+    device: torch.device
 
-    def load(folder: Path) -> tuple[LRURecRetriever, Progress]:
-        progress = Progress(**read_json(folder / "progress.json"))
-        return LRURecRetriever.load(folder), progress
+    @cached_property
+    def keys(self) -> StageKeys:
+        """What identifies each stage."""
+        return StageKeys(self.dataset.key, self.config)
 
-    depends = {
-        **loaded.key,
-        "train_end": _digest(train_end),
-        "lrurec": {n: getattr(config.retrieval, n) for n in (*OPTIONS, "patience")},
-        "validated": val is not None,
-        "most_epochs": epochs,
-        "seed": config.seed,
-    }
-    return cache.stage("lrurec", depends, build, load)
+    def kg(self, train_end: NDArray[np.int64]) -> HeteroData:
+        """The graph that the first ``train_end[user]`` interactions of each user give."""
 
+        def build(folder: Path) -> None:
+            graph = build_kg(self.dataset.interactions, train_end, self.config.kg)
+            save_kg(graph, folder / "kg")
 
-def stage_own(
-    cache: StageCache,
-    config: Config,
-    loaded: Loaded,
-    device: torch.device,
-    target: str,
-    train_end: NDArray[np.int64],
-    data: HeteroData,
-) -> Retriever:
-    """A retriever of one's own on the first ``train_end[user]`` interactions.
-
-    Args:
-        cache: of stages.
-        config: of the run.
-        loaded: its data.
-        device: to fit on.
-        target: as ``retrieval.systems`` calls it.
-        train_end: int64 ``[num_users]``.
-        data: the graph of the same interactions.
-    """
-    name = resolve_system(target).name
-
-    def build(folder: Path) -> None:
-        found = fit_own(
-            loaded.interactions, config.retrieval, config.seed, target, train_end, data, device
-        )
-        save_own(found, folder / name, target)
-
-    depends = {
-        **loaded.key,
-        "kg": to_dict(config.kg),
-        "train_end": _digest(train_end),
-        "target": target,
-        "kwargs": config.retrieval.kwargs.get(name),
-        "code": source_hash(resolve_system(target)),
-        "seed": config.seed,
-    }
-    return cache.stage("own", depends, build, lambda folder: load_own(folder / name, target))
-
-
-def _digest(train_end: NDArray[np.int64]) -> str:
-    return hashlib.sha256(train_end.astype("<i8").tobytes()).hexdigest()
-
-
-def retrieval_key(config: Config, loaded: Loaded) -> dict[str, Any]:
-    """What stage one depends on; a retriever of one's own that was edited is another one."""
-    return {
-        **loaded.key,
-        "kg": to_dict(config.kg),
-        "retrieval": to_dict(config.retrieval),
-        "seed": config.seed,
-        **code_of_systems(config.retrieval),
-    }
-
-
-def stage_retrieval(
-    cache: StageCache, config: Config, loaded: Loaded, device: torch.device
-) -> StageOne:
-    """Stage one in full and cross-fitted, and the candidates of all events."""
-
-    def build(folder: Path) -> None:
-        one = fit_stage_one(
-            loaded.interactions,
-            loaded.split,
-            lambda end: stage_kg(cache, config, loaded, end),
-            config.retrieval,
-            config.seed,
-            partial(stage_lrurec, cache, config, loaded, device),
-            partial(stage_own, cache, config, loaded, device),
-        )
-        one.retriever.save(folder / "retriever")
-        for name in ("examples", "val", "test"):
-            getattr(one, name).save(folder / f"{name}.parquet")
-        write_safetensors(folder / "fit.safetensors", {"fit_end": torch.as_tensor(one.fit_end)})
-        write_json(folder / "report.json", one.report)
-
-    def load(folder: Path) -> StageOne:
-        lists = {
-            n: CandidateLists.load(folder / f"{n}.parquet") for n in ("examples", "val", "test")
-        }
-        return StageOne(
-            retriever=FusedRetriever.load(folder / "retriever"),
-            fit_end=read_safetensors(folder / "fit.safetensors")["fit_end"].numpy(),
-            report=read_json(folder / "report.json"),
-            **lists,
+        return self.cache.stage(
+            "kg", self.keys.kg(train_end), build, lambda folder: load_kg(folder / "kg")
         )
 
-    return cache.stage("retrieval", retrieval_key(config, loaded), build, load)
+    def lrurec(
+        self, train_end: NDArray[np.int64], *, val: Events | None, epochs: int | None
+    ) -> tuple[LRURecRetriever, Progress]:
+        """LRURec on the first ``train_end[user]`` interactions; no graph is needed, so none is waited for.
 
+        Args:
+            train_end: int64 ``[num_users]``.
+            val: events to stop on; of the run's own split, or none.
+            epochs: number of epochs (default: ``retrieval.epochs``).
+        """
 
-def queries_for(config: Config, loaded: Loaded, lists: CandidateLists) -> Queries:
-    """The rankings to make for candidate lists."""
-    return Queries.from_events(
-        loaded.interactions, lists.events, lists.items, lists.scores, config.paths.history
-    )
+        def build(folder: Path) -> None:
+            x = self.dataset.interactions
+            lrurec, progress = fit_lrurec(
+                x.first(train_end),
+                LRURecOptions.of(self.config.retrieval),
+                self.config.seed,
+                val=None if val is None else ValidationEvents.of(x, val),
+                epochs=epochs,
+                checkpoint=folder / "training.safetensors",
+                device=self.device,
+            )
+            lrurec.save(folder)
+            write_json(folder / "progress.json", asdict(progress))
+            (folder / "training.safetensors").unlink(missing_ok=True)
+
+        def load(folder: Path) -> tuple[LRURecRetriever, Progress]:
+            progress = Progress(**read_json(folder / "progress.json"))
+            return LRURecRetriever.load(folder), progress
+
+        key = self.keys.lrurec(train_end, val is not None, epochs)
+        return self.cache.stage("lrurec", key, build, load)
+
+    def custom_retriever(
+        self, target: str, train_end: NDArray[np.int64], data: HeteroData
+    ) -> Retriever:
+        """A custom retriever on the first ``train_end[user]`` interactions.
+
+        Args:
+            target: as ``retrieval.systems`` calls it.
+            train_end: int64 ``[num_users]``.
+            data: the graph of the same interactions.
+        """
+        name = resolve_system(target).name
+
+        def build(folder: Path) -> None:
+            retriever = fit_custom(
+                self.dataset.interactions,
+                self.config.retrieval,
+                self.config.seed,
+                target,
+                train_end,
+                data,
+                self.device,
+            )
+            save_custom(retriever, folder / name, target)
+
+        key = self.keys.custom_retriever(target, train_end)
+        # The stage's name is that of folders which older versions wrote.
+        return self.cache.stage(
+            "own", key, build, lambda folder: load_custom(folder / name, target)
+        )
+
+    def retrieval(self) -> StageOne:
+        """Stage one in full and cross-fitted, and the candidates of all events."""
+
+        def build(folder: Path) -> None:
+            one = fit_stage_one(
+                self.dataset.interactions,
+                self.dataset.split,
+                self.kg,
+                self.config.retrieval,
+                self.config.seed,
+                Fits(lrurec=self.lrurec, custom=self.custom_retriever, device=self.device),
+            )
+            one.retriever.save(folder / "retriever")
+            for name in ("examples", "val", "test"):
+                getattr(one, name).save(folder / f"{name}.parquet")
+            write_safetensors(folder / "fit.safetensors", {"fit_end": torch.as_tensor(one.fit_end)})
+            write_json(folder / "report.json", one.report)
+
+        def load(folder: Path) -> StageOne:
+            lists = {
+                n: CandidateLists.load(folder / f"{n}.parquet") for n in ("examples", "val", "test")
+            }
+            return StageOne(
+                retriever=FusedRetriever.load(folder / "retriever"),
+                fit_end=read_safetensors(folder / "fit.safetensors")["fit_end"].numpy(),
+                report=read_json(folder / "report.json"),
+                **lists,
+            )
+
+        return self.cache.stage("retrieval", self.keys.retrieval(), build, load)
+
+    def queries(self, lists: CandidateLists) -> Queries:
+        """The rankings to make for candidate lists."""
+        return lists.queries(self.dataset.interactions, self.config.paths.history)

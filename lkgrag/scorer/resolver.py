@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import torch
+
+from lkgrag.errors import ConfigError
 from lkgrag.scorer.base import PathScorer
 from lkgrag.utils.failures import foreign
 from lkgrag.utils.plugins import Call, resolve, source_hash
@@ -12,8 +15,8 @@ if TYPE_CHECKING:
     from torch_geometric.data import HeteroData
 
     from lkgrag.config import ScorerConfig
+    from lkgrag.paths import GraphPaths
     from lkgrag.paths.batch import MetaPath
-
 #: Scorers of this package; imported when asked for.
 REGISTERED = {
     "metapath_attention": "lkgrag.scorer.metapath_attention:MetapathAttention",
@@ -88,3 +91,27 @@ def code_of(name: str) -> str | None:
         ConfigError: as :func:`resolve_scorer`.
     """
     return source_hash(resolve_scorer(name))
+
+
+def new_scorer(config: ScorerConfig, search: str, graph: GraphPaths, seed: int) -> PathScorer:
+    """A fresh scorer whose initial weights follow from the run's seed.
+
+    Args:
+        config: ``name`` and ``kwargs``.
+        search: ``paths.search``; ``shortest`` finds the meta-paths as it goes.
+        graph: whose paths are to be scored; only its types and numbers of nodes are looked at.
+        seed: of the initial weights.
+
+    Raises:
+        ConfigError: it cannot be built, or it must know all meta-paths beforehand and the search does not.
+    """
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        scorer = build_scorer(config, graph.data, graph.metapaths)
+    if search == "shortest" and not scorer.open_metapaths:
+        raise ConfigError(
+            f"scorer.name={config.name} must know all meta-paths beforehand, but "
+            "paths.search=shortest finds them as it goes: set paths.search=metapaths, or scorer.name to "
+            "published or shortest"
+        )
+    return scorer

@@ -1,1 +1,20 @@
-"""serving_."""
+"""Serving: the ranker that answers people, its requests and answers, its saved form, and all users at once.
+
+:class:`~lkgrag.serving.ranker.Ranker` has the address ``lkgrag.Ranker``.
+"""
+
+from lkgrag.serving.catalogue import Catalogue
+from lkgrag.serving.context import Context
+from lkgrag.serving.ranker import Ranker
+from lkgrag.serving.recommendation import PathExplanation, RankedItem, Recommendation
+from lkgrag.serving.requests import Request
+
+__all__ = [
+    "Catalogue",
+    "Context",
+    "PathExplanation",
+    "RankedItem",
+    "Ranker",
+    "Recommendation",
+    "Request",
+]

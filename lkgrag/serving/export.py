@@ -9,17 +9,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lkgrag.errors import ConfigError, ModelError
-from lkgrag.run.folder import RANKER
-from lkgrag.serving.saving import ADAPTER, META
+from lkgrag.llm.merge import merge, write_model
+from lkgrag.serving.ranker import Ranker
 from lkgrag.utils.console import console
-from lkgrag.utils.device import prepare_process
 from lkgrag.utils.files import not_ours, read_json, write_json
+from lkgrag.utils.layout import ADAPTER, META, RANKER
 
 if TYPE_CHECKING:
     import torch
 
-    from lkgrag.config import Config
-    from lkgrag.ranker.model import Ranker
+    from lkgrag.config import LLMConfig
 
 README, REPORT = "README.md", "export.json"
 #: Where the merged model lies, seen from the ranker's folder.
@@ -71,12 +70,11 @@ class Moved:
     first: int
 
 
-def export(run: Path, config: Config, out: str, dtype: str, prompts: int, overwrite: bool) -> Moved:
+def export(run: Path, out: str, dtype: str, prompts: int, overwrite: bool) -> Moved:
     """Merge, write, read again and compare.
 
     Args:
         run: folder of a finished run.
-        config: of it.
         out: folder to write.
         dtype: of the weights; ``auto``: as the run computed.
         prompts: users whose rankings are compared.
@@ -92,9 +90,6 @@ def export(run: Path, config: Config, out: str, dtype: str, prompts: int, overwr
         raise ModelError(f"run={run}: it has no language model (llm.name=none): nothing to merge")
     if read_json(run / RANKER / META).get("merged") is not None:
         raise ModelError(f"run={run}: an export, its adapter is merged already")
-    prepare_process(config)
-    from lkgrag.ranker.model import Ranker
-
     ranker = Ranker.from_pretrained(run / RANKER)
     before = scores_of(ranker, prompts)
     part = target.with_name(f".{target.name}.part")
@@ -102,12 +97,11 @@ def export(run: Path, config: Config, out: str, dtype: str, prompts: int, overwr
         shutil.rmtree(part)
     try:
         kept = _write(ranker, run / RANKER, part, dtype)
+        llm = ranker.context.config.llm
         del ranker
         moved = compare(before, scores_of(Ranker.from_pretrained(part), prompts))
         write_json(part / REPORT, vars(moved))
-        text = _readme(
-            target, config, kept, moved, (part / RANKER / "readout.safetensors").exists()
-        )
+        text = _readme(target, llm, kept, moved, (part / RANKER / "readout.safetensors").exists())
         (part / README).write_text(text, encoding="utf-8")
         if target.exists():
             shutil.rmtree(target)
@@ -139,13 +133,12 @@ def _write(ranker: Ranker, source: Path, part: Path, dtype: str) -> torch.dtype:
     """The merged model, and the ranker's files but the adapter; returns the type of the weights."""
     import torch
 
-    from lkgrag.llm.merge import merge, write_model
-
-    assert ranker.lm is not None
-    assert ranker.prompter is not None
-    kept = ranker.lm.dtype if dtype == "auto" else getattr(torch, dtype)
+    lm, prompter = ranker.model.lm, ranker.model.prompter
+    if lm is None or prompter is None:
+        raise ModelError(f"{source}: it has no language model (llm.name=none): nothing to merge")
+    kept = lm.dtype if dtype == "auto" else getattr(torch, dtype)
     part.mkdir(parents=True)
-    write_model(merge(ranker.lm.model, kept), ranker.prompter.tokenizer, part)
+    write_model(merge(lm.model, kept), prompter.tokenizer, part)
     shutil.copytree(source, part / RANKER, ignore=shutil.ignore_patterns(ADAPTER, ".*"))
     for head in (source / ADAPTER).glob("readout.safetensors"):
         shutil.copy2(head, part / RANKER / head.name)
@@ -155,9 +148,7 @@ def _write(ranker: Ranker, source: Path, part: Path, dtype: str) -> torch.dtype:
 
 def scores_of(ranker: Ranker, prompts: int) -> list[dict[str, tuple[float, float]]]:
     """For each of the first users: item -> (language model's score, fused score)."""
-    from lkgrag.serving.context import context_of
-
-    context = context_of(ranker)
+    context = ranker.context
     users = ranker.users()[:prompts]
     k = min(context.config.retrieval.k, len(context.catalogue))
     found = ranker.recommend_users(users, k=k, explain=False)
@@ -182,14 +173,14 @@ def compare(
     )
 
 
-def _readme(target: Path, config: Config, kept: torch.dtype, moved: Moved, head: bool) -> str:
-    four_bit = config.llm.quantization != "none"
+def _readme(target: Path, llm: LLMConfig, kept: torch.dtype, moved: Moved, head: bool) -> str:
+    four_bit = llm.quantization != "none"
     return TEXT.format(
         name=target.name,
         quantised=", dequantised from 4 bits" if four_bit else "",
         dtype=str(kept).removeprefix("torch."),
         head="the readout's head, " if head else "",
         report=REPORT,
-        base=config.llm.name,
+        base=llm.name,
         **vars(moved),
     )

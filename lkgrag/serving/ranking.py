@@ -11,10 +11,8 @@ import torch
 from lkgrag.data.queries import Queries
 from lkgrag.errors import ConfigError
 from lkgrag.kg.path_words import PathWords
-from lkgrag.prompt.order import candidate_order
+from lkgrag.prompt.order import CandidateOrder
 from lkgrag.ranker.batch import RankerBatch, RankerOutput
-from lkgrag.ranker.model import Ranker
-from lkgrag.serving.context import Context, context_of
 from lkgrag.serving.recommendation import PathExplanation, RankedItem, Recommendation
 from lkgrag.serving.requests import Request
 
@@ -24,16 +22,21 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from lkgrag.paths import PathBatch
+    from lkgrag.ranker.model import RankerModel
+    from lkgrag.serving.context import Context
 
 #: Prompts a forward pass when many users are ranked.
 BATCH = 8
 
 
-def rank(ranker: Ranker, requests: list[Request], k: int, explain: bool) -> list[Recommendation]:
+def rank(
+    model: RankerModel, context: Context, requests: list[Request], k: int, explain: bool
+) -> list[Recommendation]:
     """Rank for any number of requests, in batches.
 
     Args:
-        ranker: with a context.
+        model: scores candidates.
+        context: of the ranker.
         requests: the rankings to make.
         k: items a ranking.
         explain: word the paths.
@@ -41,37 +44,39 @@ def rank(ranker: Ranker, requests: list[Request], k: int, explain: bool) -> list
     Raises:
         ConfigError: ``k`` is larger than the catalogue.
     """
-    return [r for part in iterate(ranker, requests, k, explain) for r in part]
+    return [r for part in iterate(model, context, requests, k, explain) for r in part]
 
 
 def iterate(
-    ranker: Ranker, requests: list[Request], k: int, explain: bool
+    model: RankerModel, context: Context, requests: list[Request], k: int, explain: bool
 ) -> Iterator[list[Recommendation]]:
     """:func:`rank`, a batch at a time."""
-    context = context_of(ranker)
-    check_number(ranker, k)
+    check_number(context, k)
     for start in range(0, len(requests), BATCH):
-        yield _Batch(ranker, context, requests[start : start + BATCH], k).recommend(explain)
+        yield _Batch(model, context, requests[start : start + BATCH], k).recommend(explain)
 
 
-def check_number(ranker: Ranker, k: int) -> None:
+def check_number(context: Context, k: int) -> None:
     """See that a ranking can have so many items.
 
     Raises:
         ConfigError: ``k`` is larger than the catalogue.
     """
-    items = len(context_of(ranker).catalogue)
+    items = len(context.catalogue)
     if not 1 <= k <= items:
         raise ConfigError(f"k={k}: there are {items} items; choose 1 to that")
 
 
 class _Batch:
-    """One forward pass over a few requests, and what is told of it."""
+    """One forward pass over a few requests, and the rankings that it gives."""
 
-    def __init__(self, ranker: Ranker, context: Context, requests: list[Request], k: int) -> None:
-        self.ranker, self.context, self.requests, self.k = ranker, context, requests, k
+    def __init__(
+        self, model: RankerModel, context: Context, requests: list[Request], k: int
+    ) -> None:
+        self.model, self.context, self.requests, self.k = model, context, requests, k
         self.queries = self._queries()
-        self.paths: PathBatch = context.finder(self.queries)
+        self.batch = self._batch()
+        self.paths: PathBatch = self.batch.paths.to("cpu")
         self.output = self._forward()
 
     def _queries(self) -> Queries:
@@ -100,24 +105,28 @@ class _Batch:
             np.asarray([r.index for r in self.requests], np.int64),
         )
 
-    @torch.no_grad()
-    def _forward(self) -> RankerOutput:
-        self.ranker.eval()
-        device = self.ranker.device
-        config = self.context.config
+    def _batch(self) -> RankerBatch:
+        """What the model sees."""
+        config, device = self.context.config, self.model.device
         width = self.queries.candidate_items.shape[1]
         # By what is asked, not by its place in a batch: the same request gets the same answer.
         ids = np.asarray([zlib.crc32(r.history.tobytes()) for r in self.requests], np.int64)
-        order = candidate_order(ids, width, config.prompt.order, config.seed, epoch=-1)
-        data = self.context.data.to(device)
-        order_ = torch.as_tensor(order, device=device)
-        return self.ranker(RankerBatch(data, self.paths.to(device), order_))
+        order = CandidateOrder(config.prompt.order, config.seed)
+        return RankerBatch.of(
+            self.context.graph.to(device), self.queries, order(ids, width), device
+        )
+
+    @torch.no_grad()
+    def _forward(self) -> RankerOutput:
+        self.model.eval()
+        output: RankerOutput = self.model(self.batch)
+        return output
 
     def recommend(self, explain: bool) -> list[Recommendation]:
         """The rankings, best first."""
         shown = self._worded() if explain else {}
         score = self.output.scores.cpu().numpy()
-        a, b = self.ranker.fusion.a.item(), self.ranker.fusion.b.item()
+        a, b = self.model.fusion.weights
         parts = torch.stack([self.output.lm, a * self.output.scorer, b * self.output.prior])
         # Told in units of the retriever's log-probability where that weighs more than the LM: a
         # common factor changes no ranking, and figures of one size can be read.

@@ -5,8 +5,10 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from rich.cells import cell_len, set_cell_size
+from rich.cells import set_cell_size
 from rich.text import Text
+
+from lkgrag.utils.text import fit, one_line, print_wrapped, shown_title, two_places
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -17,35 +19,6 @@ TITLE, LONGEST, NAME = 38, 280, 80
 LATEST = 5
 #: Version of :meth:`Recommendation.to_dict`.
 FORMAT = 1
-
-
-def one_line(text: str) -> str:
-    """Text that cannot break a line or move the cursor of a terminal."""
-    return " ".join("".join(c if c.isprintable() else " " for c in text).split())
-
-
-def shown_title(text: str) -> str:
-    """A title in one line, or that there is none."""
-    return one_line(text) or "(no title)"
-
-
-def fit(text: str, columns: int) -> str:
-    """Text cut to what fits; characters of some scripts take two columns of a terminal."""
-    if cell_len(text) <= columns:
-        return text
-    return set_cell_size(text, columns - 1).rstrip() + "…"
-
-
-def two_places(value: float, sign: str = "") -> str:
-    """A figure to two places, ``sign="+"`` with its sign; -0.001 is 0.00, not -0.00."""
-    return f"{round(value, 2) + 0.0:{sign}.2f}"
-
-
-def print_wrapped(console: Console, indent: int, text: Text) -> None:
-    """Print text whose further lines stand below its first."""
-    for line in text.wrap(console, max(console.width - indent, 20)):
-        line.rstrip()
-        console.print(Text(" " * indent).append_text(line))
 
 
 @dataclass(frozen=True)

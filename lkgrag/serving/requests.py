@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from lkgrag.errors import DataError
-from lkgrag.ranker.model import Ranker
-from lkgrag.serving.context import context_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from numpy.typing import NDArray
+
+    from lkgrag.serving.context import Context
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ class Request:
 
 
 def request_for(
-    ranker: Ranker,
+    context: Context,
     history: Sequence[object],
     candidates: Sequence[object] | None,
     ratings: Sequence[float] | None,
@@ -49,29 +49,27 @@ def request_for(
     Raises:
         DataError: an item is unknown, there are no candidates, or not one rating an item.
     """
-    catalogue = context_of(ranker).catalogue
-    items = catalogue.index(history, "history")
+    items = context.catalogue.index(history, "history")
     if ratings is not None and len(ratings) != len(items):
         raise DataError(f"ratings: {len(ratings)} ratings for {len(items)} history items")
     rating = np.full(len(items), np.nan) if ratings is None else np.asarray(ratings, float)
-    return Request(items, rating.astype(np.float32), candidate_items(ranker, candidates))
+    return Request(items, rating.astype(np.float32), candidate_items(context, candidates))
 
 
 def request_of_user(
-    ranker: Ranker, user: str, candidates: Sequence[object] | None = None
+    context: Context, user: str, candidates: Sequence[object] | None = None
 ) -> Request:
     """A request for a user of the data.
 
     Raises:
         DataError: the user or a candidate is unknown.
     """
-    users = context_of(ranker).users
-    index = users.index(user)
-    ((_, (items, rating)),) = users.rows(index, index + 1)
-    return Request(items, rating, candidate_items(ranker, candidates), user, index=index)
+    index = context.users.index(user)
+    ((_, (items, rating)),) = context.users.rows(index, index + 1)
+    return Request(items, rating, candidate_items(context, candidates), user, index=index)
 
 
-def candidate_items(ranker: Ranker, items: Sequence[object] | None) -> NDArray[np.int64] | None:
+def candidate_items(context: Context, items: Sequence[object] | None) -> NDArray[np.int64] | None:
     """Item indices of candidates by id or title, each once; None for the retriever's proposals.
 
     Raises:
@@ -81,6 +79,6 @@ def candidate_items(ranker: Ranker, items: Sequence[object] | None) -> NDArray[n
         return None
     if not len(items):
         raise DataError("candidates: the list is empty; leave it out for the retriever's proposals")
-    index = context_of(ranker).catalogue.index(items, "candidates")
+    index = context.catalogue.index(items, "candidates")
     # A candidate named twice is one candidate.
     return np.asarray(list(dict.fromkeys(index.tolist())), np.int64)

@@ -4,49 +4,61 @@ from __future__ import annotations
 
 import os
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lkgrag import __version__
+from lkgrag.config.identity import to_yaml
+from lkgrag.config.loading import load_config
 from lkgrag.errors import RunError
+from lkgrag.kg import load_kg, save_kg
+from lkgrag.paths import graph_paths
+from lkgrag.prompt import build_prompter
+from lkgrag.ranker.fusion import Fusion
+from lkgrag.ranker.model import RankerModel
+from lkgrag.retrieval import FusedRetriever
+from lkgrag.scorer.resolver import new_scorer
+from lkgrag.scorer.state import load_scorer, save_scorer
 from lkgrag.serving.catalogue import Catalogue
+from lkgrag.serving.context import Context
 from lkgrag.serving.users import Users
+from lkgrag.utils.device import choose_device
 from lkgrag.utils.files import not_ours, read_json, read_safetensors, write_json, write_safetensors
+from lkgrag.utils.layout import (
+    ADAPTER,
+    CATALOGUE,
+    CONFIG,
+    KG,
+    META,
+    RANKER,
+    RETRIEVER,
+    SCORER,
+    TABLES,
+    USERS,
+)
 
 if TYPE_CHECKING:
     import torch
+    from transformers import PreTrainedTokenizerBase
 
-    from lkgrag.ranker.model import Ranker
+    from lkgrag.config import LLMConfig
+    from lkgrag.llm import LMScorer
 
 FORMAT = 1
-META, CONFIG, SCORER, TABLES = (
-    "ranker.json",
-    "config.yaml",
-    "scorer.safetensors",
-    "tables.safetensors",
-)
-NAME = "ranker"
-ADAPTER, KG, RETRIEVER = "adapter", "kg", "retriever"
-CATALOGUE, USERS = "catalogue.parquet", "users.parquet"
 
 
-def save(ranker: Ranker, folder: Path) -> None:
-    """Write a ranker with its context; ``folder`` appears whole or not at all.
+def save(model: RankerModel, context: Context, folder: Path) -> None:
+    """Write a model with its context; ``folder`` appears whole or not at all.
 
     Args:
-        ranker: with the context of its run.
+        model: whose learned parts are written.
+        context: of its run.
         folder: new, empty, or one that holds a ranker, which is replaced.
 
     Raises:
-        ValueError: the ranker has no context.
         LkgragError: the folder cannot be written, or holds anything else.
     """
-    from lkgrag.config.identity import to_yaml
-    from lkgrag.kg import save_kg
-    from lkgrag.scorer.state import save_scorer
-    from lkgrag.serving.context import context_of
-
-    context = context_of(ranker)
     part, old = (folder.with_name(f".{folder.name}.{word}") for word in ("part", "old"))
     try:
         _refuse_others_files(folder)
@@ -58,10 +70,10 @@ def save(ranker: Ranker, folder: Path) -> None:
         part.mkdir(parents=True)
     except OSError as error:
         raise RunError(f"cannot write {folder}: {error.strerror}; choose another folder") from error
-    save_scorer(part / SCORER, ranker.scorer)
-    if ranker.lm is not None and ranker.prompter is not None:
-        ranker.lm.save(part if context.merged else part / ADAPTER)
-        write_safetensors(part / TABLES, ranker.prompter.tables())
+    save_scorer(part / SCORER, model.scorer)
+    if model.lm is not None and model.prompter is not None:
+        model.lm.save(part if context.merged else part / ADAPTER)
+        write_safetensors(part / TABLES, model.prompter.tables())
     save_kg(context.data, part / KG)
     context.retriever.save(part / RETRIEVER)
     context.catalogue.save(part / CATALOGUE)
@@ -72,11 +84,11 @@ def save(ranker: Ranker, folder: Path) -> None:
         {
             "format": FORMAT,
             "lkgrag": __version__,
-            "llm": context.config.llm.name if ranker.lm is not None else None,
+            "llm": context.config.llm.name if model.lm is not None else None,
             "merged": context.merged,
-            "fusion": {"a": ranker.fusion.a.item(), "b": ranker.fusion.b.item()},
-            "learned": list(ranker.learned),
-            "metapaths": [[list(edge) for edge in m] for m in context.finder.metapaths],
+            "fusion": dict(zip("ab", model.fusion.weights, strict=True)),
+            "learned": list(context.learned),
+            "metapaths": [[list(edge) for edge in m] for m in context.graph.metapaths],
         },
     )
     if folder.exists():
@@ -97,7 +109,7 @@ def _refuse_others_files(folder: Path) -> None:
         raise RunError(f"{folder} holds {found} and no ranker; choose another folder")
 
 
-def load(folder: Path, device: torch.device | str | None = None) -> Ranker:
+def load(folder: Path, device: torch.device | str | None = None) -> tuple[RankerModel, Context]:
     """Read a ranker; its scores are bit-equal to those of the one that was saved.
 
     Args:
@@ -108,55 +120,51 @@ def load(folder: Path, device: torch.device | str | None = None) -> Ranker:
         RunError: not a saved ranker, or of a newer format.
         LkgragError: a file is missing or broken.
     """
-    from lkgrag.config.loading import load_config
-    from lkgrag.kg import load_kg
-    from lkgrag.paths import path_finder
-    from lkgrag.ranker.fusion import Fusion
-    from lkgrag.ranker.model import Ranker
-    from lkgrag.retrieval import FusedRetriever
-    from lkgrag.run.ranker_stages import new_scorer
-    from lkgrag.scorer.state import load_scorer
-    from lkgrag.serving.context import Context
-    from lkgrag.utils.device import device as best_device
-
-    if not (folder / META).is_file() and (folder / NAME / META).is_file():
-        folder = folder / NAME
+    if not (folder / META).is_file() and (folder / RANKER / META).is_file():
+        folder = folder / RANKER
     meta = _meta(folder)
     config = load_config({"config": str(folder / CONFIG)})
-    place = best_device(device)
-    data = load_kg(folder / KG)
-    finder = path_finder(data, config.paths)
+    place = choose_device(device)
+    merged: str | None = meta.get("merged")
+    if merged is not None:
+        merged = str((folder / merged).resolve())
+        config.llm = replace(config.llm, name=merged, quantization="none")
+    graph = graph_paths(load_kg(folder / KG), config.paths)
     metapaths = [tuple(tuple(edge) for edge in m) for m in meta["metapaths"]]
-    if list(finder.metapaths) != metapaths:
+    if list(graph.metapaths) != metapaths:
         raise RunError(f"{folder}: its graph and its meta-paths differ; train it again")
-    scorer = new_scorer(config, data, finder)
+    scorer = new_scorer(config.scorer, config.paths.search, graph, config.seed)
     load_scorer(folder / SCORER, scorer)
     fusion = Fusion(meta["fusion"]["a"], meta["fusion"]["b"], config.training.fuse)
     lm = prompter = None
-    merged: str | None = meta.get("merged")
     if meta["llm"] is not None:
-        from lkgrag.llm import LMScorer, load_llm
-        from lkgrag.prompt import build_prompter
-
-        if merged is not None:
-            config.llm.name, config.llm.quantization = str((folder / merged).resolve()), "none"
-        model, tokenizer = load_llm(config.llm, place)
-        lm = LMScorer(model, config.llm, config.seed, adapter=merged is None)
-        lm.load(folder / ADAPTER if merged is None else folder)
-        prompter = build_prompter(tokenizer, data, config.prompt, config.llm.readout)
+        lm, tokenizer = _load_lm(folder, config.llm, config.seed, place, merged is not None)
+        prompter = build_prompter(tokenizer, graph.data, config.prompt, lm.readout.layout)
         prompter.load_tables(read_safetensors(folder / TABLES))
-    ranker = Ranker(lm, scorer.to(place), prompter, fusion.to(place))
-    ranker.learned = (float(meta["learned"][0]), float(meta["learned"][1]))
-    ranker.context = Context(
-        data=data,
-        finder=finder,
+    model = RankerModel(lm, scorer.to(place), prompter, fusion.to(place))
+    context = Context(
+        graph=graph,
         retriever=FusedRetriever.load(folder / RETRIEVER),
         catalogue=Catalogue.load(folder / CATALOGUE),
         config=config,
         users=Users(folder / USERS),
-        merged=None if merged is None else config.llm.name,
+        learned=(float(meta["learned"][0]), float(meta["learned"][1])),
+        merged=merged,
     )
-    return ranker.eval()
+    return model.eval(), context
+
+
+def _load_lm(
+    folder: Path, llm: LLMConfig, seed: int, device: torch.device, is_merged: bool
+) -> tuple[LMScorer, PreTrainedTokenizerBase]:
+    """The language model with its adapter, or merged with it, and its tokenizer."""
+    # Only here: a ranker without a language model loads without transformers.
+    from lkgrag.llm import LMScorer, load_llm
+
+    model, tokenizer = load_llm(llm, device)
+    lm = LMScorer(model, llm, seed, adapter=not is_merged)
+    lm.load(folder if is_merged else folder / ADAPTER)
+    return lm, tokenizer
 
 
 def _meta(folder: Path) -> dict[str, Any]:

@@ -11,6 +11,7 @@ import json
 import math
 from collections.abc import Callable
 from contextlib import nullcontext
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,20 +20,40 @@ from lkgrag.serving.ranking import check_number, iterate
 from lkgrag.serving.requests import Request
 from lkgrag.utils.files import atomic, read_json, sweep, write_json
 from lkgrag.utils.locks import locked
+from lkgrag.utils.shares import ALONE, Shares
 
 if TYPE_CHECKING:
+    import numpy as np
     from numpy.typing import NDArray
 
-    from lkgrag.ranker.model import Ranker
+    from lkgrag.serving.ranker import Ranker
     from lkgrag.serving.recommendation import Recommendation
-    from lkgrag.serving.users import UserTable
 
 #: Readers of Parquet folders (pyarrow, Spark) pass over names that begin so.
 MANIFEST = "_manifest.json"
 #: Under which a shard says how many users were ranked; one who has chosen everything has no row.
-USERS = b"lkgrag.serving.users"
+USERS = b"lkgrag.users"
 #: Version of the shards' columns.
 FORMAT = 1
+
+
+@dataclass(frozen=True)
+class BulkRequest:
+    """The rankings to make for every user of a run.
+
+    Attributes:
+        k: items a user.
+        explain: word the paths.
+        candidates: item indices to rank for everyone; each one's own proposals if None.
+        users_per_shard: users a file.
+        made_from: what the rankings depend on beside these; shards of anything else are refused.
+    """
+
+    k: int
+    explain: bool = True
+    candidates: NDArray[np.int64] | None = None
+    users_per_shard: int = 256
+    made_from: dict[str, Any] = field(default_factory=dict)
 
 
 def shard_name(number: int, count: int) -> str:
@@ -43,30 +64,17 @@ def shard_name(number: int, count: int) -> str:
 def recommend_all(
     ranker: Ranker,
     out: Path,
-    k: int,
-    explain: bool,
-    candidates: NDArray | None,
-    size: int,
-    made_from: dict[str, Any],
-    rank: int = 0,
-    world: int = 1,
-    wait: Callable[[], None] = lambda: None,
+    wanted: BulkRequest,
+    shares: Shares = ALONE,
     progress: Callable[[int, int], None] | None = None,
 ) -> int:
     """Rank for every user of a run; memory does not grow with their number.
 
     Args:
-        ranker: with a context.
+        ranker: that serves.
         out: folder of the shards; what of them is there already is kept.
-        k: items a user.
-        explain: word the paths.
-        candidates: item indices to rank for everyone; each one's own proposals if None.
-        size: users a shard.
-        made_from: what the rankings depend on beside the arguments; shards of anything else are
-            refused.
-        rank: of this process.
-        world: processes; each makes every ``world``-th shard.
-        wait: returns when every process has called it.
+        wanted: the rankings to make.
+        shares: this process and the others; each makes every ``world``-th shard.
         progress: called with (shards done, shards in all) of this process.
 
     Returns:
@@ -77,44 +85,44 @@ def recommend_all(
         RunError: the folder holds rankings of another run or with other options, or is in use.
         LkgragError: a shard that is there is broken, or nothing can be written.
     """
-    assert ranker.context is not None
-    check_number(ranker, k)
-    users = ranker.context.users
+    check_number(ranker.context, wanted.k)
+    users, size = ranker.context.users, wanted.users_per_shard
     count = max(1, math.ceil(len(users) / size))
     manifest = {
         "format": FORMAT,
         "users": len(users),
         "users_per_shard": size,
         "shards": count,
-        "k": k,
-        "explain": explain,
-        "candidates": None if candidates is None else candidates.tolist(),
-        **made_from,
+        "k": wanted.k,
+        "explain": wanted.explain,
+        "candidates": None if wanted.candidates is None else wanted.candidates.tolist(),
+        **wanted.made_from,
     }
-    if rank == 0:
+    is_first = shares.rank == 0
+    if is_first:
         _folder(out)
-    wait()
+    shares.wait()
     main = (
-        locked(out / ".lock", wait=False, what=f"the folder {out}") if rank == 0 else nullcontext()
+        locked(out / ".lock", wait=False, what=f"the folder {out}") if is_first else nullcontext()
     )
     with main:
-        if rank == 0:
+        if is_first:
             _begin(out, manifest)
-        wait()
-        mine = range(rank, count, world)
+        shares.wait()
+        mine = range(shares.rank, count, shares.world)
         for done, number in enumerate(mine):
             if progress is not None:
                 progress(done, len(mine))
             path = out / shard_name(number, count)
             first = number * size
-            wanted = min(size, len(users) - first)
+            last = min(first + size, len(users))
             if path.exists():
-                _check(path, wanted)
+                _check(path, last - first)
                 continue
-            _make(ranker, users, path, (first, first + wanted), k, explain, candidates)
+            _make(ranker, path, range(first, last), wanted)
         if progress is not None:
             progress(len(mine), len(mine))
-        wait()
+        shares.wait()
     return count
 
 
@@ -173,22 +181,16 @@ def _check(path: Path, wanted: int) -> None:
         raise LkgragError(f"{path}: a shard of {found} users, not of {wanted}; {advice}")
 
 
-def _make(
-    ranker: Ranker,
-    users: UserTable,
-    path: Path,
-    span: tuple[int, int],
-    k: int,
-    explain: bool,
-    candidates: NDArray | None,
-) -> None:
-    """Rank for the users of one shard and write it."""
+def _make(ranker: Ranker, path: Path, users: range, wanted: BulkRequest) -> None:
+    """Rank for the users of one shard, by their indices, and write it."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     requests = [
-        Request(items, rating, candidates, user, index=index)
-        for index, (user, (items, rating)) in enumerate(users.rows(*span), start=span[0])
+        Request(items, rating, wanted.candidates, user, index=index)
+        for index, (user, (items, rating)) in zip(
+            users, ranker.context.users.rows(users.start, users.stop), strict=True
+        )
     ]
     schema = pa.schema(
         [
@@ -204,7 +206,7 @@ def _make(
     )
     with atomic(path) as tmp, pq.ParquetWriter(tmp, schema) as writer:
         rows: list[dict[str, Any]] = []
-        for part in iterate(ranker, requests, k, explain):
+        for part in iterate(ranker.model, ranker.context, requests, wanted.k, wanted.explain):
             rows += [row for one in part for row in _rows(one)]
         writer.write_table(pa.Table.from_pylist(rows, schema))
 

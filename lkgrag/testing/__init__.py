@@ -8,17 +8,23 @@ from lkgrag.testing.graph import planted, toy_interactions, toy_kg
 from lkgrag.testing.paths import toy_paths
 
 if TYPE_CHECKING:
+    from lkgrag.testing.prompter import PrompterTests
     from lkgrag.testing.reader import ReaderSample, ReaderTests
+    from lkgrag.testing.readout import ReadoutTests
     from lkgrag.testing.relation import RelationSourceTests
     from lkgrag.testing.retriever import RetrieverTests
     from lkgrag.testing.scorer import PathScorerTests
+    from lkgrag.testing.verbaliser import VerbaliserTests
 
 __all__ = [
     "PathScorerTests",
+    "PrompterTests",
     "ReaderSample",
     "ReaderTests",
+    "ReadoutTests",
     "RelationSourceTests",
     "RetrieverTests",
+    "VerbaliserTests",
     "planted",
     "toy_interactions",
     "toy_kg",
@@ -28,10 +34,13 @@ __all__ = [
 #: The suites and their modules, which need pytest. It is imported with them, since toy graphs do not need it.
 _SUITES = {
     "PathScorerTests": "scorer",
+    "PrompterTests": "prompter",
+    "ReaderSample": "reader",
     "ReaderTests": "reader",
+    "ReadoutTests": "readout",
     "RelationSourceTests": "relation",
     "RetrieverTests": "retriever",
-    "ReaderSample": "reader",
+    "VerbaliserTests": "verbaliser",
 }
 
 

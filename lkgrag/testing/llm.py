@@ -25,6 +25,7 @@ def tiny_tokenizer(words: Sequence[str] = WORDS) -> PreTrainedTokenizerFast:
     Args:
         words: one token each; everything else is spelled in bytes.
     """
+    # Heavy: importing the toys must stay quick.
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers
     from transformers import PreTrainedTokenizerFast
 
@@ -71,6 +72,7 @@ def tiny_llama(
         hidden_size: divisible by 4.
         layers: number of decoder layers.
     """
+    # Heavy, as above.
     from transformers import LlamaConfig, LlamaForCausalLM
 
     config = LlamaConfig(

@@ -1,4 +1,8 @@
-"""Stage two's training: batches, objective, the Accelerate loop, checkpoints, sharding.
+"""Training: the scorer alone, then stage two by Accelerate: batches, objective, loop, checkpoints, sharding."""
 
-Names are imported from its modules: what serves needs the order of candidates only, not the loop.
-"""
+from lkgrag.training.checkpoint import Checkpoint
+from lkgrag.training.loop import Trainer
+from lkgrag.training.pretraining import Pretraining, pretrain
+from lkgrag.training.probe import probe_head
+
+__all__ = ["Checkpoint", "Pretraining", "Trainer", "pretrain", "probe_head"]

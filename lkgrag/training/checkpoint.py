@@ -9,6 +9,7 @@ Random numbers need no state: all derive from (seed, epoch, example).
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -39,67 +40,98 @@ def beside(module: nn.Module) -> dict[str, torch.Tensor]:
     return {name: value for name, value in state.items() if name not in parameters}
 
 
-def save_checkpoint(
-    folder: Path, module: nn.Module, optimizer: torch.optim.Optimizer, state: dict[str, Any]
-) -> None:
-    """Write the checkpoint of a step, replacing the one before.
+@dataclass(frozen=True)
+class Checkpoint:
+    """Where a training's checkpoint lies, and what the training depends on.
+
+    Attributes:
+        folder: of the file.
+        key: a hash of all that the training depends on; a checkpoint of another key is refused.
+    """
+
+    folder: Path
+    key: str
+
+    @property
+    def path(self) -> Path:
+        """The file."""
+        return self.folder / FILE
+
+    def exists(self) -> bool:
+        """Whether a training can go on from here."""
+        return self.path.exists()
+
+    def save(
+        self, module: nn.Module, optimizer: torch.optim.Optimizer, state: dict[str, Any]
+    ) -> None:
+        """Write the checkpoint of a step, replacing the one before.
+
+        Args:
+            module: the unwrapped model.
+            optimizer: AdamW over its trainable parameters.
+            state: plain values to come back (step, curve).
+        """
+        tensors: dict[str, torch.Tensor] = {}
+        for name, parameter in trainable(module).items():
+            tensors[f"model.{name}"] = parameter
+            for key, value in optimizer.state.get(parameter, {}).items():
+                tensors[f"optimizer.{key}.{name}"] = torch.as_tensor(value)
+        tensors |= {f"state.{name}": value for name, value in beside(module).items()}
+        header = {"state": json.dumps({"format": FORMAT, "depends": self.key, **state})}
+        write_safetensors(self.path, tensors, header)
+
+    def load(self, module: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, Any] | None:
+        """Restore a checkpoint in place.
+
+        Returns:
+            The state given to :meth:`save`, or None if there is no checkpoint.
+
+        Raises:
+            RunError: the file is broken, of another format, or of another model, data or options.
+        """
+        if not self.exists():
+            return None
+        advice = "delete it, or start with overwrite=true"
+        try:
+            with safe_open(str(self.path), framework="pt") as file:
+                state = json.loads((file.metadata() or {}).get("state", "{}"))
+                if state.get("format") != FORMAT:
+                    raise RunError(f"{self.path}: a checkpoint of another format; {advice}")
+                parameters = trainable(module)
+                names = {n for n in file.keys() if n.startswith("model.")}  # noqa: SIM118 (no dict)
+                if names != {f"model.{n}" for n in parameters}:
+                    raise RunError(f"{self.path}: a checkpoint of another model; {advice}")
+                _restore(file, module, optimizer)
+        except (SafetensorError, OSError, ValueError) as error:
+            raise RunError(f"{self.path}: broken checkpoint ({error}); {advice}") from error
+        if state["depends"] != self.key:
+            raise RunError(
+                f"{self.folder}: the checkpoint belongs to other data or options; "
+                "start with overwrite=true or another out="
+            )
+        return dict(state)
+
+
+def _restore(file: Any, module: nn.Module, optimizer: torch.optim.Optimizer) -> None:
+    """Copy a checkpoint's tensors into the module and the optimiser.
 
     Args:
-        folder: of the checkpoint.
-        module: the unwrapped model.
-        optimizer: AdamW over its trainable parameters.
-        state: plain values to come back (step, curve, what the run depends on).
+        file: an open safetensors file, whose class has no public name.
+        module: changed in place.
+        optimizer: likewise.
     """
-    tensors: dict[str, torch.Tensor] = {}
-    for name, parameter in trainable(module).items():
-        tensors[f"model.{name}"] = parameter
-        for key, value in optimizer.state.get(parameter, {}).items():
-            tensors[f"optimizer.{key}.{name}"] = torch.as_tensor(value)
-    tensors |= {f"state.{name}": value for name, value in beside(module).items()}
-    header = {"state": json.dumps({"format": FORMAT, **state})}
-    write_safetensors(folder / FILE, tensors, header)
-
-
-def load_checkpoint(
-    folder: Path, module: nn.Module, optimizer: torch.optim.Optimizer
-) -> dict[str, Any] | None:
-    """Restore a checkpoint in place.
-
-    Returns:
-        The state given to :func:`save_checkpoint`, or None if there is no checkpoint.
-
-    Raises:
-        RunError: the file is broken, of another format, or of another model.
-    """
-    path = folder / FILE
-    if not path.exists():
-        return None
-    advice = "delete it, or start with overwrite=true"
-    try:
-        with safe_open(str(path), framework="pt") as file:
-            state = json.loads((file.metadata() or {}).get("state", "{}"))
-            if state.get("format") != FORMAT:
-                raise RunError(f"{path}: a checkpoint of another format; {advice}")
-            names = set(file.keys())
-            parameters = trainable(module)
-            if {n for n in names if n.startswith("model.")} != {f"model.{n}" for n in parameters}:
-                raise RunError(f"{path}: a checkpoint of another model; {advice}")
-            with torch.no_grad():
-                for name, parameter in parameters.items():
-                    parameter.copy_(file.get_tensor(f"model.{name}"))
-                    moments = {}
-                    for key in ("step", "exp_avg", "exp_avg_sq"):
-                        full = f"optimizer.{key}.{name}"
-                        if full in names:
-                            value = file.get_tensor(full)
-                            moments[key] = value if key == "step" else value.to(parameter.device)
-                    if moments:
-                        optimizer.state[parameter] = moments
-            kept = {
-                n: file.get_tensor(f"state.{n}") for n in beside(module) if f"state.{n}" in names
-            }
-            if kept:
-                module.scorer.load_state_dict(kept, strict=False)  # type: ignore[union-attr]
-    except (SafetensorError, OSError, ValueError) as error:
-        raise RunError(f"{path}: broken checkpoint ({error}); {advice}") from error
-    return state
+    names = set(file.keys())
+    with torch.no_grad():
+        for name, parameter in trainable(module).items():
+            parameter.copy_(file.get_tensor(f"model.{name}"))
+            moments = {}
+            for key in ("step", "exp_avg", "exp_avg_sq"):
+                full = f"optimizer.{key}.{name}"
+                if full in names:
+                    value = file.get_tensor(full)
+                    moments[key] = value if key == "step" else value.to(parameter.device)
+            if moments:
+                optimizer.state[parameter] = moments
+    kept = {n: file.get_tensor(f"state.{n}") for n in beside(module) if f"state.{n}" in names}
+    if kept:
+        module.scorer.load_state_dict(kept, strict=False)  # type: ignore[union-attr]

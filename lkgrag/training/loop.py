@@ -7,29 +7,27 @@ import math
 import time
 from collections.abc import Callable
 from contextlib import nullcontext
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from lkgrag.data.queries import Queries
-from lkgrag.prompt.order import candidate_order
 from lkgrag.ranker.batch import RankerBatch
-from lkgrag.ranker.model import Ranker
 from lkgrag.training.batches import compose, share
-from lkgrag.training.checkpoint import FILE, load_checkpoint, save_checkpoint
 from lkgrag.training.objective import build_optimizer, losses, no_loss, rate, total
 from lkgrag.training.sharding import align, average_gradients, choose_shards, is_sharded, learned
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
     from numpy.typing import NDArray
-    from torch_geometric.data import HeteroData
 
-    from lkgrag.config import PromptConfig, TrainingConfig
-    from lkgrag.paths import Finder
+    from lkgrag.config import TrainingConfig
+    from lkgrag.data import Queries
+    from lkgrag.paths import GraphPaths
+    from lkgrag.prompt.order import CandidateOrder
+    from lkgrag.ranker.model import RankerModel
+    from lkgrag.training.checkpoint import Checkpoint
 
 log = logging.getLogger(__name__)
 
@@ -47,42 +45,35 @@ class Trainer:
     """Trains a ranker on lists whose target is among the candidates.
 
     Args:
-        ranker: not yet prepared.
-        data: the graph of the examples (cross-fitted: without what they predict).
-        finder: paths of that graph.
+        model: not yet prepared.
+        graph: of the examples (cross-fitted: without what they predict), and its paths.
         queries: the examples, every ``target`` a candidate slot.
-        config: of the training.
-        prompt: for the candidates' order.
+        config: of the training; a negative ``max_examples`` takes every one.
+        order: of the candidates; its seed is also that of batches and dropout.
         accelerator: places and synchronises.
-        folder: of the checkpoint; None keeps none.
-        depends: a hash of all that the training depends on; a checkpoint of another is not read.
-        seed: of batches, orders and dropout.
-        limit: prompts in all; None for every one.
+        checkpoint: where to go on from; None keeps none.
     """
 
     def __init__(
         self,
-        ranker: Ranker,
-        data: HeteroData,
-        finder: Finder,
+        model: RankerModel,
+        graph: GraphPaths,
         queries: Queries,
         config: TrainingConfig,
-        prompt: PromptConfig,
+        order: CandidateOrder,
         accelerator: Accelerator,
-        folder: Path | None,
-        depends: str,
-        seed: int,
-        limit: int | None,
+        checkpoint: Checkpoint | None = None,
     ) -> None:
         if len(queries) and int(queries.target.min()) < 0:
             raise ValueError("every training list must hold its target")
-        self.ranker, self.finder, self.queries = ranker, finder, queries
-        self.data = data.to(accelerator.device)
-        self.config, self.prompt, self.accelerator = config, prompt, accelerator
+        self.model, self.queries = model, queries
+        self.graph = graph.to(accelerator.device)
+        self.config, self.order, self.accelerator = config, order, accelerator
         # Batches are composed here: steps of accumulation that a launcher names would only divide the loss.
         accelerator.gradient_accumulation_steps = 1
-        self.folder, self.depends, self.seed = folder, depends, seed
-        self.batches = compose(len(queries), config.batch_size, config.epochs, seed, limit)
+        self.checkpoint, self.seed = checkpoint, order.seed
+        limit = config.max_examples if config.max_examples >= 0 else None
+        self.batches = compose(len(queries), config.batch_size, config.epochs, order.seed, limit)
         self.sharded = False
         self._begun = time.perf_counter()
         self.per_epoch = max(1, math.ceil(len(queries) / config.batch_size))
@@ -95,7 +86,7 @@ class Trainer:
     @property
     def has_checkpoint(self) -> bool:
         """Whether :meth:`fit` goes on from a checkpoint."""
-        return self.folder is not None and (self.folder / FILE).exists()
+        return self.checkpoint is not None and self.checkpoint.exists()
 
     def fit(self, progress: Callable[[int, int], None] | None = None) -> Curve:
         """Train; return the learning curve, one row a step.
@@ -104,12 +95,12 @@ class Trainer:
             progress: called with (steps done, steps in all).
         """
         accelerator = self.accelerator
-        optimizer = build_optimizer(self.ranker, self.config)
+        optimizer = build_optimizer(self.model, self.config)
         done, curve = self._resume(optimizer)
         self.sharded = is_sharded(accelerator)
         if self.sharded:
-            choose_shards(accelerator, self.ranker)
-        model, optimizer = accelerator.prepare(self.ranker, optimizer)
+            choose_shards(accelerator, self.model)
+        model, optimizer = accelerator.prepare(self.model, optimizer)
         if self.sharded:
             align(learned(model))
         model.train()
@@ -180,23 +171,14 @@ class Trainer:
             # A process without a prompt still takes part in the exchange of gradients.
             index, weight = batch[:1], 0.0
         queries = self.queries[index]
-        paths = self.finder(queries).to(device)
-        order = candidate_order(index, paths.num_candidates, self.prompt.order, self.seed, epoch)
-        out = model(
-            RankerBatch(
-                self.data,
-                paths,
-                torch.as_tensor(order, device=device),
-                lm_share=self.config.fused_lm,
-            )
-        )
+        slots = self.order(index, queries.candidate_items.shape[1], epoch)
+        ranked = RankerBatch.of(self.graph, queries, slots, device, self.config.fused_lm)
+        out = model(ranked)
         target = torch.as_tensor(queries.target, device=device)
         parts = losses(
-            out.scores,
-            out.lm,
-            out.scorer,
+            out,
             target,
-            paths.candidate_mask,
+            ranked.paths.candidate_mask,
             torch.full((len(index),), weight, device=device),
             self.config.distill,
         )
@@ -207,30 +189,18 @@ class Trainer:
         return loss, values
 
     def _resume(self, optimizer: torch.optim.Optimizer) -> tuple[int, Curve]:
-        if self.folder is None:
+        if self.checkpoint is None:
             return 0, []
-        state = load_checkpoint(self.folder, self.ranker, optimizer)
+        state = self.checkpoint.load(self.model, optimizer)
         if state is None:
             return 0, []
-        if state["depends"] != self.depends:
-            from lkgrag.errors import RunError
-
-            raise RunError(
-                f"{self.folder}: the checkpoint belongs to other data or options; "
-                "start with overwrite=true or another out="
-            )
         self._begun -= float(state.get("seconds", 0.0))
         log.info("resuming the training at step %d of %d", state["step"], len(self.batches))
         return int(state["step"]), list(state["curve"])
 
     def _save(self, optimizer: Any, step: int, curve: Curve) -> None:
-        if self.folder is None or not self.accelerator.is_main_process:
+        if self.checkpoint is None or not self.accelerator.is_main_process:
             return
         inner = getattr(optimizer, "optimizer", optimizer)
-        state = {
-            "step": step,
-            "depends": self.depends,
-            "curve": curve,
-            "seconds": self.seconds,
-        }
-        save_checkpoint(self.folder, self.ranker, inner, state)
+        state = {"step": step, "curve": curve, "seconds": self.seconds}
+        self.checkpoint.save(self.model, inner, state)

@@ -20,14 +20,13 @@ from lkgrag.ranker.fusion import list_cross_entropy
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from lkgrag.config import Config, TrainingConfig
-    from lkgrag.ranker.model import Ranker
+    from lkgrag.config import TrainingConfig
+    from lkgrag.ranker.batch import RankerOutput
+    from lkgrag.ranker.model import RankerModel
 
 
 def losses(
-    scores: Tensor,
-    lm: Tensor,
-    scorer: Tensor,
+    output: RankerOutput,
     target: Tensor,
     mask: Tensor,
     weight: Tensor,
@@ -36,24 +35,23 @@ def losses(
     """Weighted sums of the cross-entropies, in nats.
 
     Args:
-        scores: fused, ``[B, C]``.
-        lm: the LM's scores, ``[B, C]``.
-        scorer: the scorer's, ``[B, C]``.
+        output: of the ranker: fused scores, and those of the LM and the scorer, ``[B, C]`` each.
         target: int64 ``[B]``.
         mask: bool ``[B, C]``, filled slots.
         weight: ``[B]``; 0 leaves a prompt out.
         distill: share of the scorer's expectation in the LM's target, 0 to 1.
 
     Returns:
-        ``fused``, ``lm`` and ``scorer``, each a scalar; ``taught`` is what is minimised in place of
+        ``fused``, ``lm`` and ``scorer``, each a scalar; ``taught`` is the loss that takes the place of
         ``lm``.
     """
-    terms = {"fused": scores, "lm": lm, "scorer": scorer}
+    terms = {"fused": output.scores, "lm": output.lm, "scorer": output.scorer}
     out = {
         name: (list_cross_entropy(value.float(), target, mask) * weight).sum()
         for name, value in terms.items()
     }
-    taught = (soft_cross_entropy(lm.float(), scorer.detach().float(), mask) * weight).sum()
+    expected = output.scorer.detach().float()
+    taught = (soft_cross_entropy(output.lm.float(), expected, mask) * weight).sum()
     out["taught"] = (1.0 - distill) * out["lm"] + distill * taught
     return out
 
@@ -73,7 +71,7 @@ def soft_cross_entropy(scores: Tensor, teacher: Tensor, mask: Tensor) -> Tensor:
 
 
 def total(parts: dict[str, Tensor], config: TrainingConfig) -> Tensor:
-    """The loss that is minimised."""
+    """The loss."""
     return parts["fused"] + config.aux_lm * parts["taught"] + config.aux_scorer * parts["scorer"]
 
 
@@ -87,10 +85,10 @@ def no_loss(parameters: Iterable[nn.Parameter]) -> Tensor:
     return torch.stack([p.flatten()[:0].sum() for p in parameters]).sum()
 
 
-def build_optimizer(ranker: Ranker, config: TrainingConfig) -> torch.optim.AdamW:
+def build_optimizer(model: RankerModel, config: TrainingConfig) -> torch.optim.AdamW:
     """AdamW with a learning rate a part: LoRA, head and fusion, scorer."""
     groups: dict[str, list[nn.Parameter]] = {"lora": [], "head": [], "scorer": []}
-    for name, parameter in ranker.named_parameters():
+    for name, parameter in model.named_parameters():
         if not parameter.requires_grad:
             continue
         if name.startswith("scorer."):
@@ -110,16 +108,6 @@ def build_optimizer(ranker: Ranker, config: TrainingConfig) -> torch.optim.AdamW
         ],
         betas=(0.9, 0.99),
     )
-
-
-def learns(config: Config) -> bool:
-    """Whether any loss reaches the scorer: by the fusion, a loss of its own, or the paths' gates.
-
-    With neither it only picks what is worded, as the preference of the published LlamaRec-LKG-RAG did.
-    """
-    worded = config.prompt.verbaliser not in ("none", "llamarec")
-    gated = config.llm.gate != "off" and config.llm.name != "none" and worded
-    return "scorer" in config.training.fuse or config.training.aux_scorer > 0 or gated
 
 
 def rate(step: int, steps: int, warmup: float) -> float:

@@ -20,18 +20,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from lkgrag.llm.readouts.base import at
-from lkgrag.llm.readouts.candidates import CandidateReadout
-from lkgrag.prompt.order import candidate_order
+from lkgrag.llm.readouts.linear import LinearReadout
+from lkgrag.prompt.order import CandidateOrder
 from lkgrag.ranker.batch import RankerBatch
-from lkgrag.ranker.model import Ranker
 from lkgrag.scorer.base import score_paths
 
 if TYPE_CHECKING:
-    from torch_geometric.data import HeteroData
-
     from lkgrag.data import Queries
-    from lkgrag.paths import Finder
+    from lkgrag.paths import GraphPaths
+    from lkgrag.ranker.model import RankerModel
 
 log = logging.getLogger(__name__)
 #: Strengths of the ridge that are tried, in units of the features' mean square.
@@ -42,9 +39,8 @@ HELD = 4
 
 @torch.no_grad()
 def probe_head(
-    ranker: Ranker,
-    data: HeteroData,
-    finder: Finder,
+    model: RankerModel,
+    graph: GraphPaths,
     queries: Queries,
     count: int,
     batch_size: int,
@@ -54,9 +50,8 @@ def probe_head(
     """Fit the candidates head to what the scorer expects; nothing else is changed.
 
     Args:
-        ranker: with a language model whose adapter has not learned yet.
-        data: the graph of the examples.
-        finder: its paths.
+        model: with a language model whose adapter has not learned yet.
+        graph: of the examples, and its paths.
         queries: the examples; the first ``count`` of a seeded order are used.
         count: most prompts.
         batch_size: prompts a forward pass.
@@ -67,32 +62,33 @@ def probe_head(
         Correlation with the scorer on held-out prompts; None where there is nothing to fit (another
         readout, too few prompts).
     """
-    if ranker.lm is None or not isinstance(ranker.lm.readout, CandidateReadout):
+    lm = model.lm
+    if lm is None or not isinstance(lm.readout, LinearReadout):
         return None
     chosen = np.random.default_rng([seed, 0x9B0B]).permutation(len(queries))[:count]
     if len(chosen) < 2 * HELD:
         return None
-    device = ranker.device
-    data = data.to(device)
-    ranker.eval()
+    order = CandidateOrder("random", seed)
+    device = model.device
+    graph = graph.to(device)
+    model.eval()
     rows: list[tuple[Tensor, Tensor]] = []
     for start in range(0, len(chosen), batch_size):
         if progress is not None:
             progress(start, len(chosen))
         index = chosen[start : start + batch_size]
-        paths = finder(queries[index]).to(device)
-        order = candidate_order(index, paths.num_candidates, "random", seed, epoch=-1)
-        batch = RankerBatch(data, paths, torch.as_tensor(order, device=device))
-        salience, teacher = score_paths(ranker.scorer, data, paths)
-        tokens = ranker.words(batch, salience.float())
-        hidden = at(ranker.lm.hidden(tokens), tokens.read) / ranker.lm.readout.scale
-        for h, s, mask in zip(hidden, teacher.float(), paths.candidate_mask, strict=True):
+        slots = order(index, queries.candidate_items.shape[1])
+        batch = RankerBatch.of(graph, queries[index], slots, device)
+        salience, teacher = score_paths(model.scorer, graph.data, batch.paths)
+        tokens = model.words(batch, salience.float())
+        hidden = lm.readout.features(lm.hidden(tokens), tokens)
+        for h, s, mask in zip(hidden, teacher.float(), batch.paths.candidate_mask, strict=True):
             h, s = h[mask].double(), s[mask].double()
             rows.append((h - h.mean(0), s - s.mean()))
     held = [row for n, row in enumerate(rows) if n % HELD == 0]
     fit = [row for n, row in enumerate(rows) if n % HELD]
     best, strength = max((_correlation(_ridge(fit, r), held), r) for r in RIDGES)
-    head = ranker.lm.readout.head
+    head = lm.readout.head
     if not np.isfinite(best) or best <= 0:
         log.info("probe: nothing found (correlation %.3f); the head starts at random", best)
         return best

@@ -21,7 +21,7 @@ from lkgrag.errors import ConfigError
 if TYPE_CHECKING:
     from accelerate import Accelerator
 
-    from lkgrag.ranker.model import Ranker
+    from lkgrag.ranker.model import RankerModel
 
 
 def is_sharded(accelerator: Accelerator) -> bool:
@@ -31,7 +31,7 @@ def is_sharded(accelerator: Accelerator) -> bool:
     return accelerator.distributed_type == DistributedType.FSDP
 
 
-def choose_shards(accelerator: Accelerator, ranker: Ranker) -> None:
+def choose_shards(accelerator: Accelerator, model: RankerModel) -> None:
     """Tell Accelerate's plugin what to cut, before the ranker is prepared.
 
     Raises:
@@ -39,14 +39,14 @@ def choose_shards(accelerator: Accelerator, ranker: Ranker) -> None:
     """
     from lkgrag.llm.lora import decoder_layers
 
-    if ranker.lm is None:
+    if model.lm is None:
         raise ConfigError("FSDP was asked for, but llm.name=none leaves nothing to shard")
-    layer = decoder_layers(ranker.lm.model)[0]
+    layer = decoder_layers(model.lm.model)[0]
     # Where Accelerate looks for the layers of TRANSFORMER_BASED_WRAP.
-    ranker._no_split_modules = [type(layer).__name__]  # type: ignore[assignment]
+    model._no_split_modules = [type(layer).__name__]  # type: ignore[assignment]
     accelerator.state.fsdp_plugin.ignored_modules = [
         module
-        for module in ranker.modules()
+        for module in model.modules()
         if any(p.requires_grad for p in module.parameters(recurse=False))
     ]
 

@@ -17,13 +17,15 @@ if TYPE_CHECKING:
     pass
 
 
-def imported(target: str, option: str, base: type, given: str | None = None) -> Any:
+def imported(
+    target: str, option: str, base: type | tuple[type, ...], given: str | None = None
+) -> Any:
     """Import a class.
 
     Args:
         target: ``package.module:Class``.
         option: that names it, for messages.
-        base: that it must derive from.
+        base: that it must derive from; of several, from one.
         given: what the option says, where that is another name of it.
 
     Raises:
@@ -43,8 +45,9 @@ def imported(target: str, option: str, base: type, given: str | None = None) -> 
         cause = f"{type(error).__name__}: {error}"
         raise ConfigError(f"{said}: cannot import {target} ({cause})") from error
     if not (inspect.isclass(value) and issubclass(value, base)):
-        where = base.__module__.rsplit(".", 1)[0]
-        raise ConfigError(f"{said}: {target} is no subclass of {where}.{base.__name__}")
+        bases = base if isinstance(base, tuple) else (base,)
+        names = [f"{b.__module__.rsplit('.', 1)[0]}.{b.__name__}" for b in bases]
+        raise ConfigError(f"{said}: {target} is no subclass of {' or '.join(names)}")
     if inspect.isabstract(value):
         missing = ", ".join(sorted(getattr(value, "__abstractmethods__", ())))
         raise ConfigError(f"{said}: {target} has no method {missing}")
@@ -52,7 +55,12 @@ def imported(target: str, option: str, base: type, given: str | None = None) -> 
 
 
 def resolve(
-    name: str, known: Mapping[str, str], group: str, option: str, base: type, kind: str
+    name: str,
+    known: Mapping[str, str],
+    group: str,
+    option: str,
+    base: type | tuple[type, ...],
+    kind: str,
 ) -> Any:
     """The class that an option means.
 
@@ -61,7 +69,7 @@ def resolve(
         known: this package's own, as ``package.module:Class``.
         group: of the entry points.
         option: that says it, for messages.
-        base: that the class must derive from.
+        base: that the class must derive from; of several, from one.
         kind: what it is, for messages.
 
     Raises:

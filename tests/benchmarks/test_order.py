@@ -9,7 +9,7 @@ from helpers.small_run import write_shop
 from benchmarks import common, order, quality_page, quality_results, run
 from benchmarks.quality_table import summary
 from lkgrag.config.loading import load_config
-from lkgrag.run.stages import load_data
+from lkgrag.run.stages import load_dataset
 
 
 def test_rising_ids_are_counted_within_users():
@@ -27,7 +27,7 @@ def test_gains_are_told_apart_by_the_order_of_ids(tmp_path, monkeypatch):
     write_shop(tmp_path)
     options = {"data.name": "shop", "data.root": str(tmp_path)}
     options |= {"data.min_user": "1", "data.min_item": "1"}
-    loaded = load_data(load_config(options))
+    loaded = load_dataset(load_config(options))
     x, test = loaded.interactions, loaded.split.test
     before = x.item[x.indptr[test.user] + test.position - 1]
     # Words, since not all ids are numbers.

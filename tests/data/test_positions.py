@@ -9,7 +9,7 @@ from lkgrag.config.loading import load_config
 from lkgrag.data import Interactions
 from lkgrag.errors import DataError
 from lkgrag.run import display
-from lkgrag.run.stages import load_data
+from lkgrag.run.stages import load_dataset
 
 
 def of_times(first, users=20, length=6):
@@ -49,7 +49,7 @@ def folder(tmp_path):
 @pytest.mark.parametrize("option", [{"kg.temporal": "true"}, {"data.split": "time"}])
 def test_what_compares_the_times_of_users_is_refused(folder, option):
     with pytest.raises(DataError, match="positions in each user's history") as found:
-        load_data(load_config({**folder, **option}))
+        load_dataset(load_config({**folder, **option}))
     name, value = next(iter(option.items()))
     assert f"{name}={value}" in str(found.value)
 
@@ -65,21 +65,21 @@ def with_times(folder, lines, change):
 
 def test_a_graph_in_time_is_refused_where_no_time_is_known(folder):
     with_times(folder, 999, lambda _: "")
-    load_data(load_config(folder))
+    load_dataset(load_config(folder))
     with pytest.raises(DataError, match=r"kg\.temporal=true.*no interaction has a time"):
-        load_data(load_config({**folder, "kg.temporal": "true"}))
+        load_dataset(load_config({**folder, "kg.temporal": "true"}))
 
 
 def test_unknown_times_of_a_graph_in_time_are_counted_in_a_warning(folder, caplog):
     with_times(folder, 999, lambda time: f"{float(time) + 1_400_000_000:.0f}")
-    load_data(load_config({**folder, "kg.temporal": "true"}))
+    load_dataset(load_config({**folder, "kg.temporal": "true"}))
     assert not caplog.records
     with_times(folder, 3, lambda _: "")
-    load_data(load_config({**folder, "kg.temporal": "true"}))
+    load_dataset(load_config({**folder, "kg.temporal": "true"}))
     assert "3 of 120 interactions have no time" in caplog.text
 
 
 def test_a_run_says_so(folder, capsys):
-    loaded = load_data(load_config(folder))
-    display.Stages(True).interactions(loaded)
+    loaded = load_dataset(load_config(folder))
+    display.StageDisplay(True).interactions(loaded)
     assert "positions in each user's history" in " ".join(capsys.readouterr().out.split())

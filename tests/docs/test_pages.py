@@ -83,6 +83,7 @@ def ranking(text):
     return [masked(x) for x in text.splitlines() if re.match(r" +(title  |\d+[ *] \S)", x)]
 
 
+@pytest.mark.slow
 def test_the_tutorial_without_a_language_model(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     told = blocks(TUTORIAL, "text")

@@ -3,6 +3,8 @@
 import re
 from pathlib import Path
 
+import pytest
+
 from lkgrag import Ranker
 from lkgrag.testing import PathScorerTests
 
@@ -24,6 +26,7 @@ class TestReadmeScorer(PathScorerTests):
     scorer = scorer_of_readme()
 
 
+@pytest.mark.slow
 def test_the_python_example_ranks(small_run, monkeypatch, capsys):
     root, _ = small_run
     titles = Ranker.from_pretrained(root / "out" / "ranker").context.catalogue.titles

@@ -5,10 +5,11 @@ import pandas as pd
 import pytest
 from rich.console import Console
 
-from lkgrag.config import Config
+from lkgrag.config import EvaluationConfig
 from lkgrag.data.splits.base import Events
 from lkgrag.evaluation import SplitResult, difference_line, nest, sample_events, show
-from lkgrag.evaluation.evaluator import judged_lists
+from lkgrag.evaluation.evaluator import Evaluator
+from lkgrag.prompt.order import CandidateOrder
 from lkgrag.retrieval.candidates import CandidateLists
 
 
@@ -109,9 +110,9 @@ def test_validation_may_be_smaller_than_the_test():
     )
 
     def judged(*limits):
-        config = Config()
-        config.evaluation.max_events, config.evaluation.max_val_events = limits
-        return tuple(len(judged_lists(config, split, lists)) for split in ("val", "test"))
+        config = EvaluationConfig(max_events=limits[0], max_val_events=limits[1])
+        evaluator = Evaluator(None, None, config, CandidateOrder("random", 0), 20)
+        return tuple(len(evaluator.choose_lists(split, lists)) for split in ("val", "test"))
 
     assert judged(-1, -1) == (30, 30)
     assert judged(-1, 7) == (7, 30)

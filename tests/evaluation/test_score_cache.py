@@ -6,80 +6,79 @@ import torch
 from helpers.rankers import Planted
 
 from lkgrag.config import EvaluationConfig
-from lkgrag.evaluation.score_cache import kept, scores_key
+from lkgrag.evaluation.score_cache import ScoreCache
 from lkgrag.ranker.scoring import Predictions
+from lkgrag.run.keys import StageKeys
 
 
-def predictions(value):
-    return Predictions(
-        terms=np.full((3, 2, 4), value),
-        mask=np.ones((2, 4), bool),
-        tokens=np.asarray([5, 6]),
-        shares=np.full((2, 3), 0.25),
-    )
+@pytest.fixture(scope="module")
+def data():
+    return Planted(num_users=20)
 
 
-class Maker:
+@pytest.fixture(scope="module")
+def model(data):
+    return data.ranker()
+
+
+class Scorer:
+    """Other scores each time that it is asked."""
+
     def __init__(self):
         self.calls = 0
 
     def __call__(self):
         self.calls += 1
-        return predictions(float(self.calls))
+        return Predictions(
+            terms=np.full((3, 2, 4), float(self.calls)),
+            mask=np.ones((2, 4), bool),
+            tokens=np.asarray([5, 6]),
+            shares=np.full((2, 3), 0.25),
+        )
 
 
-def test_scores_of_the_same_key_are_read_with_the_seconds_they_took(tmp_path):
-    make = Maker()
-    first, took = kept(tmp_path / "new" / "val.safetensors", "a", make, None)
-    again, took_again = kept(tmp_path / "new" / "val.safetensors", "a", make, None)
-    assert make.calls == 1
+def test_scores_of_the_same_key_are_read_with_the_seconds_they_took(tmp_path, data, model):
+    score, cache = Scorer(), ScoreCache(tmp_path / "new", {"seed": 0})
+    first, took = cache.load_or_score("val", model, data.queries, score)
+    again, took_again = cache.load_or_score("val", model, data.queries, score)
+    assert score.calls == 1
     assert took_again == took > 0
     for name, value in vars(first).items():
         assert np.array_equal(getattr(again, name), value)
         assert getattr(again, name).dtype == value.dtype
 
 
-def test_scores_of_another_key_are_made_again(tmp_path):
-    make = Maker()
-    kept(tmp_path / "val.safetensors", "a", make, None)
-    other, _ = kept(tmp_path / "val.safetensors", "b", make, None)
-    assert make.calls == 2
-    assert other.terms[0, 0, 0] == 2.0
-    kept(tmp_path / "val.safetensors", "b", make, None)
-    assert make.calls == 2
+def test_scores_of_another_key_are_made_again(tmp_path, data, model):
+    score = Scorer()
+    one, other = (ScoreCache(tmp_path, {"seed": seed}) for seed in (0, 1))
+    one.load_or_score("val", model, data.queries, score)
+    scores, _ = other.load_or_score("val", model, data.queries, score)
+    assert score.calls == 2
+    assert scores.terms[0, 0, 0] == 2.0
+    other.load_or_score("val", model, data.queries, score)
+    assert score.calls == 2
 
 
 @pytest.mark.parametrize("content", [b"", b"no safetensors"])
-def test_a_broken_file_is_replaced(tmp_path, content):
+def test_a_broken_file_is_replaced(tmp_path, data, model, content):
     (tmp_path / "val.safetensors").write_bytes(content)
-    make = Maker()
-    kept(tmp_path / "val.safetensors", "a", make, None)
-    kept(tmp_path / "val.safetensors", "a", make, None)
-    assert make.calls == 1
+    score, cache = Scorer(), ScoreCache(tmp_path, {})
+    cache.load_or_score("val", model, data.queries, score)
+    cache.load_or_score("val", model, data.queries, score)
+    assert score.calls == 1
 
 
-def test_nothing_is_kept_without_a_path(tmp_path):
-    make = Maker()
-    kept(None, "a", make, None)
-    kept(None, "a", make, None)
-    assert make.calls == 2
-    assert not list(tmp_path.iterdir())
-
-
-def test_scores_depend_on_what_is_asked_and_learned_not_on_what_comes_after_them():
-    data = Planted(num_users=20)
+def test_scores_depend_on_what_is_asked_and_learned_not_on_what_comes_after_them(data, tmp_path):
     ranker = data.ranker()
     asked = data.queries[:4]
 
-    def key(queries=asked, by=ranker, **evaluation):
-        return scores_key(
-            replace(data.config, evaluation=EvaluationConfig(**evaluation)), by, queries
-        )
+    def key(queries=asked, by=ranker, seed=0, **evaluation):
+        config = replace(data.config, seed=seed, evaluation=EvaluationConfig(**evaluation))
+        return ScoreCache(tmp_path, StageKeys({}, config).scores()).key(by, queries)
 
     assert key() == key(faithfulness=0, bootstrap=10, explain=0, ks=[5], max_val_events=9)
     assert key() == key(max_events=4)
-    others = [key(data.queries[:5]), key(data.queries[1:5]), key(batch_size=4)]
-    others.append(scores_key(replace(data.config, seed=1), ranker, asked))
+    others = [key(data.queries[:5]), key(data.queries[1:5]), key(batch_size=4), key(seed=1)]
     with torch.no_grad():
         next(p for p in ranker.scorer.parameters() if p.requires_grad).add_(1)
     others.append(key())

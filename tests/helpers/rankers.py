@@ -7,10 +7,10 @@ from lkgrag.config import Config, DataConfig, KGConfig, LLMConfig, PathsConfig, 
 from lkgrag.data import Queries, make_split
 from lkgrag.kg import build_kg
 from lkgrag.llm import LMScorer
-from lkgrag.paths import PathFinder
+from lkgrag.paths import GraphPaths, PathFinder
 from lkgrag.prompt import Prompter
 from lkgrag.ranker.batch import RankerBatch
-from lkgrag.ranker.model import Ranker
+from lkgrag.ranker.model import RankerModel
 from lkgrag.scorer import build_scorer
 from lkgrag.testing import planted
 from lkgrag.testing.llm import tiny_llama, tiny_tokenizer
@@ -32,7 +32,7 @@ class Planted:
         self.interactions = planted(num_users, seed=seed)
         self.split = make_split(self.interactions, DataConfig())
         self.data = build_kg(self.interactions, self.split.train_end, self.config.kg)
-        self.finder = PathFinder(self.data, self.config.paths)
+        self.graph = GraphPaths(self.data, PathFinder(self.data, self.config.paths))
         events = self.split.test
         rng = np.random.default_rng(seed)
         items = np.empty((len(events), CANDIDATES), np.int64)
@@ -44,16 +44,16 @@ class Planted:
 
     def ranker(self, seed=0, layers=2, hidden=32):
         torch.manual_seed(seed)
-        scorer = build_scorer(self.config.scorer, self.data, self.finder.metapaths)
+        scorer = build_scorer(self.config.scorer, self.data, self.graph.metapaths)
         tokenizer = tiny_tokenizer()
         prompter = Prompter(tokenizer, self.data, self.config.prompt, self.config.llm.readout).fit(
-            [self.finder(self.queries)]
+            [self.graph(self.queries)]
         )
         model = tiny_llama(len(tokenizer), seed, hidden_size=hidden, layers=layers)
-        return Ranker(LMScorer(model, self.config.llm, seed), scorer, prompter)
+        return RankerModel(LMScorer(model, self.config.llm, seed), scorer, prompter)
 
     def batch(self, index=slice(0, 4), paths=None):
         queries = self.queries[index]
-        paths = self.finder(queries) if paths is None else paths
+        paths = self.graph(queries) if paths is None else paths
         order = torch.arange(CANDIDATES).repeat(len(queries), 1)
         return RankerBatch(self.data, paths, order), torch.as_tensor(queries.target)

@@ -60,7 +60,7 @@ def test_letters_that_are_no_single_tokens(options, tmp_path, fails):
     path.write_text(json.dumps(content))
     Tokenizer.from_file(str(path))
     line = fails({**options, "llm.readout": "letters"})
-    assert "is not one token of its own behind '### Response:'" in line
+    assert "is not a single token behind '### Response:'" in line
     assert "llm.readout=candidates" in line
 
 

@@ -10,9 +10,9 @@ from lkgrag.config import DataConfig
 from lkgrag.config.loading import load_config
 from lkgrag.data import Interactions
 from lkgrag.errors import DataError
-from lkgrag.run.folder import load_run
 from lkgrag.run.pipeline import train
 from lkgrag.run.reevaluate import evaluate_run
+from lkgrag.serving.saved_run import load_run
 
 
 def sales(seed=0):

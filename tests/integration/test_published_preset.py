@@ -7,19 +7,21 @@ import pytest
 import torch
 from helpers.small_run import small_options
 
+from lkgrag import Ranker
+from lkgrag.config.checks import is_scorer_trained
 from lkgrag.config.loading import load_config, presets
-from lkgrag.paths import path_finder
+from lkgrag.paths import graph_paths
 from lkgrag.ranker.batch import RankerBatch
 from lkgrag.ranker.fusion import Fusion
 from lkgrag.ranker.fusion_weights import fit_weights
-from lkgrag.ranker.model import Ranker
 from lkgrag.run.cache import StageCache
 from lkgrag.run.pipeline import train
 from lkgrag.run.ranker_stages import build_ranker, training_queries
-from lkgrag.run.stages import load_data, stage_kg, stage_retrieval
-from lkgrag.scorer import Pretraining, build_scorer
+from lkgrag.run.stages import Stages, load_dataset
+from lkgrag.scorer import build_scorer
 from lkgrag.training.negatives import every_training_event, uniform_queries
-from lkgrag.training.objective import learns, losses, total
+from lkgrag.training.objective import losses, total
+from lkgrag.training.pretraining import Pretraining
 from lkgrag.utils.files import read_json
 
 
@@ -39,37 +41,27 @@ def options_of(root, preset, **more):
 
 
 def parts(config, tmp_path):
-    loaded = load_data(config)
     cache = StageCache(tmp_path / "cache", True)
-    one = stage_retrieval(cache, config, loaded, torch.device("cpu"))
-    data = stage_kg(cache, config, loaded, one.fit_end)
-    return loaded, one, data, path_finder(data, config.paths)
+    stages = Stages(cache, config, load_dataset(config), torch.device("cpu"))
+    one = stages.retrieval()
+    return stages, one, graph_paths(stages.kg(one.fit_end), config.paths)
 
 
 def gradients(config, tmp_path):
     """The gradient of each scorer parameter after one backward pass of the training's loss."""
-    loaded, one, data, finder = parts(config, tmp_path)
-    examples = training_queries(config, loaded, one)
-    scorer = build_scorer(config.scorer, data, finder.metapaths)
-    device = torch.device("cpu")
-    ranker = build_ranker(config, data, scorer, finder, examples, Pretraining(), device)
+    stages, one, graph = parts(config, tmp_path)
+    examples = training_queries(stages, one)
+    scorer = build_scorer(config.scorer, graph.data, graph.metapaths)
+    ranker = build_ranker(stages, graph.data, scorer, Pretraining(), graph, examples)
     # Even where the preset freezes it: no loss would reach it.
     ranker.scorer.requires_grad_(True)
     ranker.train()
     queries = examples[slice(0, 8)]
-    paths = finder(queries)
-    order = torch.arange(paths.num_candidates).repeat(len(queries), 1)
-    out = ranker(RankerBatch(data, paths, order, lm_share=config.training.fused_lm))
+    order = np.tile(np.arange(queries.candidate_items.shape[1]), (len(queries), 1))
+    batch = RankerBatch.of(graph, queries, order, "cpu", config.training.fused_lm)
     target, weight = torch.as_tensor(queries.target), torch.ones(len(queries))
-    found = losses(
-        out.scores,
-        out.lm,
-        out.scorer,
-        target,
-        paths.candidate_mask,
-        weight,
-        config.training.distill,
-    )
+    mask = batch.paths.candidate_mask
+    found = losses(ranker(batch), target, mask, weight, config.training.distill)
     total(found, config.training).backward()
     reached = [p.grad is not None and bool(p.grad.abs().any()) for p in ranker.scorer.parameters()]
     adapter = [p.grad for n, p in ranker.named_parameters() if "lora_B" in n]
@@ -79,14 +71,14 @@ def gradients(config, tmp_path):
 
 def test_no_gradient_reaches_the_published_preference(tmp_path):
     config = load_config(options_of(tmp_path, "reference"))
-    assert not learns(config)
+    assert not is_scorer_trained(config.prompt, config.llm, config.training)
     assert not any(gradients(config, tmp_path))
 
 
 def test_the_same_module_learns_in_the_default_setting(tmp_path):
     given = small_options(tmp_path)
     config = load_config({**given, "scorer.name": "published", "retrieval.epochs": "1"})
-    assert learns(config)
+    assert is_scorer_trained(config.prompt, config.llm, config.training)
     assert all(gradients(config, tmp_path))
 
 
@@ -119,7 +111,7 @@ def test_each_mode_runs(tmp_path, preset, more, words):
     data = ranker.context.data
     queries = ranker.context.finder
     assert queries.metapaths == []
-    assert ranker.prompter.tokenizer.decode(ranker.prompter._head).count(words) == 1
+    assert ranker.model.prompter.tokenizer.decode(ranker.model.prompter._head).count(words) == 1
     assert not any("followed_by" in e[1] for e in data.edge_types)
     assert (metrics["faithfulness"]["share_existing"] in (1.0, None)) or preset == "llamarec"
 
@@ -141,7 +133,7 @@ def test_every_preset_is_a_configuration():
 
 def test_uniform_lists(tmp_path):
     config = load_config(options_of(tmp_path, "reference"))
-    loaded = load_data(config)
+    loaded = load_dataset(config)
     x, end = loaded.interactions, loaded.split.train_end
     events = every_training_event(x, end)
     assert len(events) == int((end - 1).sum())

@@ -5,13 +5,13 @@ import pytest
 import torch
 from helpers.small_run import small_options
 
+from lkgrag import Ranker
 from lkgrag.config.loading import load_config
 from lkgrag.paths import path_finder
-from lkgrag.ranker.model import Ranker
 from lkgrag.run.cache import StageCache
 from lkgrag.run.pipeline import train
 from lkgrag.run.ranker_stages import training_queries
-from lkgrag.run.stages import load_data, queries_for, stage_kg, stage_retrieval
+from lkgrag.run.stages import Stages, load_dataset
 from lkgrag.utils.files import read_json
 
 
@@ -35,17 +35,13 @@ def test_no_path_is_younger_than_its_prediction(tmp_path, split):
     config, folder = carried_out(
         tmp_path, **{"kg.temporal": "true", "data.split": split, "kg.behaviour_min": "1"}
     )
-    loaded = load_data(config)
     cache = StageCache(tmp_path / "cache", True)
-    one = stage_retrieval(cache, config, loaded, torch.device("cpu"))
+    stages = Stages(cache, config, load_dataset(config), torch.device("cpu"))
+    one = stages.retrieval()
     younger = 0
-    for lists, end in ((one.test, loaded.split.train_end), (None, one.fit_end)):
-        data = stage_kg(cache, config, loaded, end)
-        queries = (
-            training_queries(config, loaded, one)
-            if lists is None
-            else queries_for(config, loaded, lists)
-        )
+    for lists, end in ((one.test, stages.dataset.split.train_end), (None, one.fit_end)):
+        data = stages.kg(end)
+        queries = training_queries(stages, one) if lists is None else stages.queries(lists)
         assert np.isfinite(queries.time).all()
         paths, times = path_finder(data, config.paths)(queries), edge_times(data)
         assert times

@@ -225,4 +225,4 @@ def test_sliding_windows_are_refused_for_candidates_only():
     mixed = LlamaConfig()
     mixed.layer_types = ["full_attention", "sliding_attention"]
     with pytest.raises(ModelError, match="sliding_attention"):
-        refuse_sliding_windows(mixed)
+        refuse_sliding_windows(mixed, "candidates")

@@ -5,8 +5,8 @@ import torch
 
 from lkgrag.config import PromptConfig
 from lkgrag.errors import ConfigError
-from lkgrag.prompt import Prompter, Verbaliser, register_verbaliser
-from lkgrag.prompt.bundles import of_others
+from lkgrag.prompt import Prompter
+from lkgrag.prompt.bundles import rotate_slots
 from lkgrag.prompt.verbalisers.compact import distinct_words
 from lkgrag.testing.graph import TOY_ITEMS
 from lkgrag.testing.llm import WORDS, tiny_tokenizer
@@ -215,36 +215,35 @@ def test_more_candidates_than_letters():
     assert prompter(max_tokens=9999)(paths, None, order).read.min() > 0
 
 
-def test_words_of_metapaths_are_distinct():
-    follow = ("item", "followed_by", "item")
-    genre = ("item", "has_genre", "genre")
-    back = ("genre", "rev_has_genre", "item")
-    words = distinct_words(
-        [(follow, follow), (follow,), (genre, back), (follow, follow, follow), (genre, back)]
+def test_a_layout_that_does_not_exist_is_refused():
+    with pytest.raises(ValueError, match="'words' is not a valid PromptLayout"):
+        prompter("words")
+
+
+@pytest.mark.parametrize("number", [0, 1, 3])
+def test_a_verbaliser_that_words_another_number_of_bundles_is_refused(monkeypatch, number):
+    make = prompter()
+    monkeypatch.setattr(make.verbaliser, "word", lambda *args: [[7]] * number)
+    with pytest.raises(
+        ConfigError, match=rf"prompt\.verbaliser=compact: .* it gave {number} lists"
+    ):
+        make(PATHS, SALIENCE, ORDER)
+
+
+def test_a_verbaliser_that_leaves_a_bundle_without_words_is_refused(monkeypatch):
+    make = prompter()
+    monkeypatch.setattr(
+        make.verbaliser, "word", lambda paths, bundles, index, grade: [[]] * len(index)
     )
-    assert words[1:3] == ["next", "genre"]
-    assert len(set(words)) == 5
-    # A number would read as a grade.
-    assert not any(c.isdigit() for word in words for c in word)
+    with pytest.raises(ConfigError, match=r"lists, of which [1-9][0-9]* are empty"):
+        make(PATHS, SALIENCE, ORDER)
 
 
-class Shout(Verbaliser):
-    def word(self, paths, bundles, index, grade):
-        return [TOKENIZER("!", add_special_tokens=False)["input_ids"] for _ in index]
-
-
-def test_a_verbaliser_of_ones_own():
-    register_verbaliser("shout", Shout)
-    assert "|!!" in text(prompter(verbaliser="shout")(PATHS, SALIENCE, ORDER), 0)
-    assert "|!!" in text(prompter(verbaliser=f"{__name__}:Shout")(PATHS, SALIENCE, ORDER), 0)
-    with pytest.raises(ConfigError, match="Did you mean 'shout'"):
-        prompter(verbaliser="shoot")
-    with pytest.raises(ConfigError, match="no module 'nowhere'"):
-        prompter(verbaliser="nowhere:Shout")
-    with pytest.raises(ConfigError, match=r"pathlib:Path is no subclass of .*Verbaliser"):
-        prompter(verbaliser="pathlib:Path")
-    with pytest.raises(ValueError, match="readout"):
-        Prompter(TOKENIZER, DATA, PromptConfig(), "words")
+def test_a_whole_prompt_is_no_verbaliser_of_the_prompter():
+    with pytest.raises(
+        ConfigError, match=r"llamarec: LlamaRecPrompter is a whole prompt; .*build_prompter"
+    ):
+        prompter(verbaliser="llamarec")
 
 
 def test_random_paths_follow_from_what_is_asked_alone():
@@ -267,7 +266,7 @@ def test_shuffled_words_are_those_of_another_candidate():
     plain, shuffled = prompter(), prompter(shuffle=True)
     words = expected_words(plain)
     tokens = shuffled(PATHS, SALIENCE, ORDER)
-    given = of_others(PATHS)
+    given = rotate_slots(PATHS)
     moved = 0
     for row in range(3):
         filled = [s for s in range(4) if PATHS.candidate_items[row, s] >= 0]

@@ -236,7 +236,7 @@ def test_combinations_of_genres_are_nodes():
 
 def test_letters_are_wanted():
     config = replace(PromptConfig(), verbaliser="reference")
-    with pytest.raises(ValueError, match="letters"):
+    with pytest.raises(ConfigError, match=r"layout letters, .* set llm\.readout=letters"):
         build_prompter(TOKENIZER, DATA, config, "candidates")
 
 

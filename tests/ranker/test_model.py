@@ -6,7 +6,7 @@ from helpers.rankers import Planted
 
 from lkgrag.errors import ConfigError
 from lkgrag.ranker.fusion import list_cross_entropy
-from lkgrag.ranker.model import Ranker
+from lkgrag.ranker.model import RankerModel
 from lkgrag.training.objective import losses, total
 
 
@@ -76,7 +76,7 @@ def test_no_parameter_is_outside_both_routes(toy):
     batch, target = toy.batch()
     out = ranker(batch)
     mask = batch.paths.candidate_mask
-    parts = losses(out.scores, out.lm, out.scorer, target, mask, torch.ones(len(target)))
+    parts = losses(out, target, mask, torch.ones(len(target)))
     ranker.zero_grad()
     total(parts, toy.config.training).backward()
     assert {n for n, g in gradients(ranker).items() if not lively(g)} == set()
@@ -108,16 +108,16 @@ def test_without_a_language_model_the_ranker_is_scorer_and_prior(toy):
     batch, _ = toy.batch()
     scorer = toy.ranker().scorer.eval()
     with torch.no_grad():
-        out = Ranker(None, scorer, None)(batch)
+        out = RankerModel(None, scorer, None)(batch)
     torch.testing.assert_close(out.scores, out.scorer + out.prior)
     with pytest.raises(ValueError, match="go together"):
-        Ranker(None, scorer, toy.ranker().prompter)
+        RankerModel(None, scorer, toy.ranker().prompter)
 
 
 def test_a_saved_ranker_takes_no_other_files_place(small_run, tmp_path):
     from lkgrag import Ranker
     from lkgrag.errors import RunError
-    from lkgrag.run.folder import load_run
+    from lkgrag.serving.saved_run import load_run
 
     ranker = Ranker.from_pretrained(small_run[0] / "out")
     folder = tmp_path / "docs"
@@ -146,7 +146,7 @@ def test_a_saved_ranker_takes_no_other_files_place(small_run, tmp_path):
     (left / "ranker.json").write_text("{}")
     ranker.save_pretrained(target)
     assert sorted(p.name for p in tmp_path.iterdir()) == ["docs", "ranker"]
-    assert Ranker.from_pretrained(target).scorer is not None
+    assert Ranker.from_pretrained(target).users() == ranker.users()
 
 
 def test_saliences_that_are_not_finite_are_refused(toy):

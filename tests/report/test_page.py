@@ -7,13 +7,13 @@ from html.parser import HTMLParser
 import pandas as pd
 import pytest
 
+from lkgrag.evaluation.protocol import systems_of
 from lkgrag.report import recommendation_page, write_report
 from lkgrag.report.__main__ import main
 from lkgrag.report.figures import cold, recall
 from lkgrag.report.labels import label
 from lkgrag.report.run_data import read_run
 from lkgrag.report.style import COLOURS
-from lkgrag.run.folder import systems_of
 from lkgrag.run.outputs import draw_report
 from lkgrag.serving.recommendation import PathExplanation, RankedItem, Recommendation
 
@@ -218,7 +218,7 @@ def test_a_drawing_that_fails_is_a_warning(small_run, tmp_path, monkeypatch, cap
     def broken(folder, metrics):
         raise RuntimeError("no ink")
 
-    monkeypatch.setattr("lkgrag.report.write_report", broken)
+    monkeypatch.setattr("lkgrag.run.outputs.write_report", broken)
     draw_report(tmp_path, {})
     (record,) = caplog.records
     assert record.levelname == "WARNING"

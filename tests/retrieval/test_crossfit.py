@@ -1,3 +1,4 @@
+import json
 from dataclasses import replace
 
 import numpy as np
@@ -12,13 +13,15 @@ from lkgrag.retrieval import (
     CandidateLists,
     Fold,
     FusedRetriever,
+    LRURecOptions,
     crossfitted_lists,
+    fit_fusion,
     fit_lrurec,
     fit_stage_one,
     fit_systems,
 )
 from lkgrag.retrieval.candidates import candidate_lists
-from lkgrag.retrieval.crossfit import fit_fusion, user_folds
+from lkgrag.retrieval.crossfit import user_folds
 from lkgrag.retrieval.ranks import MISSED, Seen, histories_of, pessimistic_ranks
 from lkgrag.testing import planted
 
@@ -52,8 +55,9 @@ def tensors_of(retriever, folder):
 def crossed(x, split):
     """The fit behind the examples, without its weights."""
     fit_end, held = split.holdback(x, CONFIG.crossfit_window, CONFIG.crossfit_users, 0)
-    lrurec, _ = fit_lrurec(x, fit_end, CONFIG, 0, epochs=2)
-    return fit_systems(x, fit_end, graph_of(x)(fit_end), lrurec, CONFIG), fit_end, held
+    training = x.first(fit_end)
+    lrurec, _ = fit_lrurec(training, LRURecOptions.of(CONFIG), 0, epochs=2)
+    return fit_systems(training, graph_of(x)(fit_end), CONFIG, 0, [lrurec]), fit_end, held
 
 
 def changed(x, start, end):
@@ -218,8 +222,6 @@ def test_a_repeated_target_is_missed(data, stage):
     x, _ = data
     events = stage.test.events
     repeated = replace(events, target=np.array([x.sequence(u)[0] for u in events.user]))
-    from lkgrag.retrieval import candidate_lists
-
     lists = candidate_lists(stage.retriever, x, repeated, 5)
     assert all((rank == MISSED).all() for rank in lists.ranks.values())
     assert not lists.retrieved.any()
@@ -266,8 +268,6 @@ def test_lists_check_their_shapes(stage):
 
 
 def test_the_report_is_plain(stage):
-    import json
-
     report = json.loads(json.dumps(stage.report))
     assert set(report["fusion"]) == set(SYSTEMS)
     assert all(weight >= 0 for weight in report["fusion"].values())

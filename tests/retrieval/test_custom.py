@@ -1,4 +1,4 @@
-"""Retrievers of someone else's in stage one."""
+"""Custom retrievers in stage one."""
 
 import json
 import shutil
@@ -16,13 +16,14 @@ from lkgrag.config import DataConfig, KGConfig, RetrievalConfig
 from lkgrag.config.loading import load_config
 from lkgrag.data import make_split
 from lkgrag.errors import ConfigError, LkgragError, RunError
-from lkgrag.evaluation.protocol import BESIDE
+from lkgrag.evaluation.protocol import systems_of
 from lkgrag.kg import build_kg
 from lkgrag.retrieval import FusedRetriever, Retriever, fit_stage_one
-from lkgrag.retrieval.custom import fit_own, own_systems, resolve_system, save_own
-from lkgrag.run.folder import systems_of
+from lkgrag.retrieval.custom import custom_systems, fit_custom, save_custom
+from lkgrag.retrieval.resolver import resolve_system
 from lkgrag.run.pipeline import train
 from lkgrag.testing import RetrieverTests, planted
+from lkgrag.utils.layout import BESIDE
 
 HERE = f"{__name__}:"
 
@@ -109,7 +110,7 @@ class Scaled(Follows):
 
 
 class Careless(Follows):
-    """Changes all that it is given, and how torch works."""
+    """Changes everything that it is given, and switches gradients off."""
 
     name = "careless"
 
@@ -141,7 +142,7 @@ class Beside(Follows):
 
 
 class Plain(Follows):
-    """Whose ``fit`` is a method, as those of other libraries are."""
+    """Its ``fit`` is a method of the object, as in other libraries."""
 
     name = "plain"
 
@@ -253,7 +254,7 @@ def graph_of(x):
 def fitted(x, target, **kwargs):
     end = make_split(x, DataConfig()).train_end
     config = config_of(target, **({resolve_system(target).name: kwargs} if kwargs else {}))
-    return fit_own(x, config, 0, target, end, graph_of(x)(end))
+    return fit_custom(x, config, 0, target, end, graph_of(x)(end))
 
 
 def test_it_is_fused_like_any_other(x, tmp_path):
@@ -337,13 +338,13 @@ def test_what_it_does_to_its_data_is_its_own(x):
         ("no_such:X", {}, "no module 'no_such'"),
         (f"{HERE}planted", {}, "no subclass of lkgrag.retrieval.Retriever"),
         ("follows", {}, "no system 'follows'"),
-        (f"{HERE}Taken", {}, "the name 'ranker' of Taken is that of a system of the tables"),
+        (f"{HERE}Taken", {}, "the name 'ranker' of Taken belongs to a system of the tables"),
         (f"{HERE}Nameless", {}, "needs a class attribute 'name'"),
         (f"{HERE}Lengthy", {}, "a word of at most 32 small letters"),
         (
             f"{HERE}Beside",
             {},
-            "the name 'fusion' of Beside is that of another part of metrics.json",
+            "the name 'fusion' of Beside belongs to another part of metrics.json",
         ),
         (f"{HERE}Plain", {}, "Plain has no class method fit (@classmethod)"),
         (f"{HERE}Unfit", {}, "Unfit has no class method fit"),
@@ -361,23 +362,23 @@ def test_what_it_does_to_its_data_is_its_own(x):
 )
 def test_what_cannot_be_named(target, kwargs, message):
     with pytest.raises(ConfigError) as error:
-        own_systems(config_of(target, **kwargs))
+        custom_systems(config_of(target, **kwargs))
     assert message in str(error.value)
     assert str(error.value).startswith("retrieval.")
 
 
 def test_a_module_that_ends_the_program(tmp_path, monkeypatch):
-    """A script without ``if __name__ == "__main__"``: the run must not look as if it had succeeded."""
+    """A script without ``if __name__ == "__main__"`` must not end the run as if it had succeeded."""
     (tmp_path / "a_script.py").write_text("import sys\nsys.exit(0)\n")
     monkeypatch.syspath_prepend(str(tmp_path))
     with pytest.raises(ConfigError, match=r"cannot import a_script:X \(SystemExit: 0\)"):
-        own_systems(config_of("a_script:X"))
+        custom_systems(config_of("a_script:X"))
 
 
 def test_two_of_one_name():
     with pytest.raises(ConfigError, match="have the same name 'follows'"):
-        own_systems(config_of(f"{HERE}Follows", f"{HERE}Namesake"))
-    assert own_systems(config_of(f"{HERE}Follows", f"{HERE}Follows")) == {
+        custom_systems(config_of(f"{HERE}Follows", f"{HERE}Namesake"))
+    assert custom_systems(config_of(f"{HERE}Follows", f"{HERE}Follows")) == {
         "follows": f"{HERE}Follows"
     }
 
@@ -410,7 +411,7 @@ def test_what_breaks_the_contract(x, how, message):
 
 
 class Backwards(Follows):
-    """Scores that are read backwards, and not to be written."""
+    """Its scores have a negative stride and are read-only."""
 
     name = "backwards"
 
@@ -432,11 +433,11 @@ def test_what_is_not_the_same_after_saving(x, tmp_path):
     with pytest.raises(
         ConfigError, match=r"save\(\) of Broken fails \(RuntimeError: no idea how\)"
     ):
-        save_own(fitted(x, target, how="unsaved"), tmp_path, target)
+        save_custom(fitted(x, target, how="unsaved"), tmp_path, target)
     with pytest.raises(ConfigError, match=r"save\(\) of Broken writes nothing"):
-        save_own(fitted(x, target, how="unwritten"), tmp_path / "new", target)
+        save_custom(fitted(x, target, how="unwritten"), tmp_path / "new", target)
     with pytest.raises(ConfigError, match=r"other scores after save\(\) and load\(\)"):
-        save_own(fitted(x, target, how=""), tmp_path, target)
+        save_custom(fitted(x, target, how=""), tmp_path, target)
 
 
 MODULE = '''
@@ -468,7 +469,7 @@ class Latest(Retriever):
 
 @pytest.fixture
 def module(tmp_path, monkeypatch):
-    """A module of someone's, that can be edited; how often it was fitted is in a file beside it."""
+    """A user's module that can be edited; a file beside it counts its fits."""
 
     def write(how, step):
         (tmp_path / "someones.py").write_text(MODULE.format(how=how, step=step))
@@ -493,6 +494,7 @@ def asked_for(small_run, tmp_path, systems):
     }
 
 
+@pytest.mark.slow
 def test_a_whole_run(small_run, module, tmp_path):
     asked = asked_for(small_run, tmp_path, "[lrurec,popularity,someones:Latest]")
     train(load_config(asked))
@@ -527,6 +529,7 @@ def test_a_whole_run(small_run, module, tmp_path):
     assert (tmp_path / "fits").read_text().count("fit") == 2 * fits
 
 
+@pytest.mark.slow
 def test_served_where_its_module_is_not(small_run, module, tmp_path, monkeypatch):
     train(load_config(asked_for(small_run, tmp_path, "[popularity,someones:Latest]")))
     sys.modules.pop("someones", None)

@@ -7,8 +7,8 @@ from lkgrag.data import make_split
 from lkgrag.errors import DataError, LkgragError
 from lkgrag.kg import build_kg
 from lkgrag.retrieval import EASERetriever, FusedRetriever, ease, fit_stage_one
-from lkgrag.retrieval.crossfit import fused_systems
 from lkgrag.retrieval.ease import DEFAULT_ITEMS, MOST_ITEMS, RIDGE
+from lkgrag.retrieval.systems import fused_systems
 from lkgrag.testing import planted
 
 
@@ -16,16 +16,15 @@ from lkgrag.testing import planted
 def drawn():
     rng = np.random.default_rng(0)
     rows = [rng.choice(7, rng.integers(2, 6), replace=False).tolist() for _ in range(30)]
-    x = sequences(*rows)
-    return x, np.diff(x.indptr)
+    return sequences(*rows)
 
 
 def test_weights_are_ridge_regressions_of_each_item_on_the_others(drawn):
-    x, end = drawn
+    x = drawn
     users = np.zeros((x.num_users, x.num_items))
     for u in range(x.num_users):
         users[u, x.item[x.indptr[u] : x.indptr[u + 1]]] = 1
-    weight = EASERetriever.fit(x, end).weight
+    weight = EASERetriever.fit(x).weight
     for j in range(x.num_items):
         others = np.delete(users, j, axis=1)
         gram = others.T @ others + RIDGE * np.eye(x.num_items - 1)
@@ -35,7 +34,7 @@ def test_weights_are_ridge_regressions_of_each_item_on_the_others(drawn):
 
 
 def test_an_item_counts_once_wherever_it_stands(drawn):
-    retriever = EASERetriever.fit(*drawn)
+    retriever = EASERetriever.fit(drawn)
     one, two = retriever.score([np.array([1, 4]), np.array([4, 1, 4])])
     np.testing.assert_array_equal(one, two)
     np.testing.assert_allclose(one, retriever.weight[1] + retriever.weight[4], rtol=1e-6)
@@ -45,14 +44,14 @@ def test_an_item_counts_once_wherever_it_stands(drawn):
 def test_what_is_held_back_is_not_seen():
     end = np.array([2, 2])
     one, two = (
-        EASERetriever.fit(sequences(*rows), end).weight
+        EASERetriever.fit(sequences(*rows).first(end)).weight
         for rows in (([0, 1, 2, 3], [0, 2, 1, 3]), ([0, 1, 3, 2], [0, 2, 3, 1]))
     )
     np.testing.assert_array_equal(one, two)
 
 
 def test_evidence_is_log_probabilities(drawn):
-    retriever = EASERetriever.fit(*drawn)
+    retriever = EASERetriever.fit(drawn)
     histories = [np.array([0, 3]), np.zeros(0, np.int64)]
     evidence = retriever.evidence(histories)
     np.testing.assert_allclose(np.exp(evidence).sum(1), 1, rtol=1e-5)
@@ -60,7 +59,7 @@ def test_evidence_is_log_probabilities(drawn):
 
 
 def test_it_comes_back_bit_equal(drawn, tmp_path):
-    retriever = EASERetriever.fit(*drawn)
+    retriever = EASERetriever.fit(drawn)
     retriever.save(tmp_path)
     again = EASERetriever.load(tmp_path)
     np.testing.assert_array_equal(again.weight, retriever.weight)
@@ -99,7 +98,7 @@ def test_too_many_items_are_refused_before_anything_is_trained(monkeypatch):
     with pytest.raises(
         DataError, match=rf"at most {x.num_items - 1}, but there are {x.num_items};"
     ):
-        fit_stage_one(x, make_split(x, DataConfig()), None, CONFIG, 0, None)
+        fit_stage_one(x, make_split(x, DataConfig()), None, CONFIG, 0)
     assert MOST_ITEMS >= 12_086
 
 

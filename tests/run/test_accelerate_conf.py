@@ -11,7 +11,7 @@ from accelerate.commands.launch import _validate_launch_command, launch_command_
 from accelerate.utils import DistributedType, FullyShardedDataParallelPlugin
 from accelerate.utils.launch import prepare_multi_gpu_env
 
-from lkgrag.run.launch import fsdp_asked
+from lkgrag.utils.device import is_fsdp_asked
 
 FOLDER = Path(str(resources.files("lkgrag") / "conf" / "accelerate"))
 KINDS = {
@@ -60,7 +60,7 @@ def test_the_launcher_asks_for_what_sharding_needs(monkeypatch):
     for key, value in environment.items():
         if key.startswith(("FSDP_", "ACCELERATE_")):
             monkeypatch.setenv(key, value)
-    assert fsdp_asked()
+    assert is_fsdp_asked()
     plugin = FullyShardedDataParallelPlugin()
     assert plugin.fsdp_version == 2
     assert plugin.reshard_after_forward is True

@@ -8,7 +8,7 @@ from rich.console import Console
 
 from lkgrag.data import Queries
 from lkgrag.run import display
-from lkgrag.scorer import Pretraining
+from lkgrag.training.pretraining import Pretraining
 from lkgrag.utils import console as progress
 
 
@@ -63,14 +63,14 @@ def test_the_page_is_pointed_at_where_there_is_one(shown, tmp_path):
 
 def test_quiet_leaves_the_figures_only(shown, monkeypatch):
     monkeypatch.setattr(progress, "quiet", True)
-    display.Stages(True).start("interactions")
+    display.StageDisplay(True).start("interactions")
     display.results(metrics(0.5), [], Path("nowhere"))
     assert shown.getvalue().lstrip().startswith("val: all users")
     assert "seconds" not in shown.getvalue()
 
 
 def test_stages_wrap_below_their_beginning_and_take_no_markup(shown):
-    display.Stages(True).say("[bold]" + "word " * 40)
+    display.StageDisplay(True).say("[bold]" + "word " * 40)
     lines = shown.getvalue().splitlines()
     assert lines[0].startswith("   [bold]word")
     assert all(line.startswith("   word") for line in lines[1:])
@@ -79,7 +79,7 @@ def test_stages_wrap_below_their_beginning_and_take_no_markup(shown):
 
 def test_losses_that_are_not_finite_are_told(shown):
     row = dict.fromkeys(("epoch", "train", "held", "held_scorer", "held_prior"))
-    stages = display.Stages(True)
+    stages = display.StageDisplay(True)
     stages.scorer(SimpleNamespace(metapaths=[]), [], Pretraining(curve=[row]))
     assert "cross-entropy nan with the prior" in " ".join(shown.getvalue().split())
 
@@ -89,12 +89,12 @@ def test_chance_is_that_of_the_lists(shown):
     none = np.zeros(items.shape, np.float32)
     examples = Queries.from_histories([np.array([0])] * 2, items, none, history=1)
     curve = [dict.fromkeys(("loss", "loss_lm", "loss_scorer"), 1.0)]
-    display.Stages(True).training(curve, examples, 2)
+    display.StageDisplay(True).training(curve, examples, 2)
     assert f"chance {(np.log(4) + np.log(2)) / 2:.3f}" in " ".join(shown.getvalue().split())
 
 
 def test_a_small_weight_is_not_shown_as_none(shown):
     weights = {"lrurec": 1.234, "mine": 0.0012, "popularity": 0.0}
     one = SimpleNamespace(val=[], test=[], examples=[], report={"fusion": weights})
-    display.Stages(True).retrieval(one, SimpleNamespace(), 10)
+    display.StageDisplay(True).retrieval(one, SimpleNamespace(), 10)
     assert "fusion: lrurec 1.23, mine 0.001, popularity 0.00" in shown.getvalue()

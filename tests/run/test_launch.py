@@ -8,13 +8,9 @@ from helpers.small_run import small_options
 
 from lkgrag.config.loading import load_config
 from lkgrag.errors import ConfigError
-from lkgrag.run.launch import (
-    fsdp_asked,
-    refuse_other_engines,
-    refuse_other_parallelism,
-    refuse_shared_devices,
-)
+from lkgrag.run.launch import refuse_other_engines, refuse_other_parallelism, refuse_shared_devices
 from lkgrag.run.pipeline import train
+from lkgrag.utils.device import is_fsdp_asked
 
 
 def gpus(monkeypatch, count):
@@ -64,7 +60,7 @@ def test_sharding_that_would_silently_be_something_else(monkeypatch):
     accelerator = Accelerator(cpu=True)
     refuse_other_parallelism(accelerator)
     monkeypatch.setenv("ACCELERATE_USE_FSDP", "true")
-    assert fsdp_asked()
+    assert is_fsdp_asked()
     with pytest.raises(ConfigError, match=r"FSDP was asked for.*but Accelerate runs NO") as error:
         refuse_other_parallelism(accelerator)
     assert "\n" not in str(error.value)

@@ -7,7 +7,7 @@ import pytest
 
 from lkgrag.config import ScorerConfig
 from lkgrag.errors import ConfigError
-from lkgrag.prompt.verbalisers.resolver import resolve_verbaliser
+from lkgrag.prompt.resolver import resolve_verbaliser
 from lkgrag.scorer import PathScorer, build_scorer, code_of, resolve_scorer
 from lkgrag.scorer.metapath_attention import MetapathAttention
 from lkgrag.scorer.shortest import Shortest

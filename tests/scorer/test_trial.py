@@ -12,7 +12,7 @@ from lkgrag.scorer import PathScorer, build_scorer
 from lkgrag.scorer.state import load_scorer, save_scorer
 from lkgrag.scorer.trial import try_out
 from lkgrag.testing import PathScorerTests, toy_kg, toy_paths
-from lkgrag.training import pretraining as pretrain
+from lkgrag.training.pretraining import pretrain
 
 
 class Plain(PathScorer):

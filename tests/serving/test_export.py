@@ -14,9 +14,9 @@ from lkgrag.errors import ConfigError, ModelError, RunError
 from lkgrag.llm import LMScorer
 from lkgrag.llm.lora import add_lora
 from lkgrag.llm.merge import merge
-from lkgrag.run.folder import load_run
 from lkgrag.run.pipeline import train
 from lkgrag.serving.export import export
+from lkgrag.serving.saved_run import load_run
 from lkgrag.testing.llm import tiny_llama
 
 #: Largest difference in score that merging in float32 may make.
@@ -53,9 +53,9 @@ def test_qlora_and_plain_lora_run_through_the_whole_training(run):
     assert 0 <= metrics["lm"]["test"]["all"]["ndcg@10"] <= 1
     config = load_run(str(run))[1]
     ranker = Ranker.from_pretrained(run)
-    four_bit = any(type(m).__name__ == "Linear4bit" for m in ranker.modules())
+    four_bit = any(type(m).__name__ == "Linear4bit" for m in ranker.model.modules())
     assert four_bit == (config.llm.quantization == "nf4")
-    learned = [p for n, p in ranker.lm.named_parameters() if "lora_B" in n]
+    learned = [p for n, p in ranker.model.lm.named_parameters() if "lora_B" in n]
     assert all(p.abs().max() > 0 for p in learned)
     copy = Ranker.from_pretrained(run / "ranker")
     users = ranker.users()[:5]
@@ -73,7 +73,7 @@ def test_an_export_is_a_plain_model_and_serves_like_the_run(run, tmp_path):
     assert moved["first"] == 0
     # The adapter has an effect, so that the bound says something.
     ranker = Ranker.from_pretrained(run)
-    for name, parameter in ranker.lm.named_parameters():
+    for name, parameter in ranker.model.lm.named_parameters():
         if "lora_B" in name:
             parameter.data.zero_()
     users = ranker.users()[:20]
@@ -89,7 +89,7 @@ def test_an_export_is_a_plain_model_and_serves_like_the_run(run, tmp_path):
     )
     assert gap > 10 * BOUND
     # Nothing of peft or bitsandbytes is left.
-    assert not any("lora" in n or "base_layer" in n for n, _ in served.named_parameters())
+    assert not any("lora" in n or "base_layer" in n for n, _ in served.model.named_parameters())
     config = json.loads((out / "config.json").read_text())
     assert "quantization_config" not in config
     assert "blocks" not in json.dumps(config)
@@ -107,24 +107,24 @@ def test_an_export_is_a_plain_model_and_serves_like_the_run(run, tmp_path):
     done = call("lkgrag.recommend", f"run={out}", "history=[i3]", "k=2", "format=json")
     assert done.returncode == 0, done.stderr
     with pytest.raises(ModelError, match="merged already"):
-        export(*load_run(str(out)), str(tmp_path / "again"), "auto", 2, False)
+        export(load_run(str(out))[0], str(tmp_path / "again"), "auto", 2, False)
 
 
 def test_a_type_of_half_the_size_and_a_folder_in_use(run, tmp_path):
     out = tmp_path / "half"
-    folder, config = load_run(str(run))
-    moved = export(folder, config, str(out), "bfloat16", 4, False)
+    folder = run
+    moved = export(folder, str(out), "bfloat16", 4, False)
     assert json.loads((out / "config.json").read_text())["dtype"] == "bfloat16"
     assert 0 < moved.lm < 0.5
     with pytest.raises(ConfigError, match=r"holds an export.*overwrite=true"):
-        export(folder, config, str(out), "auto", 4, False)
-    assert export(folder, config, str(out), "auto", 4, True).lm < BOUND
+        export(folder, str(out), "auto", 4, False)
+    assert export(folder, str(out), "auto", 4, True).lm < BOUND
     with pytest.raises(ConfigError, match="holds the run"):
-        export(folder, config, str(folder), "auto", 4, True)
+        export(folder, str(folder), "auto", 4, True)
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "x").write_text("x")
     with pytest.raises(ConfigError, match=r"holds .* and no export"):
-        export(folder, config, str(tmp_path / "mine"), "auto", 4, True)
+        export(folder, str(tmp_path / "mine"), "auto", 4, True)
     assert sorted(p.name for p in tmp_path.iterdir()) == ["half", "mine"]
 
 
@@ -155,7 +155,7 @@ def test_a_run_without_a_language_model(tmp_path):
     options = {**small_options(tmp_path), "llm.name": "none", "scorer.pretrain_epochs": "1"}
     train(load_config(options))
     with pytest.raises(ModelError, match="nothing to merge"):
-        export(*load_run(str(tmp_path / "out")), str(tmp_path / "x"), "auto", 2, False)
+        export(tmp_path / "out", str(tmp_path / "x"), "auto", 2, False)
     with pytest.raises(RunError, match="not a saved run"):
         load_run(str(tmp_path))
 

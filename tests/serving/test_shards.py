@@ -14,8 +14,8 @@ import pytest
 
 from lkgrag import recommend
 from lkgrag.errors import DataError, LkgragError
-from lkgrag.ranker.model import Ranker
-from lkgrag.serving.shards import MANIFEST, _make, recommend_all, shard_name
+from lkgrag.serving.ranker import Ranker
+from lkgrag.serving.shards import MANIFEST, BulkRequest, _make, recommend_all, shard_name
 from lkgrag.serving.users import GROUP, Users, UsersInMemory
 
 
@@ -193,9 +193,9 @@ def test_memory_does_not_grow_with_the_number_of_users(small_run, tmp_path):
     for num in (GROUP, 100 * GROUP):
         users_of(num).save(tmp_path / f"{num}.parquet")
         tracemalloc.start()
-        table = Users(tmp_path / f"{num}.parquet")
+        ranker.context.users = Users(tmp_path / f"{num}.parquet")
         for n in (0, num // 2, num - 40):
-            _make(ranker, table, tmp_path / f"{num}-{n}.parquet", (n, n + 40), 3, True, None)
+            _make(ranker, tmp_path / f"{num}-{n}.parquet", range(n, n + 40), BulkRequest(k=3))
         peaks.append(tracemalloc.get_traced_memory()[1])
         tracemalloc.stop()
     assert peaks[1] < 1.2 * peaks[0]
@@ -210,5 +210,5 @@ def test_who_has_chosen_everything_has_no_row_and_is_not_missed(small_run, tmp_p
     rating = np.full(len(flat), np.nan, np.float32)
     ranker.context.users = UsersInMemory(["a", "b", "c"], ends, flat, rating)
     for _ in range(2):
-        recommend_all(ranker, tmp_path / "recs", 2, False, None, 2, {})
+        recommend_all(ranker, tmp_path / "recs", BulkRequest(k=2, explain=False, users_per_shard=2))
     assert table_of(tmp_path / "recs")["user"].tolist() == ["b", "b"]

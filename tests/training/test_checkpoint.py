@@ -3,7 +3,7 @@ import torch
 from torch import nn
 
 from lkgrag.errors import RunError
-from lkgrag.training.checkpoint import FILE, load_checkpoint, save_checkpoint
+from lkgrag.training.checkpoint import FILE, Checkpoint
 
 
 def build(seed=0):
@@ -26,11 +26,11 @@ def test_going_on_from_a_checkpoint_is_bit_equal(tmp_path):
     steps(whole, optimizer, 6)
     first, optimizer = build()
     steps(first, optimizer, 3)
-    save_checkpoint(tmp_path, first, optimizer, {"step": 3, "curve": [{"loss": 0.5}]})
+    Checkpoint(tmp_path, "key").save(first, optimizer, {"step": 3, "curve": [{"loss": 0.5}]})
     second, optimizer = build(seed=9)
     with torch.no_grad():
         second[0].bias.copy_(first[0].bias)
-    state = load_checkpoint(tmp_path, second, optimizer)
+    state = Checkpoint(tmp_path, "key").load(second, optimizer)
     assert state["step"] == 3
     assert state["curve"] == [{"loss": 0.5}]
     steps(second, optimizer, 3, start=3)
@@ -40,14 +40,14 @@ def test_going_on_from_a_checkpoint_is_bit_equal(tmp_path):
 
 def test_no_checkpoint_is_no_error_and_a_broken_one_is(tmp_path):
     model, optimizer = build()
-    assert load_checkpoint(tmp_path, model, optimizer) is None
+    assert Checkpoint(tmp_path, "key").load(model, optimizer) is None
     (tmp_path / FILE).write_bytes(b"\0" * 100)
     with pytest.raises(RunError, match="broken checkpoint"):
-        load_checkpoint(tmp_path, model, optimizer)
-    save_checkpoint(tmp_path, model, optimizer, {"step": 1})
+        Checkpoint(tmp_path, "key").load(model, optimizer)
+    Checkpoint(tmp_path, "key").save(model, optimizer, {"step": 1})
     other = nn.Sequential(nn.Linear(4, 3), nn.Linear(3, 1), nn.Linear(1, 1))
     with pytest.raises(RunError, match="another model"):
-        load_checkpoint(tmp_path, other, optimizer)
+        Checkpoint(tmp_path, "key").load(other, optimizer)
 
 
 class Counting(nn.Module):
@@ -77,8 +77,8 @@ def test_what_a_scorer_keeps_beside_its_parameters_comes_back(tmp_path):
     first.scorer.norm(torch.randn(5, 4))
     first.scorer.seen = 7
     optimizers = [torch.optim.AdamW(m.parameters()) for m in (first, second)]
-    save_checkpoint(tmp_path, first, optimizers[0], {"step": 1})
-    load_checkpoint(tmp_path, second, optimizers[1])
+    Checkpoint(tmp_path, "key").save(first, optimizers[0], {"step": 1})
+    Checkpoint(tmp_path, "key").load(second, optimizers[1])
     assert second.scorer.seen == 7
     for name, buffer in first.named_buffers():
         assert torch.equal(dict(second.named_buffers())[name], buffer), name
@@ -92,5 +92,12 @@ def test_a_checkpoint_without_such_state_is_read(tmp_path):
 
     model = Plain()
     optimizer = torch.optim.AdamW(model.parameters())
-    save_checkpoint(tmp_path, model, optimizer, {"step": 4})
-    assert load_checkpoint(tmp_path, model, optimizer)["step"] == 4
+    Checkpoint(tmp_path, "key").save(model, optimizer, {"step": 4})
+    assert Checkpoint(tmp_path, "key").load(model, optimizer)["step"] == 4
+
+
+def test_a_checkpoint_of_other_data_or_options_is_refused(tmp_path):
+    model, optimizer = build()
+    Checkpoint(tmp_path, "key").save(model, optimizer, {"step": 1})
+    with pytest.raises(RunError, match="belongs to other data or options; start with overwrite"):
+        Checkpoint(tmp_path, "another").load(model, optimizer)

@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from lkgrag.config import TrainingConfig
+from lkgrag.ranker.batch import RankerOutput
 from lkgrag.training.objective import losses, no_loss, rate, soft_cross_entropy, total
 
 MASK = torch.tensor([[True, True, False]])
@@ -21,20 +22,25 @@ def test_the_teacher_gets_no_gradient_from_what_it_teaches():
     lm = torch.zeros(1, 3, requires_grad=True)
     scorer = torch.tensor([[1.0, 0.0, 0.0]], requires_grad=True)
     ones, target = torch.ones(1), torch.tensor([1])
-    parts = losses(lm, lm, scorer, target, MASK, ones, distill=1.0)
+    output = RankerOutput(scores=lm, lm=lm, scorer=scorer, prior=lm, salience=lm)
+    parts = losses(output, target, MASK, ones, distill=1.0)
     parts["taught"].backward()
     assert scorer.grad is None
     assert lm.grad[0, 0] < 0 < lm.grad[0, 1]
     config = TrainingConfig(aux_lm=2.0, aux_scorer=0.0)
-    plain = losses(lm, lm, scorer, target, MASK, ones, distill=0.0)
+    plain = losses(output, target, MASK, ones, distill=0.0)
     assert total(plain, config).item() == pytest.approx(3 * math.log(2))
 
 
 def test_a_prompt_of_weight_0_counts_nothing():
     scores = torch.tensor([[1.0, 0.0, 0.0], [5.0, 0.0, 0.0]])
     mask, target = MASK.repeat(2, 1), torch.tensor([0, 1])
-    both = losses(scores, scores, scores, target, mask, torch.tensor([1.0, 0.0]))
-    one = losses(scores[:1], scores[:1], scores[:1], target[:1], MASK, torch.ones(1))
+
+    def output(scores):
+        return RankerOutput(scores, scores, scores, scores, scores)
+
+    both = losses(output(scores), target, mask, torch.tensor([1.0, 0.0]))
+    one = losses(output(scores[:1]), target[:1], MASK, torch.ones(1))
     assert both["fused"].item() == pytest.approx(one["fused"].item())
 
 

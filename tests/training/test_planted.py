@@ -8,9 +8,11 @@ import torch
 from accelerate import Accelerator
 from helpers.rankers import CANDIDATES, Planted
 
-from lkgrag.config import LARGEST_SEED, PromptConfig, TrainingConfig
+from lkgrag.config import LARGEST_SEED, TrainingConfig
 from lkgrag.evaluation import pessimistic_rank
-from lkgrag.ranker.scoring import predict
+from lkgrag.paths import GraphPaths
+from lkgrag.prompt.order import CandidateOrder
+from lkgrag.ranker.scoring import score_queries
 from lkgrag.training.loop import Trainer
 
 STEPS = 200
@@ -37,16 +39,11 @@ def learned():
     )
     trainer = Trainer(
         ranker,
-        toy.data,
-        toy.finder,
+        toy.graph,
         toy.queries[train],
         config,
-        PromptConfig(),
+        CandidateOrder("random", 0),
         Accelerator(cpu=True),
-        None,
-        "",
-        seed=0,
-        limit=None,
     )
     trainer.batches = trainer.batches[:STEPS]
     curve = trainer.fit()
@@ -58,22 +55,24 @@ def test_a_launchers_accumulation_divides_nothing():
     for steps in (1, 4):
         toy, accelerator = Planted(num_users=12), Accelerator(cpu=True)
         accelerator.gradient_accumulation_steps = steps
-        given = (toy.ranker(), toy.data, toy.finder, toy.queries, TrainingConfig(), PromptConfig())
-        curve = Trainer(*given, accelerator, None, "", seed=0, limit=8).fit()
+        given = (toy.ranker(), toy.graph, toy.queries, TrainingConfig(max_examples=8))
+        curve = Trainer(*given, CandidateOrder("random", 0), accelerator).fit()
         norms.append(curve[0]["gradient_norm"])
     assert norms[0] == norms[1]
 
 
 def test_the_largest_seed_trains():
     toy = Planted(num_users=12)
-    given = (toy.ranker(), toy.data, toy.finder, toy.queries, TrainingConfig(), PromptConfig())
-    curve = Trainer(*given, Accelerator(cpu=True), None, "", seed=LARGEST_SEED, limit=1).fit()
+    given = (toy.ranker(), toy.graph, toy.queries, TrainingConfig(max_examples=1))
+    order = CandidateOrder("random", LARGEST_SEED)
+    curve = Trainer(*given, order, Accelerator(cpu=True)).fit()
     assert np.isfinite(curve[0]["loss"])
 
 
 def recall_at_1(toy, ranker, index, finder=None):
-    found = predict(
-        ranker, toy.data, finder or toy.finder, toy.queries[index], "random", seed=3, batch_size=32
+    graph = GraphPaths(toy.data, finder or toy.graph.finder)
+    found = score_queries(
+        ranker, graph, toy.queries[index], CandidateOrder("random", 3), batch_size=32
     )
     rank = pessimistic_rank(found.term(0), toy.queries.target[index], found.mask)
     return float((rank == 1).mean())
@@ -93,14 +92,14 @@ def test_another_candidates_paths_bring_it_back_to_chance(learned):
 
     def shuffled(queries):
         """Each candidate gets the paths of another one."""
-        paths = toy.finder(queries)
+        paths = toy.graph(queries)
         candidate = (paths.candidate + 1 + paths.sample % (CANDIDATES - 1)) % CANDIDATES
         order = torch.argsort(paths.sample * CANDIDATES + candidate, stable=True)
         fields = ("sample", "history", "metapath", "nodes", "weight")
         changed = {name: getattr(paths, name)[order] for name in fields}
         return replace(paths, candidate=candidate[order], **changed)
 
-    shuffled.metapaths = toy.finder.metapaths
+    shuffled.metapaths = toy.graph.metapaths
     chance = 1 / CANDIDATES
     error = (chance * (1 - chance) / len(held)) ** 0.5
     assert recall_at_1(toy, ranker, held, shuffled) < chance + 3 * error

@@ -10,8 +10,7 @@ from lkgrag.kg import build_kg
 from lkgrag.paths import PathFinder
 from lkgrag.scorer import build_scorer
 from lkgrag.testing import planted
-from lkgrag.training import pretraining as pretrain
-from lkgrag.training.pretraining import _split
+from lkgrag.training.pretraining import _split, pretrain
 
 
 @pytest.fixture(scope="module")

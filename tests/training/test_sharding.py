@@ -20,6 +20,7 @@ from helpers.small_run import small_options
 from lkgrag import Ranker
 from lkgrag.config import ScorerConfig
 from lkgrag.errors import ConfigError
+from lkgrag.ranker.model import RankerModel
 from lkgrag.run.launch import refuse_other_parallelism
 from lkgrag.scorer import build_scorer
 from lkgrag.testing.prompts import toy_paths
@@ -47,19 +48,19 @@ sharded = sys.argv[1] == "sharded"
 if sharded:
     accelerate.Accelerator = Sharded
     os.environ["ACCELERATE_USE_FSDP"] = "true"
-from lkgrag.options import load_config
+from lkgrag.config.loading import load_config
 from lkgrag.training.loop import Trainer
 
 whole = Trainer.fit
 def fit(self, *args):
     curve = whole(self, *args)
-    cut = {n for n, p in self.ranker.named_parameters() if type(p).__name__ == "DTensor"}
-    frozen = {n for n, p in self.ranker.named_parameters() if not p.requires_grad}
+    cut = {n for n, p in self.model.named_parameters() if type(p).__name__ == "DTensor"}
+    frozen = {n for n, p in self.model.named_parameters() if not p.requires_grad}
     assert cut == (frozen if sharded else set()), (cut, frozen)
     assert torch.distributed.get_world_size() == 2
     return curve
 Trainer.fit = fit
-from lkgrag.pipeline import train
+from lkgrag.run.pipeline import train
 train(load_config(dict(pair.split("=", 1) for pair in sys.argv[2:])))
 """
 
@@ -120,7 +121,7 @@ def test_processes_sharded_give_what_unsharded_ones_give(tmp_path):
 
 def test_there_must_be_a_language_model_to_shard():
     data, paths = toy_paths()
-    ranker = Ranker(None, build_scorer(ScorerConfig(), data, paths.metapaths), None)
+    ranker = RankerModel(None, build_scorer(ScorerConfig(), data, paths.metapaths), None)
     with pytest.raises(ConfigError, match="nothing to shard"):
         choose_shards(Accelerator(cpu=True), ranker)
 

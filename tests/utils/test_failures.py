@@ -51,7 +51,7 @@ LIMITED = """
 import resource, sys, torch, pandas as pd
 from pathlib import Path
 from lkgrag.errors import LkgragError
-from lkgrag.io import write_json, write_parquet, write_safetensors
+from lkgrag.utils.files import write_json, write_parquet, write_safetensors
 folder = Path(sys.argv[1])
 resource.setrlimit(resource.RLIMIT_FSIZE, (2000, 2000))
 big = torch.arange(5000.0)

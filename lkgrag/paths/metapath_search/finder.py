@@ -33,7 +33,7 @@ from torch_geometric.data import HeteroData
 from lkgrag.config import PathsConfig
 from lkgrag.errors import ConfigError
 from lkgrag.paths.adjacency import Adjacency
-from lkgrag.paths.batch import PathBatch
+from lkgrag.paths.batch import PathBatch, PathColumns
 from lkgrag.paths.metapath import ITEM, metapaths
 from lkgrag.paths.metapath_search.more_edges import LongPaths, best, concatenate, in_order
 from lkgrag.paths.metapath_search.tables import Tables, mapped
@@ -214,9 +214,7 @@ class PathFinder:
         )
         slot, history = np.divmod(flat, max(num_history, 1))
         sample, candidate = np.divmod(slot, max(num_candidates, 1))
-        return PathBatch.of(
-            queries,
-            metapaths=self.metapaths,
+        columns = PathColumns(
             sample=torch.from_numpy(sample),
             history=torch.from_numpy(history),
             candidate=torch.from_numpy(candidate),
@@ -224,6 +222,7 @@ class PathFinder:
             nodes=torch.from_numpy(column("nodes", (0, self._width))),
             weight=torch.from_numpy(column("weight").astype(np.float32)),
         )
+        return PathBatch.of(queries, self.metapaths, columns)
 
 
 def _plain(metapath: MetaPath, edges: Edges) -> bool:

@@ -10,10 +10,10 @@ import torch
 from lkgrag.errors import ConfigError
 from lkgrag.kg.naming import REVERSE
 from lkgrag.paths.adjacency import Adjacency
-from lkgrag.paths.batch import PathBatch
+from lkgrag.paths.batch import PathBatch, PathColumns
 from lkgrag.paths.metapath import ITEM, USER, chosen, distinct
 from lkgrag.paths.metapath_search.two_edges import rarity
-from lkgrag.paths.shortest.kernel import BITS, scratch, search
+from lkgrag.paths.shortest.kernel import BITS, EdgeTables, PathRoom, scratch, search
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -114,7 +114,7 @@ class ShortestPaths:
         self.target, self._strength = target.astype(np.int32), strengths.astype(np.float64)
         inward = np.lexsort((source, kind, target))
         by_pair = np.lexsort((kind, source, target))
-        self._tables = (
+        self._tables = EdgeTables(
             np.searchsorted(source, np.arange(total + 1)),
             self.kind,
             self.target,
@@ -198,22 +198,23 @@ class ShortestPaths:
         done, room, out = 0, ROOM, []
         while done < len(history):
             pairs = (len(history) - done) * most
-            ends = np.empty((pairs, 3), np.int64)
-            indptr = np.zeros(pairs + 1, np.int64)
-            chain = np.empty(pairs * room, np.int64)
+            paths = PathRoom(
+                ends=np.empty((pairs, 3), np.int64),
+                indptr=np.zeros(pairs + 1, np.int64),
+                chain=np.empty(pairs * room, np.int64),
+            )
             found, touched, problem = search(
-                history[done:], candidates[done:], *self._tables, self.longest, *self._work,
-                ends, indptr, chain,
-            )  # fmt: skip
+                history[done:], candidates[done:], self._tables, self.longest, self._work, paths
+            )
             self.touched += touched
             if problem == 1:
-                bits = self._work[0]
+                bits = self._work.bits
                 self._work = scratch(bits.shape[2], 2 * (bits.shape[1] - 1))
             elif problem == 2:
                 room *= 2
-            place = ends[:found] + np.array([done, 0, 0])
-            whole = int(indptr[found])
-            out.append((place, np.diff(indptr[: found + 1]), chain[:whole].copy()))
+            place = paths.ends[:found] + np.array([done, 0, 0])
+            whole = int(paths.indptr[found])
+            out.append((place, np.diff(paths.indptr[: found + 1]), paths.chain[:whole].copy()))
             if not problem:
                 break
             # The prompt that had no room comes again, with those behind it; others are done.
@@ -239,9 +240,8 @@ class ShortestPaths:
         metapath = np.empty(number, np.int64)
         metapath[order] = np.cumsum(new) - 1
         known = kinds[order][new]
-        return PathBatch.of(
-            queries,
-            metapaths=[tuple(self.edge_types[k] for k in kind if k >= 0) for kind in known],
+        metapaths = [tuple(self.edge_types[k] for k in kind if k >= 0) for kind in known]
+        columns = PathColumns(
             sample=torch.from_numpy(found.ends[:, 0].copy()),
             candidate=torch.from_numpy(found.ends[:, 1].copy()),
             history=torch.from_numpy(found.ends[:, 2].copy()),
@@ -249,6 +249,7 @@ class ShortestPaths:
             nodes=torch.from_numpy(nodes),
             weight=torch.from_numpy(weight.astype(np.float32)),
         )
+        return PathBatch.of(queries, metapaths, columns)
 
 
 def _used(edge_type: EdgeType) -> bool:

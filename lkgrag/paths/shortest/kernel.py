@@ -8,7 +8,7 @@ four from one.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -30,21 +30,72 @@ SLOT_OF = np.zeros(BITS, np.int64)
 SLOT_OF[[(2**slot * int(_BRUIJN) % 2**64) >> 58 for slot in range(BITS)]] = np.arange(BITS)
 
 
-def scratch(num_nodes: int, steps: int = STEPS) -> tuple[NDArray, ...]:
-    """Arrays that :func:`search` works in; untouched pages of them take no memory.
+class EdgeTables(NamedTuple):
+    """The edges of a graph in three orders; ``V`` nodes, ``E`` edges.
 
-    Returns:
-        For either side the bits by (step, node), the nodes by (step, place), and the bits seen.
+    Attributes:
+        out_ptr: int64 ``[V + 1]``, edges by source, sorted by (type, target) within it.
+        out_type: int32 ``[E]``.
+        out_node: int32 ``[E]``, targets.
+        in_ptr: int64 ``[V + 1]``, edges by target, sorted by (type, source) within it.
+        in_type: int32 ``[E]``.
+        in_node: int32 ``[E]``, sources.
+        in_edge: int64 ``[E]``, the same edges as places in the order by source.
+        pair_node: int32 ``[E]``, sources of the edges by (target, source, type).
+        pair_edge: int64 ``[E]``, these edges as places in the order by source.
     """
+
+    out_ptr: NDArray[np.int64]
+    out_type: NDArray[np.int32]
+    out_node: NDArray[np.int32]
+    in_ptr: NDArray[np.int64]
+    in_type: NDArray[np.int32]
+    in_node: NDArray[np.int32]
+    in_edge: NDArray[np.int64]
+    pair_node: NDArray[np.int32]
+    pair_edge: NDArray[np.int64]
+
+
+class Scratch(NamedTuple):
+    """Arrays that :func:`search` works in; all 0 before and after.
+
+    Attributes:
+        bits: uint64 ``[2, steps + 1, V]``, the bits of either side by (step, node).
+        nodes: int32 ``[2, steps + 1, V + 1]``, the nodes by (step, place).
+        seen: uint64 ``[2, V]``, the bits seen.
+    """
+
+    bits: NDArray[np.uint64]
+    nodes: NDArray[np.int32]
+    seen: NDArray[np.uint64]
+
+
+class PathRoom(NamedTuple):
+    """Room for the paths that :func:`search` finds.
+
+    Attributes:
+        ends: int64 ``[N, 3]``, (prompt, candidate slot, history slot) of each path.
+        indptr: int64 ``[N + 1]``, where each path's edges begin.
+        chain: int64 ``[M]``, edges, by source, from history item to candidate.
+    """
+
+    ends: NDArray[np.int64]
+    indptr: NDArray[np.int64]
+    chain: NDArray[np.int64]
+
+
+def scratch(num_nodes: int, steps: int = STEPS) -> Scratch:
+    """Arrays to work in, for so many nodes; untouched pages of them take no memory."""
     bits = np.zeros((2, steps + 1, num_nodes), np.uint64)
     # One more place, which may be written to before it is known whether it counts.
     nodes = np.zeros((2, steps + 1, num_nodes + 1), np.int32)
-    return bits, nodes, np.zeros((2, num_nodes), np.uint64)
+    return Scratch(bits, nodes, np.zeros((2, num_nodes), np.uint64))
 
 
 @compiled(cache=True, nogil=True)
-def _grow(side, step, count, active, indptr, neighbour, bits, nodes, seen):  # type: ignore[no-untyped-def]
+def _grow(side, step, count, active, indptr, neighbour, work):  # type: ignore[no-untyped-def]
     """One more step of a side for the active bits; how many nodes it reaches, and edges touched."""
+    bits, nodes, seen = work.bits, work.nodes, work.seen
     found, touched = 0, 0
     here, reached, before_all = bits[side, step], bits[side, step + 1], seen[side]
     front, listed = nodes[side, step], nodes[side, step + 1]
@@ -80,52 +131,26 @@ def _between(source, target, in_ptr, pair_node, pair_edge):  # type: ignore[no-u
 
 
 @compiled(cache=True, nogil=True)
-def search(  # type: ignore[no-untyped-def]
-    history,
-    candidates,
-    out_ptr,
-    out_type,
-    out_node,
-    in_ptr,
-    in_type,
-    in_node,
-    in_edge,
-    pair_node,
-    pair_edge,
-    longest,
-    bits,
-    nodes,
-    seen,
-    ends,
-    indptr,
-    chain,
-):
+def search(history, candidates, tables, longest, work, room):  # type: ignore[no-untyped-def]
     """One shortest path for every pair of each prompt.
 
     Args:
         history: int64 ``[B, H]``, nodes, -1 padding; ``H`` at most 64.
         candidates: int64 ``[B, C]``, likewise.
-        out_ptr: int64 ``[V + 1]``, edges by source, sorted by (type, target) within it.
-        out_type: int32 ``[E]``.
-        out_node: int32 ``[E]``, targets.
-        in_ptr: int64 ``[V + 1]``, edges by target, sorted by (type, source) within it.
-        in_type: int32 ``[E]``.
-        in_node: int32 ``[E]``, sources.
-        in_edge: int64 ``[E]``, the same edges as places in the order by source.
-        pair_node: int32 ``[E]``, sources of the edges by (target, source, type).
-        pair_edge: int64 ``[E]``, these edges as places in the order by source.
+        tables: :class:`EdgeTables` of the graph.
         longest: most edges of a path; 0 for no bound.
-        bits: of :func:`scratch`, all 0; left so.
-        nodes: likewise.
-        seen: likewise.
-        ends: int64 ``[N, 3]``, room for (prompt, candidate slot, history slot) of each path.
-        indptr: int64 ``[N + 1]``, room for where each path's edges begin.
-        chain: int64 ``[M]``, room for edges, by source, from history item to candidate.
+        work: of :func:`scratch`.
+        room: :class:`PathRoom` for the paths.
 
     Returns:
-        Paths found, edges touched by the search, and 0; or, if that was too small, 1 for more steps and 2
+        Paths found, edges touched by the search, and 0; or, if the room was too small, 1 for more steps and 2
         for more room in ``chain``: the paths of whole prompts before it stand.
     """
+    out_ptr, out_node = tables.out_ptr, tables.out_node
+    in_ptr, in_node, in_edge = tables.in_ptr, tables.in_node, tables.in_edge
+    pair_node, pair_edge = tables.pair_node, tables.pair_edge
+    bits, nodes, seen = work.bits, work.nodes, work.seen
+    ends, indptr, chain = room.ends, room.indptr, room.chain
     steps = bits.shape[1] - 1
     num_history, num_candidates = history.shape[1], candidates.shape[1]
     counts = np.zeros((2, steps + 1), np.int64)
@@ -190,9 +215,7 @@ def search(  # type: ignore[no-untyped-def]
                 active,
                 in_ptr if side == 1 else out_ptr,
                 in_node if side == 1 else out_node,
-                bits,
-                nodes,
-                seen,
+                work,
             )
             touched += more
             reach[side] = step + 1

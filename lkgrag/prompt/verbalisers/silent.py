@@ -11,24 +11,31 @@ from lkgrag.prompt.verbalisers.base import Verbaliser
 
 if TYPE_CHECKING:
     import torch
+    from numpy.typing import NDArray
     from torch import Tensor
 
     from lkgrag.paths import PathBatch
 
 
 class Silent(Verbaliser):
-    """Words nothing: the prompt holds titles only."""
+    """Words nothing."""
+
+    words_paths = False
 
     def choose(
         self, paths: PathBatch, salience: Tensor | None, generator: torch.Generator | None
-    ) -> tuple[Bundles, Choice, np.ndarray]:
-        """No bundle."""
+    ) -> tuple[Bundles, Choice, NDArray[np.int64]]:
+        """Choose no bundle; see :meth:`Verbaliser.choose`."""
         none = np.zeros(0, np.int64)
         bundles = bundle_paths(paths, self.config.decay)
         return bundles, Choice(none, none, np.zeros(0)), np.zeros(len(bundles), np.int64)
 
     def word(
-        self, paths: PathBatch, bundles: Bundles, index: np.ndarray, grade: np.ndarray
+        self,
+        paths: PathBatch,
+        bundles: Bundles,
+        index: NDArray[np.int64],
+        grade: NDArray[np.int64],
     ) -> list[list[int]]:
-        """Nothing."""
+        """No words, since no bundle is chosen."""
         return []

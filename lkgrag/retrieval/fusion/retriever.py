@@ -1,41 +1,27 @@
 r"""The fused retriever: few weights over the systems' log-probabilities.
 
-:math:`score(j) = \sum_s w_s \log p_s(j)` with :math:`w_s \ge 0`, the weights of a multinomial logistic
-regression over the items that any system ranks high, fitted on events that none of the systems has
-seen in training.
+:math:`score(j) = \sum_s w_s \log p_s(j)` with :math:`w_s \ge 0`. The weights are those of a multinomial logistic
+regression over the items that any system ranks high, fitted on events that no system has seen in training.
 """
 
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from lkgrag.retrieval.base import Retriever, rows_per_block
-from lkgrag.retrieval.ease import EASERetriever
-from lkgrag.retrieval.graph import GraphRetriever
-from lkgrag.retrieval.itemitem import ItemItemRetriever
-from lkgrag.retrieval.lrurec.retriever import LRURecRetriever
+from lkgrag.retrieval.custom import load_custom, save_custom
 from lkgrag.retrieval.popularity import PopularityRetriever
 from lkgrag.retrieval.ranks import Seen, top_k
+from lkgrag.retrieval.resolver import SYSTEMS
 from lkgrag.utils.files import read_json, write_json
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
-
-#: Systems that can be fused.
-SYSTEMS: dict[str, type[Retriever]] = {
-    cls.name: cls
-    for cls in (
-        LRURecRetriever,
-        PopularityRetriever,
-        ItemItemRetriever,
-        GraphRetriever,
-        EASERetriever,
-    )
-}
 
 
 class FusedRetriever(Retriever):
@@ -45,24 +31,26 @@ class FusedRetriever(Retriever):
         systems: by name; ``popularity`` must be among them, for ties and empty histories.
         weights: of the systems' log-probabilities; even by default.
         mask_seen: never propose an item of the history.
-        own: for each system of someone else's, what ``retrieval.systems`` calls it.
+        custom: for each custom system its element of ``retrieval.systems``.
     """
 
     name = "retriever"
 
     def __init__(
         self,
-        systems: dict[str, Retriever],
+        systems: Mapping[str, Retriever],
         weights: dict[str, float] | None = None,
         mask_seen: bool = True,
-        own: dict[str, str] | None = None,
+        custom: dict[str, str] | None = None,
     ) -> None:
-        self.systems = systems
-        self.popularity: NDArray[np.int64] = systems["popularity"].count  # type: ignore[attr-defined]
+        popularity = systems[PopularityRetriever.name]
+        assert isinstance(popularity, PopularityRetriever)
+        self.systems = dict(systems)
+        self.popularity: NDArray[np.int64] = popularity.count
         self.num_items = len(self.popularity)
         self.weights = weights or dict.fromkeys(systems, 1.0 / len(systems))
         self.mask_seen = mask_seen
-        self.own = own or {}
+        self.custom = custom or {}
 
     def features(self, histories: list[NDArray[np.int64]]) -> dict[str, NDArray[np.float32]]:
         """Each fused system's log-probabilities, float32 ``[B, I]``."""
@@ -73,13 +61,14 @@ class FusedRetriever(Retriever):
         features: dict[str, NDArray[np.float32]],
         histories: list[NDArray[np.int64]],
     ) -> NDArray[np.float32]:
-        """Weigh the features; an empty history gets popularity's log-probabilities."""
+        """Weigh the features, float32 ``[B, I]``; an empty history gets popularity's log-probabilities."""
         total = np.zeros((len(histories), self.num_items), np.float32)
         for name, weight in self.weights.items():
             total += np.float32(weight) * features[name]
         empty = np.array([len(h) == 0 for h in histories], bool)
         if empty.any():
-            total[empty] = self.systems["popularity"].evidence([np.zeros(0, np.int64)])
+            popularity = self.systems[PopularityRetriever.name]
+            total[empty] = popularity.evidence([np.zeros(0, np.int64)])
         return total
 
     def score(self, histories: list[NDArray[np.int64]]) -> NDArray[np.float32]:
@@ -89,7 +78,7 @@ class FusedRetriever(Retriever):
     def propose(
         self, histories: list[NDArray[np.int64]], k: int
     ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-        """The best ``k`` items for anyone, in blocks, so that memory does not grow with the users.
+        """The best ``k`` items for each history, in blocks, so that memory does not grow with the users.
 
         Args:
             histories: item indices, oldest first; an empty one gets the most popular items.
@@ -110,23 +99,21 @@ class FusedRetriever(Retriever):
         return items, scores
 
     def save(self, folder: str | os.PathLike[str]) -> None:
-        """Write ``retriever.json`` and each system into a folder of its name.
+        """Write ``retriever.json``, and each system into a folder of its name.
 
         Raises:
-            ConfigError: a system of someone else's cannot be saved, or differs afterwards.
+            ConfigError: a custom system cannot be saved, or its scores differ afterwards.
         """
-        from lkgrag.retrieval.custom import save_own
-
         for name, system in self.systems.items():
-            if name in self.own:
-                save_own(system, Path(folder) / name, self.own[name])
+            if name in self.custom:
+                save_custom(system, Path(folder) / name, self.custom[name])
             else:
                 system.save(Path(folder) / name)
         meta = {
             "systems": list(self.systems),
             "weights": self.weights,
             "mask_seen": self.mask_seen,
-            "own": self.own,
+            "own": self.custom,
         }
         write_json(Path(folder) / "retriever.json", meta)
 
@@ -135,16 +122,14 @@ class FusedRetriever(Retriever):
         """Read all systems.
 
         Raises:
-            LkgragError: a file is missing or broken, or the class of someone else's system is not to be had.
+            LkgragError: a file is missing or broken, or the class of a custom system is not available.
         """
-        from lkgrag.retrieval.custom import load_own
-
         meta = read_json(Path(folder) / "retriever.json")
-        own = meta.get("own", {})
+        custom = meta.get("own", {})
         systems = {
-            name: load_own(Path(folder) / name, own[name])
-            if name in own
+            name: load_custom(Path(folder) / name, custom[name])
+            if name in custom
             else SYSTEMS[name].load(Path(folder) / name)
             for name in meta["systems"]
         }
-        return cls(systems, meta["weights"], meta["mask_seen"], own)
+        return cls(systems, meta["weights"], meta["mask_seen"], custom)

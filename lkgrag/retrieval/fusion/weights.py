@@ -1,7 +1,6 @@
 r"""Few non-negative weights over log-probabilities, by multinomial logistic regression.
 
-:math:`p(j) \propto \exp \sum_s w_s \log p_s(j)` over a pool of the items that matter: those that any of
-the leading systems ranks high.
+:math:`p(j) \propto \exp \sum_s w_s \log p_s(j)` over a pool of items: those that any leading system ranks high.
 """
 
 from __future__ import annotations
@@ -22,17 +21,17 @@ if TYPE_CHECKING:
 
     Features = Callable[[list[NDArray[np.int64]]], dict[str, NDArray[np.float32]]]
 
-#: Items that a leading system brings into the pool.
+#: Items that each leading system brings into the pool.
 POOL = 100
-#: Pull of the weights towards where they start, in units of events.
+#: Pull of the weights towards their start, in units of events.
 RIDGE = 10.0
-#: Weights below this are set to 0: they change no list and cost time.
+#: Smaller weights are set to 0: they change no list and cost time.
 NEGLIGIBLE = 0.01
 
 
 @dataclass(frozen=True)
 class Pools:
-    """What weights are fitted on: one pool an event whose target is in its pool.
+    """What weights are fitted on: the pool of each event, where the target is in it.
 
     Attributes:
         names: of the ``S`` systems.
@@ -71,7 +70,7 @@ def make_pools(
     popularity: NDArray[np.int64],
     mask_seen: bool,
 ) -> Pools:
-    """Gather the features of the items that matter, in blocks of events.
+    """Gather the features of the pools' items, in blocks of events.
 
     Args:
         source: gives each system's log-probabilities ``[B, I]`` for histories.
@@ -93,12 +92,12 @@ def make_pools(
             tops = [top_k(features[n], POOL, seen, popularity)[0] for n in leaders]
             for row, pool in enumerate(np.concatenate(tops, 1)):
                 members = np.unique(pool[pool >= 0])
-                found = np.flatnonzero(members == target[first + row])
-                if not len(found):
+                of_target = np.flatnonzero(members == target[first + row])
+                if not len(of_target):
                     continue
                 rows.append(np.stack([features[n][row, members] for n in names], 1))
                 start.append(size)
-                place.append(size + int(found[0]))
+                place.append(size + int(of_target[0]))
                 size += len(members)
             update(min(first + step, len(histories)), len(histories))
     whole = np.concatenate(rows) if rows else np.zeros((0, len(names)), np.float32)
@@ -111,17 +110,17 @@ def fit_weights(
     ridge: float = RIDGE,
     any_size: Collection[str] = (),
 ) -> dict[str, float]:
-    """The weights that make the targets likely, pulled towards ``centre``.
+    """Fit weights that make the targets likely, pulled towards ``centre``.
 
     Args:
         pools: the events.
         centre: where the weights start and are pulled to.
         ridge: strength of the pull, in events.
-        any_size: systems whose scores may be in any unit: what is pulled, and what is negligible, is their
-            weight in units of their own spread.
+        any_size: systems whose scores may be in any unit. Their weights are pulled, and compared to
+            :data:`NEGLIGIBLE`, in units of their spread.
 
     Returns:
-        A non-negative weight a system; ``centre`` where there is no event.
+        A non-negative weight of each system; ``centre`` where there is no event.
     """
     if not len(pools):
         return dict(centre)
@@ -143,13 +142,13 @@ def fit_weights(
         return float(value), slope
 
     bounds = [(0.0, None)] * len(middle)
-    found = minimize(loss, middle, jac=True, method="L-BFGS-B", bounds=bounds).x
-    kept = np.where(found < NEGLIGIBLE, 0.0, found) / unit
+    fitted = minimize(loss, middle, jac=True, method="L-BFGS-B", bounds=bounds).x
+    kept = np.where(fitted < NEGLIGIBLE, 0.0, fitted) / unit
     return dict(zip(pools.names, kept.tolist(), strict=True))
 
 
 def _spread(pools: Pools, name: str) -> float:
-    """How far what a system ranks high lies above the middle of a pool; what it rules out does not count."""
+    """How far a system's high scores lie above the middle of a pool; low scores do not count."""
     values = pools.features[:, pools.names.index(name)].astype(np.float64)
     above = [np.maximum(v - np.median(v), 0.0) for v in np.split(values, pools.start[1:])]
     return float(np.sqrt(np.mean(np.concatenate(above) ** 2))) or 1.0

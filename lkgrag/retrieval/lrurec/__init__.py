@@ -1,1 +1,1 @@
-"""lrurec."""
+"""LRURec, a sequential recommender with linear recurrent units: network, training and retriever."""

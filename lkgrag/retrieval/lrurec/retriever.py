@@ -1,27 +1,32 @@
-"""LRURec as a retriever, and its training."""
+"""LRURec as a retriever."""
 
 from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import torch
 
-from lkgrag.retrieval.base import Retriever
+from lkgrag.retrieval.base import BuiltInRetriever, sequences_of
 from lkgrag.retrieval.lrurec.network import LRURec
+from lkgrag.retrieval.lrurec.options import LRURecOptions
+from lkgrag.retrieval.lrurec.scoring import score_histories
+from lkgrag.retrieval.lrurec.training import Training
 from lkgrag.utils.files import read_json, read_safetensors, write_json, write_safetensors
 
 if TYPE_CHECKING:
+    import numpy as np
     from numpy.typing import NDArray
-    from torch import Tensor
+    from torch_geometric.data import HeteroData
 
-#: Tokens of a batch when scoring.
-SCORE_TOKENS = 16_384
+    from lkgrag.config import RetrievalConfig
+    from lkgrag.data.interactions import Interactions
+    from lkgrag.retrieval.lrurec.state import Progress
+    from lkgrag.retrieval.lrurec.validation import ValidationEvents
 
 
-class LRURecRetriever(Retriever):
+class LRURecRetriever(BuiltInRetriever):
     """A trained LRURec.
 
     Args:
@@ -30,36 +35,38 @@ class LRURecRetriever(Retriever):
     """
 
     name = "lrurec"
+    is_always_fitted = True
 
     def __init__(self, model: LRURec, max_len: int) -> None:
         self.model = model
         self.max_len = max_len
         self.num_items = model.num_items
 
-    @torch.no_grad()
+    @classmethod
+    def options_of(cls, config: RetrievalConfig) -> dict[str, Any]:
+        """All options of LRURec in one object."""
+        return {"options": LRURecOptions.of(config)}
+
+    @classmethod
+    def fit(
+        cls,
+        interactions: Interactions,
+        data: HeteroData | None = None,
+        device: torch.device | None = None,
+        seed: int = 0,
+        *,
+        options: LRURecOptions,
+    ) -> LRURecRetriever:
+        """Train for ``options.epochs`` epochs; the graph is not needed.
+
+        A run calls :func:`fit_lrurec` instead, which stops on validation and can be resumed.
+        """
+        trained, _ = fit_lrurec(interactions, options, seed, device=device or "cpu")
+        return cls(trained.model.cpu(), trained.max_len)
+
     def score(self, histories: list[NDArray[np.int64]]) -> NDArray[np.float32]:
         """Logits of all items after the latest ``max_len``; the item bias for an empty history."""
-        self.model.eval()
-        device = self.model.bias.device
-        latest = [np.asarray(h, np.int64)[-self.max_len :] for h in histories]
-        out = np.empty((len(latest), self.num_items), np.float32)
-        lengths = np.array([len(h) for h in latest], np.int64)
-        # Histories of like length together, so that little is padded.
-        order = np.argsort(lengths, kind="stable")
-        step = max(1, SCORE_TOKENS // max(1, self.max_len))
-        for start in range(0, len(order), step):
-            rows = order[start : start + step]
-            items = pad([latest[r] for r in rows], self.num_items).to(device)
-            if items.shape[0] == 0:
-                out[rows] = self.model.bias.cpu().numpy()
-                continue
-            states = self.model.encode(items)
-            last = torch.from_numpy(lengths[rows]).to(device) - 1
-            state = states[last.clamp(min=0), torch.arange(len(rows), device=device)]
-            logits = self.model.logits(state)
-            logits[last < 0] = self.model.bias
-            out[rows] = logits.cpu().numpy()
-        return out
+        return score_histories(self.model, histories, self.max_len)
 
     def save(self, folder: str | os.PathLike[str]) -> None:
         """Write ``lrurec.safetensors`` and ``lrurec.json``."""
@@ -86,10 +93,41 @@ class LRURecRetriever(Retriever):
         return cls(model.eval(), meta["max_len"])
 
 
-def pad(sequences: list[NDArray[np.int64]], padding: int) -> Tensor:
-    """Stack sequences, time first, padding at the end: int64 ``[T, B]``."""
-    length = max((len(s) for s in sequences), default=0)
-    out = np.full((len(sequences), length), padding, np.int64)
-    for row, sequence in enumerate(sequences):
-        out[row, : len(sequence)] = sequence
-    return torch.from_numpy(out.T.copy())
+def fit_lrurec(
+    interactions: Interactions,
+    options: LRURecOptions,
+    seed: int,
+    *,
+    val: ValidationEvents | None = None,
+    epochs: int | None = None,
+    checkpoint: str | os.PathLike[str] | None = None,
+    device: torch.device | str = "cpu",
+) -> tuple[LRURecRetriever, Progress]:
+    """Train LRURec on training interactions.
+
+    With ``val``, training stops after ``options.patience`` epochs without a better NDCG@10, and the best weights
+    are kept. Ranks are masked as in the test. Nothing else depends on the validation items. Without ``val``,
+    training runs ``epochs`` epochs.
+
+    Args:
+        interactions: training interactions only.
+        options: of network and training.
+        seed: of weights, batches and dropout.
+        val: events to stop on; at most :data:`~lkgrag.retrieval.lrurec.training.JUDGED` of them are used.
+        epochs: number of epochs (default: ``options.epochs``).
+        checkpoint: file to which the state is written after every epoch. Where it exists, training
+            resumes from it and ends with the same weights as an undisturbed run.
+        device: to train on.
+
+    Returns:
+        The retriever, on ``device``, and how its training went.
+
+    Raises:
+        RunError: the checkpoint belongs to other options or data.
+    """
+    training = Training(
+        sequences_of(interactions), interactions.num_items, options, seed, torch.device(device)
+    )
+    path = None if checkpoint is None else Path(checkpoint)
+    training.run(options.epochs if epochs is None else epochs, val, path)
+    return LRURecRetriever(training.finished(), options.max_len), training.progress

@@ -1,7 +1,7 @@
 """A start for item embeddings: the leading eigenvectors of the training histories' item-item counts.
 
-From random embeddings LRURec needs some twenty epochs to learn which items go together, which the
-counts know at once. On ml-100k the first epoch from here is as good as the twentieth from there.
+From random embeddings LRURec needs some twenty epochs to learn which items go together. The counts know that
+at once. On ml-100k the first epoch from these embeddings is as good as the twentieth from random ones.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ def spectral_embeddings(
     """Embed items so that inner products follow their normalised counts.
 
     Args:
-        sequences: training histories; nothing else is looked at.
+        sequences: training histories; nothing else is read.
         num_items: ``I``.
         width: of the embeddings; columns beyond the matrix's rank are 0.
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
+from safetensors import SafetensorError, safe_open
 
 from lkgrag.errors import LkgragError, RunError
 from lkgrag.utils.files import read_safetensors, write_safetensors
@@ -18,12 +19,12 @@ if TYPE_CHECKING:
 
 @dataclass
 class Progress:
-    """Where training stands; with the tensors, all that a resumed run needs.
+    """How far training got. With the tensors it is all that a resumed run needs.
 
     Attributes:
         epoch: finished epochs.
         best: the best validation NDCG@10 so far; -1 without validation.
-        best_epoch: number of epochs after which it was reached.
+        best_epoch: number of epochs after which the best was reached.
         curve: validation NDCG@10 after each epoch.
         loss: mean training loss of each epoch, in nats a label.
     """
@@ -47,11 +48,11 @@ def store(
 
     Args:
         path: of the file.
-        identity: of options and data, compared when it is read.
-        progress: where training stands.
+        identity: of options and data, compared when the file is read.
+        progress: how far training got.
         model: the weights.
         best: the weights that were best so far.
-        optimizer: its state is written, its options are not.
+        optimizer: its state is written, but not its options.
     """
     tensors = {f"model.{k}": v for k, v in model.items()}
     tensors |= {f"best.{k}": v for k, v in best.items()}
@@ -92,8 +93,6 @@ def restore(
 
 
 def _metadata(path: Path) -> dict[str, str]:
-    from safetensors import SafetensorError, safe_open
-
     try:
         with safe_open(path, framework="pt") as file:
             return file.metadata() or {}

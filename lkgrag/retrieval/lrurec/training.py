@@ -1,4 +1,4 @@
-"""Training of LRURec: all labels of all histories, early stopping, resumable at every epoch."""
+"""Training of LRURec: all labels of all histories, with early stopping, resumable at every epoch."""
 
 from __future__ import annotations
 
@@ -6,38 +6,37 @@ import hashlib
 import json
 import logging
 import math
-import os
 from collections.abc import Iterator
 from itertools import pairwise
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from torch.nn import functional as F
 
-from lkgrag.retrieval.base import rows_per_block, training_sequences
+from lkgrag.retrieval.base import rows_per_block
 from lkgrag.retrieval.lrurec.network import LRURec
-from lkgrag.retrieval.lrurec.retriever import LRURecRetriever, pad
+from lkgrag.retrieval.lrurec.scoring import pad, score_histories
 from lkgrag.retrieval.lrurec.spectral import spectral_embeddings
 from lkgrag.retrieval.lrurec.state import Progress, restore, store
-from lkgrag.retrieval.ranks import Seen, histories_of, ndcg, pessimistic_ranks
+from lkgrag.retrieval.ranks import Seen, ndcg, pessimistic_ranks
 from lkgrag.utils.console import bar
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from numpy.typing import NDArray
     from torch import Tensor
 
-    from lkgrag.config import RetrievalConfig
-    from lkgrag.data.interactions import Interactions
-    from lkgrag.data.splits.base import Events
+    from lkgrag.retrieval.lrurec.options import LRURecOptions
+    from lkgrag.retrieval.lrurec.validation import ValidationEvents
 
 log = logging.getLogger(__name__)
-#: Cut-off of the NDCG that stops training; the one that is tested.
+#: Cut-off of the NDCG that stops training; the test has the same.
 CUTOFF = 10
 #: Largest gradient norm.
 CLIP = 5.0
-#: Options that the weights depend on.
+#: Options that the weights after a given epoch depend on.
 OPTIONS = (
     "hidden",
     "blocks",
@@ -50,9 +49,9 @@ OPTIONS = (
     "epochs",
     "mask_seen",
 )
-#: Windows are sorted by length within so many batches, so that little is padded.
+#: Windows are sorted by length within so many batches, so that there is little padding.
 POOL = 8
-#: Catalogues up to this size get the full softmax, larger ones so many drawn items a step.
+#: Largest catalogue that gets the full softmax, and drawn items a step for larger ones.
 FULL, SAMPLED = 50_000, 8_192
 #: Most validation events that decide when to stop.
 JUDGED = 30_000
@@ -60,79 +59,61 @@ JUDGED = 30_000
 START, FLOOR = 0.02, 0.05
 
 
-def fit_lrurec(
-    interactions: Interactions,
-    train_end: NDArray[np.int64],
-    config: RetrievalConfig,
-    seed: int,
-    val: Events | None = None,
-    epochs: int | None = None,
-    checkpoint: str | os.PathLike[str] | None = None,
-    device: torch.device | str = "cpu",
-) -> tuple[LRURecRetriever, Progress]:
-    """Train on the first ``train_end[user]`` items of each user.
-
-    With ``val``, training stops after ``retrieval.patience`` epochs without a better NDCG@10 (masked
-    as in the test, on at most :data:`JUDGED` events) and the best weights are kept; validation items
-    are looked at for nothing else.
-    Without, it runs ``epochs`` epochs and sees nothing beyond ``train_end``.
+class Training:
+    """Model, optimiser and progress of one training.
 
     Args:
-        interactions: the sequences.
-        train_end: int64 ``[num_users]``.
-        config: the options of LRURec.
+        sequences: training items of each user, oldest first.
+        num_items: ``I``.
+        options: of network and training.
         seed: of weights, batches and dropout.
-        val: events to stop on.
-        epochs: number of epochs (default: ``retrieval.epochs``).
-        checkpoint: file to which the state is written after every epoch; where it exists, training
-            goes on from it and ends with the same weights as an undisturbed run.
         device: to train on.
-
-    Raises:
-        RunError: the checkpoint belongs to other options or data.
     """
-    sequences = training_sequences(interactions, train_end)
-    run = _Run(sequences, interactions.num_items, config, seed, torch.device(device))
-    limit = config.epochs if epochs is None else epochs
-    if val is not None and len(val) > JUDGED:
-        chosen = np.random.default_rng([seed, 0x1D]).choice(len(val), JUDGED, replace=False)
-        val = val[np.sort(chosen)]
-    path = None if checkpoint is None else Path(checkpoint)
-    if path is not None and path.exists():
-        run.restore(path)
-    with bar("LRURec") as update:
-        while run.progress.epoch < limit and not run.stale(config.patience if val else limit):
-            run.train_epoch()
-            run.judge(interactions, val, config.mask_seen)
-            if path is not None:
-                run.store(path)
-            update(run.progress.epoch, limit)
-    return LRURecRetriever(run.finished(), config.max_len), run.progress
-
-
-class _Run:
-    """Model, optimiser and progress of one training."""
 
     def __init__(
         self,
         sequences: list[NDArray[np.int64]],
         num_items: int,
-        config: RetrievalConfig,
+        options: LRURecOptions,
         seed: int,
         device: torch.device,
     ) -> None:
-        self.sequences, self.config, self.seed, self.device = sequences, config, seed, device
+        self.sequences, self.options, self.seed, self.device = sequences, options, seed, device
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(_mixed(seed, 0))
-            self.model = LRURec(num_items, config.hidden, config.blocks, config.dropout)
-        start = spectral_embeddings(sequences, num_items, config.hidden)
+            self.model = LRURec(num_items, options.hidden, options.blocks, options.dropout)
+        start = spectral_embeddings(sequences, num_items, options.hidden)
         with torch.no_grad():
             self.model.embedding.weight[:num_items] += torch.from_numpy(start)
         self.model.to(device)
-        groups = self.model.parameter_groups(config.weight_decay)
-        self.optimizer = torch.optim.AdamW(groups, lr=config.lr)
+        groups = self.model.parameter_groups(options.weight_decay)
+        self.optimizer = torch.optim.AdamW(groups, lr=options.lr)
         self.best = _copy(self.model)
         self.progress = Progress()
+
+    def run(self, epochs: int, val: ValidationEvents | None, checkpoint: Path | None) -> None:
+        """Train until ``epochs`` are done, or until validation no longer improves.
+
+        Args:
+            epochs: number of epochs.
+            val: events to stop on.
+            checkpoint: file of the state, read where it exists and written after every epoch.
+
+        Raises:
+            RunError: the checkpoint belongs to other options or data.
+        """
+        if val is not None:
+            val = val.sample(JUDGED, self.seed)
+        if checkpoint is not None and checkpoint.exists():
+            self.restore(checkpoint)
+        patience = self.options.patience if val else epochs
+        with bar("LRURec") as update:
+            while self.progress.epoch < epochs and not self.is_stale(patience):
+                self.train_epoch()
+                self.judge(val)
+                if checkpoint is not None:
+                    self.store(checkpoint)
+                update(self.progress.epoch, epochs)
 
     def train_epoch(self) -> None:
         """One pass over every label; order, windows and dropout follow from (seed, epoch)."""
@@ -143,11 +124,11 @@ class _Run:
         cuda = [self.device] if self.device.type == "cuda" else []
         with torch.random.fork_rng(devices=cuda):
             torch.manual_seed(_mixed(self.seed, epoch))
-            composed = list(batches(self.sequences, self.config, rng))
+            composed = list(batches(self.sequences, self.options, rng))
             for number, batch in enumerate(composed):
                 done = epoch - 1 + number / len(composed)
                 for group in self.optimizer.param_groups:
-                    group["lr"] = learning_rate(self.config, done)
+                    group["lr"] = learning_rate(self.options, done)
                 loss, count = self._step(batch)
                 total += loss * count
                 labels += count
@@ -167,8 +148,8 @@ class _Run:
         return float(loss.detach()), int(valid.sum())
 
     def _loss(self, states: Tensor, labels: Tensor) -> Tensor:
-        """Cross-entropy in nats a label, over all items or, by the option, a sample of them."""
-        number = self.config.sampled
+        """Cross-entropy in nats a label, over all items or a sample of them, as the option says."""
+        number = self.options.sampled
         if number < 0:
             number = SAMPLED if self.model.num_items > FULL else 0
         if number == 0 or number >= self.model.num_items:
@@ -176,22 +157,21 @@ class _Run:
         drawn = torch.randint(self.model.num_items, (number,)).unique().to(self.device)
         return sampled_loss(self.model, states, labels, drawn)
 
-    def judge(self, interactions: Interactions, val: Events | None, mask: bool) -> None:
-        """Note the validation NDCG and keep the weights if they are the best."""
+    def judge(self, val: ValidationEvents | None) -> None:
+        """Note the validation NDCG, and keep the weights if they are the best so far."""
         progress = self.progress
         if val is None or not len(val):
             progress.best_epoch = progress.epoch
             self.best = _copy(self.model)
             return
-        retriever = LRURecRetriever(self.model, self.config.max_len)
-        histories = histories_of(interactions, val)
         step = rows_per_block(self.model.num_items)
         ranks = []
         for start in range(0, len(val), step):
-            part = histories[start : start + step]
-            scores = retriever.score(part)
+            part = val.histories[start : start + step]
+            scores = score_histories(self.model, part, self.options.max_len)
             target = val.target[start : start + step]
-            ranks.append(pessimistic_ranks(scores, target, Seen.of(part, mask)))
+            seen = Seen.of(part, self.options.mask_seen)
+            ranks.append(pessimistic_ranks(scores, target, seen))
         value = ndcg(np.concatenate(ranks), CUTOFF)
         progress.curve.append(value)
         log.debug("LRURec epoch %d: NDCG@10 %.4f", progress.epoch, value)
@@ -199,8 +179,8 @@ class _Run:
             progress.best, progress.best_epoch = value, progress.epoch
             self.best = _copy(self.model)
 
-    def stale(self, patience: int) -> bool:
-        """Whether the best is ``patience`` epochs old."""
+    def is_stale(self, patience: int) -> bool:
+        """Whether the best epoch is ``patience`` epochs ago."""
         return self.progress.epoch - self.progress.best_epoch >= max(patience, 1)
 
     def finished(self) -> LRURec:
@@ -209,8 +189,8 @@ class _Run:
         return self.model.eval()
 
     def identity(self) -> str:
-        """What a checkpoint must agree with: options, seed and every training item."""
-        options = {name: getattr(self.config, name) for name in OPTIONS}
+        """What a checkpoint must agree with: options, seed and all training items."""
+        options = {name: getattr(self.options, name) for name in OPTIONS}
         data = hashlib.sha256()
         for sequence in self.sequences:
             data.update(np.int64(len(sequence)).tobytes() + sequence.astype(np.int64).tobytes())
@@ -223,7 +203,7 @@ class _Run:
         store(path, self.identity(), self.progress, weights, self.best, self.optimizer)
 
     def restore(self, path: Path) -> None:
-        """Take the state up from a file.
+        """Resume from the state in a file.
 
         Raises:
             RunError: it belongs to other options or data.
@@ -234,10 +214,10 @@ class _Run:
 
 
 def sampled_loss(model: LRURec, states: Tensor, labels: Tensor, drawn: Tensor) -> Tensor:
-    """Cross-entropy of the labels against drawn items that stand for all others.
+    """Cross-entropy of the labels against drawn items that stand for all other items.
 
-    The exponentials of the drawn items' logits, scaled up by how many items each stands for, estimate
-    the sum over all items without bias (importance sampling with a uniform proposal).
+    Each drawn item stands for several items, and its exponential is scaled by their number. The sum estimates
+    that over all items without bias (importance sampling with a uniform proposal).
 
     Args:
         model: the network.
@@ -264,24 +244,29 @@ def _mixed(seed: int, epoch: int) -> int:
     return int(np.random.default_rng([seed, epoch, 0x7C]).integers(2**62))
 
 
-def learning_rate(config: RetrievalConfig, done: float) -> float:
-    """Linear warm-up over the first epoch, then a half cosine that ends with ``retrieval.epochs``.
+def learning_rate(options: LRURecOptions, done: float) -> float:
+    """Linear warm-up over the first epoch, then a half cosine that ends with ``options.epochs``.
 
     Args:
-        config: ``lr`` and ``epochs``.
-        done: epochs done, with the finished share of the current one.
+        options: ``lr`` and ``epochs``.
+        done: epochs done, including the finished share of the current epoch.
     """
-    left = 0.5 * (1.0 + math.cos(math.pi * min(1.0, done / config.epochs)))
-    return config.lr * min(1.0, START + done) * (FLOOR + (1.0 - FLOOR) * left)
+    left = 0.5 * (1.0 + math.cos(math.pi * min(1.0, done / options.epochs)))
+    return options.lr * min(1.0, START + done) * (FLOOR + (1.0 - FLOOR) * left)
 
 
 def batches(
-    sequences: list[NDArray[np.int64]], config: RetrievalConfig, rng: np.random.Generator
+    sequences: list[NDArray[np.int64]], options: LRURecOptions, rng: np.random.Generator
 ) -> Iterator[list[NDArray[np.int64]]]:
     """Cut the histories into windows and the windows into batches.
 
-    Every label (every item but a user's first) is in exactly one window; where a long history is
-    cut changes from epoch to epoch.
+    Every label (every item but a user's first) is in exactly one window. A long history is cut at other places
+    in each epoch.
+
+    Args:
+        sequences: training items of each user, oldest first.
+        options: ``max_len`` and ``batch_size``.
+        rng: of the order and the cuts.
 
     Yields:
         Windows of 2 to ``max_len + 1`` items: inputs are all but the last, labels all but the first.
@@ -291,14 +276,15 @@ def batches(
         labels = len(sequence) - 1
         if labels < 1:
             continue
-        first = labels if labels <= config.max_len else int(rng.integers(1, config.max_len + 1))
-        cuts = [0, *range(first, labels, config.max_len), labels]
+        first = labels if labels <= options.max_len else int(rng.integers(1, options.max_len + 1))
+        cuts = [0, *range(first, labels, options.max_len), labels]
         windows += [sequence[a : b + 1] for a, b in pairwise(cuts)]
     order = rng.permutation(len(windows))
-    pool = POOL * config.batch_size
+    pool = POOL * options.batch_size
     groups = []
     for start in range(0, len(order), pool):
         part = sorted(order[start : start + pool], key=lambda i: len(windows[i]))
-        groups += [part[s : s + config.batch_size] for s in range(0, len(part), config.batch_size)]
+        size = options.batch_size
+        groups += [part[s : s + size] for s in range(0, len(part), size)]
     for index in rng.permutation(len(groups)):
         yield [windows[i] for i in groups[index]]

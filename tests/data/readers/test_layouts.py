@@ -257,7 +257,7 @@ def test_counts_of_amazon_beauty(shared_data):
 
 def test_the_preset_of_amazon_games_on_files_of_the_official_layout(tmp_path):
     from lkgrag.config.loading import load_config
-    from lkgrag.run.stages import load_data
+    from lkgrag.run.stages import load_dataset
 
     users, items = range(8), range(6)
     rows = [
@@ -276,7 +276,7 @@ def test_the_preset_of_amazon_games_on_files_of_the_official_layout(tmp_path):
             )
     config = load_config({"preset": "amazon-games", "data.root": str(tmp_path)})
     assert config.retrieval.crossfit_window == 1
-    x = load_data(config).interactions
+    x = load_dataset(config).interactions
     assert (x.num_users, x.num_items) == (8, 5)
     assert x.titles[0] == "Game 0, Gold"
     assert set(x.triples["relation"]) == {"also_bought"}

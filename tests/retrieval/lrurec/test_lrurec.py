@@ -7,7 +7,13 @@ import torch
 from lkgrag.config import DataConfig, RetrievalConfig
 from lkgrag.data import make_split
 from lkgrag.errors import LkgragError, RunError
-from lkgrag.retrieval import LRURec, LRURecRetriever, fit_lrurec
+from lkgrag.retrieval import (
+    LRURec,
+    LRURecOptions,
+    LRURecRetriever,
+    ValidationEvents,
+    fit_lrurec,
+)
 from lkgrag.retrieval.lrurec import training as lru_training
 from lkgrag.retrieval.lrurec.spectral import SCALE, spectral_embeddings
 from lkgrag.retrieval.lrurec.training import FLOOR, batches, learning_rate, sampled_loss
@@ -16,13 +22,16 @@ from lkgrag.testing import planted
 
 def options(**changes):
     small = {"hidden": 8, "blocks": 1, "max_len": 5, "batch_size": 16, "epochs": 4}
-    return RetrievalConfig(**{**small, "lr": 0.01, "dropout": 0.2, **changes})
+    config = RetrievalConfig(**{**small, "lr": 0.01, "dropout": 0.2, **changes})
+    return LRURecOptions.of(config)
 
 
 @pytest.fixture(scope="module")
 def data():
+    """Training interactions, and validation events."""
     x = planted(60, 24)
-    return x, make_split(x, DataConfig())
+    split = make_split(x, DataConfig())
+    return x.first(split.train_end), ValidationEvents.of(x, split.val)
 
 
 def equal(one, two):
@@ -51,35 +60,58 @@ def test_the_windows_of_long_histories_move():
 
 
 def test_training_learns_the_planted_order(data):
-    x, split = data
-    fitted, progress = fit_lrurec(x, split.train_end, options(epochs=8), 0, val=split.val)
+    x, val = data
+    fitted, progress = fit_lrurec(x, options(epochs=8), 0, val=val)
     assert progress.loss[-1] < progress.loss[0] - 0.2
     assert progress.best == max(progress.curve) == progress.curve[progress.best_epoch - 1]
     assert not fitted.model.training
 
 
 def test_a_seed_decides_everything(data):
-    x, split = data
+    x, _ = data
     torch.manual_seed(1)
-    one, _ = fit_lrurec(x, split.train_end, options(), 3, epochs=2)
+    one, _ = fit_lrurec(x, options(), 3, epochs=2)
     torch.manual_seed(2)
     before = torch.random.get_rng_state()
-    two, _ = fit_lrurec(x, split.train_end, options(), 3, epochs=2)
+    two, _ = fit_lrurec(x, options(), 3, epochs=2)
     assert torch.equal(torch.random.get_rng_state(), before)
-    other, _ = fit_lrurec(x, split.train_end, options(), 4, epochs=2)
+    other, _ = fit_lrurec(x, options(), 4, epochs=2)
     assert equal(one, two)
     assert not equal(one, other)
 
 
 def test_patience_stops_and_keeps_the_best(data, monkeypatch):
-    x, split = data
+    x, val = data
     values = iter([0.1, 0.3, 0.2, 0.25, 0.1, 0.9])
     monkeypatch.setattr(lru_training, "ndcg", lambda ranks, k: next(values))
     config = options(patience=3, epochs=40)
-    stopped, progress = fit_lrurec(x, split.train_end, config, 0, val=split.val)
+    stopped, progress = fit_lrurec(x, config, 0, val=val)
     assert (progress.epoch, progress.best_epoch, progress.best) == (5, 2, 0.3)
-    two, _ = fit_lrurec(x, split.train_end, config, 0, epochs=2)
+    two, _ = fit_lrurec(x, config, 0, epochs=2)
     assert equal(stopped, two)
+
+
+def test_a_sample_of_validation_events_keeps_histories_and_targets_together(data):
+    _, val = data
+    part = val.sample(20, 0)
+    pairs = [(tuple(h), t) for h, t in zip(val.histories, val.target, strict=True)]
+    drawn = [(tuple(h), t) for h, t in zip(part.histories, part.target, strict=True)]
+    assert len(part) == 20 < len(val)
+    places = [pairs.index(pair) for pair in drawn]
+    assert places == sorted(set(places))
+    assert val.sample(20, 1).target.tolist() != part.target.tolist()
+    assert val.sample(len(val), 0) is val
+
+
+def test_only_the_sample_decides_when_to_stop(data, monkeypatch):
+    x, val = data
+    monkeypatch.setattr(lru_training, "JUDGED", 20)
+    _, progress = fit_lrurec(x, options(epochs=2), 0, val=val)
+    _, expected = fit_lrurec(x, options(epochs=2), 0, val=val.sample(20, 0))
+    assert progress.curve == expected.curve
+    monkeypatch.setattr(lru_training, "JUDGED", len(val))
+    _, whole = fit_lrurec(x, options(epochs=2), 0, val=val)
+    assert whole.curve != progress.curve
 
 
 class KilledError(Exception):
@@ -88,10 +120,10 @@ class KilledError(Exception):
 
 @pytest.mark.parametrize("after", [1, 3])
 def test_a_killed_run_resumes_to_the_same_weights(data, tmp_path, monkeypatch, after):
-    x, split = data
-    whole, progress = fit_lrurec(x, split.train_end, options(), 0, val=split.val)
+    x, val = data
+    whole, progress = fit_lrurec(x, options(), 0, val=val)
     path = tmp_path / "state.safetensors"
-    store, calls = lru_training._Run.store, []
+    store, calls = lru_training.Training.store, []
 
     def dying(run, target):
         store(run, target)
@@ -99,33 +131,33 @@ def test_a_killed_run_resumes_to_the_same_weights(data, tmp_path, monkeypatch, a
         if len(calls) == after:
             raise KilledError
 
-    monkeypatch.setattr(lru_training._Run, "store", dying)
+    monkeypatch.setattr(lru_training.Training, "store", dying)
     with pytest.raises(KilledError):
-        fit_lrurec(x, split.train_end, options(), 0, val=split.val, checkpoint=path)
-    monkeypatch.setattr(lru_training._Run, "store", store)
-    resumed, again = fit_lrurec(x, split.train_end, options(), 0, val=split.val, checkpoint=path)
+        fit_lrurec(x, options(), 0, val=val, checkpoint=path)
+    monkeypatch.setattr(lru_training.Training, "store", store)
+    resumed, again = fit_lrurec(x, options(), 0, val=val, checkpoint=path)
     assert equal(whole, resumed)
     assert again == progress
     # A finished run only reads its end.
-    monkeypatch.setattr(lru_training._Run, "train_epoch", pytest.fail)
-    read, _ = fit_lrurec(x, split.train_end, options(), 0, val=split.val, checkpoint=path)
+    monkeypatch.setattr(lru_training.Training, "train_epoch", pytest.fail)
+    read, _ = fit_lrurec(x, options(), 0, val=val, checkpoint=path)
     assert equal(whole, read)
 
 
 def test_a_checkpoint_of_other_options_or_data_is_refused(data, tmp_path):
-    x, split = data
+    x, _ = data
     path = tmp_path / "state.safetensors"
-    fit_lrurec(x, split.train_end, options(), 0, epochs=1, checkpoint=path)
+    fit_lrurec(x, options(), 0, epochs=1, checkpoint=path)
     with pytest.raises(RunError, match="other options or data"):
-        fit_lrurec(x, split.train_end, options(lr=0.5), 0, epochs=2, checkpoint=path)
+        fit_lrurec(x, options(lr=0.5), 0, epochs=2, checkpoint=path)
     with pytest.raises(RunError, match="other options or data"):
-        fit_lrurec(x, split.train_end - 1, options(), 0, epochs=2, checkpoint=path)
+        fit_lrurec(x.first(np.diff(x.indptr) - 1), options(), 0, epochs=2, checkpoint=path)
     other = replace(x, item=(x.item + 1) % x.num_items)
     with pytest.raises(RunError, match="other options or data"):
-        fit_lrurec(other, split.train_end, options(), 0, epochs=2, checkpoint=path)
+        fit_lrurec(other, options(), 0, epochs=2, checkpoint=path)
     path.write_bytes(b"broken")
     with pytest.raises(LkgragError, match="delete it"):
-        fit_lrurec(x, split.train_end, options(), 0, epochs=2, checkpoint=path)
+        fit_lrurec(x, options(), 0, epochs=2, checkpoint=path)
 
 
 def untrained(max_len=5):
@@ -227,9 +259,9 @@ def test_drawn_items_estimate_the_full_softmax():
 
 def test_a_sample_trains_too():
     x = planted()
-    end = np.diff(x.indptr) - 1
-    config = RetrievalConfig(epochs=3, sampled=30)
-    _, progress = fit_lrurec(x, end, config, 0)
+    x = x.first(np.diff(x.indptr) - 1)
+    sampled = LRURecOptions.of(RetrievalConfig(epochs=3, sampled=30))
+    _, progress = fit_lrurec(x, sampled, 0)
     assert progress.loss[-1] < progress.loss[0]
-    _, again = fit_lrurec(x, end, config, 0)
+    _, again = fit_lrurec(x, sampled, 0)
     assert again.loss == progress.loss

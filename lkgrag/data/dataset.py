@@ -1,0 +1,94 @@
+"""The data of a run: sequences, what trains and what is predicted, and what identifies them."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from lkgrag.config import DataConfig
+from lkgrag.config.identity import to_dict
+from lkgrag.data.interactions import Interactions
+from lkgrag.data.memory import check_same, content_digest
+from lkgrag.data.readers import read_tables
+from lkgrag.data.splits import Split, make_split
+from lkgrag.errors import DataError
+
+log = logging.getLogger(__name__)
+
+
+@dataclass
+class Dataset:
+    """The data of a run.
+
+    Attributes:
+        interactions: the sequences.
+        split: what trains, validates and tests.
+        key: what every later stage depends on: the options of the data and a hash of the files.
+    """
+
+    interactions: Interactions
+    split: Split
+    key: dict[str, Any]
+
+    @classmethod
+    def load(
+        cls,
+        config: DataConfig,
+        interactions: Interactions | None = None,
+        needs_time: bool = False,
+    ) -> Dataset:
+        """Read, filter, order and split the interactions.
+
+        Args:
+            config: of the data.
+            interactions: data in memory, in place of files; they are only split.
+            needs_time: whether the graph compares points in time, as with ``kg.temporal``.
+
+        Raises:
+            DataError: a file is missing or broken, too little is left, or an option needs points in time
+                where the times are mere positions, or none is known.
+            AssetError: the data set could not be fetched.
+        """
+        if interactions is not None:
+            check_same(config, interactions)
+            sha = content_digest(interactions)
+        else:
+            tables, sha = read_tables(config)
+            interactions = Interactions.from_tables(tables, config)
+        for option, needs in {
+            "kg.temporal=true": needs_time,
+            "data.split=time": config.split == "time",
+        }.items():
+            if needs and not interactions.dated:
+                raise DataError(
+                    f"{option} compares the times of different users, but those of data.name={config.name} "
+                    "are positions in each user's history (nearly all begin at 0 or 1); leave it out"
+                )
+        if needs_time:
+            _check_times(interactions)
+        options = {k: v for k, v in to_dict(config).items() if k != "root"}
+        return cls(interactions, make_split(interactions, config), {"data": options, "files": sha})
+
+
+def _check_times(interactions: Interactions) -> None:
+    """Refuse ``kg.temporal`` where no time is known; warn where some are not.
+
+    Raises:
+        DataError: there is no time.
+    """
+    unknown = int(np.isnan(interactions.time).sum())
+    if unknown == len(interactions):
+        raise DataError(
+            "kg.temporal=true keeps edges from predictions that are earlier, but no interaction has a "
+            "time; leave it out, or name the column of times by data.columns={time: ...}"
+        )
+    if unknown:
+        log.warning(
+            "kg.temporal=true: %d of %d interactions have no time; edges that rest on them always stand, "
+            "and predictions of them use all edges",
+            unknown,
+            len(interactions),
+        )

@@ -1,0 +1,114 @@
+"""The weights of fusion and of the graph's components, fitted on events that the systems have not seen."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from lkgrag.data.splits.base import Events
+from lkgrag.retrieval.fusion.retriever import FusedRetriever
+from lkgrag.retrieval.fusion.weights import Pools, fit_weights, make_pools
+from lkgrag.retrieval.graph import GraphRetriever
+from lkgrag.retrieval.ranks import histories_of
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from lkgrag.data.interactions import Interactions
+    from lkgrag.retrieval.fusion.weights import Features
+
+#: Most events that weights are fitted on; some thirty weights need no more.
+WEIGHT_EVENTS = 3000
+
+
+@dataclass(frozen=True)
+class Fold:
+    """Systems, and held-back events that they have not seen."""
+
+    base: FusedRetriever
+    events: Events
+
+    def of(self, users: NDArray[np.bool_]) -> Fold:
+        """The events of some users only, bool ``[num_users]``."""
+        return replace(self, events=self.events[users[self.events.user]])
+
+    def sample(self, number: int, seed: int) -> Fold:
+        """At most ``number`` events, drawn at random; they keep their order."""
+        if len(self.events) <= number:
+            return self
+        rng = np.random.default_rng([seed, 0xF0])
+        drawn = rng.choice(len(self.events), number, replace=False)
+        return replace(self, events=self.events[np.sort(drawn)])
+
+
+@dataclass(frozen=True)
+class Weights:
+    """The few weights of fusion, apart from the systems that they are applied to.
+
+    Attributes:
+        fusion: of the systems' log-probabilities.
+        graph: of the graph's components.
+    """
+
+    fusion: dict[str, float]
+    graph: dict[str, float]
+
+    def apply(self, base: FusedRetriever) -> FusedRetriever:
+        """The same systems with these weights."""
+        graph = _graph(base)
+        systems = {**base.systems, graph.name: graph.reweighted(self.graph)}
+        return FusedRetriever(systems, self.fusion, base.mask_seen, base.custom)
+
+
+def fit_fusion(folds: Sequence[Fold], interactions: Interactions, seed: int) -> Weights:
+    """Fit one set of weights on the held-back events of all folds.
+
+    The graph's components are weighed first, then all systems.
+
+    Args:
+        folds: at least one. Of more than :data:`WEIGHT_EVENTS` events, a sample is used.
+        interactions: the sequences.
+        seed: of the sample.
+
+    Returns:
+        The fitted weights; those of the first fold's systems where there is no event.
+    """
+    base, graph = folds[0].base, _graph(folds[0].base)
+    total = sum(len(fold.events) for fold in folds)
+    if not total:
+        return Weights(dict(base.weights), dict(graph.weights))
+    share = min(1.0, WEIGHT_EVENTS / total)
+    folds = [fold.sample(round(share * len(fold.events)), seed) for fold in folds]
+
+    def pools(
+        features_of: Callable[[FusedRetriever], Features], names: list[str], leaders: list[str]
+    ) -> Pools:
+        return Pools.concat(
+            [
+                make_pools(
+                    features_of(fold.base),
+                    names,
+                    leaders,
+                    histories_of(interactions, fold.events),
+                    fold.events.target,
+                    fold.base.popularity,
+                    fold.base.mask_seen,
+                )
+                for fold in folds
+            ]
+        )
+
+    components = pools(lambda b: _graph(b).features, graph.components, graph.leaders)
+    of_graph = fit_weights(components, dict.fromkeys(graph.components, 0.0))
+    names = list(base.weights)
+    systems = pools(lambda b: Weights(b.weights, of_graph).apply(b).features, names, names)
+    return Weights(fit_weights(systems, base.weights, any_size=base.custom), of_graph)
+
+
+def _graph(base: FusedRetriever) -> GraphRetriever:
+    graph = base.systems[GraphRetriever.name]
+    assert isinstance(graph, GraphRetriever)
+    return graph

@@ -1,0 +1,63 @@
+"""Scores of all items by a trained LRURec."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+    from torch import Tensor
+
+    from lkgrag.retrieval.lrurec.network import LRURec
+
+#: Tokens of a batch when scoring.
+SCORE_TOKENS = 16_384
+
+
+@torch.no_grad()
+def score_histories(
+    model: LRURec, histories: list[NDArray[np.int64]], max_len: int
+) -> NDArray[np.float32]:
+    """Logits of all items after the latest ``max_len`` items of each history.
+
+    Args:
+        model: the network; it is in evaluation mode afterwards.
+        histories: ``B`` arrays of item indices, oldest first.
+        max_len: latest items of a history that are read.
+
+    Returns:
+        float32 ``[B, I]``; the item bias for an empty history.
+    """
+    model.eval()
+    device = model.bias.device
+    latest = [np.asarray(h, np.int64)[-max_len:] for h in histories]
+    out = np.empty((len(latest), model.num_items), np.float32)
+    lengths = np.array([len(h) for h in latest], np.int64)
+    # Histories of similar length go together, so that there is little padding.
+    order = np.argsort(lengths, kind="stable")
+    step = max(1, SCORE_TOKENS // max(1, max_len))
+    for start in range(0, len(order), step):
+        rows = order[start : start + step]
+        items = pad([latest[r] for r in rows], model.num_items).to(device)
+        if items.shape[0] == 0:
+            out[rows] = model.bias.cpu().numpy()
+            continue
+        states = model.encode(items)
+        last = torch.from_numpy(lengths[rows]).to(device) - 1
+        state = states[last.clamp(min=0), torch.arange(len(rows), device=device)]
+        logits = model.logits(state)
+        logits[last < 0] = model.bias
+        out[rows] = logits.cpu().numpy()
+    return out
+
+
+def pad(sequences: list[NDArray[np.int64]], padding: int) -> Tensor:
+    """Stack sequences, time first, padding at the end: int64 ``[T, B]``."""
+    length = max((len(s) for s in sequences), default=0)
+    out = np.full((len(sequences), length), padding, np.int64)
+    for row, sequence in enumerate(sequences):
+        out[row, : len(sequence)] = sequence
+    return torch.from_numpy(out.T.copy())

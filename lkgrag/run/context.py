@@ -1,0 +1,40 @@
+"""How a run is carried out, apart from what it computes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from accelerate import Accelerator
+
+    from lkgrag.run.cache import StageCache
+    from lkgrag.run.display import StageDisplay
+
+
+@dataclass(frozen=True)
+class RunContext:
+    """How a run is carried out.
+
+    Attributes:
+        folder: of the run's files.
+        cache: of stages.
+        accelerator: places models and synchronises processes.
+        display: tells what each stage gave.
+        threads: of this process.
+        begun: when the stages began, on the clock of :func:`time.perf_counter`.
+    """
+
+    folder: Path
+    cache: StageCache
+    accelerator: Accelerator
+    display: StageDisplay
+    threads: int
+    begun: float
+
+    @property
+    def is_main(self) -> bool:
+        """Whether this is the first of the run's processes."""
+        return bool(self.accelerator.is_main_process)

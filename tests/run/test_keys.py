@@ -1,0 +1,129 @@
+"""What identifies the stages: the digests of three configurations are what they always were."""
+
+import numpy as np
+import pytest
+import torch
+
+from lkgrag.config.identity import digest, to_dict
+from lkgrag.config.loading import load_config
+from lkgrag.data import Queries
+from lkgrag.evaluation.score_cache import ScoreCache
+from lkgrag.run.cache import STAGE_VERSION
+from lkgrag.run.keys import StageKeys, code_of_others
+
+CONFIGURATIONS = {
+    "default": {},
+    "beauty": {"preset": "amazon-beauty", "llm.name": "none", "retrieval.kwargs": "{}"},
+    "published": {
+        "preset": "reference",
+        "training.negatives": "uniform",
+        "seed": "3",
+        "kg.exclude": "[followed_by]",
+        "retrieval.systems": "[lrurec,popularity,itemitem]",
+    },
+}
+#: Caches, checkpoints and stored results of earlier versions rest on these.
+DIGESTS = {
+    "default": {
+        "kg": "983566b2eafccafb",
+        "lrurec": "04074f386115f51d",
+        "retrieval": "14d242950344f3f2",
+        "scorer": "15a4025cd4b94760",
+        "training": "b8cff5b09e4c1a28",
+        "scores": "8b6a0073bbe2d5ae",
+    },
+    "beauty": {
+        "kg": "5f440000fc43a4bc",
+        "lrurec": "23d11fea8eb8cd74",
+        "retrieval": "d5349538105d2596",
+        "scorer": "8a9887ca11d5a34d",
+        "training": "3da002b356e1bf24",
+        "scores": "7547785842aca1bd",
+    },
+    "published": {
+        "kg": "492aebc39ee6d09e",
+        "lrurec": "62ddcca950031d1a",
+        "retrieval": "fbc069f29258663c",
+        "scorer": "3f922c1b5006cf97",
+        "training": "1e353df2bc316c42",
+        "scores": "bd554a6ffc446479",
+    },
+}
+
+
+def keys_of(config):
+    options = {k: v for k, v in to_dict(config.data).items() if k != "root"}
+    return StageKeys({"data": options, "files": "0" * 64}, config)
+
+
+def stage_digest(stage, key):
+    return digest({"version": STAGE_VERSION, "stage": stage, **key})
+
+
+@pytest.mark.parametrize("name", CONFIGURATIONS)
+def test_the_digests_are_what_they_were(name, tmp_path):
+    config = load_config(CONFIGURATIONS[name])
+    keys, end = keys_of(config), np.arange(5)
+    module = torch.nn.Linear(2, 1)
+    with torch.no_grad():
+        module.weight.fill_(0.5)
+        module.bias.fill_(0.25)
+    array = np.arange(4, dtype=np.int64).reshape(2, 2)
+    queries = Queries(**dict.fromkeys(Queries.__dataclass_fields__, array))
+    found = {
+        "kg": stage_digest("kg", keys.kg(end)),
+        "lrurec": stage_digest("lrurec", keys.lrurec(end, is_validated=False, epochs=4)),
+        "retrieval": stage_digest("retrieval", keys.retrieval()),
+        "scorer": stage_digest("scorer", keys.scorer()),
+        "training": keys.training(),
+        "scores": ScoreCache(tmp_path, keys.scores()).key(module, queries),
+    }
+    assert found == DIGESTS[name]
+
+
+def changed(option, value):
+    """Which keys an option changes."""
+    before = keys_of(load_config({}))
+    after = keys_of(load_config({option: value}))
+    end = np.arange(5)
+    return {
+        name
+        for name in ("kg", "lrurec", "retrieval", "scorer", "training", "scores")
+        if _key(before, name, end) != _key(after, name, end)
+    }
+
+
+def _key(keys, name, end):
+    if name == "kg":
+        return keys.kg(end)
+    if name == "lrurec":
+        return keys.lrurec(end, is_validated=True, epochs=None)
+    return getattr(keys, name)()
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "invalidated"),
+    [
+        ("kg.follow_window", "4", {"kg", "retrieval", "scorer", "training", "scores"}),
+        ("retrieval.hidden", "32", {"lrurec", "retrieval", "scorer", "training", "scores"}),
+        ("retrieval.k", "10", {"retrieval", "scorer", "training", "scores"}),
+        ("paths.history", "15", {"scorer", "training", "scores"}),
+        ("scorer.pretrain_lr", "0.1", {"scorer", "training", "scores"}),
+        ("prompt.history", "3", {"training", "scores"}),
+        ("llm.lora_r", "3", {"training", "scores"}),
+        ("training.lr", "0.1", {"training"}),
+        ("training.negatives", "uniform", {"scorer", "training"}),
+        ("evaluation.batch_size", "3", {"scores"}),
+        ("evaluation.bootstrap", "3", set()),
+        ("training.micro_batch", "2", set()),
+        ("threads", "2", set()),
+        ("out", "elsewhere", set()),
+    ],
+)
+def test_an_option_invalidates_what_depends_on_it_and_nothing_else(option, value, invalidated):
+    assert changed(option, value) == invalidated
+
+
+def test_only_custom_code_is_hashed():
+    config = load_config({})
+    assert code_of_others(config.retrieval, config.scorer, config.prompt, config.llm) == {}
