@@ -69,7 +69,7 @@ FAULTS = [
     Fault(
         "paths",
         "behaviour is counted with the validation item",
-        "kg/sources/behaviour.py",
+        "kg/base.py",
         "keep = position < train_end[user]",
         "keep = position <= train_end[user]",
         ("kg",),
@@ -149,10 +149,10 @@ FAULTS = [
     Fault(
         "split",
         "the validation item is trained on",
-        "data/splits/sequence.py",
+        "data/splits/last.py",
         "train_end = count - test_n - val_n",
         "train_end = count - test_n",
-        ("data/test_interactions.py",),
+        ("data/splits/test_last.py",),
     ),
     Fault(
         "split",
