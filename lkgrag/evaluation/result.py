@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy.special import logsumexp
 
+from lkgrag.evaluation.beyond import lists_of
 from lkgrag.evaluation.metrics import HEADLINE
 from lkgrag.evaluation.protocol import Metrics, SplitResult, nest
 from lkgrag.evaluation.significance import Difference, standard_error
@@ -95,6 +96,21 @@ class Evaluation:
                 for term, loss in self.losses(split).items()
             }
         return out
+
+    def lists(self, split: str) -> dict[str, NDArray[np.int64]]:
+        """What each system puts first among the candidates of the prompts.
+
+        Only events whose target is a candidate have a prompt.
+
+        Returns:
+            By system, ``retriever`` first: int64 ``[E, k]``, items, -1 where a list is shorter.
+        """
+        queries, scored = self.queries[split], self.scored[split]
+        scores = {"retriever": queries.prior, "scorer": scored.term(SCORER)}
+        if scored.tokens.any():
+            scores["lm"] = scored.term(LM)
+        scores["ranker"] = scored.fused(*self.fusion.weights)
+        return lists_of(scores, queries.candidate_items)
 
     def metrics(self, ks: list[int]) -> Metrics:
         """``{system: {split: {population: {metric: mean}}}}``."""
