@@ -106,7 +106,10 @@ class Evaluation:
             By system, ``retriever`` first: int64 ``[E, k]``, items, -1 where a list is shorter.
         """
         queries, scored = self.queries[split], self.scored[split]
-        scores = {"retriever": queries.prior, "scorer": scored.term(SCORER)}
+        scores: dict[str, NDArray[np.floating]] = {
+            "retriever": queries.prior,
+            "scorer": scored.term(SCORER),
+        }
         if scored.tokens.any():
             scores["lm"] = scored.term(LM)
         scores["ranker"] = scored.fused(*self.fusion.weights)
