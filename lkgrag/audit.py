@@ -11,7 +11,8 @@ from lkgrag.cli.arguments import check_options
 from lkgrag.cli.command import Command, run
 
 if TYPE_CHECKING:
-    from lkgrag.kg.checks.audit import Finding, Reach
+    from lkgrag.kg.checks.audit import Finding
+    from lkgrag.kg.checks.reach import Reach
 
 COMMAND = Command(
     name="lkgrag.audit",
@@ -54,7 +55,8 @@ def show(found: list[Finding]) -> None:
     from rich.markup import escape
     from rich.table import Table
 
-    from lkgrag.kg.checks.audit import CONTROLS, LEAK, SUSPECTED
+    from lkgrag.kg.checks.audit import LEAK, SUSPECTED
+    from lkgrag.kg.checks.reach import CONTROLS
     from lkgrag.utils.console import console
 
     table = Table(box=None, pad_edge=False)

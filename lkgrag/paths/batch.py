@@ -9,14 +9,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from lkgrag.kg.base import MetaPath
 from lkgrag.utils.shapes import sizes
 
 if TYPE_CHECKING:
-    from torch_geometric.typing import EdgeType
-
     from lkgrag.data.queries import Queries
-
-    MetaPath = tuple[EdgeType, ...]
 
 
 class PathColumns(NamedTuple):

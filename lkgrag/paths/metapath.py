@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from lkgrag.errors import ConfigError, nearest
 from lkgrag.kg.naming import REVERSE, base_name
-from lkgrag.kg.vocabulary import SYMMETRIC
+from lkgrag.kg.sources.resolver import is_symmetric
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -78,6 +78,6 @@ def _meaning(edge_type: EdgeType) -> EdgeType:
     source, relation, target = edge_type
     while relation.startswith(REVERSE * 2):
         relation = relation.removeprefix(REVERSE * 2)
-    if source == target and relation.removeprefix(REVERSE) in SYMMETRIC:
+    if source == target and is_symmetric(relation.removeprefix(REVERSE)):
         relation = relation.removeprefix(REVERSE)
     return (source, relation, target)

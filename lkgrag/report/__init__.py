@@ -1,4 +1,4 @@
-"""What a run found, to look at: a self-contained page, and its pictures as PNG and SVG."""
+"""The report of a run: a self-contained page, and its pictures as PNG and SVG."""
 
 from lkgrag.report.page import PICTURES, recommendation_page, write_report
 from lkgrag.report.run_data import prompt_tables

@@ -13,6 +13,7 @@ import pandas as pd
 
 from lkgrag.errors import LkgragError
 from lkgrag.evaluation import cold_start
+from lkgrag.evaluation.beyond import beyond_of
 from lkgrag.evaluation.deletion import measure_faithfulness
 from lkgrag.kg import save_kg
 from lkgrag.report import prompt_tables, write_report
@@ -87,7 +88,7 @@ def metrics_of(
     stages: Stages,
     context: RunContext,
     one: StageOne,
-    model: RankerModel,
+    ranker: Ranker,
     evaluation: Evaluation,
     faithfulness: dict[str, Any],
     seconds: dict[str, float],
@@ -98,13 +99,13 @@ def metrics_of(
         stages: of the run.
         context: how it was carried out.
         one: stage one.
-        model: with the refitted weights.
-        evaluation: of the model.
+        ranker: with the refitted weights.
+        evaluation: of its model.
         faithfulness: of its explanations.
         seconds: that each stage took.
     """
     config, dataset = stages.config, stages.dataset
-    x = dataset.interactions
+    x, lm = dataset.interactions, ranker.model.lm
     differences = evaluation.differences(config.evaluation.bootstrap, config.seed)
     keys = ("split", "system", "other", "metric", "population")
     popularity = np.bincount(x.item[dataset.split.train_mask(x)], minlength=x.num_items)
@@ -115,7 +116,7 @@ def metrics_of(
         "data": {"name": config.data.name, **dataset.key, "counts": x.stats},
         "code": stages.keys.code(),
         "llm": config.llm.name,
-        "dtype": str(model.lm.dtype).removeprefix("torch.") if model.lm is not None else None,
+        "dtype": str(lm.dtype).removeprefix("torch.") if lm is not None else None,
         "seed": config.seed,
         "versions": environment(),
         "commit": commit(),
@@ -135,6 +136,7 @@ def metrics_of(
         "mask_seen": config.retrieval.mask_seen,
         "faithfulness": faithfulness,
         "cold_start": cold_start(evaluation.test, popularity),
+        "beyond_accuracy": beyond_of(evaluation.lists("test"), popularity, ranker.context.data),
         "fusion": {"a": a, "b": b},
         "stage_one": {k: v for k, v in one.report.items() if k != "lrurec_curve"},
         "differences": [

@@ -212,7 +212,7 @@ def _carry_out(config: Config, dataset: Dataset, context: RunContext) -> dict[st
         faithfulness = faithfulness_of(stages, model, graph, one.test)
     if context.is_main:
         seconds = {**context.cache.seconds, "ranker": fitted.seconds}
-        metrics = metrics_of(stages, context, one, model, evaluation, faithfulness, seconds)
+        metrics = metrics_of(stages, context, one, ranker, evaluation, faithfulness, seconds)
     # The groups of a sharded model's passes have NCCL's patience, only this one has ours.
     accelerator.wait_for_everyone()
     if takes_part:

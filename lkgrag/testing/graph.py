@@ -9,7 +9,7 @@ import pandas as pd
 
 from lkgrag.config import DataConfig, KGConfig
 from lkgrag.data.interactions import Interactions
-from lkgrag.data.splits.sequence import make_split
+from lkgrag.data.splits import make_split
 from lkgrag.kg import build_kg
 
 if TYPE_CHECKING:

@@ -66,6 +66,7 @@ BESIDE = (
     "mask_seen",
     "faithfulness",
     "cold_start",
+    "beyond_accuracy",
     "fusion",
     "stage_one",
     "differences",

@@ -3,7 +3,7 @@ import pandas as pd
 import pytest
 
 from lkgrag.config import DataConfig
-from lkgrag.data import Interactions, make_split, natural_order
+from lkgrag.data import Interactions, natural_order
 from lkgrag.errors import DataError
 
 LOOSE = {"min_user": 1, "min_item": 1}
@@ -133,40 +133,3 @@ def test_numbers_with_fractions_make_no_nodes_and_years_stay_whole():
     assert list(x.items.columns) == ["title", "year", "pages"]
     assert x.users["age"].tolist() == [["31"]]
     assert list(x.users.columns) == ["age"]
-
-
-def sequences(*lengths):
-    rows = [(f"u{u}", f"i{n}", 1, n) for u, length in enumerate(lengths) for n in range(length)]
-    return Interactions.from_frames(events(rows), config=DataConfig(**LOOSE))
-
-
-def test_leave_one_out():
-    x = sequences(5, 2, 3)
-    split = make_split(x, DataConfig())
-    assert split.train_end.tolist() == [3, 2, 1]
-    assert split.val.position.tolist() == [3, 1]
-    assert split.test.position.tolist() == [4, 2]
-    assert split.test.user.tolist() == [0, 2]
-    assert [x.item_ids[i] for i in split.test.target] == ["i4", "i2"]
-    assert (
-        split.train_mask(x).tolist() == [True] * 3 + [False] * 2 + [True] * 2 + [True] + [False] * 2
-    )
-
-
-def test_rolling_predicts_each_of_the_last_items_and_trains_on_none():
-    split = make_split(sequences(9, 4), DataConfig(split="rolling", rolling=2))
-    assert split.test.position.tolist() == [7, 8, 3]
-    assert split.val.position.tolist() == [5, 6, 2]
-    assert split.train_end.tolist() == [5, 2]
-
-
-def test_held_back_events_are_the_last_training_ones():
-    x = sequences(12, 4)
-    split = make_split(x, DataConfig())
-    end, held = split.holdback(x, window=3, users=1.0, seed=0)
-    assert split.train_end.tolist() == [10, 2]
-    assert end.tolist() == [7, 1]
-    assert held.position.tolist() == [7, 8, 9, 1]
-    none, nothing = split.holdback(x, window=3, users=0.0, seed=0)
-    assert none.tolist() == [10, 2]
-    assert len(nothing) == 0

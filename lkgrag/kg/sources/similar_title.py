@@ -1,25 +1,27 @@
-"""Items of like titles: a relation that needs no table but the catalogue's own names.
+"""``similar_title``: items of like titles, which needs no table but the catalogue's own names.
 
 Titles hold what attributes often lack: the line of a product, its kind, the film it is a sequel of. Each
 title is a vector of TF-IDF weights, half of its length from words and half from groups of four
-characters, which see through endings, misspellings and scripts without spaces; each item is joined
+characters, which see through endings, misspellings and scripts without spaces. Each item is joined
 with those of the largest cosine. (On the validation part of Amazon Beauty such neighbours of the
 history rank the whole catalogue about as well as a trained sequential recommender.)
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 from scipy import sparse
 
-from lkgrag.kg.sources.behaviour import Edges
+from lkgrag.kg.base import Edges, Relation, RelationSource, Training
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from numpy.typing import NDArray
+
+    from lkgrag.config import KGConfig
 
 #: Terms of more items than this say little, and cost the square of their number.
 COMMON = 2000
@@ -29,15 +31,37 @@ BLOCK = 1024
 LEAST = 0.05
 
 
+class SimilarTitle(RelationSource):
+    """Joins each titled item with the ``kg.similar_titles`` others whose titles are most like its own."""
+
+    relation = Relation(
+        "similar_title",
+        "item",
+        "has a title like that of",
+        "has a title like that of",
+        short="like",
+    )
+    made_of: ClassVar = "titles"
+    symmetric: ClassVar = True
+
+    def is_enabled(self, config: KGConfig) -> bool:
+        """With ``kg.similar_titles`` above 0."""
+        return config.similar_titles > 0
+
+    def edges(self, training: Training, config: KGConfig) -> Edges:
+        """Edges with the cosine as weight."""
+        return similar_titles(training.titles, config.similar_titles)
+
+
 def similar_titles(titles: Sequence[str | None], top: int) -> Edges:
     """Join each titled item with the ``top`` others whose titles are most like its own, both ways.
 
     Args:
         titles: of all items; None or blank where there is none, which joins nothing.
-        top: most neighbours that an item chooses (ties: the smaller item); it may be chosen by more.
+        top: most neighbours that an item chooses (ties: the smaller item); more may choose it.
 
     Returns:
-        Edges in both directions with the cosine as ``weight``; no counts and no times.
+        Edges in both directions with the cosine as ``weight``.
     """
     vectors = title_vectors(titles)
     low, high, weight = [], [], []
@@ -48,19 +72,10 @@ def similar_titles(titles: Sequence[str | None], top: int) -> Edges:
         weight.append(cosine)
     if not low:
         none = np.zeros(0, np.int64)
-        return Edges(np.zeros((2, 0), np.int64), none, none.astype(np.float32), none.astype(float))
+        return Edges.both_ways(none, none, np.zeros(0, np.float32))
     a, b, cosine = np.concatenate(low), np.concatenate(high), np.concatenate(weight)
     key, first = np.unique(a * len(titles) + b, return_index=True)
-    a, b = key // len(titles), key % len(titles)
-    index = np.stack([np.concatenate([a, b]), np.concatenate([b, a])])
-    order = np.lexsort((index[1], index[0]))
-    number = index.shape[1]
-    return Edges(
-        index[:, order],
-        np.zeros(number, np.int64),
-        np.concatenate([cosine[first]] * 2)[order],
-        np.full(number, np.nan),
-    )
+    return Edges.both_ways(key // len(titles), key % len(titles), cosine[first])
 
 
 def title_vectors(titles: Sequence[str | None]) -> sparse.csr_matrix:

@@ -5,16 +5,17 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from benchmarks.quality_table import MAIN
-from benchmarks.quality_words import HEADLINE, TITLES, WORDS
+from benchmarks.quality.table import MAIN
+from benchmarks.quality.words import SHOWN, TITLES, WORDS
+from lkgrag.evaluation import HEADLINE, metric_label
 from lkgrag.utils.files import atomic
 
 
-def plot(data: str, found: dict[str, Any], path: Path) -> bool:
-    """The gains with their intervals; False where nothing is compared."""
+def plot(data: str, result: dict[str, Any], path: Path) -> bool:
+    """Draw the gains over each row with their intervals; False where nothing is compared."""
     from lkgrag.report.style import COLOURS, INK, PAPER, WIDTH, axes_of, style
 
-    lines = [r for r in found["rows"] if r.get("minus")]
+    lines = [r for r in result["rows"] if r.get("minus")]
     if not lines:
         return False
     with style(f"quality-{data}"):
@@ -27,21 +28,21 @@ def plot(data: str, found: dict[str, Any], path: Path) -> bool:
         axes.axvline(0.0, color=INK, lw=0.8)
         names = [WORDS.get(r["row"], r["row"]).replace("`", "") for r in reversed(lines)]
         axes.set_yticks(range(len(lines)), names)
-        axes.set_xlabel(f"NDCG@10 that {found['main']} gains")
+        axes.set_xlabel(f"{metric_label(HEADLINE)} that {result['main']} gains")
         with atomic(path) as tmp:
             figure_.savefig(tmp, format="svg", metadata={"Date": None}, facecolor=PAPER)
     return True
 
 
 def overview(results: dict[str, dict[str, Any]], path: Path) -> None:
-    """README's picture: gains over the fused retriever with their intervals, a panel a data set."""
+    """Draw README's picture: gains over the fused retriever with their intervals, a panel a data set."""
     from matplotlib.figure import Figure
 
     from lkgrag.report.style import COLOURS, INK, PAPER, WIDTH, style
 
     shown = {
-        data: [(n, line["over"]) for n in HEADLINE for line in found["rows"] if line["row"] == n]
-        for data, found in results.items()
+        data: [(n, line["over"]) for n in SHOWN for line in result["rows"] if line["row"] == n]
+        for data, result in results.items()
     }
     shown = {data: lines for data, lines in shown.items() if lines}
     if not shown:
@@ -59,9 +60,9 @@ def overview(results: dict[str, dict[str, Any]], path: Path) -> None:
                 axes.plot([low, high], [place, place], color=colour, lw=1.6)
                 axes.plot([mean], [place], "o", color=colour, ms=4)
             axes.axvline(0.0, color=INK, lw=0.8)
-            axes.set_yticks(range(len(lines)), [HEADLINE[n] for n, _ in reversed(lines)])
+            axes.set_yticks(range(len(lines)), [SHOWN[n] for n, _ in reversed(lines)])
             axes.set_ylim(-0.6, len(lines) - 0.4)
             axes.set_title(TITLES[data], loc="left", fontsize="medium")
-        panels[-1, 0].set_xlabel("NDCG@10 over the fused retriever, per cent")
+        panels[-1, 0].set_xlabel(f"{metric_label(HEADLINE)} over the fused retriever, per cent")
         with atomic(path) as tmp:
             picture.savefig(tmp, format="svg", metadata={"Date": None}, facecolor=PAPER)

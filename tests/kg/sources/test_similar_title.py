@@ -7,14 +7,13 @@ import pandas as pd
 import pytest
 
 from lkgrag.config import DataConfig, KGConfig
-from lkgrag.data import Interactions
-from lkgrag.data.splits.sequence import make_split
+from lkgrag.data import Interactions, make_split
 from lkgrag.errors import ConfigError
 from lkgrag.kg import build_kg
 from lkgrag.kg.checks.audit import LEAK, NO_SIGN, audit
 from lkgrag.kg.path_words import PathWords
-from lkgrag.kg.sources import titles as module
-from lkgrag.kg.sources.titles import similar_titles, title_vectors
+from lkgrag.kg.sources import similar_title as module
+from lkgrag.kg.sources.similar_title import similar_titles, title_vectors
 
 ALIKE = ("item", "similar_title", "item")
 TITLES = [

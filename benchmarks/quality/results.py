@@ -1,7 +1,6 @@
-"""Results of the quality benchmark: gathered from runs and from what is stored, saved, and computed again.
+"""Results of the quality benchmark: gathered from runs and from stored results, saved, and computed again.
 
-Per-user ranks go into the results, so that every figure can be computed again
-(:mod:`benchmarks.quality_table`).
+The results hold per-user ranks, so every figure can be computed again (:mod:`benchmarks.quality.table`).
 """
 
 from __future__ import annotations
@@ -14,9 +13,9 @@ from omegaconf import OmegaConf
 
 import lkgrag
 from benchmarks.common import provenance, say
-from benchmarks.quality_rows import made, overrides, seeds_of
-from benchmarks.quality_table import lines_of, main_line, summary, uses_paths
-from benchmarks.quality_targets import targets
+from benchmarks.quality.rows import overrides, rows_with_runs, seeds_of
+from benchmarks.quality.table import lines_of, main_line, summary, uses_paths
+from benchmarks.quality.targets import targets
 from benchmarks.record import RESULTS
 from lkgrag.config.identity import to_dict
 from lkgrag.config.loading import load_config
@@ -27,7 +26,7 @@ from lkgrag.utils.files import read_json, read_parquet, write_json, write_parque
 
 #: Options that say where a run is and how it is shown, not what it is.
 PLACES = ("out", "cache", "threads", "overwrite", "data.root", "preset", "evaluation.explain")
-#: What is kept of each run's own account.
+#: What is kept of each run's ``metrics.json``.
 ABOUT = (
     "seed",
     "threads",
@@ -42,26 +41,34 @@ ABOUT = (
     "commit",
     "date",
 )
-#: Columns of ranks that are kept: what the table is made of.
+#: Columns of ranks that the table is made of.
 COLUMNS = ("split", "user", "position", "candidates", "retrieved")
 
 
 def gather(
-    said: dict[str, Any], data: str, rows: list[str], seeds: list[int], root: Path
+    settings: dict[str, Any], data: str, rows: list[str], seeds: list[int], root: Path
 ) -> tuple[pd.DataFrame, dict[str, Any]]:
-    """Ranks and losses of every row and seed, one line an event; and what the runs say of themselves.
+    """Ranks and losses of every row and seed, one line an event, and what is kept of each run.
+
+    Runs are read from the folders below ``root``; those that are not there, from the stored results.
+
+    Args:
+        settings: what ``quality.yaml`` says.
+        data: the data set.
+        rows: with runs of their own.
+        seeds: of the runs.
+        root: of the runs.
 
     Returns:
-        ``table`` with ``row seed split user position candidates retrieved rank_...`` of test events, and
-        ``nll_lm`` of the validation events that a language model read; by ``row/seed`` the account of
-        each run, in folders below ``root`` or in the stored results.
+        A table with ``row seed split user position candidates retrieved rank_...`` of test events, and
+        ``nll_lm`` of the validation events that a language model read; and by ``row/seed`` the run.
 
     Raises:
         LkgragError: runs of one data set were made of different files, by another version than this, or with
             other options than their rows have now.
     """
     frames: list[pd.DataFrame] = []
-    about: dict[str, dict[str, Any]] = {}
+    runs: dict[str, dict[str, Any]] = {}
     for row in rows:
         for seed in seeds:
             folder = root / data / row / str(seed)
@@ -77,36 +84,41 @@ def gather(
                 "version": metrics["versions"]["lkgrag"],
                 "options": _of_row(config),
             }
-            _refuse_others(folder, run, about)
-            differs = _differs(said, data, row, seed, run["options"])
+            _refuse_others(folder, run, runs)
+            differs = _differs(settings, data, row, seed, run["options"])
             if differs:
                 raise LkgragError(f"{folder}: made with {differs}; delete it and run again")
-            about[f"{row}/{seed}"] = run
+            runs[f"{row}/{seed}"] = run
             frames.append(
                 _events(read_parquet(folder / "ranks.parquet")).assign(row=row, seed=seed)
             )
     path = path_of(data)
-    kept = stored_runs(said, data, set(about))
-    for key, run in kept.items():
-        _refuse_others(path, run, about)
-        about[key] = run
-    if kept:
+    stored = stored_runs(settings, data, set(runs))
+    for key, run in stored.items():
+        _refuse_others(path, run, runs)
+        runs[key] = run
+    if stored:
         table = read_parquet(path.with_suffix(".parquet"))
-        frames.append(table[(table["row"] + "/" + table["seed"].astype(str)).isin(kept)])
+        frames.append(table[(table["row"] + "/" + table["seed"].astype(str)).isin(stored)])
     if not frames:
         return pd.DataFrame(), {}
-    order = [f"{row}/{seed}" for row in made(said) for seed in said["seeds"]]
-    return pd.concat(frames, ignore_index=True), {k: about[k] for k in order if k in about}
+    order = [f"{row}/{seed}" for row in rows_with_runs(settings) for seed in settings["seeds"]]
+    return pd.concat(frames, ignore_index=True), {k: runs[k] for k in order if k in runs}
 
 
 def stored_runs(
-    said: dict[str, Any], data: str, anew: set[str] | None = None
+    settings: dict[str, Any], data: str, anew: set[str] | None = None
 ) -> dict[str, dict[str, Any]]:
     """By ``row/seed``, the runs of the stored results that have the options of their rows today.
 
-    Others are left out, and said so; but for those of ``anew``, which were made again.
+    Each run that is left out is named, with the reason.
+
+    Args:
+        settings: what ``quality.yaml`` says.
+        data: the data set.
+        anew: runs that were made again; the stored ones are left out without a word.
     """
-    if said["quick"] or not path_of(data).exists():
+    if settings["quick"] or not path_of(data).exists():
         return {}
     out = {}
     for key, run in read_json(path_of(data))["runs"].items():
@@ -115,11 +127,11 @@ def stored_runs(
         row, seed = key.rsplit("/", 1)
         why: str | None
         if "options" not in run:
-            why = "it has no record of its options"
-        elif row not in made(said) or int(seed) not in seeds_of(said, row):
-            why = "there is no such row or seed now"
+            why = "its options are not stored"
+        elif row not in rows_with_runs(settings) or int(seed) not in seeds_of(settings, row):
+            why = "no such row or seed is left"
         else:
-            why = _differs(said, data, row, int(seed), run["options"])
+            why = _differs(settings, data, row, int(seed), run["options"])
         if why:
             say(f"{path_of(data)}: {key} is left out: {why}")
         else:
@@ -128,15 +140,15 @@ def stored_runs(
 
 
 def path_of(data: str) -> Path:
-    """Where a data set's results lie; the ranks are beside them, as ``.parquet``."""
+    """The file of a data set's results; the ranks are beside it, as ``.parquet``."""
     return RESULTS / f"quality-{data}.json"
 
 
 def _events(ranks: pd.DataFrame) -> pd.DataFrame:
-    """Of a run's ranks, what the tables are made of."""
+    """The part of a run's ranks that the tables are made of."""
     test = ranks["split"] == "test"
-    kept = [c for c in ranks if c in COLUMNS or str(c).startswith("rank_")]
-    frames = [ranks.loc[test, kept]]
+    columns = [c for c in ranks if c in COLUMNS or str(c).startswith("rank_")]
+    frames = [ranks.loc[test, columns]]
     if "nll_lm" in ranks:
         read = ~test & ranks["nll_lm"].notna()
         frames.append(ranks.loc[read, [*COLUMNS, "nll_lm"]])
@@ -144,26 +156,26 @@ def _events(ranks: pd.DataFrame) -> pd.DataFrame:
 
 
 def _of_row(config: dict[str, Any]) -> dict[str, Any]:
-    """The options of a run by their dotted names, but for where it is kept."""
+    """The options of a run by their dotted names, without those of :data:`PLACES`."""
     return {k: v for k, v in _flat(config).items() if not {k, k.split(".")[0]} & set(PLACES)}
 
 
 def _differs(
-    said: dict[str, Any], data: str, row: str, seed: int, then: dict[str, Any]
+    settings: dict[str, Any], data: str, row: str, seed: int, then: dict[str, Any]
 ) -> str | None:
     """The first option that a run was made with and its row has otherwise now; None where all agree.
 
-    An option that either does not know says nothing.
+    An option that only one of them has is no difference.
     """
-    now = _of_row(to_dict(load_config(overrides(said, data, row, seed, {}, Path()))))
+    now = _of_row(to_dict(load_config(overrides(settings, data, row, seed, {}, Path()))))
     for key in sorted(now.keys() & then.keys()):
         if now[key] != then[key]:
             return f"{key}={then[key]}, the row has {key}={now[key]} now"
     return None
 
 
-def _refuse_others(where: Path, run: dict[str, Any], about: dict[str, dict[str, Any]]) -> None:
-    """Stop where a run is of another version than this, or of other data than those beside it.
+def _refuse_others(where: Path, run: dict[str, Any], runs: dict[str, dict[str, Any]]) -> None:
+    """Stop where a run is of another version than this, or of other data than the runs beside it.
 
     Raises:
         LkgragError: naming its folder or the results file.
@@ -173,7 +185,7 @@ def _refuse_others(where: Path, run: dict[str, Any], about: dict[str, dict[str, 
             f"{where}: made with another version ({run['version']}) than this ({lkgrag.__version__}); delete "
             "it and run again"
         )
-    for first in list(about.values())[:1]:
+    for first in list(runs.values())[:1]:
         if run["data"] != first["data"]:
             raise LkgragError(
                 f"{where}: made of other data ({run['data']}) than the runs beside it "
@@ -193,9 +205,16 @@ def _flat(value: Any, prefix: str = "") -> dict[str, Any]:
 
 
 def save(
-    said: dict[str, Any], data: str, table: pd.DataFrame, about: dict[str, Any], command: str
+    settings: dict[str, Any], data: str, table: pd.DataFrame, runs: dict[str, Any], command: str
 ) -> Path:
     """Write ``quality-DATA.json`` and the per-user ranks beside it.
+
+    Args:
+        settings: what ``quality.yaml`` says.
+        data: the data set.
+        table: ranks, as of :func:`gather`.
+        runs: by ``row/seed``, likewise.
+        command: that made them.
 
     Raises:
         LkgragError: stored runs are not among these, and would be lost.
@@ -203,24 +222,26 @@ def save(
     path = path_of(data)
     if path.exists():
         lost = [
-            k for k in read_json(path)["runs"] if k.split("/")[0] in made(said) and k not in about
+            key
+            for key in read_json(path)["runs"]
+            if key.split("/")[0] in rows_with_runs(settings) and key not in runs
         ]
         if lost:
             raise LkgragError(
-                f"{path} holds {', '.join(lost)}, made with other options or without a record of them; make "
-                "them again first, by --only ROW, or move the file away"
+                f"{path} holds {', '.join(lost)}, made with other options or with none stored; make them again "
+                "first, by --only ROW, or move the file away"
             )
     write_parquet(path.with_suffix(".parquet"), table)
     write_json(
         path,
         {
             **provenance(command),
-            "settings": said,
-            "main": (main_line(lines_of(table, said)) or (None,))[0],
-            "rows": summary(table, said),
-            "targets": targets(data, table, about, said),
-            "uses_paths": uses_paths(table, said),
-            "runs": about,
+            "settings": settings,
+            "main": (main_line(lines_of(table, settings)) or (None,))[0],
+            "rows": summary(table, settings),
+            "targets": targets(data, table, runs, settings),
+            "uses_paths": uses_paths(table, settings),
+            "runs": runs,
         },
     )
     return path
@@ -231,21 +252,21 @@ def recomputed(data: str) -> bool:
     path = path_of(data)
     stored = read_json(path)
     table = read_parquet(path.with_suffix(".parquet"))
-    said = stored["settings"]
+    settings = stored["settings"]
     return bool(
-        _close(stored["rows"], summary(table, said))
-        and _close(stored["targets"], targets(data, table, stored["runs"], said))
-        and _close(stored.get("uses_paths"), uses_paths(table, said))
+        _close(stored["rows"], summary(table, settings))
+        and _close(stored["targets"], targets(data, table, stored["runs"], settings))
+        and _close(stored.get("uses_paths"), uses_paths(table, settings))
     )
 
 
 def _close(a: Any, b: Any) -> bool:
-    """Whether two results agree but for rounding."""
+    """Whether two results agree, except for rounding."""
     if isinstance(a, dict) and isinstance(b, dict):
         return a.keys() == b.keys() and all(_close(a[k], b[k]) for k in a)
     if isinstance(a, list) and isinstance(b, list):
         return len(a) == len(b) and all(_close(x, y) for x, y in zip(a, b, strict=True))
     if isinstance(a, float) and isinstance(b, float | int):
         return abs(a - b) <= 1e-9 * max(1.0, abs(a))
-    # What JSON has no word for was stored as null.
+    # JSON has no NaN: it was stored as null.
     return bool(a == b or (a is None and b != b))

@@ -3,7 +3,6 @@
 import numpy as np
 import pytest
 
-from benchmarks import quality_page, tables
 from benchmarks.scale import synthetic
 from benchmarks.scale.slopes import GIB, projection, slopes
 from lkgrag.config import KGConfig
@@ -95,19 +94,3 @@ def test_slopes_by_hand():
     assert row["epoch_hours"] == pytest.approx(10_000 * 6 / 50 / 3600)
     assert row["scoring_hours"] == pytest.approx(10_000 * 5000 * 0.04 / 450 / 3600)
     assert row["lrurec_gib"] == pytest.approx(5000 * 64 * 16 / GIB)
-
-
-def test_pages_are_written_from_stored_results(tmp_path, monkeypatch):
-    """Every stored result fills its page as it stands in the repository."""
-    for name in ("speed", "scale"):
-        found = tables.stored(name)
-        if found is None:
-            pytest.skip(f"no benchmarks/results/{name}.json yet")
-        page = (tables.DOCS / f"{name}.md").read_text()
-        for marker, text in tables.pages(name, found).items():
-            assert f"<!-- {marker} -->\n{text}\n<!-- /{marker} -->" in page
-    page = (tables.DOCS / "quality.md").read_text()
-    for data in quality_page.TITLES:
-        found = quality_page.stored(f"quality-{data}")
-        if found is not None:
-            assert quality_page.section(data, found) in page

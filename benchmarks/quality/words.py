@@ -1,4 +1,4 @@
-"""What rows and data sets of the quality benchmark are called on its pages and pictures."""
+"""Names of the rows and data sets of the quality benchmark, as its pages and pictures have them."""
 
 from __future__ import annotations
 
@@ -47,6 +47,7 @@ WORDS = {
     "lkgrag-metadata": "lkgrag without metadata relations",
     **{f"lkgrag-ties{n}": f"lkgrag, tied times in order {n + 1} of 5" for n in range(1, 5)},
 }
+#: Data sets, in the order of the page.
 TITLES = {
     "ml-100k": "MovieLens 100K, leave-one-out",
     "ml-100k-rolling": "MovieLens 100K, rolling",
@@ -57,8 +58,8 @@ TITLES = {
     "amazon-beauty": "Amazon Beauty",
     "amazon-beauty-clean": "Amazon Beauty without the suspect relations",
 }
-#: What README's picture shows: what each row gains over the fused retriever.
-HEADLINE = {
+#: Rows of README's picture, which shows what each gains over the fused retriever.
+SHOWN = {
     "llamarec+fusion": "LlamaRec + fusion",
     "reference+fusion": "published method + fusion",
     "scorer": "paths, no LM",
