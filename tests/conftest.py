@@ -3,8 +3,9 @@
 import os
 from pathlib import Path
 
-# Threads that wait by spinning take the core from the other process.
+# Threads that wait by spinning take the core from the other process; it is read at the import of NumPy and torch.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 import pytest
 import torch
