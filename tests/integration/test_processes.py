@@ -1,6 +1,6 @@
 """Two processes on the CPU (gloo): the same as one.
 
-The first run and the first question are started by Accelerate's own launcher, the others as it starts them.
+The first run is started by Accelerate's own launcher, the others as it starts them.
 """
 
 import json
@@ -23,18 +23,17 @@ pytestmark = pytest.mark.slow
 FAILURES = ("marked as ready only once", "unused", "did not receive grad", "Traceback")
 
 
-def launch(args, module="lkgrag.train"):
-    """Two processes by Accelerate's launcher."""
+def launch(args):
+    """Two processes of a run by Accelerate's launcher."""
     launcher = [sys.executable, "-m", "accelerate.commands.launch", "--multi_gpu"]
     launcher += ["--num_processes", "2", "--num_machines", "1", "--machine_rank", "0"]
     launcher += ["--mixed_precision", "no", "--dynamo_backend", "no"]
-    launcher += ["--main_process_port", str(free_port()), "-m", module]
+    launcher += ["--main_process_port", str(free_port()), "-m", "lkgrag.train"]
     env = {**os.environ, "ACCELERATE_USE_CPU": "true"}
     done = subprocess.run(
         [*launcher, *args], env=env, capture_output=True, text=True, timeout=LIMIT
     )
     check(done)
-    return done
 
 
 def check(done):
@@ -44,9 +43,11 @@ def check(done):
 
 
 def run(processes, args, module="lkgrag.train"):
-    """Processes as the launcher starts them."""
-    for done in finish_together(start_together(processes, module, args)):
+    """What processes give that are started as the launcher starts them."""
+    finished = finish_together(start_together(processes, module, args))
+    for done in finished:
         check(done)
+    return finished
 
 
 def arguments(root, **changes):
@@ -146,8 +147,10 @@ def test_processes_rank_all_users_together(runs, tmp_path):
 
 
 def test_processes_answer_a_question_once(runs):
-    done = launch([f"run={runs[1]}", "users=u1", "k=2", "format=json"], "lkgrag.recommend")
-    assert len(json.loads(done.stdout)) == 1
+    given = [f"run={runs[1]}", "users=u1", "k=2", "format=json"]
+    one, other = run(2, given, "lkgrag.recommend")
+    assert len(json.loads(one.stdout)) == 1
+    assert other.stdout == ""
 
 
 def test_processes_without_a_path(tmp_path):
