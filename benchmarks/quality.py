@@ -16,7 +16,7 @@ from benchmarks.quality_rows import made, overrides, rows_of, seeds_of
 from lkgrag.config.loading import load_config
 from lkgrag.errors import LkgragError
 from lkgrag.run.folder import run_folder
-from lkgrag.serving.saved_run import finished
+from lkgrag.serving.saved_run import read_metrics
 
 
 def carry_out(
@@ -47,10 +47,10 @@ def carry_out(
     for number, (name, row, seed) in enumerate(todo, start=1):
         options = overrides(said, name, row, seed, roots, root)
         config = load_config({**options, "threads": str(threads)})
-        if finished(run_folder(config)) is not None:
+        if read_metrics(run_folder(config)) is not None:
             continue
         left = sum(
-            finished(run_folder(load_config(overrides(said, *t, roots, root)))) is None
+            read_metrics(run_folder(load_config(overrides(said, *t, roots, root)))) is None
             for t in todo[number - 1 :]
         )
         hours = f", about {left * sum(took) / len(took) / 3600:.1f} h left" if took else ""

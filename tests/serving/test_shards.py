@@ -15,7 +15,7 @@ import pytest
 from lkgrag import recommend
 from lkgrag.errors import DataError, LkgragError
 from lkgrag.serving.ranker import Ranker
-from lkgrag.serving.shards import MANIFEST, BulkRequest, _make, recommend_all, shard_name
+from lkgrag.serving.shards import MANIFEST, BulkRequest, recommend_all, shard_name, write_shard
 from lkgrag.serving.users import GROUP, Users, UsersInMemory
 
 
@@ -195,7 +195,7 @@ def test_memory_does_not_grow_with_the_number_of_users(small_run, tmp_path):
         tracemalloc.start()
         ranker.context.users = Users(tmp_path / f"{num}.parquet")
         for n in (0, num // 2, num - 40):
-            _make(ranker, tmp_path / f"{num}-{n}.parquet", range(n, n + 40), BulkRequest(k=3))
+            write_shard(ranker, tmp_path / f"{num}-{n}.parquet", range(n, n + 40), BulkRequest(k=3))
         peaks.append(tracemalloc.get_traced_memory()[1])
         tracemalloc.stop()
     assert peaks[1] < 1.2 * peaks[0]
