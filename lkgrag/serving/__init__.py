@@ -1,4 +1,4 @@
-"""Serving: the ranker that answers people, its requests and answers, its saved form, and all users at once.
+"""Serving: the ranker that ranks for people, its requests and results, its saved form, and bulk rankings.
 
 :class:`~lkgrag.serving.ranker.Ranker` has the address ``lkgrag.Ranker``.
 """

@@ -81,5 +81,5 @@ def test_unknown_times_of_a_graph_in_time_are_counted_in_a_warning(folder, caplo
 
 def test_a_run_says_so(folder, capsys):
     loaded = load_dataset(load_config(folder))
-    display.StageDisplay(True).interactions(loaded)
+    display.StageDisplay(True).show_interactions(loaded)
     assert "positions in each user's history" in " ".join(capsys.readouterr().out.split())
