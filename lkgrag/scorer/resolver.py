@@ -8,7 +8,7 @@ import torch
 
 from lkgrag.errors import ConfigError
 from lkgrag.scorer.base import PathScorer
-from lkgrag.utils.failures import foreign
+from lkgrag.utils.failures import guard_custom_code
 from lkgrag.utils.plugins import Call, resolve, source_hash
 
 if TYPE_CHECKING:
@@ -70,7 +70,7 @@ def build_scorer(config: ScorerConfig, data: HeteroData, metapaths: list[MetaPat
             f"({given}): {cause}"
         )
 
-    with foreign(tell):
+    with guard_custom_code(tell):
         return cls(
             metadata=data.metadata(), num_nodes=num_nodes, metapaths=list(metapaths), **kwargs
         )

@@ -12,7 +12,7 @@ from torch.nn.parameter import is_lazy
 from lkgrag.errors import ConfigError
 from lkgrag.scorer.base import check_finite, option_of, score_paths
 from lkgrag.scorer.state import load_scorer, save_scorer
-from lkgrag.utils.failures import foreign
+from lkgrag.utils.failures import guard_custom_code
 
 if TYPE_CHECKING:
     from torch_geometric.data import HeteroData
@@ -68,7 +68,7 @@ def try_out(
 
 def _scored(scorer: PathScorer, data: HeteroData, paths: PathBatch) -> PathScores:
     """The scores; what its ``forward`` raises is told in one line."""
-    with foreign(
+    with guard_custom_code(
         lambda error: (
             f"{option_of(scorer)}: its forward() fails ({type(error).__name__}: {error}); --debug shows where"
         )

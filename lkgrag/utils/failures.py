@@ -37,7 +37,7 @@ NO_MEMORY = ("allocate memory", "out of memory", "not enough memory", "alloc_fai
 
 
 @contextmanager
-def foreign(tell: Callable[[BaseException], str]) -> Iterator[None]:
+def guard_custom_code(tell: Callable[[BaseException], str]) -> Iterator[None]:
     """Code of someone else's runs within, and may raise anything.
 
     Args:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     pass
 
 
-def imported(
+def import_class(
     target: str, option: str, base: type | tuple[type, ...], given: str | None = None
 ) -> Any:
     """Import a class.
@@ -76,12 +76,12 @@ def resolve(
         ConfigError: there is no such name, or the class cannot be imported or is of another kind.
     """
     if name in known:
-        return imported(known[name], option, base, name)
+        return import_class(known[name], option, base, name)
     if ":" in name:
-        return imported(name, option, base)
+        return import_class(name, option, base)
     found: dict[str, EntryPoint] = {point.name: point for point in entry_points(group=group)}
     if name in found:
-        return imported(found[name].value, option, base, name)
+        return import_class(found[name].value, option, base, name)
     names = sorted({*known, *found})
     raise ConfigError(
         f"{option}: no {kind} '{name}'.{nearest(name, names)} There are {', '.join(names)}; "
@@ -147,7 +147,7 @@ class Call:
                 raise ConfigError(f"{label} needs the option '{name}'; give it")
 
 
-def of_others(value: type) -> bool:
+def is_custom(value: type) -> bool:
     """Whether a class is someone else's, not of this package."""
     return value.__module__.split(".")[0] != __name__.split(".")[0]
 
@@ -160,7 +160,7 @@ def source_hash(value: type) -> str | None:
     Returns:
         None for a class of this package, which follows its version, and where the source is not to be had.
     """
-    if not of_others(value):
+    if not is_custom(value):
         return None
     try:
         script = value.__module__ == "__main__"

@@ -12,7 +12,7 @@ from lkgrag.data.readers.base import Reader, readers, register_reader
 from lkgrag.data.readers.movielens import MovieLens100K, MovieLensCSV, MovieLensDat
 from lkgrag.data.readers.recbole import RecBole, read_recbole
 from lkgrag.errors import ConfigError, DataError, LkgragError, nearest
-from lkgrag.utils.plugins import imported, source_hash
+from lkgrag.utils.plugins import import_class, source_hash
 
 if TYPE_CHECKING:
     from lkgrag.config import DataConfig
@@ -55,7 +55,7 @@ def find_reader(folder: Path, config: DataConfig) -> Reader:
     """
     known = readers()
     if ":" in config.reader:
-        cls: type[Reader] = imported(config.reader, "data.reader", Reader)
+        cls: type[Reader] = import_class(config.reader, "data.reader", Reader)
         return cls()
     if config.reader != "auto":
         if config.reader not in known:
