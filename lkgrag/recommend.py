@@ -171,9 +171,9 @@ def _whole(results: list[Any], form: str) -> str | None:
 
         return recommendation_page(results)
     if form == "json":
-        from lkgrag.utils.files import finite
+        from lkgrag.utils.files import nan_to_none
 
-        values = finite([r.to_dict() for r in results])
+        values = nan_to_none([r.to_dict() for r in results])
         return json.dumps(values, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
     return None
 

@@ -24,7 +24,7 @@ from lkgrag.serving.requests import Request
 from lkgrag.serving.saved_run import FORMAT
 from lkgrag.serving.users import UsersInMemory
 from lkgrag.utils.console import bar
-from lkgrag.utils.files import finite, write_json, write_parquet
+from lkgrag.utils.files import nan_to_none, write_json, write_parquet
 from lkgrag.utils.layout import CURVE, EXPLANATIONS, KG, METRICS, PROMPTS, RANKER, RANKS, SALIENCE
 
 if TYPE_CHECKING:
@@ -174,7 +174,7 @@ def write_files(
 def draw_report(folder: Path, metrics: dict[str, Any]) -> None:
     """Draw the report; a picture that cannot be drawn must not cost the run."""
     try:
-        write_report(folder, finite(metrics))
+        write_report(folder, nan_to_none(metrics))
     except LkgragError:
         # A full disk, say: the run's own files would fail next, with the better message.
         raise

@@ -24,7 +24,13 @@ from lkgrag.serving.catalogue import Catalogue
 from lkgrag.serving.context import Context
 from lkgrag.serving.users import Users
 from lkgrag.utils.device import choose_device
-from lkgrag.utils.files import not_ours, read_json, read_safetensors, write_json, write_safetensors
+from lkgrag.utils.files import (
+    find_foreign_entry,
+    read_json,
+    read_safetensors,
+    write_json,
+    write_safetensors,
+)
 from lkgrag.utils.layout import (
     ADAPTER,
     CATALOGUE,
@@ -104,7 +110,7 @@ def _refuse_others_files(folder: Path) -> None:
         RunError: naming the folder.
         OSError: it is no folder, or cannot be read.
     """
-    found = not_ours(folder, lambda f: (f / META).exists())
+    found = find_foreign_entry(folder, lambda f: (f / META).exists())
     if found is not None:
         raise RunError(f"{folder} holds {found} and no ranker; choose another folder")
 
