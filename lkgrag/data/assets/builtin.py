@@ -83,7 +83,7 @@ _SNAP = "http://snap.stanford.edu/data/amazon/productGraph/categoryFiles"
 
 
 def _amazon(name: str, category: str, size: str) -> Asset:
-    """Describe a category of the Amazon data of 2014. Its files have no checksums, as the server changes them."""
+    """Describe a category of the Amazon data of 2014. Its files are taken as they are, without checksums."""
     files = (f"ratings_{category}.csv", f"meta_{category}.json.gz")
     return Asset(
         name=name,
