@@ -34,8 +34,8 @@ class PathColumns(NamedTuple):
 class PathBatch:
     """``P`` path instances between history items and candidates, for ``B`` prompts.
 
-    The instances are sorted by (sample, candidate). A slot is a place within a prompt: slot ``h`` of ``history_items[b]``, or slot ``c`` of
-    ``candidate_items[b]``. -1 is padding.
+    The instances are sorted by (sample, candidate). A slot is a place within a prompt: slot ``h`` of
+    ``history_items[b]``, or slot ``c`` of ``candidate_items[b]``. -1 is padding.
 
     Attributes:
         metapaths: the meta-paths that ``metapath`` indexes, each a tuple of edge types.

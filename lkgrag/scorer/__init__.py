@@ -1,4 +1,4 @@
-"""Path scorers: the contract, the resolver, and one file a scorer.
+"""Path scorers: the contract, the resolver, and one file for each scorer.
 
 A custom scorer needs no registration: ``scorer.name=package.module:Class``. A package may name its
 scorers by entry points of the group ``lkgrag.scorers``.

@@ -38,7 +38,7 @@ VERSION = 1
 class PathTables:
     """Edges between items, and values that items share.
 
-    A value is a pair of a meta-path and its inner node. The values of all meta-paths are numbered 0 to ``V - 1``.
+    A value is a pair of a meta-path and its inner node. All of them are numbered from 0 to ``V - 1``.
 
     Attributes:
         edge_ptr: int64 ``[R, I + 1]``, where each item's edges begin, by relation between items.

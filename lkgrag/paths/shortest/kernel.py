@@ -23,7 +23,7 @@ SLOT_OF[[(2**slot * int(_BRUIJN) % 2**64) >> 58 for slot in range(BITS)]] = np.a
 
 @compiled(cache=True, nogil=True)
 def _grow(side, step, count, active, indptr, neighbour, work):  # type: ignore[no-untyped-def]
-    """Take one more step of a side for the active bits; return how many nodes it reaches and edges it reads."""
+    """Take one more step of a side for the active bits; return the numbers of nodes and of edges read."""
     bits, nodes, seen = work.bits, work.nodes, work.seen
     num_reached, touched = 0, 0
     here, reached, before_all = bits[side, step], bits[side, step + 1], seen[side]
