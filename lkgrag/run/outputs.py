@@ -25,7 +25,7 @@ from lkgrag.serving.requests import Request
 from lkgrag.serving.saved_run import FORMAT
 from lkgrag.serving.users import UsersInMemory
 from lkgrag.utils.console import bar
-from lkgrag.utils.files import finite, write_json, write_parquet
+from lkgrag.utils.files import nan_to_none, write_json, write_parquet
 from lkgrag.utils.layout import CURVE, EXPLANATIONS, KG, METRICS, PROMPTS, RANKER, RANKS, SALIENCE
 
 if TYPE_CHECKING:
@@ -199,7 +199,7 @@ def write_files(
 def draw_report(folder: Path, metrics: dict[str, Any]) -> None:
     """Draw the report; a report that cannot be drawn is a warning, because the run's results are complete."""
     try:
-        write_report(folder, finite(metrics))
+        write_report(folder, nan_to_none(metrics))
     except LkgragError:
         # Such as a full disk: the message says what to do, and the run's own files would fail next.
         raise

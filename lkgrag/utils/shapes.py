@@ -1,4 +1,4 @@
-"""How containers of large arrays are shown: by their sizes, as PyG shows its ``Data``."""
+"""The text of containers of large arrays: their sizes, as PyG shows its ``Data``."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 
 def sizes(self: Any) -> str:
-    """A dataclass in one line; to be its ``__repr__``.
+    """Describe a dataclass in one line by its sizes; to be used as its ``__repr__``.
 
     >>> from lkgrag.serving.catalogue import Catalogue
     >>> Catalogue(["1", "2"], ["Heat", "Fargo"])

@@ -169,7 +169,7 @@ def build(cls, data, paths):
 @pytest.mark.parametrize(
     ("cls", "words"),
     [
-        (Nothing, "PathScores of two tensors, or a tensor of saliences, got NoneType"),
+        (Nothing, "PathScores with two tensors, or a tensor of saliences, got NoneType"),
         (Mapping, "got dict"),
         (Column, r"salience, one value a path, must have shape \[\d+\], got \[\d+, 1\]"),
         (Masked, "NaN or infinite"),
@@ -183,8 +183,8 @@ def build(cls, data, paths):
         (AddsToTheGraph, "changes the graph"),
         (ChangesPaths, "changes the paths"),
         (ChangesRatings, "changes the paths"),
-        (Chance, "other scores when it is asked again"),
-        (Counts, "other scores when it is asked again"),
+        (Chance, "other scores when it is called again"),
+        (Counts, "other scores when it is called again"),
         (Raises, r"its forward\(\) fails \(IndexError: too many indices"),
     ],
 )

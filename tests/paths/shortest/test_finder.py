@@ -15,7 +15,7 @@ from lkgrag.evaluation import exist
 from lkgrag.paths import ShortestPaths, path_finder
 from lkgrag.paths.shortest import finder as shortest
 from lkgrag.paths.shortest import kernel
-from lkgrag.paths.shortest.kernel import scratch
+from lkgrag.paths.shortest.arrays import new_scratch
 from lkgrag.testing import planted
 from lkgrag.testing.graph import TOY_ITEMS, toy_kg
 
@@ -107,7 +107,7 @@ def test_bounds_and_small_rooms_change_nothing_else(data, seed, longest):
     whole = ShortestPaths(data).find(history, candidates)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(shortest, "ROOM", 1)
-        patch.setattr(shortest, "scratch", lambda nodes, steps=1: scratch(nodes, steps))
+        patch.setattr(shortest, "new_scratch", lambda nodes, steps=1: new_scratch(nodes, steps))
         again = ShortestPaths(data).find(history, candidates)
         short = ShortestPaths(data, longest=longest).find(history, candidates)
     for one, other in zip(whole, again, strict=True):
