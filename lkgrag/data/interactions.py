@@ -175,7 +175,7 @@ class Interactions:
         np.cumsum(np.bincount(user, minlength=len(user_ids)), out=indptr[1:])
         links, triples = links_of(tables, item_index), triples_of(tables)
         warning = check_joins(tables, set(raw["item"]), triples)
-        stats = {
+        stats: dict[str, Any] = {
             "raw_interactions": len(tables.interactions),
             "interactions": len(core),
             "users": len(user_ids),

@@ -298,10 +298,11 @@ def _toy_kg() -> HeteroData:
     return toy_kg()
 
 
-def _contents(data: HeteroData, paths: PathBatch) -> dict[object, Any]:
+def _contents(data: HeteroData, paths: PathBatch) -> dict[tuple[object, str], Any]:
     """List all values of a graph and of a batch, by their place and name."""
-    values = {(store._key, name): value for store in data.stores for name, value in store.items()}
-    return {**values, **vars(paths)}
+    held = [(store._key, store.items()) for store in data.stores]
+    held.append(("paths", vars(paths).items()))
+    return {(place, name): value for place, items in held for name, value in items}
 
 
 def _take(paths: PathBatch, order: Tensor) -> PathBatch:

@@ -73,7 +73,7 @@ def test_every_option_has_a_meaning():
     check(Config())
 
 
-#: Numbers of which any will do.
+#: Options that take any number.
 FREE = {"data.min_rating", "data.tie_seed"}
 
 
@@ -127,11 +127,11 @@ def test_a_number_outside_its_range_is_refused(key, text, takes):
 
 
 @pytest.mark.parametrize(
-    "given",
+    "option",
     ["threads=-1", "training.clip=inf", "retrieval.decay=0", "training.lr=0", "prompt.paths=0"],
 )
-def test_the_ends_of_a_range_belong_to_it(given):
-    key, text = given.split("=")
+def test_the_ends_of_a_range_belong_to_it(option):
+    key, text = option.split("=")
     load_config({key: text})
 
 
