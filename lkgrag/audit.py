@@ -35,13 +35,15 @@ COMMAND = Command(
 def body(pairs: dict[str, str], flags: set[str]) -> None:
     """Check the options, load the run, examine its graph."""
     check_options(pairs, COMMAND)
-    # Only here: --help and an unknown option are answered without torch.
-    from lkgrag.kg import load_kg
-    from lkgrag.kg.checks.audit import audit
-    from lkgrag.run.stages import load_dataset
+    # Only here: --help and a wrong option are answered without OmegaConf.
     from lkgrag.serving.saved_run import load_run
 
     folder, config = load_run(pairs["run"])
+    # Only here: a wrong run is answered without torch.
+    from lkgrag.kg import load_kg
+    from lkgrag.kg.checks.audit import audit
+    from lkgrag.run.stages import load_dataset
+
     dataset = load_dataset(config)
     data = load_kg(folder / RANKER / "kg")
     findings = audit(data, dataset.interactions, dataset.split, config.kg, config.seed)

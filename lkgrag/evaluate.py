@@ -25,11 +25,16 @@ def body(pairs: dict[str, str], flags: set[str]) -> None:
     """Check the options, load the run, evaluate."""
     check_options(pairs, COMMAND)
     users = pairs.get("users", "all").strip()
-    # Only here: --help and an unknown option are answered without torch.
-    from lkgrag.run.reevaluate import evaluate
+    # Only here: --help and a wrong option are answered without OmegaConf.
+    from lkgrag.serving.saved_run import load_run
 
-    evaluate(
-        pairs["run"],
+    folder, config = load_run(pairs["run"])
+    # Only here: a wrong run is answered without torch.
+    from lkgrag.run.reevaluate import evaluate_run
+
+    evaluate_run(
+        folder,
+        config,
         users=None if users == "all" else parse_list(pairs, "users"),
         out=pairs.get("out"),
     )

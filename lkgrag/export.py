@@ -41,12 +41,14 @@ def body(pairs: dict[str, str], flags: set[str]) -> None:
     if dtype not in DTYPES:
         raise ConfigError(f"option 'dtype': {dtype!r} is none of {', '.join(DTYPES)}")
     prompts, overwrite = whole_number(pairs, "prompts", 64), switch(pairs, "overwrite", False)
-    # Only here: --help and a wrong option are answered without torch.
-    from lkgrag.serving.export import export
+    # Only here: --help and a wrong option are answered without OmegaConf.
     from lkgrag.serving.saved_run import load_run
-    from lkgrag.utils.device import set_threads
 
     folder, config = load_run(pairs["run"])
+    # Only here: a wrong run is answered without torch.
+    from lkgrag.serving.export import export
+    from lkgrag.utils.device import set_threads
+
     set_threads(config.threads)
     export(folder, pairs["out"], dtype, prompts, overwrite)
 

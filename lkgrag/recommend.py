@@ -66,17 +66,19 @@ def body(pairs: dict[str, str], flags: set[str]) -> None:
         raise ConfigError("give either users=<ids> or history=[<items>]")
     k, explain = whole_number(pairs, "k", 10), switch(pairs, "explain", True)
     is_sharded = _is_sharded(pairs, form)
-    # Only here: --help and a wrong option are answered without torch.
+    # Only here: --help and a wrong option are answered without OmegaConf.
+    from lkgrag.serving.saved_run import load_run
+
+    folder, config = load_run(pairs["run"])
+    # Only here: a wrong run is answered without torch.
     from accelerate import PartialState
 
     from lkgrag.run.launch import PATIENCE, refuse_other_engines, refuse_shared_devices
     from lkgrag.serving.ranker import Ranker
     from lkgrag.serving.requests import candidate_items
-    from lkgrag.serving.saved_run import load_run
     from lkgrag.serving.shards import BulkRequest, fingerprint
     from lkgrag.utils.device import is_cpu_asked, set_threads
 
-    folder, config = load_run(pairs["run"])
     set_threads(config.threads)
     refuse_other_engines()
     refuse_shared_devices()

@@ -88,7 +88,7 @@ def check(config: Config) -> None:
         raise ConfigError("option 'evaluation.ks' needs cut-offs, as [5,10,20]")
 
 
-def _may_be_custom(key: str, value: Any) -> bool:
+def _may_be_custom(key: str, value: object) -> bool:
     """Whether a value may name a custom class. The room that imports the class checks that it does."""
     if key not in EXTENSIBLE or not isinstance(value, str):
         return False

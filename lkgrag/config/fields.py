@@ -40,7 +40,7 @@ def range_of(f: dataclasses.Field[Any]) -> str:
     return f"at least {low}" if high is None else f"{low} to {high}"
 
 
-def show(value: Any) -> str:
+def show(value: object) -> str:
     """Write a value as it is typed on the command line."""
     if value is None:
         return "null"

@@ -48,7 +48,7 @@ def computed(config: Config) -> dict[str, Any]:
     return out
 
 
-def digest(value: Any) -> str:
+def digest(value: object) -> str:
     """Hash plain values to 16 hexadecimal digits, the same on every machine."""
     text = json.dumps(value, sort_keys=True, separators=(",", ":"), default=str)
     return hashlib.sha256(text.encode()).hexdigest()[:16]

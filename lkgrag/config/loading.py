@@ -145,7 +145,7 @@ def _nest(values: dict[str, Any]) -> DictConfig:
     return layer
 
 
-def _section_error(key: str, value: Any) -> ConfigError:
+def _section_error(key: str, value: object) -> ConfigError:
     hint = f", as {key}.name={value}" if key in ("data", "llm", "scorer") else ""
     return ConfigError(f"'{key}' is a section, not an option: write {key}.<option>=...{hint}")
 
@@ -165,7 +165,7 @@ def _check_keys(layer: DictConfig, keys: list[str], origin: str, prefix: str = "
         raise ConfigError(f"{origin}unknown option {full!r}.{nearest(full, keys)} See --help")
 
 
-def _keys_to_first_value(value: Any) -> list[str]:
+def _keys_to_first_value(value: object) -> list[str]:
     """List the keys that lead to the first value of a nested configuration."""
     if not isinstance(value, DictConfig) or not value:
         return []

@@ -19,16 +19,16 @@ ADVICE = {
     errno.EDQUOT: "free space, or choose another out= and cache.root=",
     errno.EFBIG: "raise the limit on the size of files, or choose another out= and cache.root=",
     errno.EROFS: "choose another out= and cache.root=",
-    errno.EACCES: "choose another out= and cache.root=, or mend its permissions",
-    errno.EPERM: "choose another out= and cache.root=, or mend its permissions",
+    errno.EACCES: "choose another out= and cache.root=, or correct its permissions",
+    errno.EPERM: "choose another out= and cache.root=, or correct its permissions",
     errno.EMFILE: "raise the limit on open files (ulimit -n)",
     errno.EIO: "the disk fails; choose another out= and cache.root=",
     errno.ENOMEM: "",
 }
 #: What to do about too little memory; the setting that helps most comes first.
 MEMORY = (
-    "out of memory: make training.micro_batch or evaluation.batch_size smaller, or "
-    "llm.gradient_checkpointing=true, and the run goes on; or begin another with a smaller "
+    "out of memory: lower training.micro_batch or evaluation.batch_size, or set "
+    "llm.gradient_checkpointing=true, and the run continues; or start another run with a smaller "
     "prompt.max_tokens or llm.quantization=nf4"
 )
 

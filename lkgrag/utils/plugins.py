@@ -16,7 +16,7 @@ from lkgrag.errors import ConfigError, nearest
 
 def import_class(
     target: str, option: str, base: type | tuple[type, ...], name: str | None = None
-) -> Any:
+) -> type[Any]:
     """Import a class.
 
     Args:
@@ -58,7 +58,7 @@ def resolve(
     option: str,
     base: type | tuple[type, ...],
     kind: str,
-) -> Any:
+) -> type[Any]:
     """Find the class that the value of an option names.
 
     Args:
@@ -100,14 +100,14 @@ class Call:
         kwargs_of: the option that holds the user's arguments, for messages.
     """
 
-    function: Callable[..., Any]
+    function: Callable[..., object]
     cls: type
     what: str
     given: tuple[str, ...]
     named_by: str
     kwargs_of: str
 
-    def check(self, kwargs: Mapping[str, Any]) -> None:
+    def check(self, kwargs: Mapping[str, object]) -> None:
         """Refuse arguments that the function does not take, and arguments that are missing.
 
         Args:

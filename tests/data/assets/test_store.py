@@ -77,7 +77,7 @@ def test_pip_carries_the_files_once(wheel, monkeypatch, capsys):
     assert {name: (folder / name).read_bytes() for name in CONTENT} == CONTENT
     err = capsys.readouterr().err
     assert "a toy; 1 kB; licence: none" in err
-    # From now on nothing is fetched, and nothing said.
+    # From now on nothing is fetched, and nothing is printed.
     wheel.unlink()
     monkeypatch.setenv("LKGRAG_OFFLINE", "1")
     assert fetch_dataset("toy") == folder
