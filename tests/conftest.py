@@ -3,14 +3,38 @@
 import os
 from pathlib import Path
 
+# Threads that wait by spinning take the core from the other process; it is read at the import of NumPy and torch.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
 import pytest
 import torch
+from helpers import RUNS
 
 # Tiny tensors: a second thread costs more than it brings.
 torch.set_num_threads(1)
 
 DATA = os.environ.get("LKGRAG_DATA")
 _SKIPPED = []
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items):
+    """Mark the tests of whole runs, and begin with the files of slow tests, so that no process ends late."""
+    for item in items:
+        if RUNS & set(getattr(item, "fixturenames", ())):
+            item.add_marker(pytest.mark.slow)
+    slow = {item.path for item in items if item.get_closest_marker("slow")}
+    items.sort(key=lambda item: item.path not in slow)
+
+
+@pytest.fixture(autouse=True)
+def _threads():
+    """A run sets the number of threads; the tests after it have the old one."""
+    before = torch.get_num_threads()
+    yield
+    if torch.get_num_threads() != before:
+        torch.set_num_threads(before)
 
 
 @pytest.fixture

@@ -17,8 +17,8 @@ import numpy as np
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-#: Draws that are held at once; they bound the memory for any number of users.
-CHUNK = 4_000_000
+#: Draws that are held at once: they bound the memory for any number of users, and fit the processor's cache.
+CHUNK = 250_000
 #: Draws that are kept for the next comparison of as many users, a byte each; two sets of them are kept.
 KEPT = 250_000_000
 

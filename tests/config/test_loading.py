@@ -154,6 +154,7 @@ def test_the_name_of_a_run_ignores_where_and_how():
     assert run_name(base) != run_name(load_config({"seed": "1"}))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("command", ["train", "evaluate", "recommend", "export", "audit"])
 def test_help_lists_every_option_without_heavy_libraries(command):
     code = (
@@ -178,6 +179,7 @@ def test_help_lists_every_option_without_heavy_libraries(command):
     assert max(map(len, usage.splitlines())) <= 80
 
 
+@pytest.mark.slow
 def test_an_unknown_option_ends_with_status_2_and_no_traceback():
     done = subprocess.run(
         [sys.executable, "-m", "lkgrag.train", "traning.lr=1"],

@@ -329,6 +329,7 @@ def test_a_ranker_for_a_gpu_where_none_is(small_run):
         Ranker.from_pretrained(small_run[0] / "out", device="cuda")
 
 
+@pytest.mark.slow
 def test_a_finished_run_whose_data_changed(tmp_path):
     from helpers.small_run import small_options
 
@@ -350,6 +351,7 @@ def test_a_finished_run_whose_data_changed(tmp_path):
     assert train(load_config(options)) == folder
 
 
+@pytest.mark.slow
 def test_only_runs_are_overwritten(tmp_path):
     from lkgrag.config.loading import load_config
     from lkgrag.run.pipeline import train
@@ -380,6 +382,7 @@ def test_only_runs_are_overwritten(tmp_path):
     assert below.exists()
 
 
+@pytest.mark.slow
 def test_few_items_and_no_example_to_learn_from(tmp_path):
     """Three interactions a user leave none to train stage two on; four items, no five to explain."""
     from lkgrag.config.loading import load_config
@@ -397,6 +400,7 @@ def test_few_items_and_no_example_to_learn_from(tmp_path):
     assert len(explained[0]["items"]) == 2
 
 
+@pytest.mark.slow
 def test_a_run_of_a_scorer_that_was_edited_is_not_taken_over(tmp_path, monkeypatch):
     from lkgrag.config.loading import load_config
     from lkgrag.run.pipeline import train

@@ -28,6 +28,7 @@ def options(tmp_path, monkeypatch):
     }
 
 
+@pytest.mark.slow
 def test_a_run_trains_saves_and_serves_them(options):
     folder = Path(train(load_config(options)))
     metrics = json.loads((folder / "metrics.json").read_text())
@@ -43,6 +44,7 @@ def test_a_run_trains_saves_and_serves_them(options):
     assert len({item.lm for item in one.items}) > 1
 
 
+@pytest.mark.slow
 def test_what_does_not_fit_together_is_refused_before_anything_is_computed(options):
     wrong = {**options, "prompt.verbaliser": "llamarec"}
     with pytest.raises(ConfigError, match=r"layout letters, .* set llm\.readout=letters"):

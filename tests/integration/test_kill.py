@@ -8,12 +8,14 @@ import os
 import random
 import signal
 import subprocess
-import sys
 import time
 from pathlib import Path
 
 import pytest
+from helpers.processes import Process, run
 from helpers.small_run import same, small_options
+
+pytestmark = pytest.mark.slow
 
 KILLS = int(os.environ.get("LKGRAG_KILLS", "3"))
 #: One kill in three is made inside a file's write.
@@ -43,9 +45,7 @@ def arguments(options, **changes):
 
 
 def whole(args):
-    done = subprocess.run(
-        [sys.executable, "-m", "lkgrag.train", *args], capture_output=True, text=True, timeout=300
-    )
+    done = run("lkgrag.train", *args)
     assert done.returncode == 0, done.stdout + done.stderr
     return done
 
@@ -66,16 +66,11 @@ def undisturbed(tmp_path_factory):
 
 def kill_after(args, seconds):
     """Start the run and kill it; whether it was still running."""
-    process = subprocess.Popen(
-        [sys.executable, "-m", "lkgrag.train", *args],
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
+    process = Process("lkgrag.train", args)
     try:
         process.wait(seconds)
     except subprocess.TimeoutExpired:
-        process.send_signal(signal.SIGKILL)
-        process.wait()
+        process.kill()
         return True
     return False
 
@@ -86,12 +81,8 @@ def test_a_killed_run_started_again_gives_the_same_metrics(undisturbed, tmp_path
     draw = random.Random(kill)
     args = arguments(options, **{"out": tmp_path / "out", "cache.root": tmp_path / "cache"})
     if kill % INSIDE == INSIDE - 1:
-        script = tmp_path / "killer.py"
-        script.write_text(WRITE_KILLER)
         number = draw.randint(1, 30)
-        done = subprocess.run(
-            [sys.executable, str(script), str(number), *args], capture_output=True, timeout=300
-        )
+        done = run(WRITE_KILLER, number, *args)
         assert done.returncode == -signal.SIGKILL, f"write {number} was not reached"
     else:
         # Spread over the run, so that some kill falls into every stage.

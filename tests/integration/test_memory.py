@@ -27,6 +27,7 @@ def sales(seed=0):
     )
 
 
+@pytest.mark.slow
 def test_training_on_tables_in_memory(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     config = load_config(

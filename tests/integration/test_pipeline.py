@@ -1,15 +1,13 @@
 """A whole run on a small RecBole folder with a tiny language model, and what can be done with it."""
 
 import json
-import os
-import subprocess
-import sys
 from contextlib import contextmanager
 
 import numpy as np
 import pandas as pd
 import pytest
 import torch
+from helpers import processes
 from helpers.small_run import same
 
 from lkgrag import Ranker
@@ -135,12 +133,8 @@ def test_the_same_command_gives_the_same_figures(run, tmp_path):
 def test_a_launchers_mixed_precision_changes_nothing(run, tmp_path):
     root, options = run
     options = {**options, "out": str(tmp_path / "out"), "evaluation.faithfulness": "0"}
-    done = subprocess.run(
-        [sys.executable, "-m", "lkgrag.train", *(f"{k}={v}" for k, v in options.items())],
-        env={**os.environ, "ACCELERATE_MIXED_PRECISION": "bf16"},
-        capture_output=True,
-        text=True,
-    )
+    given = [f"{k}={v}" for k, v in options.items()]
+    done = processes.run("lkgrag.train", *given, ACCELERATE_MIXED_PRECISION="bf16")
     assert done.returncode == 0, done.stderr
     assert "mixed_precision=bf16 of the launcher is not used" in " ".join(done.stderr.split())
     one, two = (
@@ -223,8 +217,7 @@ def test_recommending_from_the_shell(run):
     root, _ = run
 
     def call(*arguments):
-        command = [sys.executable, "-m", "lkgrag.recommend", f"run={root / 'out'}", *arguments]
-        return subprocess.run(command, capture_output=True, text=True, check=False)
+        return processes.run("lkgrag.recommend", f"run={root / 'out'}", *arguments)
 
     done = call("history=[i3,Thing 5]", "k=2", "format=json")
     assert done.returncode == 0, done.stderr
@@ -336,9 +329,6 @@ def test_the_log_of_a_run_from_python_holds_its_lines(run, tmp_path):
         "train(load_config(dict(a.split('=', 1) for a in sys.argv[1:])))"
     )
     plain = {**options, "llm.name": "none", "out": str(tmp_path / "plain")}
-    subprocess.run(
-        [sys.executable, "-c", code, *(f"{k}={v}" for k, v in plain.items())],
-        check=True,
-        capture_output=True,
-    )
+    done = processes.run(code, *(f"{k}={v}" for k, v in plain.items()))
+    assert done.returncode == 0, done.stderr
     assert "stage 3: retrieval" in (tmp_path / "plain" / "run.log").read_text()

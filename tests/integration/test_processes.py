@@ -1,52 +1,52 @@
-"""Two processes on the CPU (gloo), started by Accelerate's own launcher: the same as one."""
+"""Two processes on the CPU (gloo): the same as one.
+
+The first run and the first question are started by Accelerate's own launcher, the others as it starts them.
+"""
 
 import json
 import os
-import signal
-import socket
 import subprocess
 import sys
 import time
-from contextlib import suppress
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
+from helpers.processes import LIMIT, finish_together, free_port, start_together
 from helpers.small_run import close, small_options
 from safetensors.numpy import load_file
 
 from lkgrag.training.checkpoint import FILE
 
+pytestmark = pytest.mark.slow
+
 FAILURES = ("marked as ready only once", "unused", "did not receive grad", "Traceback")
 
 
-def free_port():
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
-
-
-def command(processes, module, args):
-    """A command line, and what its environment holds beside ours."""
-    if processes == 1:
-        return [sys.executable, "-m", module, *args], {}
+def launch(args, module="lkgrag.train"):
+    """Two processes by Accelerate's launcher."""
     launcher = [sys.executable, "-m", "accelerate.commands.launch", "--multi_gpu"]
-    launcher += ["--num_processes", str(processes), "--num_machines", "1", "--machine_rank", "0"]
+    launcher += ["--num_processes", "2", "--num_machines", "1", "--machine_rank", "0"]
     launcher += ["--mixed_precision", "no", "--dynamo_backend", "no"]
     launcher += ["--main_process_port", str(free_port()), "-m", module]
-    return [*launcher, *args], {"ACCELERATE_USE_CPU": "true"}
-
-
-def launch(processes, args, module="lkgrag.train"):
-    line, env = command(processes, module, args)
+    env = {**os.environ, "ACCELERATE_USE_CPU": "true"}
     done = subprocess.run(
-        line, env={**os.environ, **env}, capture_output=True, text=True, timeout=600
+        [*launcher, *args], env=env, capture_output=True, text=True, timeout=LIMIT
     )
+    check(done)
+    return done
+
+
+def check(done):
     assert done.returncode == 0, done.stderr[-3000:]
     for words in FAILURES:
         assert words not in done.stderr
-    return done
+
+
+def run(processes, args, module="lkgrag.train"):
+    """Processes as the launcher starts them."""
+    for done in finish_together(start_together(processes, module, args)):
+        check(done)
 
 
 def arguments(root, **changes):
@@ -68,12 +68,10 @@ def arguments(root, **changes):
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory):
     """The folders of one run with one process and of one with two, which share nothing."""
-    folders = {}
-    for processes in (1, 2):
-        root = tmp_path_factory.mktemp(f"processes{processes}")
-        launch(processes, arguments(root))
-        folders[processes] = root / "out"
-    return folders
+    roots = {n: tmp_path_factory.mktemp(f"processes{n}") for n in (1, 2)}
+    run(1, arguments(roots[1]))
+    launch(arguments(roots[2]))
+    return {n: root / "out" for n, root in roots.items()}
 
 
 def metrics(folder):
@@ -120,23 +118,13 @@ def test_processes_rank_the_same(runs):
 @pytest.mark.parametrize(("before", "after"), [(2, 1), (1, 2)])
 def test_processes_of_another_number_resume(runs, tmp_path, before, after):
     args = arguments(tmp_path)
-    line, env = command(before, "lkgrag.train", args)
-    process = subprocess.Popen(
-        line,
-        env={**os.environ, **env},
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-    while process.poll() is None and not (tmp_path / "out" / "checkpoints" / FILE).exists():
+    started = start_together(before, "lkgrag.train", args)
+    while started[0].poll() is None and not (tmp_path / "out" / "checkpoints" / FILE).exists():
         time.sleep(0.01)
-    # The launcher's workers have sessions of their own: all that were told of this folder go.
-    for found in Path("/proc").glob("[0-9]*/cmdline"):
-        with suppress(OSError):
-            if str(tmp_path / "out").encode() in found.read_bytes():
-                os.kill(int(found.parent.name), signal.SIGKILL)
-    process.wait()
+    for process in started:
+        process.kill()
     assert not (tmp_path / "out" / "metrics.json").exists()
-    launch(after, args)
+    run(after, args)
     log = (tmp_path / "out" / "run.log").read_text()
     assert "resuming the training at step" in log
     found = metrics(tmp_path / "out")
@@ -151,14 +139,14 @@ def test_processes_rank_all_users_together(runs, tmp_path):
     tables = []
     for processes in (1, 2):
         out = tmp_path / f"recs{processes}"
-        launch(processes, [*args, f"out={out}/"], "lkgrag.recommend")
+        run(processes, [*args, f"out={out}/"], "lkgrag.recommend")
         tables.append(pd.concat(pd.read_parquet(p) for p in sorted(out.glob("part-*"))))
     pd.testing.assert_frame_equal(tables[1], tables[0])
     assert tables[0]["user"].nunique() == 60
 
 
 def test_processes_answer_a_question_once(runs):
-    done = launch(2, [f"run={runs[1]}", "users=u1", "k=2", "format=json"], "lkgrag.recommend")
+    done = launch([f"run={runs[1]}", "users=u1", "k=2", "format=json"], "lkgrag.recommend")
     assert len(json.loads(done.stdout)) == 1
 
 
@@ -180,7 +168,7 @@ def test_processes_without_a_path(tmp_path):
     # Of four items one has a maker left.
     table.loc[table.index % 4 != 0, "maker:token_seq"] = ""
     table.to_csv(tmp_path / "shop.item", sep="\t", index=False)
-    launch(2, args)
+    run(2, args)
     assert metrics(tmp_path / "out")["processes"] == 2
 
 
@@ -195,5 +183,5 @@ def test_processes_of_the_published_preset(tmp_path):
     ):
         given.pop(key)
     args = [f"{k}={v}" for k, v in given.items()]
-    launch(2, [*args, "preset=reference", "training.max_examples=5", "evaluation.faithfulness=0"])
+    run(2, [*args, "preset=reference", "training.max_examples=5", "evaluation.faithfulness=0"])
     assert metrics(tmp_path / "out")["processes"] == 2

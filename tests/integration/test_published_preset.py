@@ -87,6 +87,7 @@ def test_the_default_scorer_learns(tmp_path):
     assert any(gradients(config, tmp_path))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("preset", "more", "words"),
     [

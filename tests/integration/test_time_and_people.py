@@ -30,6 +30,7 @@ def edge_times(data):
     return out
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("split", ["leave_one_out", "time"])
 def test_no_path_is_younger_than_its_prediction(tmp_path, split):
     config, folder = carried_out(
@@ -62,6 +63,7 @@ def test_no_path_is_younger_than_its_prediction(tmp_path, split):
     assert found["ranker"]["test"]["all"]["ndcg@10"] >= 0
 
 
+@pytest.mark.slow
 def test_without_users_as_nodes(tmp_path):
     _, folder = carried_out(tmp_path, **{"kg.users": "false"})
     ranker = Ranker.from_pretrained(folder)
@@ -72,6 +74,7 @@ def test_without_users_as_nodes(tmp_path):
     assert ranker.recommend_users(ranker.users()[:2], k=2)[1].items
 
 
+@pytest.mark.slow
 def test_user_attributes_are_nodes(tmp_path):
     options = small_options(tmp_path)
     users = [f"u{n}" for n in range(60)]

@@ -4,13 +4,21 @@ import subprocess
 import sys
 
 import pytest
+from helpers import processes
 
 
-def run(*args):
+def started(*args):
+    """Of a fresh interpreter, whose imports may say something too."""
     environment = {**os.environ, "COLUMNS": "80"}
     done = subprocess.run(
         [sys.executable, "-m", *args], capture_output=True, text=True, env=environment, timeout=200
     )
+    assert done.returncode == 0, done.stderr
+    return done
+
+
+def run(*args):
+    done = processes.run(*args, COLUMNS="80")
     assert done.returncode == 0, done.stderr
     return done
 
@@ -22,14 +30,14 @@ def finished(small_run):
 
 
 def test_a_pipe_gets_no_colour_and_no_bar(finished):
-    done = run("lkgrag.train", *finished[1])
+    done = started("lkgrag.train", *finished[1])
     assert "\x1b" not in done.stdout + done.stderr
     assert "ranker" in done.stdout
     assert done.stderr == ""
 
 
 def test_quiet_gives_results_only(finished, tmp_path):
-    out = run("lkgrag.recommend", f"run={finished[0]}", "users=u1", "k=2", "--quiet")
+    out = started("lkgrag.recommend", f"run={finished[0]}", "users=u1", "k=2", "--quiet")
     assert out.stderr == ""
     assert out.stdout.lstrip().startswith("user u1")
     options = [o for o in finished[1] if not o.startswith(("out=", "llm.name="))]
@@ -42,7 +50,7 @@ def test_quiet_gives_results_only(finished, tmp_path):
 
 
 def test_evaluate_gives_a_plain_table(finished):
-    done = run("lkgrag.evaluate", f"run={finished[0]}", "--quiet")
+    done = started("lkgrag.evaluate", f"run={finished[0]}", "--quiet")
     assert done.stderr == ""
     assert "\x1b" not in done.stdout
     assert "ranker" in done.stdout

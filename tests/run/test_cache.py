@@ -115,6 +115,7 @@ def test_links_are_unlinked_and_what_they_lead_to_stays(tmp_path):
     assert (away / "x").read_text() == "mine"
 
 
+@pytest.mark.slow
 def test_a_lock_is_refused_while_its_process_lives_and_free_after(tmp_path):
     path = tmp_path / ".lock"
     code = (

@@ -88,6 +88,7 @@ def group(monkeypatch):
     AcceleratorState._reset_state(reset_partial_state=True)
 
 
+@pytest.mark.slow
 def test_processes_wait_for_a_long_report(group, tmp_path):
     """NCCL gives up after ten minutes, if nothing else is said."""
     with pytest.raises(StartedError):

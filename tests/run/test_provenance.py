@@ -10,6 +10,7 @@ from lkgrag.run import provenance
 pytestmark = pytest.mark.skipif(shutil.which("git") is None, reason="git is not installed")
 
 
+@pytest.mark.slow
 def test_commit_is_of_a_tracked_file_and_says_whether_others_differ(tmp_path, monkeypatch):
     def git(*words):
         who = ("-c", "user.name=a", "-c", "user.email=a@b.c")

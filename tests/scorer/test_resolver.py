@@ -170,6 +170,7 @@ USE = """
 """
 
 
+@pytest.mark.slow
 def test_a_scorer_of_an_installed_package_is_found_and_trained(tmp_path):
     source, site = tmp_path / "source", tmp_path / "site"
     source.mkdir()

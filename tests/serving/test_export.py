@@ -4,6 +4,7 @@ import sys
 
 import pytest
 import torch
+from helpers import processes
 from helpers.small_run import small_options
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
@@ -18,6 +19,8 @@ from lkgrag.run.pipeline import train
 from lkgrag.serving.export import export
 from lkgrag.serving.saved_run import load_run
 from lkgrag.testing.llm import tiny_llama
+
+pytestmark = pytest.mark.slow
 
 #: Largest difference in score that merging in float32 may make.
 BOUND = 2e-4
@@ -40,7 +43,8 @@ def run(request, tmp_path_factory):
     return root / "out"
 
 
-def call(*arguments):
+def started(*arguments):
+    """A fresh interpreter's."""
     command = [sys.executable, "-m", *arguments]
     return subprocess.run(command, capture_output=True, text=True, check=False)
 
@@ -64,7 +68,7 @@ def test_qlora_and_plain_lora_run_through_the_whole_training(run):
 
 def test_an_export_is_a_plain_model_and_serves_like_the_run(run, tmp_path):
     out = tmp_path / "exported"
-    done = call("lkgrag.export", f"run={run}", f"out={out}", "prompts=20")
+    done = started("lkgrag.export", f"run={run}", f"out={out}", "prompts=20")
     assert done.returncode == 0, done.stderr
     assert "largest difference over 20 prompts (160 scores)" in done.stdout
     moved = json.loads((out / "export.json").read_text())
@@ -104,7 +108,7 @@ def test_an_export_is_a_plain_model_and_serves_like_the_run(run, tmp_path):
     # A copy of it serves too, wherever it lies.
     served.save_pretrained(tmp_path / "copy")
     assert Ranker.from_pretrained(tmp_path / "copy").recommend_users(users, k=3) == found
-    done = call("lkgrag.recommend", f"run={out}", "history=[i3]", "k=2", "format=json")
+    done = processes.run("lkgrag.recommend", f"run={out}", "history=[i3]", "k=2", "format=json")
     assert done.returncode == 0, done.stderr
     with pytest.raises(ModelError, match="merged already"):
         export(load_run(str(out))[0], str(tmp_path / "again"), "auto", 2, False)
@@ -137,7 +141,7 @@ def test_bad_options_in_one_line(tmp_path):
         (["run=x", "out=y", "prompts=0"], "prompts"),
         (["run=x", "out=y", "overwrite=maybe"], "overwrite"),
     ):
-        done = call("lkgrag.export", *arguments)
+        done = processes.run("lkgrag.export", *arguments)
         assert done.returncode == 2
         assert message in done.stderr
         assert done.stderr.count("\n") == 1, done.stderr

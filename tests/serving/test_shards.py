@@ -3,14 +3,12 @@
 import json
 import os
 import random
-import signal
-import subprocess
-import sys
 import time
 
 import numpy as np
 import pandas as pd
 import pytest
+from helpers import processes
 from helpers.users import users_of
 
 from lkgrag import recommend
@@ -71,16 +69,14 @@ def test_what_is_there_is_kept_and_what_is_missing_is_made(small_run, tmp_path, 
 def test_a_killed_call_loses_and_doubles_no_user(small_run, tmp_path, kill):
     out = tmp_path / "recs"
     words = [*options(small_run, out)[:-1], "shard=3"]
-    line = [sys.executable, "-m", "lkgrag.recommend", *words]
-    process = subprocess.Popen(line, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    process = processes.Process("lkgrag.recommend", words)
     wanted = random.Random(kill).randint(1, 12)
     while len(list(out.glob("part-*.parquet"))) < wanted and process.poll() is None:
         time.sleep(0.002)
-    process.send_signal(signal.SIGKILL)
-    process.wait()
+    process.kill()
     there = sorted(out.glob("part-*.parquet"))
     assert wanted <= len(there) < 20
-    subprocess.run(line, check=True, capture_output=True)
+    assert processes.run("lkgrag.recommend", *words).returncode == 0
     users = table_of(out)["user"].drop_duplicates().tolist()
     assert users == Ranker.from_pretrained(small_run[0] / "out").users()
     assert len(table_of(out)) == 3 * len(users)

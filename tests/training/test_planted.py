@@ -78,6 +78,7 @@ def recall_at_1(toy, ranker, index, finder=None):
     return float((rank == 1).mean())
 
 
+@pytest.mark.slow
 def test_200_steps_bring_recall_at_1_on_held_out_users_over_60_percent(learned):
     toy, ranker, held, curve = learned
     fresh = recall_at_1(toy, toy.ranker(seed=5), held)
@@ -87,6 +88,7 @@ def test_200_steps_bring_recall_at_1_on_held_out_users_over_60_percent(learned):
     assert recall_at_1(toy, ranker, held) > 0.6
 
 
+@pytest.mark.slow
 def test_another_candidates_paths_bring_it_back_to_chance(learned):
     toy, ranker, held, _ = learned
 

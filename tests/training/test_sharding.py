@@ -6,7 +6,6 @@ started here tells it that it does; everything behind that is what runs on GPUs.
 
 import json
 import os
-import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -15,6 +14,7 @@ import pandas as pd
 import pytest
 from accelerate import Accelerator
 from accelerate.utils import DistributedType
+from helpers.processes import finish_together, free_port, start_together
 from helpers.small_run import small_options
 
 from lkgrag import Ranker
@@ -66,13 +66,15 @@ train(load_config(dict(pair.split("=", 1) for pair in sys.argv[2:])))
 
 
 def start(kind, options, script):
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
     pairs = [f"{key}={value}" for key, value in options.items()]
+    if kind == "whole":
+        for done in finish_together(start_together(2, SCRIPT, [kind, *pairs]), LIMIT):
+            assert done.returncode == 0, done.stderr[-3000:]
+        return
+    # What Accelerate is told must be told before anything has imported it.
     launcher = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node", "2"]
     done = subprocess.run(
-        [*launcher, "--master_port", str(port), str(script), kind, *pairs],
+        [*launcher, "--master_port", str(free_port()), str(script), kind, *pairs],
         capture_output=True,
         text=True,
         env={**os.environ, "ACCELERATE_USE_CPU": "true", "OMP_NUM_THREADS": "1"},

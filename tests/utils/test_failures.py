@@ -2,6 +2,7 @@ import errno
 import subprocess
 import sys
 
+import pytest
 import torch
 
 from lkgrag.utils.failures import explain
@@ -73,6 +74,7 @@ assert sorted(p.name for p in folder.iterdir()) == ["a.json", "a.parquet", "a.sa
 """
 
 
+@pytest.mark.slow
 def test_a_file_that_does_not_fit_leaves_the_old_one_and_no_rest(tmp_path):
     script = tmp_path / "limited.py"
     script.write_text(LIMITED)

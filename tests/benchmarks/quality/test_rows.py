@@ -2,11 +2,14 @@
 
 import json
 
+import pytest
+
 from benchmarks.quality import rows as quality_rows
 from lkgrag.config.identity import to_dict
 from lkgrag.config.loading import load_config
 
 
+@pytest.mark.slow
 def test_every_row_is_a_configuration(tmp_path):
     settings = quality_rows.read_settings()
     for data in settings["data"]:
