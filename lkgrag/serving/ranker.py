@@ -85,7 +85,7 @@ class Ranker:
 
         Raises:
             DataError: an item is unknown (the message names the nearest ones), the list of candidates is
-                empty, or the number of ratings differs from that of the history items.
+                empty, or the ratings are not one for each history item.
             ConfigError: ``k`` is below 1 or larger than the catalogue.
         """
         request = request_for(self.context, history, candidates, ratings)
