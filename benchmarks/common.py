@@ -1,7 +1,8 @@
-"""What the benchmarks share: targets, the record of a result, timing, progress."""
+"""What the benchmarks share: data sets at hand, targets, stored results, timing, progress."""
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from collections.abc import Callable
@@ -15,16 +16,25 @@ from lkgrag.run.provenance import commit, environment, hardware, today
 from lkgrag.utils.files import read_json, write_json
 
 TARGETS = Path(__file__).with_name("targets.yaml")
+#: Folders of data sets below LKGRAG_DATA.
+ROOTS = ("ml-latest-small", "amazon-beauty")
+
+
+def data_roots() -> dict[str, str]:
+    """Folders of the data sets that are at hand, by name."""
+    root = os.environ.get("LKGRAG_DATA")
+    folders = {name: Path(root) / name for name in ROOTS} if root else {}
+    return {name: str(folder) for name, folder in folders.items() if folder.is_dir()}
 
 
 def judge(
-    prefix: str, found: dict[str, float | None], data: str | None = None
+    prefix: str, values: dict[str, float | None], data: str | None = None
 ) -> list[dict[str, Any]]:
-    """Every target whose name begins with ``prefix``, with what was measured.
+    """Compare every target whose name begins with ``prefix`` with the measured value.
 
     Args:
         prefix: as ``S``.
-        found: by name; a name that is missing was not measured.
+        values: measured, by name; a name that is missing was not measured.
         data: the data set, where targets differ by it; a target that has none for it is left out.
 
     Returns:
@@ -35,7 +45,7 @@ def judge(
     for name, entry in entries.items():
         if not name.startswith(prefix):
             continue
-        value = found.get(name)
+        value = values.get(name)
         goal = entry["target"]
         if isinstance(goal, dict):
             if data not in goal:
@@ -73,12 +83,12 @@ def stored(name: str) -> dict[str, Any] | None:
 
 
 def rate(work: Callable[[], Any], amount: int, seconds: float = 1.0, least: int = 1) -> float:
-    """Amount a second: the best of the repeats that fit into a time, after one to warm up.
+    """Amount a second, of the fastest repeat within a time; a first call warms up.
 
     Args:
-        work: is called again and again.
+        work: that is repeated.
         amount: that one call does.
-        seconds: to spend, more where one call takes longer.
+        seconds: to spend; more if one call takes longer.
         least: repeats at least.
     """
     work()
@@ -92,26 +102,26 @@ def rate(work: Callable[[], Any], amount: int, seconds: float = 1.0, least: int 
 
 
 def forget_peak() -> None:
-    """Let the system count the most memory of this process anew, where it can (Linux)."""
+    """Reset the system's count of this process's peak memory, where it can be reset (Linux)."""
     try:
         Path("/proc/self/clear_refs").write_text("5")
     except OSError:
-        say("the peak of memory cannot be counted anew here; it is that of the whole process")
+        say("the peak of memory cannot be reset here; it is that of the whole process")
 
 
 def peak_mib() -> float | None:
-    """The most memory of this process since :func:`forget_peak`, in MiB; None where that is not told."""
+    """Peak memory of this process since :func:`forget_peak`, in MiB; None where the system does not tell."""
     status = Path("/proc/self/status")
     lines = status.read_text().splitlines() if status.exists() else []
-    found = [int(line.split()[1]) for line in lines if line.startswith("VmHWM")]
-    return found[0] / 1024 if found else None
+    peak = [int(line.split()[1]) for line in lines if line.startswith("VmHWM")]
+    return peak[0] / 1024 if peak else None
 
 
 def say(text: str) -> None:
-    """Progress, on standard error."""
+    """Print progress on standard error."""
     print(text, file=sys.stderr, flush=True)
 
 
 def fell(now: float, before: float, share: float = 1 / 3) -> bool:
-    """Whether a ratio is smaller than the stored one by more than a share of it."""
+    """Whether a ratio has fallen by more than a share of the stored one."""
     return now < (1 - share) * before

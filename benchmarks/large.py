@@ -1,7 +1,7 @@
-"""Large: training and ranking in 4 bits with a model of Llama-2-7B's shape, for time and memory.
+"""Large: time and memory of training and ranking in 4 bits, with a model of Llama-2-7B's shape.
 
-Its weights are random, so that it needs no licence: they cost what the real ones do, but for a vocabulary as large
-as the tokenizer's at hand, and rank nothing.
+Its weights are random, so it needs no licence, and it ranks nothing. They cost what the real ones do, except that
+the vocabulary is that of the tokenizer at hand.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Any
 from lkgrag.config.loading import load_config
 from lkgrag.utils.files import read_json
 
-#: Of the quick form, which shows that all of it runs.
+#: Shape of the quick form's model, which shows that all of it runs.
 TINY = {
     "hidden_size": 64,
     "intermediate_size": 128,
@@ -21,7 +21,7 @@ TINY = {
     "num_key_value_heads": 4,
 }
 READOUTS = ("candidates", "letters")
-#: So few prompts, since the memory does not depend on their number, and the time of one hardly; the head is not
+#: Few prompts are enough: memory does not depend on their number, and the time of one hardly does. The head is not
 #: fitted beforehand, which would count as training.
 BUDGET = {
     "training.probe": 0,
@@ -35,12 +35,12 @@ BUDGET = {
 
 
 def write_model(folder: Path, tokenizer: Path, quick: bool, seed: int) -> int:
-    """Write a Llama with random weights, and somebody's tokenizer.
+    """Write a Llama with random weights, and the tokenizer of another model.
 
     Args:
         folder: for the model.
-        tokenizer: a model's folder, whose tokenizer is taken.
-        quick: of two narrow layers.
+        tokenizer: folder of the model whose tokenizer is taken.
+        quick: with two narrow layers.
         seed: of the weights.
 
     Returns:
@@ -49,19 +49,19 @@ def write_model(folder: Path, tokenizer: Path, quick: bool, seed: int) -> int:
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer, LlamaConfig
 
-    known = AutoTokenizer.from_pretrained(str(tokenizer))
+    words = AutoTokenizer.from_pretrained(str(tokenizer))
     shape: dict[str, Any] = TINY if quick else {}
-    config = LlamaConfig(vocab_size=len(known), max_position_embeddings=4096, **shape)
+    config = LlamaConfig(vocab_size=len(words), max_position_embeddings=4096, **shape)
     torch.manual_seed(seed)
     with torch.device("cuda" if torch.cuda.is_available() else "cpu"):
         model = AutoModelForCausalLM.from_config(config, dtype=torch.bfloat16)
     model.save_pretrained(folder)
-    known.save_pretrained(folder)
+    words.save_pretrained(folder)
     return sum(p.numel() for p in model.parameters())
 
 
 def seconds_a_prompt(cost: dict[str, Any]) -> tuple[float, float]:
-    """Of a readout's part of the result, to train on a prompt and to rank one."""
+    """Seconds to train on a prompt and to rank one, of a readout's part of the result."""
     return cost["training_seconds"] / cost["trained"], cost["ranking_seconds"] / cost["ranked"]
 
 
@@ -72,7 +72,7 @@ def measure(
 
     Args:
         root: an empty folder for the model and the runs.
-        tokenizer: a model's folder, whose tokenizer is taken.
+        tokenizer: folder of the model whose tokenizer is taken.
         quick: with a tiny model.
         seed: of weights and runs.
         options: of the runs, before the preset's.
@@ -92,7 +92,7 @@ def measure(
         if cuda:
             torch.cuda.empty_cache()
             torch.cuda.reset_peak_memory_stats()
-        said = {
+        overrides = {
             "preset": "llama-2-7b",
             "llm.name": root / "model",
             "llm.readout": readout,
@@ -102,16 +102,16 @@ def measure(
             **BUDGET,
             **(options or {}),
         }
-        config = load_config({key: str(value) for key, value in said.items()})
+        config = load_config({key: str(value) for key, value in overrides.items()})
         folder = train(config)
-        found, steps = read_json(folder / "metrics.json"), read_json(folder / "curve.json")
+        metrics, steps = read_json(folder / "metrics.json"), read_json(folder / "curve.json")
         most = len(steps["ranker"]) * config.training.batch_size
         out[readout] = {
-            "tokens_a_prompt": found["tokens_per_prompt"],
+            "tokens_a_prompt": metrics["tokens_per_prompt"],
             "trained": min(most, config.training.max_examples),
-            "training_seconds": found["seconds"]["ranker"],
-            "ranked": found["prompts_ranked"],
-            "ranking_seconds": found["seconds"]["evaluation"],
+            "training_seconds": metrics["seconds"]["ranker"],
+            "ranked": metrics["prompts_ranked"],
+            "ranking_seconds": metrics["seconds"]["evaluation"],
             "peak_gib": torch.cuda.max_memory_allocated() / 2**30 if cuda else None,
         }
     return out

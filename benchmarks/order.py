@@ -1,8 +1,8 @@
-"""Order: does the order in which a file holds interactions of one time follow the items' ids, and who gains by it?
+"""Order: does a file hold interactions of one time in the order of the items' ids, and who gains by it?
 
 Amazon's ratings are dated by the day, and many files hold what a user bought on one day in the order of the
-ids. Then "the next item" is often the next id of one basket. The gain over the fused retriever is told apart
-for test items whose id is above that of the item before them, and below.
+ids. Then "the next item" is often the next id of one basket. The gain over the fused retriever is given for
+test items whose id is above that of the item before them, and for those whose id is below.
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ import numpy as np
 import pandas as pd
 
 from benchmarks.common import say
-from benchmarks.quality_results import path_of
-from benchmarks.quality_rows import files_of, overrides, settings
-from benchmarks.quality_table import difference, lines_of, main_line, of_split
+from benchmarks.quality.results import path_of
+from benchmarks.quality.rows import files_of, overrides, read_settings
+from benchmarks.quality.table import difference, lines_of, main_line, of_split
 from lkgrag.config.loading import load_config
 from lkgrag.run.stages import load_dataset
 from lkgrag.utils.files import read_json, read_parquet
@@ -26,31 +26,36 @@ if TYPE_CHECKING:
 
 
 def measure(roots: dict[str, str]) -> dict[str, Any]:
-    """Every data set that has a stored quality result and whose files are at hand.
+    """Measure every data set that has a stored quality result and whose files are at hand.
+
+    Args:
+        roots: folders of the data sets that are at hand, by name.
 
     Returns:
         By data set ``rising`` (:func:`rising`), ``main`` (the row that is compared) and ``groups``: of
         ``above`` and ``below`` the difference of that row and the fused retriever.
     """
-    said, out = settings(), {}
-    for data in said["data"]:
+    settings, out = read_settings(), {}
+    for data in settings["data"]:
         files = files_of(data)
         if not path_of(data).exists() or (files != "ml-100k" and files not in roots):
             say(f"{data}: no stored result, or no files at hand; left out")
             continue
-        row = next(iter(said["rows"]))
-        x = load_dataset(load_config(overrides(said, data, row, 0, roots, Path()))).interactions
+        row = next(iter(settings["rows"]))
+        config = load_config(overrides(settings, data, row, 0, roots, Path()))
+        x = load_dataset(config).interactions
         table = of_split(read_parquet(path_of(data).with_suffix(".parquet")), "test")
         lines = lines_of(table, read_json(path_of(data))["settings"])
-        main, known = main_line(lines), {line[0]: line for line in lines}
+        main = main_line(lines)
         if main is None:
             continue
+        retriever = next(line for line in lines if line.name == "retriever")
         above = _is_above(x, table)
         groups = {
-            name: difference(table[part], main, known["retriever"])
+            name: difference(table[part], main, retriever)
             for name, part in (("above", above), ("below", ~above))
         }
-        out[data] = {"rising": rising(x), "main": main[0], "groups": groups}
+        out[data] = {"rising": rising(x), "main": main.name, "groups": groups}
     return out
 
 
@@ -75,7 +80,7 @@ def rising(x: Interactions) -> dict[str, Any]:
 
 
 def _places(x: Interactions) -> np.ndarray:
-    """The place of each item in the order of the ids: of numbers where all are, else of words."""
+    """The place of each item in the order of the ids, as numbers if all are, else as words; int64 ``[I]``."""
     ids = list(x.item_ids)
     numbers = all(i.isdecimal() for i in ids)
     order = sorted(range(len(ids)), key=lambda i: int(ids[i]) if numbers else ids[i])

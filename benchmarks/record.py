@@ -14,7 +14,9 @@ from typing import Any
 
 from rich.console import Console
 
+from lkgrag.evaluation.metrics import HEADLINE, metric_label
 from lkgrag.evaluation.protocol import systems_of
+from lkgrag.evaluation.tables import four_digits
 from lkgrag.run.provenance import hardware
 from lkgrag.serving.recommendation import Recommendation
 from lkgrag.utils.files import atomic, read_json, write_json
@@ -22,20 +24,22 @@ from lkgrag.utils.files import atomic, read_json, write_json
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "benchmarks" / "results"
 COMMAND = "accelerate launch -m lkgrag.train"
-COLUMNS = ("mrr", "ndcg@10", "recall@1", "recall@10", "recall@20")
+COLUMNS = ("mrr", HEADLINE, "recall@1", "recall@10", "recall@20")
 
 
 def record(run: Path, name: str, command: str, note: str = "") -> dict[str, Any]:
-    """Write the result of a run, with a note on what to know of its figures; return it."""
+    """Write the result of a run, and return it.
+
+    Args:
+        run: its folder.
+        name: of the result.
+        command: that made the run.
+        note: on its figures, for the table.
+    """
     metrics = read_json(run / "metrics.json")
     result = {"command": command, "hardware": hardware(), "note": note, **metrics}
     write_json(RESULTS / f"{name}.json", result)
     return result
-
-
-def figure(value: float | None) -> str:
-    """Four digits without the leading 0."""
-    return "–" if value is None else f"{value:.4f}".removeprefix("0")
 
 
 def probability(p: float) -> str:
@@ -45,20 +49,20 @@ def probability(p: float) -> str:
 
 def markdown(result: dict[str, Any]) -> str:
     """The table of systems on test, with the differences and the cost below."""
-    head = " | ".join(c.upper().replace("RECALL", "Recall") for c in COLUMNS)
+    head = " | ".join(map(metric_label, COLUMNS))
     lines = [
-        f"| system | {head} | NDCG@10, retrieved |",
+        f"| system | {head} | {metric_label(HEADLINE)}, retrieved |",
         "|---|" + "---|" * (len(COLUMNS) + 1),
     ]
     for system, splits in systems_of(result).items():
         test = splits["test"]
-        cells = [figure(test["all"][c]) for c in COLUMNS]
-        cells.append(figure(test["retrieved"]["ndcg@10"]))
+        cells = [four_digits(test["all"][c]) for c in COLUMNS]
+        cells.append(four_digits(test["retrieved"][HEADLINE]))
         lines.append(f"| {system} | {' | '.join(cells)} |")
     lines.append("")
     for d in result["differences"]:
         lines.append(
-            f"- {d['split']}, {d['population']}: {d['system']} − {d['other']}, {d['metric'].upper()}: "
+            f"- {d['split']}, {d['population']}: {d['system']} − {d['other']}, {metric_label(d['metric'])}: "
             f"{d['mean']:+.4f} [{d['low']:+.4f}, {d['high']:+.4f}], {probability(d['p'])}"
         )
     seconds = result["seconds"]
@@ -78,8 +82,8 @@ def markdown(result: dict[str, Any]) -> str:
 def example(run: Path) -> str:
     """The first explained user of a run, as the terminal shows it."""
     out = io.StringIO()
-    found = Recommendation.from_dict(read_json(run / "explanations.json")[0])
-    found.show(Console(file=out, width=80, highlight=False))
+    ranking = Recommendation.from_dict(read_json(run / "explanations.json")[0])
+    ranking.show(Console(file=out, width=80, highlight=False))
     return f"```text\n{out.getvalue().strip(chr(10))}\n```"
 
 

@@ -1,29 +1,25 @@
 """The benchmark suite: ``python -m benchmarks.run quality|speed|scale|large|order [--list] [--only PART] [--quick]``.
 
-``quality`` makes the rows of ``benchmarks/quality.yaml`` on every data set and seed (``--data``, ``--seeds`` and
+``quality`` makes the rows of ``benchmarks/quality/quality.yaml`` on every data set and seed (``--data``, ``--seeds`` and
 ``--only`` take some of them), resumable, below ``--root``, and writes ``benchmarks/results/quality-DATA.json``
-with the per-user ranks beside it. ``speed`` measures each part against what a user would pick instead and
-against the physical limit, on the machine at hand, and writes ``benchmarks/results/speed.json``. Ratios are the
-result: absolute times belong to one machine. ``scale`` builds and searches graphs of up to 100 times Amazon
-Beauty's size. ``large`` trains and ranks in 4 bits with a model of Llama-2-7B's shape. ``order`` tells what the
-order of items of one time does to the stored gains.
+with the per-user ranks beside it. ``speed`` compares each part with what a user would pick instead and with the
+physical limit, on the machine at hand, and writes ``benchmarks/results/speed.json``. Only ratios hold on other
+machines. ``scale`` builds and searches graphs of up to 100 times Amazon Beauty's size. ``large`` trains and ranks in
+4 bits with a model of Llama-2-7B's shape. ``order`` tells what the order of items of one time does to the stored gains.
 """
 
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 import tempfile
 from pathlib import Path
 from typing import Any
 
-from benchmarks.common import fell, judge, save, say, stored
+from benchmarks.common import data_roots, fell, judge, save, say, stored
 
 SCALE = ("graph", "users", "remote")
 SPEED = ("paths", "lru", "wording", "lm", "whole")
-#: Folders of data sets below LKGRAG_DATA.
-ROOTS = ("ml-latest-small", "amazon-beauty")
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -80,65 +76,28 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def parts_of(suite: str) -> tuple[str, ...]:
-    """What ``--only`` takes: the parts of speed, the rows of quality."""
+    """The parts of a suite, which ``--only`` takes: of quality, its rows."""
     if suite != "quality":
         return {"speed": SPEED, "scale": SCALE, "large": (), "order": ()}[suite]
-    from benchmarks.quality_rows import settings
+    from benchmarks.quality.rows import read_settings
 
-    return tuple(settings()["rows"])
+    return tuple(read_settings()["rows"])
 
 
 def _quality(options: argparse.Namespace) -> int:
-    from benchmarks import quality_results, quality_rows, quality_table
-    from benchmarks.quality import carry_out
+    from benchmarks.quality.run import quality
 
-    said = quality_rows.settings(options.quick)
-    names = options.data or list(said["data"])
-    for name in names:
-        if name not in said["data"]:
-            print(f"--data {name}: there are {', '.join(said['data'])}", file=sys.stderr)
-            return 2
-    if options.check:
-        found = {
-            name: quality_results.recomputed(name)
-            for name in names
-            if quality_results.path_of(name).exists()
-        }
-        for name, follows in found.items():
-            print(f"{name}: figures {'' if follows else 'do not '}follow from the stored ranks")
-        return 0 if all(found.values()) else 1
-    # Some rows are read off the runs of others.
-    chosen = options.only or said["rows"]
-    rows = list(dict.fromkeys(said["rows"][row].get("of", row) for row in chosen))
-    seeds = said["seeds"][: options.seeds]
-    with tempfile.TemporaryDirectory() as folder:
-        root = Path(folder) if options.quick else options.root
-        carry_out(said, names, rows, seeds, data_roots(), root, options.threads)
-        for name in names:
-            table, about = quality_results.gather(
-                said, name, quality_rows.made(said), said["seeds"], root
-            )
-            if options.quick:
-                say(f"{name}: {len(about)} rows ran; nothing is kept")
-            elif len(table):
-                for key in quality_table.other_candidates(table, said):
-                    say(
-                        f"{name}: {key} has other candidates than the other rows of its seed; was it made on "
-                        "another machine? Copy ROOT/cache there first, or make the rows of a seed on one machine"
-                    )
-                line = "python -m benchmarks.run quality"
-                say(f"wrote {quality_results.save(said, name, table, about, line)}")
-    return 0
+    return quality(options)
 
 
 def _order(options: argparse.Namespace) -> int:
     from benchmarks.order import measure
 
     sets = measure(data_roots())
-    for name, found in sets.items():
-        print(f"{name}: ids rise in {found['rising']['pairs']:.1%} of neighbours")
+    for name, result in sets.items():
+        print(f"{name}: ids rise in {result['rising']['pairs']:.1%} of neighbours")
     if not options.quick:
-        # Data sets that are not at hand keep what was found of them.
+        # Data sets that are not at hand keep their stored result.
         sets = {**(stored("order") or {"sets": {}})["sets"], **sets}
         say(f"wrote {save('order', 'python -m benchmarks.run order', 0, {'sets': sets})}")
     return 0
@@ -155,28 +114,20 @@ def _large(options: argparse.Namespace) -> int:
         raise LkgragError("large needs a GPU; --quick runs a tiny model on the CPU")
     tokenizer = fetch_model("smollm2-135m")
     with tempfile.TemporaryDirectory() as folder:
-        found = measure(Path(folder), tokenizer, options.quick, options.seed)
-    found["note"] = (
+        result = measure(Path(folder), tokenizer, options.quick, options.seed)
+    result["note"] = (
         "ml-100k, with the tokenizer of SmolLM2; the time of training includes its first step"
     )
     for readout in READOUTS:
-        trained, ranked = seconds_a_prompt(found[readout])
-        gib = found[readout]["peak_gib"]
+        trained, ranked = seconds_a_prompt(result[readout])
+        gib = result[readout]["peak_gib"]
         peak = "" if gib is None else f", {gib:.1f} GiB"
         print(
             f"{readout}: a prompt takes {trained:.3g} s to train on, {ranked:.3g} s to rank{peak}"
         )
     if not options.quick:
-        say(f"wrote {save('large', 'python -m benchmarks.run large', options.seed, found)}")
+        say(f"wrote {save('large', 'python -m benchmarks.run large', options.seed, result)}")
     return 0
-
-
-def data_roots() -> dict[str, str]:
-    """Folders of the data sets that are at hand, by name."""
-    root = Path(os.environ.get("LKGRAG_DATA", ""))
-    return {
-        n: str(root / n) for n in ROOTS if os.environ.get("LKGRAG_DATA") and (root / n).is_dir()
-    }
 
 
 def _speed(options: argparse.Namespace) -> int:
@@ -233,17 +184,17 @@ def _scale(options: argparse.Namespace) -> int:
 def _tell(
     prefix: str, name: str, line: str, result: dict[str, Any], options: argparse.Namespace
 ) -> None:
-    """Judge what was measured, print it, and write a whole result; a part goes into the stored one."""
+    """Compare the values with their targets, print them, and store the result; a part goes into the stored one."""
     from lkgrag.run.provenance import today
 
     values = {k: v for part in result.values() for k, v in part.pop("values", {}).items()}
     before = stored(name)
     if options.only and before is not None and not options.quick:
-        # Parts measured anew, beside those that stand.
+        # Parts that were measured now, beside those that were not.
         old = {row["name"]: row["value"] for row in before["targets"]}
         values = {**old, **values}
-        kept = {k: v for k, v in before.items() if isinstance(v, dict) and k in parts_of(name)}
-        result.update({**kept, **result})
+        parts = {k: v for k, v in before.items() if isinstance(v, dict) and k in parts_of(name)}
+        result.update({**parts, **result})
     old_dates = (before or {}).get("measured", {})
     result["measured"] = {p: old_dates.get(p, today()) for p in parts_of(name) if p in result}
     for part in options.only or parts_of(name):
@@ -275,11 +226,11 @@ def _wording(seed: int) -> dict[str, Any]:
 
 
 def _check(now: dict[str, Any], before: dict[str, Any]) -> int:
-    """Compare the ratios to peers with the stored ones; only ratios hold across machines."""
+    """Compare the ratios to peers with the stored ones; the exit status is 1 where one fell."""
     status = 0
-    for name, found in now.get("paths", {}).get("sets", {}).items():
+    for name, result in now.get("paths", {}).get("sets", {}).items():
         old = before.get("paths", {}).get("sets", {}).get(name, {}).get("times", {})
-        for peer, ratio in found["times"].items():
+        for peer, ratio in result["times"].items():
             if ratio is not None and old.get(peer) and fell(ratio, old[peer]):
                 print(f"{name}, times {peer}: {ratio:.1f}, stored {old[peer]:.1f}", file=sys.stderr)
                 status = 1

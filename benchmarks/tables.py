@@ -15,10 +15,57 @@ from benchmarks.scale.slopes import SIZES, projection, slopes
 DOCS = Path(__file__).resolve().parents[1] / "docs"
 #: The page of each result.
 PAGES = {"speed": "speed.md", "scale": "scale.md", "large": "large-models.md"}
+#: Figures of a graph of some scale.
+GRAPH = {
+    "items": "items",
+    "users": "users",
+    "interactions": "interactions",
+    "edges": "edges, each once",
+    "build_seconds": "seconds to build the graph",
+    "index_seconds": "seconds to index its paths",
+    "peak_gib": "peak memory of everything, GiB",
+    "prompts_a_second": "prompts a second, the ranker's paths",
+    "paths_a_prompt": "paths a prompt",
+    "touched": "edges touched a prompt",
+    "hub_times_median": "dearest prompt with a hub, times the median without",
+    "longest_times_median": "dearest prompt without, times the median",
+    "prompts_a_second_up_to_4": "prompts a second, shortest paths up to 4",
+    "touched_up_to_4": "edges touched a prompt, up to 4",
+    "map_gib": "size of the mapped tables, GiB",
+    "mapped_prompts_a_second": "prompts a second from mapped tables",
+    "mapped_anonymous_mib": "memory of its own that this takes, MiB",
+}
+#: Figures of LRURec on data of some scale.
+MANY = {
+    "items": "items",
+    "batch_size": "windows a step",
+    "examples_a_second": "examples a second, training",
+    "epoch_seconds": "seconds an epoch, calculated",
+    "users_a_second": "users a second, best 20 of all items",
+    "peak_gib": "peak memory, GiB",
+}
+#: Figures of a size that was not measured.
+CALCULATED = {
+    "items": "items",
+    "build_hours": "hours to build the graph",
+    "build_gib": "memory to build it in one piece, GiB",
+    "index_gib": "mapped tables of paths, GiB",
+    "paths_hours": "hours of paths for all users",
+    "epoch_hours": "hours an epoch of LRURec, sampled softmax",
+    "lrurec_gib": "weights, gradients and moments of LRURec, GiB",
+    "scoring_hours": "hours to score all items for all users",
+}
+#: Figures of LRURec.
+LRU = {
+    "examples_a_second": "examples a second, training",
+    "users_a_second": "users a second, ranking",
+    "seconds_all_users": "seconds for all users",
+    "peak_mib": "peak memory, MiB",
+}
 
 
 def number(value: float | None, digits: int = 3) -> str:
-    """A figure with so many digits that say something; a dash for none."""
+    """A figure with so many significant digits; a dash for None."""
     if value is None:
         return "–"
     if value >= 10 ** (digits - 1):
@@ -27,14 +74,14 @@ def number(value: float | None, digits: int = 3) -> str:
 
 
 def table(head: list[str], rows: list[list[str]]) -> str:
-    """A Markdown table, figures to the right."""
+    """A Markdown table, figures aligned to the right."""
     lines = [head, ["---", *["---:"] * (len(head) - 1)], *rows]
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
 
-def paths(found: dict[str, Any]) -> str:
+def paths(result: dict[str, Any]) -> str:
     """Prompts a second by data set, ours and others."""
-    sets = found["sets"]
+    sets = result["sets"]
     names = list(sets)
     rows = []
     for kind in ("ours", "peers"):
@@ -47,7 +94,7 @@ def paths(found: dict[str, Any]) -> str:
     return table(["prompts a second, one core", *names], rows)
 
 
-def ladder(found: dict[str, Any]) -> str:
+def ladder(result: dict[str, Any]) -> str:
     """Inference, a change a row."""
     rows = [
         [
@@ -57,7 +104,7 @@ def ladder(found: dict[str, Any]) -> str:
             number(r["per_cent_of_floor"]),
             number(r.get("peak_mib")),
         ]
-        for name, r in found["inference"].items()
+        for name, r in result["inference"].items()
     ]
     head = [
         "inference",
@@ -69,25 +116,25 @@ def ladder(found: dict[str, Any]) -> str:
     return table(head, rows)
 
 
-def training(found: dict[str, Any]) -> str:
+def training(result: dict[str, Any]) -> str:
     """Training, stock and ours."""
     what = ("examples_a_second", "per_cent_of_floor", "peak_mib")
     rows = [
-        [name, *(number(found["training"][name].get(key)) for key in what)]
+        [name, *(number(result["training"][name].get(key)) for key in what)]
         for name in ("stock", "ours")
     ]
     return table(["training", "examples a second", "% of the floor", "peak memory, MiB"], rows)
 
 
-def whole(found: dict[str, Any]) -> str:
+def whole(result: dict[str, Any]) -> str:
     """From an id to an explained ranking."""
-    rows = [[f"cold: {k}", number(v)] for k, v in found["cold"].items()]
-    rows += [[f"warm: {k}", number(v)] for k, v in found["warm"].items()]
-    return table(["one user", "seconds"], [["`--help`", number(found["help"])], *rows])
+    rows = [[f"cold: {k}", number(v)] for k, v in result["cold"].items()]
+    rows += [[f"warm: {k}", number(v)] for k, v in result["warm"].items()]
+    return table(["one user", "seconds"], [["`--help`", number(result["help"])], *rows])
 
 
 def targets(rows: list[dict[str, Any]]) -> str:
-    """What was aimed at, and whether it was met."""
+    """The targets, and whether each was met."""
     return table(
         ["target", "measured", "aim", "met"],
         [
@@ -104,95 +151,64 @@ def targets(rows: list[dict[str, Any]]) -> str:
     )
 
 
-def lru(found: dict[str, Any]) -> str:
+def lru(result: dict[str, Any]) -> str:
     """LRURec, ours and the published algorithm."""
-    what = {
-        "examples_a_second": "examples a second, training",
-        "users_a_second": "users a second, ranking",
-        "seconds_all_users": "seconds for all users",
-        "peak_mib": "peak memory, MiB",
-    }
-    names = {
+    parts = {
         "ours": "lkgrag",
         "published_same": "published algorithm, our sizes",
         "published_wide": "published algorithm, its sizes",
     }
-    sets = found["sets"]
+    sets = result["sets"]
     rows = [
-        [f"{names[part]}: {label}", *(number(sets[s][part][key]) for s in sets)]
-        for key, label in what.items()
-        for part in names
+        [f"{name}: {label}", *(number(sets[s][part][key]) for s in sets)]
+        for key, label in LRU.items()
+        for part, name in parts.items()
     ]
     return table(["LRURec, one process", *sets], rows)
 
 
-def graph(found: dict[str, Any]) -> str:
-    """Graphs of several scales."""
-    what = {
-        "items": "items",
-        "users": "users",
-        "interactions": "interactions",
-        "edges": "edges, each once",
-        "build_seconds": "seconds to build the graph",
-        "index_seconds": "seconds to index its paths",
-        "peak_gib": "peak memory of everything, GiB",
-        "prompts_a_second": "prompts a second, the ranker's paths",
-        "paths_a_prompt": "paths a prompt",
-        "touched": "edges touched a prompt",
-        "hub_times_median": "dearest prompt with a hub, times the median without",
-        "longest_times_median": "dearest prompt without, times the median",
-        "prompts_a_second_up_to_4": "prompts a second, shortest paths up to 4",
-        "touched_up_to_4": "edges touched a prompt, up to 4",
-        "map_gib": "size of the mapped tables, GiB",
-        "mapped_prompts_a_second": "prompts a second from mapped tables",
-        "mapped_anonymous_mib": "memory of its own that this takes, MiB",
-    }
-    scales = found["scales"]
-    rows = [[label, *(number(scales[s][key]) for s in scales)] for key, label in what.items()]
-    return table(["times Amazon Beauty", *scales], rows)
+def by_column(
+    head: str, names: list[str], columns: list[dict[str, Any]], rows: dict[str, str]
+) -> str:
+    """A table with a row a figure and a column a result.
 
-
-def many(found: dict[str, Any]) -> str:
-    """LRURec by scale."""
-    what = {
-        "items": "items",
-        "batch_size": "windows a step",
-        "examples_a_second": "examples a second, training",
-        "epoch_seconds": "seconds an epoch, calculated",
-        "users_a_second": "users a second, best 20 of all items",
-        "peak_gib": "peak memory, GiB",
-    }
-    scales = found["lrurec"]
-    rows = [[label, *(number(scales[s][key]) for s in scales)] for key, label in what.items()]
-    return table(["LRURec, times Amazon Beauty", *scales], rows)
-
-
-def calculated(found: dict[str, Any]) -> str:
-    """Sizes that were not measured."""
-    slope = slopes(found)
-    rows = [projection(slope, *size) for size in SIZES]
-    what = {
-        "items": "items",
-        "build_hours": "hours to build the graph",
-        "build_gib": "memory to build it in one piece, GiB",
-        "index_gib": "mapped tables of paths, GiB",
-        "paths_hours": "hours of paths for all users",
-        "epoch_hours": "hours an epoch of LRURec, sampled softmax",
-        "lrurec_gib": "weights, gradients and moments of LRURec, GiB",
-        "scoring_hours": "hours to score all items for all users",
-    }
-    head = [f"{r['users']:,.0f} users, {r['edges']:,.0f} edges" for r in rows]
+    Args:
+        head: of the first column.
+        names: of the others.
+        columns: the results.
+        rows: by the figures' keys, their labels.
+    """
     return table(
-        ["calculated, one core", *head],
-        [[label, *(number(r[key]) for r in rows)] for key, label in what.items()],
+        [head, *names],
+        [[label, *(number(column[key]) for column in columns)] for key, label in rows.items()],
     )
 
 
-def large(found: dict[str, Any]) -> str:
+def graph(result: dict[str, Any]) -> str:
+    """Graphs of several scales."""
+    scales = result["scales"]
+    return by_column("times Amazon Beauty", list(scales), list(scales.values()), GRAPH)
+
+
+def many(result: dict[str, Any]) -> str:
+    """LRURec by scale."""
+    scales = result["lrurec"]
+    return by_column("LRURec, times Amazon Beauty", list(scales), list(scales.values()), MANY)
+
+
+def calculated(result: dict[str, Any]) -> str:
+    """Sizes that were not measured."""
+    slope = slopes(result)
+    columns = [projection(slope, *size) for size in SIZES]
+    names = [f"{c['users']:,.0f} users, {c['edges']:,.0f} edges" for c in columns]
+    return by_column("calculated, one core", names, columns, CALCULATED)
+
+
+def large(result: dict[str, Any]) -> str:
     """A large model in 4 bits."""
     rows = []
     for readout in READOUTS:
-        r = found[readout]
+        r = result[readout]
         rows.append(
             [
                 f"`{readout}`",
@@ -208,15 +224,15 @@ def large(found: dict[str, Any]) -> str:
         "ranking",
         "peak memory of the GPU, GiB",
     ]
-    gpu, torch = found["hardware"]["gpus"][0], found["versions"]["torch"]
-    made = f"{gpu}, {found['date']}, torch {torch}, {found['weights'] / 1e9:.2f} billion weights: {found['note']}."
+    gpu, torch = result["hardware"]["gpus"][0], result["versions"]["torch"]
+    made = f"{gpu}, {result['date']}, torch {torch}, {result['weights'] / 1e9:.2f} billion weights: {result['note']}."
     return f"{table(head, rows)}\n\n{made}"
 
 
-def pages(name: str, found: dict[str, Any]) -> dict[str, str]:
-    """The tables of a result that are there, by their markers."""
+def pages(name: str, result: dict[str, Any]) -> dict[str, str]:
+    """The tables of the parts that a result has, by their markers."""
     if name == "large":
-        return {"large": large(found)}
+        return {"large": large(result)}
     if name == "speed":
         makers: dict[str, tuple[str, Callable[[Any], str]]] = {
             "paths": ("paths", paths),
@@ -227,23 +243,23 @@ def pages(name: str, found: dict[str, Any]) -> dict[str, str]:
         }
     else:
         makers = {"graph": ("graph", graph), "many": ("users", many)}
-    out = {marker: make(found[part]) for marker, (part, make) in makers.items() if part in found}
+    out = {marker: make(result[part]) for marker, (part, make) in makers.items() if part in result}
     if name == "scale":
-        out["calculated"] = calculated(found)
-    return {**out, "targets": targets(found["targets"])}
+        out["calculated"] = calculated(result)
+    return {**out, "targets": targets(result["targets"])}
 
 
 def main() -> int:
     """Entry point."""
     status = 0
     for name, page in PAGES.items():
-        found = stored(name)
-        if found is None:
+        result = stored(name)
+        if result is None:
             line = f"python -m benchmarks.run {name}"
             print(f"no benchmarks/results/{name}.json: run {line}", file=sys.stderr)
             status = 2
             continue
-        for marker, text in pages(name, found).items():
+        for marker, text in pages(name, result).items():
             put(DOCS / page, marker, text)
     return status
 

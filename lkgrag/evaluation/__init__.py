@@ -1,9 +1,26 @@
 """Evaluation: from scores to ranks and figures, who is counted, how sure a difference is, faithfulness."""
 
-from lkgrag.evaluation.beyond import beyond_accuracy, categories, top_lists
+from lkgrag.evaluation.beyond import (
+    beyond_accuracy,
+    beyond_of,
+    categories,
+    category_relation,
+    lists_of,
+    top_lists,
+)
 from lkgrag.evaluation.cold import cold_start
 from lkgrag.evaluation.faithfulness import Deletion, deletion_test, exist, share_existing
-from lkgrag.evaluation.metrics import expected_gains, gains, metric_names, pessimistic_rank
+from lkgrag.evaluation.metrics import (
+    HEADLINE,
+    METRICS,
+    Metric,
+    expected_gains,
+    gains,
+    metric_label,
+    metric_names,
+    pessimistic_rank,
+    register_metric,
+)
 from lkgrag.evaluation.protocol import SplitResult, nest, sample_events
 from lkgrag.evaluation.significance import (
     Difference,
@@ -17,12 +34,17 @@ from lkgrag.evaluation.significance import (
 from lkgrag.evaluation.tables import difference_line, show, systems_table
 
 __all__ = [
+    "HEADLINE",
+    "METRICS",
     "Deletion",
     "Difference",
+    "Metric",
     "SplitResult",
     "beyond_accuracy",
+    "beyond_of",
     "bootstrap_sum",
     "categories",
+    "category_relation",
     "cold_start",
     "control_share",
     "deletion_test",
@@ -31,10 +53,13 @@ __all__ = [
     "exist",
     "expected_gains",
     "gains",
+    "lists_of",
+    "metric_label",
     "metric_names",
     "nest",
     "paired_bootstrap",
     "pessimistic_rank",
+    "register_metric",
     "sample_events",
     "share_existing",
     "show",

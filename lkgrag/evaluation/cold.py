@@ -6,22 +6,25 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from lkgrag.evaluation.metrics import HEADLINE
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from lkgrag.evaluation.protocol import SplitResult
 
-#: Largest value of each group but the last, which has no end.
+#: Largest value of each group except the last, which has no end.
 HISTORY = (5, 10, 20, 50, 100)
 POPULARITY = (0, 5, 20, 50, 100)
-METRICS = ("ndcg@10", "recall@10")
+#: Metrics that each group is given.
+GROUP_METRICS = (HEADLINE, "recall@10")
 
 
 def cold_start(result: SplitResult, popularity: NDArray[np.int64]) -> dict[str, Any]:
-    """Figures of every system by group of events; groups without an event are left out.
+    """The figures of every system by group of events, without empty groups.
 
     Args:
-        result: the ranks on a split; events whose target is no candidate count 0, as ever.
+        result: the ranks on a split; a missed target counts 0.
         popularity: int64 ``[num_items]``, training interactions of each item.
 
     Returns:
@@ -39,7 +42,7 @@ def cold_start(result: SplitResult, popularity: NDArray[np.int64]) -> dict[str, 
 def _groups(
     result: SplitResult, value: NDArray[np.int64], ends: tuple[int, ...]
 ) -> list[dict[str, Any]]:
-    gains = {s: {m: result.gains(s, m) for m in METRICS} for s in result.systems}
+    gains = {s: {m: result.gains(s, m) for m in GROUP_METRICS} for s in result.systems}
     group = np.searchsorted(ends, value, "left")
     out = []
     for number in range(len(ends) + 1):

@@ -1,10 +1,10 @@
-"""Who is counted: from the rank of each event to the figures of each system.
+"""The protocol: from the rank of each event to the figures of each system.
 
-Two populations. ``all``: every event; a target that a system misses counts 0. ``retrieved``: the
-events whose target is among the candidates. Systems that only reorder candidates (``lm``, ``scorer``,
-``ranker``, ``random``) miss every target that is no candidate. Every ranking ends after ``depth``
-items, the number of candidates: a target that a retriever places deeper is missed there too, so that
-MRR compares like with like.
+There are two populations. ``all`` is every event; a target that a system misses counts 0. ``retrieved`` is
+the events whose target is among the candidates. Systems that only reorder candidates (``lm``, ``scorer``,
+``ranker``, ``random``) miss every target that is no candidate. Every ranking ends after ``depth`` items, the
+number of candidates. A target that a retriever places deeper is missed, too: else MRR would compare lists of
+different lengths.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from lkgrag.evaluation.metrics import expected_gains, gains, metric_names
+from lkgrag.evaluation.metrics import HEADLINE, expected_gains, gains, metric_names
 from lkgrag.evaluation.significance import Difference, paired_bootstrap
 from lkgrag.utils.layout import SYSTEM_ORDER
 
@@ -27,7 +27,7 @@ Metrics = dict[str, dict[str, dict[str, dict[str, float]]]]
 #: The system whose figures are expectations, not ranks.
 RANDOM = "random"
 POPULATIONS = ("all", "retrieved")
-#: Rank that a retriever gives a target which it may not propose.
+#: Rank of a target that a retriever may not propose.
 NEVER = np.iinfo(np.int64).max
 #: Systems that can only reorder the candidates.
 REORDERING = {"lm", "scorer", "ranker"}
@@ -44,8 +44,7 @@ class SplitResult:
         target: int64 ``[E]``, item index.
         num_candidates: int64 ``[E]``, length of the list that was ranked.
         retrieved: bool ``[E]``, whether the target is in it.
-        ranks: int64 ``[E]`` a system, 1 the best, 0 missed; a number past the catalogue, as of
-            a retriever that may not propose the target, is missed too.
+        ranks: by system int64 ``[E]``, 1 the best, 0 missed; a rank behind ``depth`` is missed, too.
         depth: where every ranking ends.
 
     Raises:
@@ -63,7 +62,7 @@ class SplitResult:
     ranks: dict[str, NDArray[np.int64]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        """Check shapes, and that nobody ranks what was not there."""
+        """Check shapes, and that no reordering system ranks what is no candidate."""
         size = len(self.user)
         columns = {n: getattr(self, n) for n in ("position", "target", "num_candidates")}
         for name, value in {**columns, "retrieved": self.retrieved, **self.ranks}.items():
@@ -88,7 +87,7 @@ class SplitResult:
         return SplitResult(**fields)
 
     def mask(self, population: str) -> NDArray[np.bool_]:
-        """Which events a population has, bool ``[E]``.
+        """The events of a population, bool ``[E]``.
 
         Raises:
             ValueError: no such population.
@@ -124,17 +123,17 @@ class SplitResult:
         self,
         system: str,
         other: str,
-        metric: str = "ndcg@10",
+        metric: str = HEADLINE,
         population: str = "all",
         resamples: int = 10_000,
         seed: int = 0,
     ) -> Difference:
-        """``system`` minus ``other`` with its interval (paired bootstrap over users).
+        """The difference of two systems with its interval (paired bootstrap over users).
 
         Args:
             system: of :attr:`systems`.
-            other: likewise.
-            metric: as in :func:`~lkgrag.evaluation.gains`.
+            other: a system that is subtracted.
+            metric: a key, as in :func:`~lkgrag.evaluation.gains`.
             population: ``all`` or ``retrieved``.
             resamples: of the bootstrap.
             seed: of its draws.
@@ -149,11 +148,11 @@ class SplitResult:
     def frame(
         self, user_ids: list[str] | None = None, item_ids: list[str] | None = None
     ) -> pd.DataFrame:
-        """One row an event, for Parquet: who, what, and the rank by each system (0 missed).
+        """A table with a row an event, for Parquet: user, item, and the rank by each system (0 missed).
 
         Args:
-            user_ids: original ids to put in place of indices.
-            item_ids: likewise.
+            user_ids: original ids of the users, in place of indices.
+            item_ids: original ids of the items, likewise.
         """
         columns: dict[str, object] = {
             "user": self.user if user_ids is None else [user_ids[u] for u in self.user],
@@ -181,15 +180,15 @@ def nest(results: list[SplitResult], ks: list[int]) -> Metrics:
 def sample_events(
     user: NDArray[np.int64], retrieved: NDArray[np.bool_], most: int, seed: int
 ) -> NDArray[np.int64]:
-    """Events to judge where the language model may only rank so many: those of random users.
+    """Draw the events to judge if the language model may only rank a number of them.
 
-    Users are drawn until their retrieved events reach ``most``; all events of a drawn user count, so
-    that the share of missed targets stays what it is and every figure is unbiased.
+    Users are drawn until their retrieved events reach ``most``. All events of a drawn user count: the share
+    of missed targets stays what it is, and every figure is unbiased.
 
     Args:
         user: int64 ``[E]``.
         retrieved: bool ``[E]``.
-        most: retrieved events; -1 takes every event.
+        most: of the retrieved events; -1 takes every event.
         seed: of the draw.
 
     Returns:
@@ -205,13 +204,13 @@ def sample_events(
 
 
 def place(system: str) -> tuple[float, str]:
-    """Where a system stands in tables."""
-    known = (
-        SYSTEM_ORDER.index(system)
-        if system in SYSTEM_ORDER
-        else SYSTEM_ORDER.index("retriever") - 0.5
-    )
-    return known, system
+    """The place of a system in tables; custom retrievers stand before the fused one."""
+    number: float
+    if system in SYSTEM_ORDER:
+        number = SYSTEM_ORDER.index(system)
+    else:
+        number = SYSTEM_ORDER.index("retriever") - 0.5
+    return number, system
 
 
 def systems_of(metrics: dict[str, Any]) -> dict[str, Any]:

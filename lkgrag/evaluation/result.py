@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy.special import logsumexp
 
+from lkgrag.evaluation.beyond import lists_of
+from lkgrag.evaluation.metrics import HEADLINE
 from lkgrag.evaluation.protocol import Metrics, SplitResult, nest
 from lkgrag.evaluation.significance import Difference, standard_error
 from lkgrag.ranker.scoring import LM, PRIOR, SCORER, Predictions
@@ -96,6 +98,24 @@ class Evaluation:
             }
         return out
 
+    def lists(self, split: str) -> dict[str, NDArray[np.int64]]:
+        """What each system puts first among the candidates of the prompts.
+
+        Only events whose target is a candidate have a prompt.
+
+        Returns:
+            By system, ``retriever`` first: int64 ``[E, k]``, items, -1 where a list is shorter.
+        """
+        queries, scored = self.queries[split], self.scored[split]
+        scores: dict[str, NDArray[np.floating]] = {
+            "retriever": queries.prior,
+            "scorer": scored.term(SCORER),
+        }
+        if scored.tokens.any():
+            scores["lm"] = scored.term(LM)
+        scores["ranker"] = scored.fused(*self.fusion.weights)
+        return lists_of(scores, queries.candidate_items)
+
     def metrics(self, ks: list[int]) -> Metrics:
         """``{system: {split: {population: {metric: mean}}}}``."""
         return nest(self.results, ks)
@@ -112,13 +132,13 @@ class Evaluation:
             seed: of its draws.
         """
         comparisons = [
-            ("test", "ranker", "retriever", "ndcg@10", "all"),
-            ("test", "ranker", "retriever", "ndcg@10", "retrieved"),
-            ("val", "ranker", "retriever", "ndcg@10", "all"),
-            ("val", "scorer", "random", "ndcg@10", "retrieved"),
-            ("val", "lm", "random", "ndcg@10", "retrieved"),
-            ("test", "scorer", "random", "ndcg@10", "retrieved"),
-            ("test", "lm", "random", "ndcg@10", "retrieved"),
+            ("test", "ranker", "retriever", HEADLINE, "all"),
+            ("test", "ranker", "retriever", HEADLINE, "retrieved"),
+            ("val", "ranker", "retriever", HEADLINE, "all"),
+            ("val", "scorer", "random", HEADLINE, "retrieved"),
+            ("val", "lm", "random", HEADLINE, "retrieved"),
+            ("test", "scorer", "random", HEADLINE, "retrieved"),
+            ("test", "lm", "random", HEADLINE, "retrieved"),
         ]
         out = []
         for split, system, other, metric, population in comparisons:

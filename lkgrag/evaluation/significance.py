@@ -1,6 +1,6 @@
-"""How sure a difference is: paired bootstrap over users, standard errors, what could be seen at all.
+"""How sure a difference is: paired bootstrap over users, standard errors, the smallest difference that shows.
 
-Users are the units: all events of a user are drawn together, since they are not independent.
+Users are the units. The events of a user are not independent, so they are drawn together.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ import numpy as np
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-#: Draws held at once; bounds the memory whatever the number of users.
+#: Draws that are held at once; they bound the memory for any number of users.
 CHUNK = 4_000_000
-#: Draws that are kept for the next comparisons of as many users, a byte each, twice: a table has dozens.
+#: Draws that are kept for the next comparison of as many users, a byte each; two sets of them are kept.
 KEPT = 250_000_000
 
 
@@ -63,15 +63,15 @@ def paired_bootstrap(
 ) -> Difference:
     """Percentile interval and p of the mean difference of two systems on the same events.
 
-    Each resample draws as many users as there are, with replacement, with all their events. ``p`` is
-    twice the smaller share of resampled means on either side of 0, counted with one extra resample,
-    so that it is never 0.
+    Each resample draws as many users as there are, with replacement and with all their events. ``p`` is
+    twice the smaller share of resampled means on either side of 0. It is counted with an extra resample,
+    and is therefore never 0.
 
     Args:
         difference: float ``[E]``, metric of one system minus that of the other, per event.
         user: int64 ``[E]``.
         resamples: number of resamples.
-        seed: of the draws; the same for every pair of systems, so that tables agree.
+        seed: of the draws; tables agree if it is the same for every pair of systems.
         level: of the interval.
 
     Raises:
@@ -86,18 +86,19 @@ def bootstrap_sum(
     seed: int = 0,
     level: float = 0.95,
 ) -> Difference:
-    """The same for a sum of means, each over events of its own, of users that are drawn together.
+    """Interval and p of a sum of means over different events, of users that are drawn together.
 
-    So a system that ran on a sample of the users is compared with one that ran on all by way of a third,
-    that ran on all as well: a share of the mean of *all* minus *third* over all events, plus the mean over
-    the sample of *all* minus *sample*, less that share of *all* minus *third* (the difference or, with the
-    share of :func:`control_share`, regression estimator of survey sampling; Särndal, Swensson and Wretman
-    1992, chapter 6). It has no bias to speak of where the sample is random, and where *third* errs much
-    like *sample*, nearly the error of the first mean.
+    It compares a system that ran on a sample of the users with a system that ran on all of them, by way of a
+    third that ran on all as well. The first part is a share of the mean of *all* minus *third* over all
+    events. The second part is the mean over the sample of *all* minus *sample*, less that share of *all*
+    minus *third*. This is the difference estimator of survey sampling, or with the share of
+    :func:`control_share` the regression estimator (Särndal, Swensson and Wretman 1992, chapter 6). Its bias
+    is negligible if the sample is random. If *third* errs much like *sample*, its error is nearly that of the
+    first mean.
 
     Args:
-        parts: ``(values [E], user [E])``, one or more; a resample without a user of a part takes that
-            part's own mean.
+        parts: ``(values [E], user [E])``, one or more; a resample without a user of a part takes the mean
+            of that part.
         resamples: number of resamples.
         seed: of the draws.
         level: of the interval.
@@ -123,7 +124,7 @@ def bootstrap_sum(
             means[part] += _mean_of(total, count, times)
         start = part.stop
     low, high = np.quantile(means, [(1 - level) / 2, (1 + level) / 2])
-    # Sums of the same numbers in another order differ in their last digits: 0 must stay 0.
+    # Sums of the same numbers in another order differ in their last digits; 0 must stay 0.
     largest = max(float(np.abs(np.asarray(values)).max()) for values, _ in parts)
     zero = 1e-12 * max(1.0, largest)
     beyond = min((means <= zero).sum(), (means >= -zero).sum())
@@ -142,7 +143,7 @@ def bootstrap_sum(
 def control_share(
     values: NDArray[np.float64], control: NDArray[np.float64], user: NDArray[np.int64]
 ) -> float:
-    """The share of a control's mean whose subtraction leaves the mean of the values the least error.
+    """The share of a control's mean whose subtraction leaves the least error of the mean of the values.
 
     The slope of the regression of users' sums of values on those of the control, within 0 and 1; 0 where
     the control does not vary.
@@ -159,14 +160,14 @@ def control_share(
 
 
 def _resampled(num: int, resamples: int, seed: int) -> Iterable[NDArray[np.integer]]:
-    """How often each resample holds each user, ``[some, num]`` at a time."""
+    """How often each resample holds each user, blocks ``[rows, num]``."""
     if num * resamples <= KEPT:
-        return _kept(num, resamples, seed)
+        return _stored_draws(num, resamples, seed)
     return _drawn(num, resamples, seed)
 
 
 @lru_cache(maxsize=2)  # all users, and those of a sample or whose target was retrieved
-def _kept(num: int, resamples: int, seed: int) -> list[NDArray[np.integer]]:
+def _stored_draws(num: int, resamples: int, seed: int) -> list[NDArray[np.integer]]:
     return list(_drawn(num, resamples, seed))
 
 
@@ -192,12 +193,15 @@ def _mean_of(
 
 
 def _weighted(times: NDArray[np.float64], values: NDArray[np.float64]) -> NDArray[np.float64]:
-    """The sum over users of each resample; a product of matrices rounds by the number of rows and threads."""
+    """The sum over users of each resample, float ``[rows]``.
+
+    A product of matrices would round by the number of rows and threads.
+    """
     return np.asarray(np.einsum("rn,n->r", times, values))
 
 
 def _residual(total: NDArray[np.float64], count: NDArray[np.float64]) -> NDArray[np.float64]:
-    """What each user's sum has beyond the mean over events of as many."""
+    """Each user's sum, less the mean over all events of as many events."""
     return total - count * (total.sum() / count.sum())
 
 
@@ -225,12 +229,12 @@ def smallest_detectable(
     power: float = 0.8,
     level: float = 0.95,
 ) -> float:
-    """The smallest true difference that a test with so many users finds with probability ``power``.
+    """The smallest true difference that a test with ``users`` users shows with probability ``power``.
 
     Args:
-        difference: float ``[E]``, of a comparison at hand, for its spread.
+        difference: float ``[E]``, of a comparison, which gives the spread.
         user: int64 ``[E]``.
-        users: number of users of the test; those at hand by default.
+        users: number of users of the test; by default those of the comparison.
         power: wanted.
         level: ``1 - level`` is the two-sided error of the first kind.
     """
@@ -240,7 +244,7 @@ def smallest_detectable(
 
 
 def detectable(se: float, power: float = 0.8, level: float = 0.95) -> float:
-    """The smallest true difference that is found with probability ``power``, of a standard error."""
+    """The smallest true difference that shows with probability ``power``, given a standard error."""
     normal = NormalDist()
     return se * (normal.inv_cdf((1 + level) / 2) + normal.inv_cdf(power))
 
@@ -248,7 +252,7 @@ def detectable(se: float, power: float = 0.8, level: float = 0.95) -> float:
 def _by_user(
     values: NDArray[np.float64], user: NDArray[np.int64], people: NDArray[np.int64]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Sum and number of the values of each of the people, who are sorted."""
+    """Sum and number of the values of each user; ``people`` are sorted."""
     values, user = np.asarray(values, np.float64), np.asarray(user)
     if values.shape != user.shape or values.ndim != 1:
         raise ValueError(f"one value an event: got {values.shape} values and {user.shape} users")

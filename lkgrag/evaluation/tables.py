@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from rich.table import Table
 
+from lkgrag.evaluation.metrics import HEADLINE, metric_label
 from lkgrag.evaluation.protocol import place
 
 if TYPE_CHECKING:
@@ -15,13 +17,16 @@ if TYPE_CHECKING:
 
     from lkgrag.evaluation.protocol import Metrics
     from lkgrag.evaluation.significance import Difference
-#: Column heads and their metrics, for either population.
-COLUMNS = {"NDCG@10": "ndcg@10", "Recall@10": "recall@10", "MRR": "mrr"}
-#: The least width of a table that no terminal sets.
+
+#: Metrics that are shown for either population.
+COLUMNS = (HEADLINE, "recall@10", "mrr")
+#: The least width of a table without a terminal.
 WIDTH = 80
 
 
-def systems_table(metrics: Metrics, split: str, columns: dict[str, str] | None = None) -> Table:
+def systems_table(
+    metrics: Metrics, split: str, columns: Sequence[str] | Mapping[str, str] = COLUMNS
+) -> Table:
     """All systems of a split: over all users (a missed target counts 0) and the retrieved ones.
 
     The best figure of each column is bold.
@@ -29,9 +34,10 @@ def systems_table(metrics: Metrics, split: str, columns: dict[str, str] | None =
     Args:
         metrics: of :func:`~lkgrag.evaluation.protocol.nest`.
         split: ``val`` or ``test``.
-        columns: heads and metrics; :data:`COLUMNS` by default.
+        columns: keys of metrics, or heads and keys.
     """
-    columns = columns or COLUMNS
+    if not isinstance(columns, Mapping):
+        columns = {metric_label(key): key for key in columns}
     rows = {s: splits[split] for s, splits in metrics.items() if split in splits}
     keys = [(p, m) for p in ("all", "retrieved") for m in columns.values()]
     best = {k: _best([row[k[0]].get(k[1], math.nan) for row in rows.values()]) for k in keys}
@@ -45,64 +51,75 @@ def systems_table(metrics: Metrics, split: str, columns: dict[str, str] | None =
         cells = []
         for population, metric in keys:
             value = rows[system][population].get(metric, math.nan)
-            text = _figure(value)
+            text = four_digits(value, missing="-")
             cells.append(f"[bold]{text}[/]" if value == best[population, metric] else text)
         table.add_row(system, *cells)
     return table
 
 
 def difference_line(
-    system: str, other: str, metric: str, population: str, found: Difference
+    system: str, other: str, metric: str, population: str, difference: Difference
 ) -> str:
     """One line: ``ranker - retriever: +0.0123 [+0.0010, +0.0236] p=.032 (NDCG@10, all, 943 users)``."""
-    label = metric.upper()
-    return f"{system} - {other}: {found} ({label}, {population}, {found.users} users)"
+    return (
+        f"{system} - {other}: {difference} "
+        f"({metric_label(metric)}, {population}, {difference.users} users)"
+    )
 
 
-def show(console: Console, metrics: Metrics, split: str, lines: list[str]) -> None:
-    """Print the table and the lines on differences; plain text where no terminal reads.
+def show(
+    console: Console,
+    metrics: Metrics,
+    split: str,
+    lines: list[str],
+    columns: Sequence[str] | Mapping[str, str] = COLUMNS,
+) -> None:
+    """Print the table and the lines on differences; without a terminal as plain text.
 
     Args:
         console: where to.
         metrics: of all systems.
         split: which to show.
         lines: of :func:`difference_line`.
+        columns: as of :func:`systems_table`.
     """
     if not console.is_terminal:
-        # A pipe has no width, and a figure that is cut off is worse than a long line.
+        # A pipe has no width, and a cut figure is worse than a long line.
         console.width = max(console.width, WIDTH)
-    console.print(systems_table(metrics, split))
+    console.print(systems_table(metrics, split, columns))
     for line in lines:
         console.print(line, markup=False, soft_wrap=True)
 
 
+def four_digits(value: float | None, missing: str = "–") -> str:
+    """Four digits without the leading 0, as ``.1187``; ``missing`` for None and NaN."""
+    if value is None or math.isnan(value):
+        return missing
+    return f"{value:.4f}".removeprefix("0")
+
+
 def _best(values: list[float]) -> float:
-    known = [v for v in values if not math.isnan(v)]
-    return max(known, default=math.nan)
+    return max((v for v in values if not math.isnan(v)), default=math.nan)
 
 
-def _figure(value: float) -> str:
-    """Four digits, without the leading 0: ``.1187``."""
-    if math.isnan(value):
-        return "-"
-    text = f"{value:.4f}"
-    return text.removeprefix("0") if text.startswith("0.") else text
+def faithful_line(faithfulness: dict[str, Any]) -> str:
+    """Faithfulness in a sentence.
 
-
-def faithful_line(found: dict[str, Any]) -> str:
-    """Faithfulness in one sentence."""
-    share = found["share_existing"]
+    Args:
+        faithfulness: of ``metrics.json``.
+    """
+    share = faithfulness["share_existing"]
     parts = [
         "no path was worded"
         if share is None or np.isnan(share)
         else f"{100 * share:.0f} % of the worded paths exist in the graph"
     ]
-    for system, fall in found["deletion"].items():
+    for system, fall in faithfulness["deletion"].items():
         if fall["fall"] is not None and not np.isnan(fall["fall"]):
             spare = fall.get("spare")
-            own = "" if spare is None or np.isnan(spare) else f", of its own not shown {spare:.1f}"
+            rest = "" if spare is None or np.isnan(spare) else f", of its own not shown {spare:.1f}"
             parts.append(
                 f"{system}: its first item falls {fall['fall']:.1f} places without its evidence "
-                f"(without as many paths of others {fall['control']:.1f}{own})"
+                f"(without as many paths of others {fall['control']:.1f}{rest})"
             )
-    return f"{found['prompts']} prompts: " + "; ".join(parts)
+    return f"{faithfulness['prompts']} prompts: " + "; ".join(parts)

@@ -8,8 +8,8 @@ from collections.abc import Iterable, Iterator
 class Names:
     """A read-only list of strings.
 
-    PyG takes a ``list`` with one value a node for a node attribute and then fails to slice it when it
-    samples (``NeighborLoader``, ``subgraph``); other objects it leaves alone. Names of a sampled
+    PyG takes a ``list`` with a value for each node for a node attribute, and fails to slice it when it
+    samples (``NeighborLoader``, ``subgraph``). Other objects it leaves alone. Names of a sampled
     batch are ``[data[t].name[i] for i in batch[t].n_id.tolist()]``.
     """
 
@@ -39,7 +39,7 @@ class Names:
         """The first node of this name.
 
         Raises:
-            ValueError: there is none.
+            ValueError: no node has it.
         """
         return self._values.index(value)
 

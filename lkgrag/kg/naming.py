@@ -1,9 +1,9 @@
 """Relations: their names, their node types, and the words for them.
 
 An edge type is ``(source, relation, target)``. A relation that is read off the data points away from
-the item (or user) that owns the value; its inverse has the prefix ``rev_``. Well-known columns and
-relations have entries in :mod:`lkgrag.kg.vocabulary`; everything else follows the general rules of
-:func:`column_relation` and :func:`triple_relation`.
+the item (or user) that owns the value; its inverse has the prefix ``rev_``. Relations of a source have
+its words. Well-known columns and triples have entries in :mod:`lkgrag.kg.vocabulary`. Everything else
+follows the general rules of :func:`column_relation` and :func:`triple_relation`.
 """
 
 from __future__ import annotations
@@ -12,15 +12,15 @@ import re
 from typing import TYPE_CHECKING
 from unicodedata import category
 
-from lkgrag.kg.vocabulary import COLUMNS, SYMMETRIC, TRIPLES, USER_COLUMNS, Relation, by_name
+from lkgrag.kg.base import REVERSE, Relation
+from lkgrag.kg.sources.resolver import is_symmetric, relation_sources
+from lkgrag.kg.vocabulary import COLUMNS, TRIPLES, USER_COLUMNS, well_known
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from torch_geometric.typing import EdgeType
 
-#: Prefix of the relation that points the other way.
-REVERSE = "rev_"
 #: Node types that attributes may not take.
 RESERVED = ("item", "user")
 
@@ -31,7 +31,7 @@ _PLURALS |= {"movies": "movie", "cookies": "cookie"}
 def inverse(edge_type: EdgeType) -> EdgeType:
     """The edge type that points the other way; a symmetric relation is its own inverse."""
     source, relation, target = edge_type
-    if relation in SYMMETRIC:
+    if is_symmetric(relation):
         return (target, relation, source)
     if relation.startswith(REVERSE):
         return (target, relation.removeprefix(REVERSE), source)
@@ -75,8 +75,8 @@ def column_relation(column: str, owner: str = "item") -> Relation:
     Well-known columns have their own names; ``foo`` becomes ``(owner, has_foo, foo)``.
     """
     name = snake(column)
-    known = (COLUMNS if owner == "item" else USER_COLUMNS).get(name)
-    return known or _has(_free(singular(name.removeprefix("has_"))))
+    entry = (COLUMNS if owner == "item" else USER_COLUMNS).get(name)
+    return entry or _has(_free(singular(name.removeprefix("has_"))))
 
 
 def triple_relation(relation: str, item_is_tail: bool) -> Relation:
@@ -124,13 +124,14 @@ def _free(node: str) -> str:
 
 
 def relation_of(edge_type: EdgeType) -> Relation:
-    """The entry of an edge type's relation (of the forward direction), known or by rule."""
+    """The words of an edge type's relation (of the forward direction), from its entry or by rule."""
     source, relation, target = edge_type
     backward = relation.startswith(REVERSE)
     name, node = base_name(relation), source if backward else target
-    known = by_name(name)
-    if known is not None:
-        return known
+    source_of = relation_sources().get(name)
+    entry = well_known(name) if source_of is None else source_of.relation
+    if entry is not None:
+        return entry
     words = name.replace("_", " ")
     if name.startswith("has_"):
         return Relation(name, node, f"has the {words.removeprefix('has ')}")

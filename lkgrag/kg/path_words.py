@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from lkgrag.kg.naming import REVERSE, inverse, phrase, same_value, shares_value
-from lkgrag.kg.vocabulary import CO_RATED, FOLLOWED_BY
+from lkgrag.kg.audience import Audience, audience_of
+from lkgrag.kg.base import REVERSE
+from lkgrag.kg.naming import base_name, inverse, phrase, same_value, shares_value
+from lkgrag.kg.sources.resolver import relation_sources
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -16,39 +17,7 @@ if TYPE_CHECKING:
     from torch_geometric.data import HeteroData
     from torch_geometric.typing import EdgeType
 
-    from lkgrag.paths.batch import MetaPath, PathBatch
-
-
-@dataclass(frozen=True)
-class Audience:
-    """What people who interact are called, and what they do: "12 viewers", "seen"."""
-
-    one: str
-    many: str
-    did: str
-
-    def count(self, number: int) -> str:
-        """A number of them: "1 viewer", "12 viewers"."""
-        return f"{number} {self.one if number == 1 else self.many}"
-
-
-USERS = Audience("user", "users", "chosen")
-#: Relations that give the kind of item away.
-AUDIENCES = {
-    Audience("viewer", "viewers", "seen"): {"directed_by", "starring", "shot_by"},
-    Audience("buyer", "buyers", "bought"): {"has_brand", "also_bought", "bought_together"},
-    Audience("listener", "listeners", "heard"): {"has_artist", "has_album", "has_singer"},
-    Audience("reader", "readers", "read"): {"has_author", "has_publisher", "written_by"},
-}
-
-
-def audience_of(edge_types: Sequence[EdgeType]) -> Audience:
-    """Who interacts with the items, as far as the relations tell; "users" otherwise."""
-    relations = {relation for _, relation, _ in edge_types}
-    for audience, telling in AUDIENCES.items():
-        if relations & telling:
-            return audience
-    return USERS
+    from lkgrag.kg.base import MetaPath, PathInstances
 
 
 class PathWords:
@@ -68,18 +37,21 @@ class PathWords:
         self._data = data
         self._counts: dict[EdgeType, tuple[np.ndarray, np.ndarray]] = {}
 
-    def batch(self, paths: PathBatch, index: Sequence[int] | None = None) -> list[str]:
-        """Word the paths of a batch, or those at ``index``."""
+    def batch(self, paths: PathInstances, index: Sequence[int] | None = None) -> list[str]:
+        """Word the paths of a batch (a :class:`~lkgrag.paths.PathBatch`), or those at ``index``."""
         rows = range(len(paths)) if index is None else index
         nodes, metapath = paths.nodes.tolist(), paths.metapath.tolist()
         return [self.sentence(paths.metapaths[metapath[i]], nodes[i]) for i in rows]
 
     def sentence(self, metapath: MetaPath, nodes: Sequence[int]) -> str:
-        """Word one instance.
+        """Word one path.
 
         Args:
             metapath: its edge types, from the history item to the candidate.
             nodes: its nodes, one more than edges; padding may follow.
+
+        Raises:
+            ValueError: the graph counts users behind such edges, and has no such edge.
         """
         parts = []
         end = len(metapath)
@@ -97,31 +69,26 @@ class PathWords:
         return ", which ".join([parts[0], *(_finite(part) for part in parts[1:])])
 
     def _step(self, edge_type: EdgeType, source: int, target: int) -> str:
-        """One edge, spoken of its target."""
-        other = self.name(edge_type[0], source)
-        who, count = self.audience, self._count(edge_type, source, target)
-        if count is not None:
-            number = who.count(count)
-            words = {
-                FOLLOWED_BY.name: f"{who.did} next by {number} of {other}",
-                REVERSE + FOLLOWED_BY.name: f"{who.did} shortly before {other} by {number}",
-                CO_RATED.name: f"also {who.did} by {number} of {other}",
-            }
-            if edge_type[1] in words:
-                return words[edge_type[1]]
-        if other is None:
-            other = f"a {edge_type[0].replace('_', ' ')}"
+        """One edge as a reason for its target."""
+        other = self.name(edge_type[0], source) or f"a {edge_type[0].replace('_', ' ')}"
+        count = self._count(edge_type, source, target)
+        maker = relation_sources().get(base_name(edge_type[1]))
+        if maker is not None:
+            backward = edge_type[1].startswith(REVERSE)
+            words = maker.sentence(self.audience, count, other, backward=backward)
+            if words is not None:
+                return words
         return f"{phrase(inverse(edge_type))} {other}"
 
     def name(self, node_type: str, node: int) -> str | None:
-        """A node's name, None where there is none that says anything to a reader."""
+        """A node's name, None where it has none that a person can read."""
         store = self._data[node_type]
         if "name" not in store or not store.get("named", True):
             return None if node_type != "item" else f"item {node}"
         return store.name[node]
 
     def _count(self, edge_type: EdgeType, source: int, target: int) -> int | None:
-        """Users behind an edge, None for edges without a count."""
+        """Number of users behind an edge, None for edges without a count."""
         store = self._data[edge_type]
         if "count" not in store:
             return None

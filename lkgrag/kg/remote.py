@@ -1,4 +1,4 @@
-"""A graph behind PyG's remote interfaces, a ``FeatureStore`` and a ``GraphStore``, as paths read it."""
+"""A graph behind PyG's remote interfaces, ``FeatureStore`` and ``GraphStore``, as paths read it."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import torch
 from torch_geometric.data.remote_backend_utils import num_nodes
 
 from lkgrag.errors import DataError
-from lkgrag.kg.naming import REVERSE
+from lkgrag.kg.base import REVERSE
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -33,11 +33,11 @@ class _Edges:
 
 
 class RemoteKG:
-    """Reads relations one at a time from stores, each when it is asked for and not before.
+    """Reads relations from stores, one at a time, and only when they are asked for.
 
     Nodes are named by their index in the stores; the node type ``item`` must be there. A relation without an
-    inverse in the store is read in both directions (``rev_``). An edge attribute ``weight`` of the
-    feature store, in (0, 1], is the weight of relations between items; without it all weigh 1.
+    inverse in the store is read in both directions (``rev_``). The feature store's edge attribute
+    ``weight``, in (0, 1], weighs relations between items; without it all edges weigh 1.
 
     Args:
         feature_store: of edge weights; may be None.
@@ -48,7 +48,7 @@ class RemoteKG:
         node_types: in the order of their first appearance.
 
     Raises:
-        DataError: the store has no relation of an ``item``, or does not tell its sizes.
+        DataError: the store has no relation of an ``item``, or does not know its number of nodes.
     """
 
     def __init__(self, feature_store: FeatureStore | None, graph_store: GraphStore) -> None:
@@ -57,11 +57,11 @@ class RemoteKG:
         self._size: dict[str, int] = {}
         for attr in graph_store.get_all_edge_attrs():
             # Of several layouts the one that needs no sorting.
-            known = self._attr.get(attr.edge_type)
-            if known is None or attr.layout.value == "csr":
+            other = self._attr.get(attr.edge_type)
+            if other is None or attr.layout.value == "csr":
                 self._attr[attr.edge_type] = attr
             for place, node in enumerate(attr.edge_type[::2]):
-                size = self._told(node) if attr.size is None else attr.size[place]
+                size = self._num_nodes(node) if attr.size is None else attr.size[place]
                 self._size[node] = max(self._size.get(node, 0), int(size))
         if "item" not in self._size:
             raise DataError(
@@ -76,22 +76,22 @@ class RemoteKG:
             if back not in self._attr and not relation.startswith(REVERSE):
                 self.edge_types.append(back)
 
-    def _told(self, node: str) -> int:
+    def _num_nodes(self, node: str) -> int:
         """Number of nodes of a type, as PyG finds it: from other edges, or from features."""
         try:
-            found: int = num_nodes(self.features, self.graph, node)
+            number: int = num_nodes(self.features, self.graph, node)
         except (ValueError, AttributeError):
             raise DataError(
                 f"the stores do not tell how many nodes {node} has: give `size` when the edges are put"
             ) from None
-        return found
+        return number
 
     def get(self, name: str, default: Any = None) -> Any:
-        """No setting of a graph is known of stores."""
+        """Stores have no settings of a graph, so this is always the default."""
         return default
 
     def __getitem__(self, key: str | EdgeType) -> Any:
-        """Nodes or edges of a type, the edges read from the store."""
+        """The nodes or edges of a type; edges are read from the store."""
         if isinstance(key, str):
             return _Nodes(self._size[key])
         attr = self._attr.get(key)
@@ -111,10 +111,10 @@ class RemoteKG:
     def _weight(self, edge_type: EdgeType) -> Tensor | None:
         if self.features is None or edge_type[0] != edge_type[2]:
             return None
-        known = {(a.group_name, a.attr_name) for a in self.features.get_all_tensor_attrs()}
-        if (edge_type, "weight") not in known:
+        stored = {(a.group_name, a.attr_name) for a in self.features.get_all_tensor_attrs()}
+        if (edge_type, "weight") not in stored:
             return None
-        found: Tensor = self.features.get_tensor(
+        weight: Tensor = self.features.get_tensor(
             group_name=edge_type, attr_name="weight", index=None
         )
-        return found.flatten()
+        return weight.flatten()

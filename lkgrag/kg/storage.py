@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -12,6 +12,8 @@ from torch_geometric.data import HeteroData
 
 from lkgrag.errors import LkgragError
 from lkgrag.kg.names import Names
+from lkgrag.kg.naming import base_name
+from lkgrag.kg.sources.resolver import custom_sources
 from lkgrag.utils.files import read_json, read_parquet, write_json, write_parquet
 
 if TYPE_CHECKING:
@@ -33,7 +35,8 @@ def save_kg(data: HeteroData, folder: str | os.PathLike[str]) -> None:
     """Write a graph as ``nodes.parquet``, ``edges.parquet`` and ``schema.json``.
 
     ``nodes`` has the columns ``type index name``; ``edges`` has ``type source target`` and the
-    attributes ``weight count rating time``. ``type`` of an edge is its place in the schema's list.
+    attributes ``weight count rating time``. ``type`` of an edge is its place in the schema's list. With
+    custom relations the schema has ``custom``, their classes by name.
 
     Raises:
         LkgragError: the folder cannot be written.
@@ -78,6 +81,8 @@ def save_kg(data: HeteroData, folder: str | os.PathLike[str]) -> None:
         "temporal": bool(data.temporal),
         "follow_window": int(data.follow_window),
     }
+    if data.get("custom"):
+        schema["custom"] = dict(data.custom)
     # Last, so that a folder with a schema is whole.
     write_json(folder / SCHEMA, schema)
 
@@ -86,12 +91,14 @@ def load_kg(folder: str | os.PathLike[str]) -> HeteroData:
     """Read a graph that :func:`save_kg` wrote.
 
     Raises:
-        LkgragError: a file is missing, broken, or of another version.
+        LkgragError: a file is missing, broken, or of another version, or the custom relation sources of
+            the graph are not those of this process.
     """
     folder = Path(folder)
     schema = read_json(folder / SCHEMA)
     if not isinstance(schema, dict) or schema.get("version") != VERSION:
         raise LkgragError(f"{folder / SCHEMA}: not a graph of version {VERSION}; build it again")
+    _check_custom(folder / SCHEMA, schema)
     nodes, edges = read_parquet(folder / NODES, ADVICE), read_parquet(folder / EDGES, ADVICE)
     data = HeteroData()
     names = {t: rows["name"].tolist() for t, rows in nodes.groupby("type", sort=False)}
@@ -115,4 +122,25 @@ def load_kg(folder: str | os.PathLike[str]) -> HeteroData:
     data.left_out = dict(schema["left_out"])
     data.temporal = bool(schema["temporal"])
     data.follow_window = int(schema["follow_window"])
+    if "custom" in schema:
+        data.custom = dict(schema["custom"])
     return data
+
+
+def _check_custom(path: Path, schema: dict[str, Any]) -> None:
+    """Refuse a graph whose custom relations would be read as others, or others as custom ones."""
+    recorded = schema.get("custom", {})
+    here = custom_sources()
+    for name, address in recorded.items():
+        if name not in here:
+            raise LkgragError(
+                f"{path}: the relation '{name}' is made by {address}, which is not registered; install "
+                "its package, or import it and call lkgrag.kg.register_relation_source"
+            )
+    for edge in schema["edges"]:
+        name = base_name(edge["type"][1])
+        if name in here and name not in recorded:
+            raise LkgragError(
+                f"{path}: the relation '{name}' comes from the data, but a custom relation source has "
+                "this name here; rename the custom one"
+            )

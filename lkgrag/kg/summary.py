@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from lkgrag.kg.naming import REVERSE, phrase
+from lkgrag.kg.base import REVERSE
+from lkgrag.kg.naming import phrase
 
 if TYPE_CHECKING:
     from torch_geometric.data import HeteroData

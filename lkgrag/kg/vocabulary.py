@@ -2,58 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import cache
 
-
-@dataclass(frozen=True)
-class Relation:
-    """A relation and its words.
-
-    Attributes:
-        name: of the edge type, pointing away from the item or user.
-        node: node type of the other end; ``item`` for relations between items.
-        phrase: verb phrase from the source to the target, "directed by".
-        inverse: verb phrase the other way, "director of"; made from ``noun`` if empty.
-        noun: what the other end is called, "production company"; made from ``node`` if empty.
-        short: one or two words for compact prompts; ``noun`` if empty.
-        short_inverse: likewise for the inverse; ``short`` if empty.
-    """
-
-    name: str
-    node: str
-    phrase: str
-    inverse: str = ""
-    noun: str = ""
-    short: str = ""
-    short_inverse: str = ""
-
-    def __post_init__(self) -> None:
-        """Fill the words that follow from others."""
-        fill = object.__setattr__
-        words = self.name.replace("_", " ") if self.node == "item" else self.node.replace("_", " ")
-        fill(self, "noun", self.noun or words)
-        fill(self, "inverse", self.inverse or f"{self.noun} of")
-        fill(self, "short", self.short or self.noun)
-        fill(self, "short_inverse", self.short_inverse or self.short)
-
-
-FOLLOWED_BY = Relation(
-    "followed_by", "item", "followed by", "follows", short="next", short_inverse="before"
-)
-CO_RATED = Relation(
-    "co_rated", "item", "chosen by the same users as", "chosen by the same users as", short="fans"
-)
-SIMILAR_TITLE = Relation(
-    "similar_title",
-    "item",
-    "has a title like that of",
-    "has a title like that of",
-    short="like",
-)
-RATED = Relation("rated", "item", "rated", "rated by", short="rated", short_inverse="rated by")
-#: Relations that hold both directions in one edge type and have no inverse.
-SYMMETRIC = frozenset({CO_RATED.name, SIMILAR_TITLE.name})
+from lkgrag.kg.base import Relation
 
 _GENRE = Relation("has_genre", "genre", "of the genre")
 _YEAR = Relation("released_in", "year", "released in", "release year of", noun="year")
@@ -180,12 +131,11 @@ TRIPLES: dict[str, Relation] = {
 
 
 @cache
-def _names() -> dict[str, Relation]:
+def _by_name() -> dict[str, Relation]:
     tables = (TRIPLES, USER_COLUMNS, COLUMNS)
-    known = {r.name: r for table in tables for r in table.values()}
-    return known | {r.name: r for r in (FOLLOWED_BY, CO_RATED, SIMILAR_TITLE, RATED)}
+    return {relation.name: relation for table in tables for relation in table.values()}
 
 
-def by_name(name: str) -> Relation | None:
-    """The well-known relation of this name, if there is one."""
-    return _names().get(name)
+def well_known(name: str) -> Relation | None:
+    """The well-known relation of this name, None where there is none."""
+    return _by_name().get(name)

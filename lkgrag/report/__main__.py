@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 
+from lkgrag.cli.arguments import check_options
 from lkgrag.cli.command import Command, run
 from lkgrag.errors import RunError
 
@@ -17,10 +18,9 @@ COMMAND = Command(
 
 
 def body(pairs: dict[str, str], flags: set[str]) -> None:
-    """Check the options, draw."""
-    from lkgrag.cli.arguments import check_options
-
+    """Check the options, and draw the report."""
     check_options(pairs, COMMAND)
+    # Only here: --help does not wait for matplotlib.
     from lkgrag.report.page import write_report
     from lkgrag.serving.saved_run import load_run, read_metrics
     from lkgrag.utils.console import console

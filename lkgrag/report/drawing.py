@@ -13,6 +13,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import PathPatch
 from matplotlib.path import Path
 
+from lkgrag.kg.naming import phrase_metapath
 from lkgrag.report.labels import label
 from lkgrag.report.style import COLOURS, INK, PAPER, WIDTH, style
 from lkgrag.serving.recommendation import PathExplanation, RankedItem, Recommendation
@@ -31,16 +32,23 @@ PITCH, LIFT, EDGE, LEGEND = 0.5, 0.13, 0.12, 0.2
 #: Inches that paths with the same ends bend away from one another.
 BEND = 0.13
 
-#: Index of a node of a ranking that was kept before indices were.
+#: Index of a node of a ranking that was stored before indices were.
 UNKNOWN = -1
-#: Type, name and index: what has no name is still one thing and not another.
+#: Type, name and index; the index tells nodes without a name apart.
 Node = tuple[str, str, int]
 Point = tuple[float, float]
 
 
 @dataclass(frozen=True)
 class Drawn:
-    """One path of the drawing: the nodes that it passes, what kind it is, how salient."""
+    """One path of the drawing.
+
+    Attributes:
+        nodes: that it passes, from the history on.
+        end: id of the candidate.
+        kind: its meta-path in words.
+        salience: of the path.
+    """
 
     nodes: list[Node]
     end: str
@@ -48,18 +56,22 @@ class Drawn:
     salience: float
 
 
-def draw(found: Recommendation, name: str, colours: dict[str, str] | None = None) -> Figure | None:
-    """History left, shared entities in the middle, candidates right; salience is the line's width.
+def draw(
+    ranking: Recommendation, name: str, colours: dict[str, str] | None = None
+) -> Figure | None:
+    """Draw the history left, shared entities in the middle, candidates right.
+
+    The width of a line is the salience of its path.
 
     Args:
-        found: explained.
+        ranking: explained.
         name: of the picture, which its ids derive from.
         colours: of kinds of path, shared by the drawings of a page; new kinds are added.
 
     Returns:
-        None where no candidate has a path.
+        None if no candidate has a path.
     """
-    items = found.items[:MOST_CANDIDATES]
+    items = ranking.items[:MOST_CANDIDATES]
     paths = [_drawn(item, path) for item in items for path in item.paths]
     if not paths:
         return None
@@ -68,8 +80,6 @@ def draw(found: Recommendation, name: str, colours: dict[str, str] | None = None
 
 
 def _drawn(item: RankedItem, path: PathExplanation) -> Drawn:
-    from lkgrag.kg.naming import phrase_metapath
-
     types = [node[0] for node in path.nodes]
     edges = tuple(zip(types[:-1], path.relations, types[1:], strict=True))
     index = path.index or [UNKNOWN] * len(path.nodes)
@@ -89,7 +99,7 @@ def _colours(kinds: list[str], shared: dict[str, str]) -> dict[str, str]:
 
 def _draw(items: list[RankedItem], paths: list[Drawn], colours: dict[str, str]) -> Figure:
     right = {item.item: n for n, item in enumerate(items)}
-    # Nodes stand about as high as what they lead to, so that few lines cross.
+    # A node stands about as high as the nodes that it leads to: few lines cross.
     left = _order((p.nodes[0], right[p.end]) for p in paths)
     between = _order((node, right[p.end]) for p in paths for node in p.nodes[1:-1])
     kinds = list(dict.fromkeys(p.kind for p in paths))
@@ -161,12 +171,12 @@ def _lines(
 
 
 def _text(node: Node, columns: int) -> str:
-    """A node's name, or what kind of thing it is."""
+    """A node's name, or its type where it has none."""
     return label(node[1], columns) or label(node[0].replace("_", " "), columns)
 
 
 def _name(axes: Axes, point: Point, text: str, side: str) -> None:
-    """A node with its name above, on paper, so that lines do not cross it."""
+    """Draw a node with its name above, on paper, which keeps lines off it."""
     x, y = point
     axes.plot([x], [y], "o", color=INK, markersize=4, zorder=3)
     box = {"facecolor": PAPER, "edgecolor": "none", "alpha": 0.8, "pad": 0.8}
@@ -174,7 +184,7 @@ def _name(axes: Axes, point: Point, text: str, side: str) -> None:
 
 
 def _order(pairs: Iterable[tuple[Node, int]]) -> list[Node]:
-    """Nodes by the mean place of what they lead to."""
+    """The nodes by the mean place of the nodes that they lead to."""
     places: dict[Node, list[int]] = {}
     for node, place in pairs:
         places.setdefault(node, []).append(place)
@@ -182,7 +192,7 @@ def _order(pairs: Iterable[tuple[Node, int]]) -> list[Node]:
 
 
 def _curve(stops: list[Point], bend: float) -> Path:
-    """Through all stops; level at each, as lines that leave a page's edge."""
+    """A curve through all stops, level at each."""
     points, codes = [stops[0]], [Path.MOVETO]
     for (x0, y0), (x1, y1) in pairwise(stops):
         half = (x0 + x1) / 2
@@ -192,7 +202,7 @@ def _curve(stops: list[Point], bend: float) -> Path:
 
 
 def _spread(count: int, low: float, high: float, inset: float = 0.0) -> list[float]:
-    """Heights from the top, evenly; ``inset`` keeps off either end."""
+    """Even heights from the top down; ``inset`` keeps them off either end."""
     if count < 2:
         return [(low + high) / 2] * count
     low, high = low + inset, high - inset

@@ -9,6 +9,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, MaxNLocator, NullLocator, ScalarFormatter
 
+from lkgrag.evaluation.metrics import HEADLINE, metric_label
 from lkgrag.evaluation.protocol import systems_of
 from lkgrag.report.heatmap import draw_salience, salience_of
 from lkgrag.report.labels import label
@@ -26,20 +27,20 @@ SMOOTH = 9
 FAR = 100
 #: Systems whose recall is drawn.
 DRAWN = ("popularity", "itemitem", "graph_itemitem", "ease", "lrurec", "retriever", "ranker")
-#: Each has one colour in every picture of every run; the first are those that the eye finds first.
+#: Each has one colour in every picture of every run; the last of them have the most striking ones.
 COLOUR = dict(zip(reversed(DRAWN), COLOURS, strict=True))
 
-#: Groups of events of a cold start, by what.
+#: Groupings of the events of a cold start, and their labels.
 COLD = {
     "history": "items chosen before",
     "popularity": "training interactions of the true item",
 }
-#: Line of each retriever of one's own, all of the colour of ink.
-OWN = (":", "-.", (0, (4, 1, 1, 1, 1, 1)))
+#: Lines of custom retrievers, all of the colour of ink.
+CUSTOM_LINES = (":", "-.", (0, (4, 1, 1, 1, 1, 1)))
 
 
 def figures(run: RunData) -> Iterator[tuple[str, str, Figure]]:
-    """Every chart that a run has the data for: name, caption, figure."""
+    """Draw every chart that the run has the data for: its name, caption and figure."""
     makers = {
         "recall": (
             "Share of the test users whose item is among the first k. "
@@ -111,7 +112,7 @@ def lrurec_curve(run: RunData) -> Figure | None:
 
 
 def _smooth(values: NDArray[np.float64], window: int) -> NDArray[np.float64]:
-    """Running mean whose window shrinks at the ends."""
+    """A running mean, float ``[N]``; its window shrinks at the ends."""
     kernel = np.ones(min(window, len(values)))
     return np.convolve(values, kernel, "same") / np.convolve(np.ones(len(values)), kernel, "same")
 
@@ -128,7 +129,7 @@ def recall(run: RunData) -> Figure | None:
     far = min(FAR, max(deepest.values()))
     figure, axes = axes_of(3.1)
     for system, rank in ranks.items():
-        # Stage one ranks all items; what only reorders the candidates ends with them.
+        # Stage one ranks all items; a system that reorders the candidates ends with them.
         ks = np.arange(1, (far if deepest[system] > depth else depth) + 1)
         share = [float(((rank > 0) & (rank <= k)).mean()) for k in ks]
         axes.plot(ks, share, label=system, linewidth=1.6, **_look(system, run))
@@ -142,13 +143,13 @@ def recall(run: RunData) -> Figure | None:
     return figure
 
 
-def own_systems(run: RunData) -> list[str]:
-    """The retrievers of one's own that a run has figures of."""
+def custom_systems(run: RunData) -> list[str]:
+    """The custom retrievers that a run has figures of."""
     return [s for s in systems_of(run.metrics) if s not in SYSTEM_ORDER]
 
 
 def _drawn(systems: list[str]) -> list[str]:
-    """Those that are drawn, retrievers of one's own below all others."""
+    """The systems that are drawn, custom retrievers below all others."""
     return [*(s for s in systems if s not in SYSTEM_ORDER), *(s for s in DRAWN if s in systems)]
 
 
@@ -157,18 +158,21 @@ def _look(system: str, run: RunData) -> dict[str, Any]:
     if system in COLOUR:
         line = "-" if system in ("retriever", "ranker") else "--"
         return {"linestyle": line, "color": COLOUR[system]}
-    return {"linestyle": OWN[own_systems(run).index(system) % len(OWN)], "color": INK}
+    return {
+        "linestyle": CUSTOM_LINES[custom_systems(run).index(system) % len(CUSTOM_LINES)],
+        "color": INK,
+    }
 
 
 def salience(run: RunData) -> Figure | None:
     """Heat map of attention by group of users and meta-path."""
-    found = salience_of(run)
-    return None if found is None else draw_salience(found)
+    table = salience_of(run)
+    return None if table is None else draw_salience(table)
 
 
 def _salience_caption(run: RunData) -> str:
-    found = salience_of(run)
-    key = "; ".join(f"{n}: {label(w, 60)}" for n, w in (found.words if found else {}).items())
+    table = salience_of(run)
+    key = "; ".join(f"{n}: {label(w, 60)}" for n, w in (table.words if table else {}).items())
     text = (
         "Share of the path scorer's attention by group of users (in brackets: test prompts) and "
         "kind of path, in percent."
@@ -177,21 +181,21 @@ def _salience_caption(run: RunData) -> str:
 
 
 def cold(run: RunData) -> Figure | None:
-    """NDCG@10 by length of the history and by popularity of the true item."""
-    found = run.metrics.get("cold_start") or {}
-    panels = {what: found.get(kind) or [] for kind, what in COLD.items()}
+    """The headline metric by length of the history and by popularity of the true item."""
+    groups_of = run.metrics.get("cold_start") or {}
+    panels = {what: groups_of.get(kind) or [] for kind, what in COLD.items()}
     if not all(panels.values()):
         return None
     figure = Figure(figsize=(WIDTH, 4.8), layout="constrained")
     for number, (what, groups) in enumerate(panels.items(), start=1):
         axes = figure.add_subplot(2, 1, number)
         for system in _drawn(list(groups[0]["systems"])):
-            values = [g["systems"][system]["ndcg@10"] for g in groups]
+            values = [g["systems"][system][HEADLINE] for g in groups]
             look = _look(system, run) | {"marker": "o", "markersize": 3}
             axes.plot(range(len(groups)), values, label=system, **look)
         names = [f"{g['group']}\n({g['events']:,})" for g in groups]
         axes.set_xticks(range(len(groups)), names, fontsize=7)
-        axes.set(xlabel=what, ylabel="NDCG@10", ylim=(0, None))
+        axes.set(xlabel=what, ylabel=metric_label(HEADLINE), ylim=(0, None))
     handles, labels = figure.axes[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside upper center", ncols=3, fontsize=8)
     return figure

@@ -20,10 +20,10 @@ COVERED = 0.5
 
 
 def groups(prompts: pd.DataFrame) -> pd.DataFrame:
-    """Groups of users: by length of the history, and by each attribute that says something.
+    """Groups of users: by length of the history, and by each attribute that tells groups apart.
 
-    An attribute with many numbers (an age) is cut into thirds; of any other, the most frequent values
-    count. One that is nearly different for everybody (a postcode) makes no groups.
+    An attribute with many numbers (an age) is cut into thirds; any other gives a group for each of its most
+    frequent values. An attribute that differs for nearly everybody (a postcode) makes no groups.
 
     Args:
         prompts: the table :data:`~lkgrag.utils.layout.PROMPTS`.
@@ -39,16 +39,17 @@ def groups(prompts: pd.DataFrame) -> pd.DataFrame:
 
 def _thirds(name: str, values: pd.Series) -> dict[str, NDArray[np.bool_]]:
     """Thirds of the users by a number, named by the least and the greatest in each."""
-    known = pd.to_numeric(values, errors="coerce").to_numpy(float)
-    finite = known[np.isfinite(known)]
+    numbers = pd.to_numeric(values, errors="coerce").to_numpy(float)
+    finite = numbers[np.isfinite(numbers)]
     if not len(finite):
         return {}
     out = {}
     edges = np.unique(np.quantile(finite, [0, 1 / 3, 2 / 3, 1]))
     for low, high in pairwise(edges):
-        inside = (known >= low) & ((known <= high) if high == edges[-1] else (known < high))
+        below = numbers <= high if high == edges[-1] else numbers < high
+        inside = (numbers >= low) & below
         if inside.any():
-            least, most = known[inside].min(), known[inside].max()
+            least, most = numbers[inside].min(), numbers[inside].max()
             span = f"{least:g}" if least == most else f"{least:g}–{most:g}"
             out[f"{name} {span}"] = inside
     return out

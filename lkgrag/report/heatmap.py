@@ -1,4 +1,4 @@
-"""Whom which kinds of path matter to, as a table of colours."""
+"""Which kinds of path matter to which users, as a heat map."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ if TYPE_CHECKING:
 
     from lkgrag.report.run_data import RunData
 
-#: Columns of the heat map; what is rarer is summed up in one more.
+#: Columns of the heat map; rarer meta-paths are summed up in one more.
 MOST_METAPATHS = 8
 REST = "others"
 #: Characters of a row's or a column's name.
 ROW, COLUMN = 24, 14
-#: Opacity of the greatest share: ink is read on it, on a light page and on a dark one.
+#: Opacity of the greatest share, on which ink can be read on a light page and on a dark one.
 DEEPEST = 0.7
 
 
@@ -34,7 +34,7 @@ class Salience:
 
     Attributes:
         metapaths: ``M`` names, the most salient first.
-        words: by name, what it says in words, where the name alone does not tell.
+        words: by name, the meta-path in words, where the name alone does not tell.
         groups: ``G`` names.
         sizes: prompts in each group.
         shares: ``[G, M]``.
@@ -48,7 +48,7 @@ class Salience:
 
 
 def salience_of(run: RunData) -> Salience | None:
-    """The table of the heat map; None where the run does not hold it."""
+    """The table of the heat map; None if the run does not hold it."""
     if run.salience is None or run.prompts is None:
         return None
     prompts = run.prompts[run.prompts["split"] == "test"].reset_index(drop=True)
@@ -64,10 +64,10 @@ def salience_of(run: RunData) -> Salience | None:
     if len(kinds) > len(names):
         rest = values[:, len(names) :].sum(1, keepdims=True)
         values = np.concatenate([values[:, : len(names)], rest], 1)
-    said = shares.groupby("metapath")["words"].unique()
+    words = shares.groupby("metapath")["words"].unique()
     return Salience(
         names + [REST] * (len(kinds) > len(names)),
-        {n: " or ".join(sorted(said[n])) for n in names if not _tells(n, said[n])},
+        {n: " or ".join(sorted(words[n])) for n in names if not _tells(n, words[n])},
         list(which.columns),
         [int(which[g].sum()) for g in which],
         values,
@@ -75,15 +75,15 @@ def salience_of(run: RunData) -> Salience | None:
 
 
 def _tells(name: str, words: Iterable[str]) -> bool:
-    """Whether a name says as much as the words: it is them, or the value that the ends share."""
+    """Whether a name says as much as the words: both are the same, or it names the shared value."""
     return any(text in (name, f"has the same {name} as") for text in words)
 
 
-def draw_salience(found: Salience) -> Figure:
-    """Heat map, a row a group: one hue whose opacity grows with the share, on any background."""
-    figure, axes = axes_of(1.0 + 0.25 * len(found.groups))
-    top = max(float(found.shares.max()), 1e-9)
-    for (row, column), value in np.ndenumerate(found.shares):
+def draw_salience(table: Salience) -> Figure:
+    """Draw the heat map, a row a group: one hue whose opacity grows with the share, on any background."""
+    figure, axes = axes_of(1.0 + 0.25 * len(table.groups))
+    top = max(float(table.shares.max()), 1e-9)
+    for (row, column), value in np.ndenumerate(table.shares):
         # The root tells small shares apart too.
         opacity = DEEPEST * float(np.sqrt(max(value, 0.0) / top))
         corner = (column - 0.5, row - 0.5)
@@ -97,12 +97,12 @@ def draw_salience(found: Salience) -> Figure:
             color=INK,
             fontsize=8,
         )
-    columns, rows = range(len(found.metapaths)), range(len(found.groups))
+    columns, rows = range(len(table.metapaths)), range(len(table.groups))
     axes.set(xlim=(-0.5, len(columns) - 0.5), ylim=(len(rows) - 0.5, -0.5))
-    names = [label(name, COLUMN) for name in found.metapaths]
+    names = [label(name, COLUMN) for name in table.metapaths]
     axes.xaxis.tick_top()
     axes.set_xticks(columns, names, rotation=40, ha="left", rotation_mode="anchor")
-    sizes = zip(found.groups, found.sizes, strict=True)
+    sizes = zip(table.groups, table.sizes, strict=True)
     axes.set_yticks(rows, [f"{label(name, ROW)} ({size})" for name, size in sizes])
     axes.tick_params(length=0)
     for spine in axes.spines.values():

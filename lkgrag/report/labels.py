@@ -1,4 +1,4 @@
-"""Names made fit for a picture or a page."""
+"""Names cut to fit a picture or a page."""
 
 from __future__ import annotations
 
@@ -6,5 +6,5 @@ from lkgrag.utils.text import fit, one_line
 
 
 def label(text: str, width: int) -> str:
-    """A name at most ``width`` columns wide, without any character that no picture can show."""
+    """A name of at most ``width`` columns, without characters that no picture can show."""
     return fit(one_line(text), width)

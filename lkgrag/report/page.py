@@ -1,9 +1,10 @@
-"""A self-contained HTML page: pictures inline, nothing fetched, readable on a phone and in the dark."""
+"""A self-contained HTML page: pictures inline, nothing fetched, for a phone and for the dark."""
 
 from __future__ import annotations
 
 import io
 import re
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,13 +12,17 @@ from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescap
 from markupsafe import Markup
 
 from lkgrag import __version__
-from lkgrag.evaluation.protocol import systems_of
+from lkgrag.evaluation.metrics import HEADLINE, metric_label, metric_place
+from lkgrag.evaluation.protocol import place, systems_of
+from lkgrag.evaluation.tables import faithful_line, four_digits
 from lkgrag.report.drawing import draw
-from lkgrag.report.figures import COLD, figures, own_systems
+from lkgrag.report.figures import COLD, custom_systems, figures
 from lkgrag.report.labels import label
 from lkgrag.report.run_data import read_run
 from lkgrag.report.style import INK, PAPER, style
 from lkgrag.serving.recommendation import Recommendation
+from lkgrag.utils.console import track
+from lkgrag.utils.files import atomic
 from lkgrag.utils.layout import PAGE
 from lkgrag.utils.text import fit, shown_title, two_places
 
@@ -28,37 +33,37 @@ if TYPE_CHECKING:
 
 #: Folder of the pictures within a run's.
 PICTURES = "report"
-#: Metrics in words, in the order of the table's columns.
-METRICS = {"mrr": "MRR", "ndcg": "NDCG", "recall": "Recall"}
 #: Dots per inch of the PNG files.
 DPI = 160
 #: Columns of a title, and of a path in words, on the page.
 TITLE_WIDTH, WORDS_WIDTH = 120, 300
-#: Pixels a point, and how far a picture may grow beyond its own size.
+#: Pixels a point, and how far a picture may grow beyond its size.
 PIXELS, GROWTH = 4 / 3, 1.5
 
 
 def _environment() -> Environment:
-    found = Environment(
+    environment = Environment(
         loader=PackageLoader("lkgrag.report", "templates"),
-        # Titles are whatever the data holds: all is escaped unless it was drawn here.
+        # A title may hold anything: everything is escaped, except what was drawn here.
         autoescape=select_autoescape(default=True, default_for_string=True),
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    found.filters["figure"] = lambda v: "–" if v is None else f"{v:.4f}".lstrip("0")
-    found.filters["signed"] = lambda v: "–" if v is None else f"{v:+.4f}".replace("0.", ".", 1)
-    found.filters["part"] = two_places
-    found.filters["salience"] = lambda v: two_places(v, "+")
-    found.filters["title"] = lambda text: fit(shown_title(str(text)), TITLE_WIDTH)
-    found.filters["words"] = lambda text: label(str(text), WORDS_WIDTH)
-    found.filters["heading"] = _heading
-    return found
+    environment.filters["figure"] = four_digits
+    environment.filters["signed"] = lambda v: (
+        "–" if v is None else f"{v:+.4f}".replace("0.", ".", 1)
+    )
+    environment.filters["part"] = two_places
+    environment.filters["salience"] = lambda v: two_places(v, "+")
+    environment.filters["title"] = lambda text: fit(shown_title(str(text)), TITLE_WIDTH)
+    environment.filters["words"] = lambda text: label(str(text), WORDS_WIDTH)
+    environment.filters["heading"] = metric_label
+    return environment
 
 
 def svg(figure: Figure, name: str) -> Markup:
-    """A figure as inline SVG whose ids are its own and whose ink is the page's."""
+    """A figure as inline SVG, with ids that no other picture has and with the ink of the page."""
     buffer = io.StringIO()
     with style(name):
         metadata = {"Date": None, "Creator": None}
@@ -68,19 +73,17 @@ def svg(figure: Figure, name: str) -> Markup:
     text = re.sub(r'\bid="', f'id="{name}-', text)
     text = re.sub(r'(href="|url\()#', rf"\1#{name}-", text)
     text = re.sub(r"<metadata>.*?</metadata>", "", text, flags=re.DOTALL)
-    # The page's width decides how wide a picture is, within what is good to read.
+    # The width of the page decides how wide a picture is, up to a width that is good to read.
     widest = round(72 * figure.get_figwidth() * PIXELS * GROWTH)
     size = re.compile(r'(<svg[^>]*?) (?:width|height)="[^"]*"')
     text = size.sub(r"\1", size.sub(r"\1", text, count=1), count=1)
     text = text.replace("<svg", f'<svg role="img" style="max-width: {widest}px"', 1)
-    # Safe: matplotlib has escaped what the picture says.
+    # Safe: matplotlib has escaped the text of the picture.
     return Markup(text.replace(INK, "currentColor").replace(PAPER, "var(--card)"))
 
 
 def save_pictures(figure: Figure, folder: Path, name: str) -> None:
     """Write ``name.svg`` and ``name.png``, on white."""
-    from lkgrag.utils.files import atomic
-
     for kind in ("svg", "png"):
         options: dict[str, Any] = {"metadata": {"Date": None}} if kind == "svg" else {"dpi": DPI}
         with style(name), atomic(folder / f"{name}.{kind}") as tmp:
@@ -90,11 +93,11 @@ def save_pictures(figure: Figure, folder: Path, name: str) -> None:
 def write_report(folder: Path, metrics: dict[str, Any] | None = None) -> Path:
     """Write ``report.html`` and the pictures of a run's folder, from the folder alone.
 
-    What the folder lacks (an older run's, or one without a language model) is left out of the page.
+    The page leaves out what the folder does not hold, such as learning curves without a language model.
 
     Args:
         folder: of a run.
-        metrics: where ``metrics.json`` is not there yet.
+        metrics: of the run, if ``metrics.json`` is not written yet.
 
     Returns:
         Path of the page.
@@ -102,22 +105,11 @@ def write_report(folder: Path, metrics: dict[str, Any] | None = None) -> Path:
     Raises:
         LkgragError: a file that the report needs is missing or broken, or one cannot be written.
     """
-    from lkgrag.evaluation.tables import faithful_line
-    from lkgrag.utils.files import atomic
-
     run = read_run(folder, metrics)
     charts = {}
     for name, caption, figure in figures(run):
         save_pictures(figure, folder / PICTURES, name)
         charts[name] = {"caption": caption, "svg": svg(figure, name)}
-    users = []
-    colours: dict[str, str] = {}
-    for number, found in enumerate(run.explained, start=1):
-        name = f"user-{number}"
-        drawn = draw(found, name, colours)
-        if drawn is not None:
-            save_pictures(drawn, folder / PICTURES, name)
-        users.append(_user(found, drawn, name))
     faithful = run.metrics.get("faithfulness")
     page = _environment().get_template("run.html")
     text = page.render(
@@ -125,60 +117,56 @@ def write_report(folder: Path, metrics: dict[str, Any] | None = None) -> Path:
         version=__version__,
         tables=_tables(run),
         cold=_cold_tables(run),
-        own=own_systems(run),
-        metric_names=[_heading(m) for m in _metrics(run)],
+        headline=metric_label(HEADLINE),
+        beyond=_beyond_table(run),
+        custom=custom_systems(run),
+        metric_names=[metric_label(m) for m in _metrics(run)],
         pictures=charts,
         faithful=faithful_line(faithful) if faithful else "",
-        users=users,
+        users=_users(run.explained, folder / PICTURES),
     )
     with atomic(folder / PAGE) as tmp:
         tmp.write_text(text, encoding="utf-8")
     return folder / PAGE
 
 
-def recommendation_page(found: list[Recommendation]) -> str:
+def recommendation_page(rankings: list[Recommendation]) -> str:
     """One page of rankings, as ``lkgrag.recommend format=html`` gives it."""
-    from lkgrag.utils.console import track
+    page = _environment().get_template("users.html")
+    return page.render(users=_users(track(rankings, "draw", len(rankings))), version=__version__)
 
+
+def _users(
+    rankings: Iterable[Recommendation], pictures: Path | None = None
+) -> list[dict[str, Any]]:
+    """What the page shows of each ranking; the drawings are also saved below ``pictures``."""
     users = []
     colours: dict[str, str] = {}
-    for number, ranking in enumerate(track(found, "draw", len(found)), start=1):
+    for number, ranking in enumerate(rankings, start=1):
         name = f"user-{number}"
-        users.append(_user(ranking, draw(ranking, name, colours), name))
-    page = _environment().get_template("users.html")
-    return page.render(users=users, version=__version__)
-
-
-def _user(found: Recommendation, drawn: Figure | None, name: str) -> dict[str, Any]:
-    return {
-        "found": found,
-        "there": any(item.item == found.target for item in found.items),
-        "drawing": svg(drawn, name) if drawn is not None else None,
-    }
-
-
-def _heading(metric: str) -> str:
-    name, _, k = metric.partition("@")
-    words = METRICS.get(name, name)
-    return f"{words}@{k}" if k else words
+        figure = draw(ranking, name, colours)
+        if figure is not None and pictures is not None:
+            save_pictures(figure, pictures, name)
+        users.append(
+            {
+                "ranking": ranking,
+                "has_target": any(item.item == ranking.target for item in ranking.items),
+                "drawing": None if figure is None else svg(figure, name),
+            }
+        )
+    return users
 
 
 def _metrics(run: RunData) -> list[str]:
-    """The columns that the run has figures for: by metric, then by cut-off."""
-    known = {
+    """The metrics that the run has figures for, in the order of tables."""
+    keys = {
         metric
         for splits in systems_of(run.metrics).values()
         for populations in splits.values()
         for values in populations.values()
         for metric in values
     }
-    names = list(METRICS)
-
-    def order(metric: str) -> tuple[int, str, int]:
-        name, _, k = metric.partition("@")
-        return (names.index(name) if name in names else len(names), name, int(k or 0))
-
-    return sorted(known, key=order)
+    return sorted(keys, key=metric_place)
 
 
 def _tables(run: RunData) -> list[dict[str, Any]]:
@@ -204,19 +192,33 @@ def _tables(run: RunData) -> list[dict[str, Any]]:
 
 
 def _cold_tables(run: RunData) -> list[dict[str, Any]]:
-    """NDCG@10 of each system by group of events; the best of each column."""
+    """The headline metric of each system by group of events; the best of each column."""
     out = []
-    found = run.metrics.get("cold_start") or {}
+    groups_of = run.metrics.get("cold_start") or {}
     for kind, what in COLD.items():
-        groups = found.get(kind) or []
+        groups = groups_of.get(kind) or []
         if groups:
             systems = groups[0]["systems"]
-            rows = {s: [g["systems"][s].get("ndcg@10") for g in groups] for s in systems}
+            rows = {s: [g["systems"][s].get(HEADLINE) for g in groups] for s in systems}
             out.append({"by": what, "groups": groups, "rows": rows, "best": _best(rows)})
     return out
 
 
+def _beyond_table(run: RunData) -> dict[str, Any] | None:
+    """Figures beyond accuracy, a row a system; None if the run does not hold them."""
+    figures = run.metrics.get("beyond_accuracy")
+    if not figures:
+        return None
+    systems = figures["systems"]
+    names = list(next(iter(systems.values())))
+    rows = {
+        system: {name.partition("@")[0]: systems[system].get(name) for name in names}
+        for system in sorted(systems, key=place)
+    }
+    return {**figures, "names": [name.partition("@")[0] for name in names], "rows": rows}
+
+
 def _best(rows: dict[str, list[float | None]]) -> list[float | None]:
-    """The greatest of each column; none where all are alike."""
+    """The greatest of each column; None where all are alike."""
     columns = [{v for v in c if v is not None} for c in zip(*rows.values(), strict=True)]
     return [max(c) if len(c) > 1 else None for c in columns]

@@ -1,4 +1,4 @@
-"""What a report needs of a run: tables written while it is judged, and read back from its folder."""
+"""The data of a report: tables that the evaluation writes, and a run's folder read back."""
 
 from __future__ import annotations
 
@@ -69,15 +69,15 @@ def _first(value: Any) -> str | None:
 
 @dataclass(frozen=True)
 class RunData:
-    """A run's folder, read.
+    """What a report needs of a run's folder.
 
     Attributes:
         name: of the folder.
-        metrics: ``metrics.json``, or what is going to be it.
+        metrics: of ``metrics.json``.
         ranks: one row an event.
         curves: by name, one row a step or epoch.
         explained: rankings of a few users.
-        prompts: :data:`PROMPTS`, None where an older version did not write it.
+        prompts: the table :data:`PROMPTS`; None of an older version, which did not write it.
         salience: :data:`SALIENCE`, likewise.
     """
 
@@ -95,7 +95,7 @@ def read_run(folder: Path, metrics: dict[str, Any] | None = None) -> RunData:
 
     Args:
         folder: of a run.
-        metrics: where ``metrics.json`` is not yet written.
+        metrics: of the run, if ``metrics.json`` is not written yet.
 
     Raises:
         LkgragError: a file is missing or broken.

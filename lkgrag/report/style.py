@@ -1,4 +1,4 @@
-"""How pictures look: colours, fonts, sizes that can be read on a phone."""
+"""The look of the pictures: colours, fonts, and sizes that can be read on a phone."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ if TYPE_CHECKING:
 
 #: Ink and paper that the page replaces by its own, light or dark.
 INK, PAPER = "#0b0c0d", "#fdfefc"
-#: Colours that are told apart on white and on black, and by most eyes (after Okabe and Ito).
+#: Colours that most eyes tell apart on white and on black (after Okabe and Ito).
 COLOURS = ("#2386c4", "#d55e00", "#009e73", "#cc79a7", "#9a8f00", "#8a6fd1", "#8c8c8c")
-#: Inches. On a phone a picture shrinks to about two thirds: wider ones would be too small to read.
+#: Inches. On a phone a picture shrinks to about two thirds; a wider one would be too small to read.
 WIDTH = 4.8
 #: Fonts for scripts that matplotlib's own lacks, tried where they are installed.
 FONTS = (
@@ -38,7 +38,7 @@ FONTS = (
 
 @cache
 def fonts() -> list[str]:
-    """Those of :data:`FONTS` that are installed: matplotlib complains of each one that is not."""
+    """The fonts of :data:`FONTS` that are installed; matplotlib warns of any other."""
     there = {entry.name for entry in font_manager.fontManager.ttflist}
     return [name for name in FONTS if name in there]
 
@@ -48,7 +48,7 @@ def style(name: str) -> Iterator[None]:
     """Settings of every picture; text stays text in SVG.
 
     Args:
-        name: of the picture; ids in its SVG derive from it, so that the same run gives the same file.
+        name: of the picture. Ids in its SVG derive from it: the same run gives the same file.
     """
     settings: Any = {
         "svg.fonttype": "none",

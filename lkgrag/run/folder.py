@@ -18,7 +18,7 @@ from lkgrag.config.identity import computed, run_name, to_yaml
 from lkgrag.config.loading import load_config
 from lkgrag.errors import LkgragError, RunError
 from lkgrag.run.provenance import commit
-from lkgrag.utils.files import atomic, not_ours, sweep
+from lkgrag.utils.files import atomic, find_foreign_entry, sweep
 from lkgrag.utils.layout import CONFIG, LOCK, LOG, METRICS, RANKER
 from lkgrag.utils.locks import clear, locked
 
@@ -98,7 +98,7 @@ def _refuse_others_files(folder: Path) -> None:
     Raises:
         RunError: naming the folder and what it holds.
     """
-    other = not_ours(folder, _is_run, (LOCK, LOG))
+    other = find_foreign_entry(folder, _is_run, (LOCK, LOG))
     if other is not None:
         raise RunError(
             f"{folder} holds {other} and no run: overwrite=true deletes runs only; choose another out="

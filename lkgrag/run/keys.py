@@ -7,7 +7,8 @@ the cache. A value that is in no key changes no result. Each key includes the ke
 stage           depends on
 ==============  =========================================================================================
 data            options of ``data`` but ``root``, and a hash of the files (:attr:`lkgrag.data.Dataset.key`)
-kg              data, options of ``kg``, and how many interactions of each user train
+kg              data, options of ``kg``, code of custom relation sources, and how many interactions of each
+                user train
 lrurec          data, LRURec's options, those interactions, whether it is validated, epochs, seed
 own             data, options of ``kg``, those interactions, the class of a custom retriever, its options
                 and code, seed
@@ -31,6 +32,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from lkgrag.config.identity import computed, digest, to_dict
+from lkgrag.kg import custom_relation_code
 from lkgrag.llm.readouts.resolver import resolve_readout
 from lkgrag.prompt.resolver import resolve_verbaliser
 from lkgrag.retrieval import LRURecOptions
@@ -66,7 +68,11 @@ class StageKeys:
 
     def kg(self, train_end: NDArray[np.int64]) -> Key:
         """Key of the graph of the first ``train_end[user]`` interactions of each user."""
-        return {**self.data, "kg": to_dict(self.config.kg), "train_end": hash_train_end(train_end)}
+        return {**self._graph(), "train_end": hash_train_end(train_end)}
+
+    def _graph(self) -> Key:
+        """What every graph of the run depends on."""
+        return {**self.data, "kg": to_dict(self.config.kg), **custom_relation_code()}
 
     def lrurec(self, train_end: NDArray[np.int64], is_validated: bool, epochs: int | None) -> Key:
         """Key of LRURec, trained on the first ``train_end[user]`` interactions of each user.
@@ -104,8 +110,7 @@ class StageKeys:
     def retrieval(self) -> Key:
         """Key of stage one, in full and cross-fitted."""
         return {
-            **self.data,
-            "kg": to_dict(self.config.kg),
+            **self._graph(),
             "retrieval": to_dict(self.config.retrieval),
             "seed": self.config.seed,
             **custom_code(self.config.retrieval),
@@ -166,6 +171,7 @@ def hash_custom_code(
     code = {
         "scorer.name": code_of(scorer.name),
         **custom_code(retrieval),
+        **custom_relation_code(),
         "prompt.verbaliser": source_hash(resolve_verbaliser(prompt.verbaliser)),
         "llm.readout": source_hash(resolve_readout(llm.readout)),
     }

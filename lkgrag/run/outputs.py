@@ -13,6 +13,7 @@ import pandas as pd
 
 from lkgrag.errors import LkgragError
 from lkgrag.evaluation import cold_start
+from lkgrag.evaluation.beyond import beyond_of
 from lkgrag.evaluation.deletion import measure_faithfulness
 from lkgrag.kg import save_kg
 from lkgrag.report import prompt_tables, write_report
@@ -24,7 +25,7 @@ from lkgrag.serving.requests import Request
 from lkgrag.serving.saved_run import FORMAT
 from lkgrag.serving.users import UsersInMemory
 from lkgrag.utils.console import bar
-from lkgrag.utils.files import finite, write_json, write_parquet
+from lkgrag.utils.files import nan_to_none, write_json, write_parquet
 from lkgrag.utils.layout import CURVE, EXPLANATIONS, KG, METRICS, PROMPTS, RANKER, RANKS, SALIENCE
 
 if TYPE_CHECKING:
@@ -98,7 +99,7 @@ def collect_metrics(
     stages: Stages,
     context: RunContext,
     stage_one: StageOne,
-    model: RankerModel,
+    ranker: Ranker,
     evaluation: Evaluation,
     faithfulness: dict[str, Any],
     seconds: dict[str, float],
@@ -109,13 +110,13 @@ def collect_metrics(
         stages: of the run.
         context: how the run was carried out.
         stage_one: the candidates of all events.
-        model: the model with the refitted weights.
-        evaluation: of the model.
+        ranker: with the refitted weights.
+        evaluation: of its model.
         faithfulness: of its explanations.
         seconds: seconds of each stage.
     """
     config, dataset = stages.config, stages.dataset
-    interactions = dataset.interactions
+    interactions, lm = dataset.interactions, ranker.model.lm
     differences = evaluation.differences(config.evaluation.bootstrap, config.seed)
     keys = ("split", "system", "other", "metric", "population")
     training_items = interactions.item[dataset.split.train_mask(interactions)]
@@ -127,7 +128,7 @@ def collect_metrics(
         "data": {"name": config.data.name, **dataset.key, "counts": interactions.stats},
         "code": stages.keys.code(),
         "llm": config.llm.name,
-        "dtype": str(model.lm.dtype).removeprefix("torch.") if model.lm is not None else None,
+        "dtype": str(lm.dtype).removeprefix("torch.") if lm is not None else None,
         "seed": config.seed,
         "versions": environment(),
         "commit": commit(),
@@ -147,6 +148,7 @@ def collect_metrics(
         "mask_seen": config.retrieval.mask_seen,
         "faithfulness": faithfulness,
         "cold_start": cold_start(evaluation.test, popularity),
+        "beyond_accuracy": beyond_of(evaluation.lists("test"), popularity, ranker.context.data),
         "fusion": {"a": a, "b": b},
         "stage_one": {k: v for k, v in stage_one.report.items() if k != "lrurec_curve"},
         "differences": [
@@ -197,7 +199,7 @@ def write_files(
 def draw_report(folder: Path, metrics: dict[str, Any]) -> None:
     """Draw the report; a report that cannot be drawn is a warning, because the run's results are complete."""
     try:
-        write_report(folder, finite(metrics))
+        write_report(folder, nan_to_none(metrics))
     except LkgragError:
         # Such as a full disk: the message says what to do, and the run's own files would fail next.
         raise

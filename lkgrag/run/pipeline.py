@@ -223,7 +223,7 @@ def _run_stages(config: Config, dataset: Dataset, context: RunContext) -> dict[s
     if context.is_main:
         seconds = {**context.cache.seconds, "ranker": training.seconds}
         metrics = collect_metrics(
-            stages, context, stage_one, model, evaluation, faithfulness, seconds
+            stages, context, stage_one, ranker, evaluation, faithfulness, seconds
         )
     # The others wait here with the run's own limit; in a sharded model's pass NCCL's short limit holds.
     accelerator.wait_for_everyone()

@@ -21,7 +21,7 @@ from lkgrag.training.negatives import every_training_event, uniform_queries
 from lkgrag.training.pretraining import Pretraining, pretrain
 from lkgrag.utils.console import bar
 from lkgrag.utils.files import read_json, write_json
-from lkgrag.utils.plugins import of_others
+from lkgrag.utils.plugins import is_custom
 
 if TYPE_CHECKING:
     from torch_geometric.data import HeteroData
@@ -70,7 +70,7 @@ def train_scorer(
 
     def build(folder: Path) -> None:
         file = folder / "scorer.safetensors"
-        if of_others(resolve_scorer(config.scorer.name)) and len(examples):
+        if is_custom(resolve_scorer(config.scorer.name)) and len(examples):
             try_out(make, graph.data, graph(examples[slice(0, TRIED)]), file)
         scorer, pretraining = make(), Pretraining()
         if len(examples) and config.scorer.pretrain_epochs > 0:

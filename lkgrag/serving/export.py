@@ -14,7 +14,7 @@ from lkgrag.errors import ConfigError, ModelError
 from lkgrag.llm.merge import merge, write_model
 from lkgrag.serving.ranker import Ranker
 from lkgrag.utils.console import console
-from lkgrag.utils.files import not_ours, read_json, write_json
+from lkgrag.utils.files import find_foreign_entry, read_json, write_json
 from lkgrag.utils.layout import ADAPTER, META, RANKER
 
 if TYPE_CHECKING:
@@ -135,7 +135,7 @@ def _refuse_used(target: Path, run: Path, overwrite: bool) -> None:
         raise ConfigError(f"out={target}: a file; name a folder")
     if target.resolve() in (run.resolve(), *run.resolve().parents):
         raise ConfigError(f"out={target}: holds the run; name another folder")
-    other = not_ours(target, lambda f: (f / REPORT).is_file())
+    other = find_foreign_entry(target, lambda f: (f / REPORT).is_file())
     if other is not None:
         raise ConfigError(f"out={target}: holds {other} and no export; name another folder")
     if target.is_dir() and any(target.iterdir()) and not overwrite:

@@ -14,7 +14,11 @@ from lkgrag.serving.saving import load, save
 if TYPE_CHECKING:
     import torch
 
+    from lkgrag.llm import LMScorer
+    from lkgrag.prompt import BasePrompter
+    from lkgrag.ranker.fusion import Fusion
     from lkgrag.ranker.model import RankerModel
+    from lkgrag.scorer import PathScorer
     from lkgrag.serving.context import Context
     from lkgrag.serving.recommendation import Recommendation
 
@@ -35,6 +39,26 @@ class Ranker:
     def device(self) -> torch.device:
         """The model's device."""
         return self.model.device
+
+    @property
+    def lm(self) -> LMScorer | None:
+        """The model's language model; None without one."""
+        return self.model.lm
+
+    @property
+    def scorer(self) -> PathScorer:
+        """The model's path scorer."""
+        return self.model.scorer
+
+    @property
+    def prompter(self) -> BasePrompter | None:
+        """What words the model's prompts; None without a language model."""
+        return self.model.prompter
+
+    @property
+    def fusion(self) -> Fusion:
+        """The weights of the score's terms."""
+        return self.model.fusion
 
     @classmethod
     def from_pretrained(

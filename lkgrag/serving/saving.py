@@ -25,7 +25,13 @@ from lkgrag.serving.catalogue import Catalogue
 from lkgrag.serving.context import Context
 from lkgrag.serving.users import Users
 from lkgrag.utils.device import choose_device
-from lkgrag.utils.files import not_ours, read_json, read_safetensors, write_json, write_safetensors
+from lkgrag.utils.files import (
+    find_foreign_entry,
+    read_json,
+    read_safetensors,
+    write_json,
+    write_safetensors,
+)
 from lkgrag.utils.layout import (
     ADAPTER,
     CATALOGUE,
@@ -105,7 +111,7 @@ def _refuse_others_files(folder: Path) -> None:
         RunError: naming the folder and a file in it.
         OSError: it is no folder, or cannot be read.
     """
-    other = not_ours(folder, lambda f: (f / META).exists())
+    other = find_foreign_entry(folder, lambda f: (f / META).exists())
     if other is not None:
         raise RunError(f"{folder} holds {other} and no ranker; choose another folder")
 

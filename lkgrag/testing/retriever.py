@@ -23,7 +23,7 @@ import pytest
 import torch
 
 from lkgrag.config import DataConfig, KGConfig, RetrievalConfig
-from lkgrag.data.splits.sequence import make_split
+from lkgrag.data.splits import make_split
 from lkgrag.kg import build_kg
 from lkgrag.retrieval.base import BuiltInRetriever, Retriever
 from lkgrag.retrieval.custom import fit_custom, save_custom

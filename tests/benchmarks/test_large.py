@@ -4,10 +4,11 @@ import pytest
 import torch
 from helpers.small_run import small_options
 
-from benchmarks import common, large, quality_page, quality_rows, run, tables
+from benchmarks import common, large, run
 from lkgrag.run.provenance import hardware
 
 
+@pytest.mark.slow
 def test_large_trains_and_ranks_in_four_bits_with_both_readouts(tmp_path):
     options = small_options(tmp_path)
     for name in ("llm.name", "llm.dtype", "out", "cache.root", "training.probe"):
@@ -50,11 +51,6 @@ def test_large_without_a_gpu_is_refused(capsys):
     assert "large needs a GPU; --quick" in capsys.readouterr().err
 
 
-def test_the_stored_costs_of_a_large_model_stand_on_its_page():
-    found = common.stored("large")
-    assert tables.large(found) in (tables.DOCS / "large-models.md").read_text()
-
-
 def test_hardware_names_the_gpus(monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_initialized", lambda: False)
     assert "gpus" not in hardware()
@@ -62,41 +58,3 @@ def test_hardware_names_the_gpus(monkeypatch):
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
     monkeypatch.setattr(torch.cuda, "get_device_name", lambda index: f"GPU {index}")
     assert hardware()["gpus"] == ["GPU 0", "GPU 1"]
-
-
-def test_a_run_names_the_chip_that_it_used():
-    run_of = {"hardware": {"processor": "CPU", "cores": 4, "gpus": ["H200"]}, "threads": 1}
-    on_gpu = {**run_of, "device": "cuda", "versions": {"torch": "2.11.0"}}
-    told = quality_page.machine(on_gpu)
-    assert told == "H200 beside CPU, 1 of 4 cores a run, torch 2.11.0"
-    assert quality_page.chip(on_gpu) == "H200"
-    on_cpu = {**run_of, "device": "cpu", "versions": {"torch": "2.13.0"}}
-    assert quality_page.machine(on_cpu) == "CPU, 1 of 4 cores a run, torch 2.13.0"
-    # Older runs say neither device nor versions, and were made on processors.
-    assert quality_page.machine(run_of) == "CPU, 1 of 4 cores a run"
-    nameless = {**on_gpu, "hardware": {"processor": "CPU", "cores": 4}}
-    assert quality_page.chip(nameless) == "GPU"
-
-
-def test_the_table_of_costs_says_which_chip():
-    about = {
-        "hardware": {"processor": "CPU", "cores": 4, "gpus": ["H200"]},
-        "tokens_per_prompt": 300.0,
-        "prompts_ranked": 100,
-        "seconds": {"ranker": 5.0, "evaluation": 20.0},
-    }
-    silent = {**about, "tokens_per_prompt": 0.0}
-    runs = {"scorer/0": silent, "lkgrag/0": about, "lkgrag/1": {**about, "device": "cuda"}}
-    lines = quality_page.costs(runs).splitlines()[2:]
-    assert [line.split(" | ")[:5] for line in lines] == [
-        ["| lkgrag/0", "CPU", "300", "5", "0.20"],
-        ["| lkgrag/1", "H200", "300", "5", "0.20"],
-    ]
-
-
-def test_a_row_may_name_its_seeds():
-    said = {
-        "seeds": [0, 1, 2],
-        "rows": {"all": {}, "one": {"seeds": 1}, "named": {"seeds": [1, 2, 7]}},
-    }
-    assert [quality_rows.seeds_of(said, row) for row in said["rows"]] == [[0, 1, 2], [0], [1, 2]]

@@ -6,8 +6,9 @@ import pytest
 from helpers.sequences import sequences
 from helpers.small_run import write_shop
 
-from benchmarks import common, order, quality_page, quality_results, run
-from benchmarks.quality_table import summary
+from benchmarks import common, order, run
+from benchmarks.quality import page as quality_page
+from benchmarks.quality import results as quality_results
 from lkgrag.config.loading import load_config
 from lkgrag.run.stages import load_dataset
 
@@ -48,7 +49,7 @@ def test_gains_are_told_apart_by_the_order_of_ids(tmp_path, monkeypatch):
             "seed": 0,
         }
     )
-    said = {
+    settings = {
         "seeds": [0],
         "budget": {},
         "data": {"shop": options | {"data.name": "shop"}},
@@ -57,9 +58,9 @@ def test_gains_are_told_apart_by_the_order_of_ids(tmp_path, monkeypatch):
         "quick": {},
     }
     monkeypatch.setattr(quality_results, "RESULTS", tmp_path)
-    monkeypatch.setattr(order, "settings", lambda: said)
+    monkeypatch.setattr(order, "read_settings", lambda: settings)
     monkeypatch.setattr(quality_results, "provenance", lambda command: {"command": command})
-    quality_results.save(said, "shop", table, {}, "none")
+    quality_results.save(settings, "shop", table, {}, "none")
     found = order.measure({"shop": str(tmp_path)})["shop"]
     assert found["main"] == "scorer"
     gain = 1 - 1 / np.log2(3)
@@ -86,17 +87,3 @@ def test_data_sets_that_are_not_at_hand_keep_what_was_found(tmp_path, monkeypatc
     found = common.stored("order")["sets"]
     assert (found["one"]["rising"]["pairs"], found["two"]["rising"]["pairs"]) == (0.5, 0.75)
     assert "two: ids rise in 75.0% of neighbours" in capsys.readouterr().out
-
-
-def test_rows_of_a_sample_stand_with_what_their_shared_events_say():
-    users = [f"u{n}" for n in range(8)]
-    whole = pd.DataFrame({
-        "split": "test", "user": users, "position": 3, "candidates": 20, "retrieved": True,
-        "rank_retriever": 2, "rank_ranker": [1, 2] * 4, "row": "lkgrag", "seed": 0,
-    })  # fmt: skip
-    sample = whole[:4].assign(row="llamarec+fusion", rank_ranker=[2, 2, 2, 3])
-    said = {"rows": {"lkgrag": {}, "llamarec+fusion": {}}}
-    rows = summary(pd.concat([whole, sample], ignore_index=True), said)
-    text = quality_page.samples({"rows": rows, "main": "lkgrag"})
-    assert "| LlamaRec + fusion with the prior | 4 |" in text
-    assert quality_page.samples({"rows": rows[:3], "main": "lkgrag"}) == ""

@@ -3,7 +3,7 @@ import pandas as pd
 import pytest
 
 from lkgrag.config import DataConfig
-from lkgrag.data import Interactions, make_split, natural_order
+from lkgrag.data import Interactions, natural_order
 from lkgrag.errors import DataError
 
 LOOSE = {"min_user": 1, "min_item": 1}
@@ -26,17 +26,17 @@ def test_sequences_are_in_time_order_and_ids_in_natural_order():
 
 def test_ties_do_not_depend_on_the_order_of_the_file_but_on_the_seed():
     rows = [("u", str(i), 1, 5) for i in range(50)]
-    one = Interactions.from_frames(events(rows), config=DataConfig(**LOOSE))
-    two = Interactions.from_frames(events(rows[::-1]), config=DataConfig(**LOOSE))
+    first = Interactions.from_frames(events(rows), config=DataConfig(**LOOSE))
+    second = Interactions.from_frames(events(rows[::-1]), config=DataConfig(**LOOSE))
     other = Interactions.from_frames(events(rows), config=DataConfig(**LOOSE, tie_seed=1))
-    assert np.array_equal(one.item, two.item)
-    assert not np.array_equal(one.item, other.item)
-    assert not np.array_equal(one.item, np.sort(one.item))
+    assert np.array_equal(first.item, second.item)
+    assert not np.array_equal(first.item, other.item)
+    assert not np.array_equal(first.item, np.sort(first.item))
     by_id = Interactions.from_frames(events(rows[::-1]), config=DataConfig(**LOOSE, ties="id"))
     assert by_id.item.tolist() == list(range(50))
     by_file = Interactions.from_frames(events(rows[::-1]), config=DataConfig(**LOOSE, ties="file"))
     assert by_file.item.tolist() == list(range(50))[::-1]
-    assert one.stats["tied_last_two"] == 1.0
+    assert first.stats["tied_last_two"] == 1.0
 
 
 def test_without_times_the_file_decides():
@@ -133,40 +133,3 @@ def test_numbers_with_fractions_make_no_nodes_and_years_stay_whole():
     assert list(x.items.columns) == ["title", "year", "pages"]
     assert x.users["age"].tolist() == [["31"]]
     assert list(x.users.columns) == ["age"]
-
-
-def sequences(*lengths):
-    rows = [(f"u{u}", f"i{n}", 1, n) for u, length in enumerate(lengths) for n in range(length)]
-    return Interactions.from_frames(events(rows), config=DataConfig(**LOOSE))
-
-
-def test_leave_one_out():
-    x = sequences(5, 2, 3)
-    split = make_split(x, DataConfig())
-    assert split.train_end.tolist() == [3, 2, 1]
-    assert split.val.position.tolist() == [3, 1]
-    assert split.test.position.tolist() == [4, 2]
-    assert split.test.user.tolist() == [0, 2]
-    assert [x.item_ids[i] for i in split.test.target] == ["i4", "i2"]
-    assert (
-        split.train_mask(x).tolist() == [True] * 3 + [False] * 2 + [True] * 2 + [True] + [False] * 2
-    )
-
-
-def test_rolling_predicts_each_of_the_last_items_and_trains_on_none():
-    split = make_split(sequences(9, 4), DataConfig(split="rolling", rolling=2))
-    assert split.test.position.tolist() == [7, 8, 3]
-    assert split.val.position.tolist() == [5, 6, 2]
-    assert split.train_end.tolist() == [5, 2]
-
-
-def test_held_back_events_are_the_last_training_ones():
-    x = sequences(12, 4)
-    split = make_split(x, DataConfig())
-    end, held = split.holdback(x, window=3, users=1.0, seed=0)
-    assert split.train_end.tolist() == [10, 2]
-    assert end.tolist() == [7, 1]
-    assert held.position.tolist() == [7, 8, 9, 1]
-    none, nothing = split.holdback(x, window=3, users=0.0, seed=0)
-    assert none.tolist() == [10, 2]
-    assert len(nothing) == 0

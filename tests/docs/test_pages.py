@@ -63,7 +63,7 @@ def test_the_messages_on_the_page_of_reliability_are_those_that_are_given():
 
 def test_figures_of_quality_are_those_of_the_results():
     """README's table and the pages follow from the stored results."""
-    from benchmarks import quality_page
+    from benchmarks.quality import page as quality_page
 
     results = {n: r for n in quality_page.TITLES if (r := stored(f"quality-{n}")) is not None}
     assert results

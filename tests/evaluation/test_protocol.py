@@ -7,7 +7,15 @@ from rich.console import Console
 
 from lkgrag.config import EvaluationConfig
 from lkgrag.data.splits.base import Events
-from lkgrag.evaluation import SplitResult, difference_line, nest, sample_events, show
+from lkgrag.evaluation import (
+    METRICS,
+    Metric,
+    SplitResult,
+    difference_line,
+    nest,
+    sample_events,
+    show,
+)
 from lkgrag.evaluation.evaluator import Evaluator
 from lkgrag.prompt.order import CandidateOrder
 from lkgrag.retrieval.candidates import CandidateLists
@@ -138,3 +146,24 @@ def test_table_fits_80_columns_and_pipes_plain(result):
     assert line in text
     ranker = next(r for r in text.splitlines() if r.strip().startswith("ranker "))
     assert ranker.split() == ["ranker", ".5000", ".5000", ".5000", "1.0000", "1.0000", "1.0000"]
+
+
+def test_a_custom_metric_is_in_figures_comparisons_and_tables(result, monkeypatch):
+    monkeypatch.setitem(METRICS, "first", Metric("first", "First", lambda rank: (rank == 1) * 1.0))
+    metrics = nest([result], [2])
+    assert list(metrics["ranker"]["test"]["all"])[-1] == "first"
+    assert metrics["ranker"]["test"]["all"]["first"] == 0.5
+    assert metrics["random"]["test"]["retrieved"]["first"] == 0.5
+    found = result.compare("ranker", "retriever", "first", resamples=100)
+    assert found.mean == 0.25
+    assert "(First, all, 3 users)" in difference_line("ranker", "x", "first", "all", found)
+    heads = table_of(metrics, columns=["first", "recall@2"]).splitlines()[3]
+    assert heads.split() == ["system", "First", "Recall@2", "First", "Recall@2"]
+    assert "First" not in table_of(metrics)
+    assert table_of(metrics, columns={"at the top": "first"}).count("at the top") == 2
+
+
+def table_of(metrics, **options):
+    stream = io.StringIO()
+    show(Console(file=stream), metrics, "test", [], **options)
+    return stream.getvalue()

@@ -13,7 +13,7 @@ from lkgrag.config.loading import load_config, presets
 from lkgrag.paths import graph_paths
 from lkgrag.ranker.batch import RankerBatch
 from lkgrag.ranker.fusion import Fusion
-from lkgrag.ranker.fusion_weights import fit_weights
+from lkgrag.ranker.fusion_weights import TermLists, fit_weights
 from lkgrag.run.cache import StageCache
 from lkgrag.run.pipeline import train
 from lkgrag.run.ranker_stages import build_ranker, training_queries
@@ -175,9 +175,10 @@ def test_fusion_without_terms():
     terms = rng.normal(size=(3, 60, 5))
     mask, target, user = np.ones((60, 5), bool), rng.integers(0, 5, 60), np.arange(60)
     terms[1, np.arange(60), target] += 3
-    assert fit_weights(terms, mask, target, user, fuse=[]) == (0.0, 0.0)
-    a, b = fit_weights(terms, mask, target, user, fuse=["scorer"])
+    lists = TermLists(terms, mask, target, user)
+    assert fit_weights(lists, fuse=[]) == (0.0, 0.0)
+    a, b = fit_weights(lists, fuse=["scorer"])
     assert a > 0
     assert b == 0
-    a, b = fit_weights(terms, mask, target, user, fuse=["prior"])
+    a, b = fit_weights(lists, fuse=["prior"])
     assert a == 0

@@ -13,8 +13,8 @@ from lkgrag.kg import (
     short,
     short_metapath,
 )
+from lkgrag.kg.audience import USERS, audience_of
 from lkgrag.kg.naming import column_relation, singular, snake, triple_relation
-from lkgrag.kg.path_words import USERS, audience_of
 from lkgrag.paths import PathFinder
 from lkgrag.testing.graph import toy_kg
 

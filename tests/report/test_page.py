@@ -158,6 +158,77 @@ def test_cold_start_is_drawn_and_told(folder):
     assert re.search(f"<tr><td>ranker</td>{cells}</tr>", page)
 
 
+BEYOND = {
+    "split": "test",
+    "k": 8,
+    "lists": 1234,
+    "category": "has_genre",
+    "systems": {
+        "ranker": {
+            "coverage@8": 0.25,
+            "popularity@8": 1234.56,
+            "personalization@8": None,
+            "diversity@8": 0.875,
+        },
+        "retriever": {
+            "coverage@8": 0.5,
+            "popularity@8": 30.0,
+            "personalization@8": 0.75,
+            "diversity@8": 1.0,
+        },
+    },
+}
+
+
+def test_figures_beyond_accuracy_are_shown_where_the_run_has_them(folder):
+    metrics = json.loads((folder / "metrics.json").read_text())
+    page = write_report(folder, metrics | {"beyond_accuracy": BEYOND}).read_text(encoding="utf-8")
+    check(page)
+    section = page.split("<h2>Beyond accuracy</h2>")[1].split("<h2>")[0]
+    heads = re.findall(r"<th>([^<]*)</th>", section)
+    assert heads == ["system", "coverage", "popularity", "personalization", "diversity"]
+    rows = [re.findall(r"<td>([^<]*)</td>", r) for r in re.findall(r"<tr><td>.*?</tr>", section)]
+    assert rows == [
+        ["retriever", ".5000", "30.0", ".7500", "1.0000"],
+        ["ranker", ".2500", "1,234.6", "–", ".8750"],
+    ]
+    assert "Of the first 8 candidates of 1,234 test events" in section
+    assert "that differ in has_genre." in section
+
+
+@pytest.mark.parametrize("found", [None, {}])
+def test_a_run_without_figures_beyond_accuracy_has_a_page(folder, found):
+    metrics = json.loads((folder / "metrics.json").read_text())
+    metrics.pop("beyond_accuracy", None)
+    if found is not None:
+        metrics["beyond_accuracy"] = found
+    page = write_report(folder, metrics).read_text(encoding="utf-8")
+    check(page)
+    assert "Beyond accuracy" not in page
+
+
+def test_diversity_is_left_out_where_items_have_no_categories(folder):
+    metrics = json.loads((folder / "metrics.json").read_text())
+    figures = {"coverage@8": 0.5, "popularity@8": 30.0, "personalization@8": 0.75}
+    alone = {**BEYOND, "category": None, "systems": {"ranker": figures}}
+    page = write_report(folder, metrics | {"beyond_accuracy": alone}).read_text(encoding="utf-8")
+    section = page.split("<h2>Beyond accuracy</h2>")[1].split("<h2>")[0]
+    assert "diversity" not in section.lower()
+
+
+def test_a_custom_metric_has_a_column_behind_the_others(folder):
+    metrics = json.loads((folder / "metrics.json").read_text())
+    for system in systems_of(metrics):
+        for populations in metrics[system].values():
+            for figures in populations.values():
+                figures["novelty@5"] = 0.125
+    page = write_report(folder, metrics).read_text(encoding="utf-8")
+    heads = re.findall(r"<th>([^<]*)</th>", page.split("<h3>Test, all users</h3>")[1])
+    assert heads[1:3] == ["MRR", "NDCG@5"]
+    names = heads[: heads.index("novelty@5") + 1]
+    assert names[-2].startswith("Recall@")
+
+
 def test_a_system_has_its_colour_in_every_picture_of_every_run(folder):
     run = read_run(folder)
     fewer = read_run(folder)

@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from lkgrag.data.cleaning.columns import clean
-from lkgrag.data.readers.base import Reader, read_lines, read_separated, table_of
+from lkgrag.data.readers.base import Reader
+from lkgrag.data.readers.text import read_lines, read_separated, table_of
 from lkgrag.data.tables import Tables
 from lkgrag.errors import DataError
 
@@ -47,18 +48,18 @@ class Amazon2014(Reader):
 
     @staticmethod
     def _one(folder: Path, pattern: str, name: str, default: str) -> Path:
-        found = sorted([*folder.glob(pattern), *folder.glob(pattern + ".gz")])
-        if len(found) > 1:
+        matching = sorted([*folder.glob(pattern), *folder.glob(pattern + ".gz")])
+        if len(matching) > 1:
             # `amazon-beauty` picks ratings_Beauty.csv among several.
             word = name.lower().removeprefix("amazon-").replace("-", "_")
-            named = [p for p in found if word in p.name.lower()]
+            named = [p for p in matching if word in p.name.lower()]
             if len(named) != 1:
                 raise DataError(
                     f"{folder}: several files match {pattern} "
-                    f"({', '.join(p.name for p in found[:4])}): leave one, or name it by data.name"
+                    f"({', '.join(p.name for p in matching[:4])}): leave one, or name it by data.name"
                 )
             return named[0]
-        return found[0] if found else folder / default
+        return matching[0] if matching else folder / default
 
     def read(self, folder: Path, config: DataConfig) -> Tables:
         """Read the set; the metadata is streamed, only items with a rating are kept."""
@@ -77,18 +78,18 @@ class Amazon2014(Reader):
 
     @staticmethod
     def _reviews(path: Path) -> pd.DataFrame:
-        """What a rating has of each review; its text is passed over."""
+        """User, item, rating and time of each review; its text is passed over."""
         objects = _objects(path, REVIEW["user"], REVIEW["item"])
         rows = ((n, [value.get(field) for field in REVIEW.values()]) for n, value in objects)
         return table_of(rows, list(REVIEW), path)
 
     @staticmethod
-    def _metadata(path: Path, known: set[str]) -> tuple[pd.DataFrame, pd.DataFrame]:
+    def _metadata(path: Path, rated: set[str]) -> tuple[pd.DataFrame, pd.DataFrame]:
         rows: list[dict[str, Any]] = []
         triples: list[tuple[str, str, str]] = []
         for _, value in _objects(path, "asin"):
             item = value["asin"]
-            if item not in known:
+            if item not in rated:
                 continue
             rows.append(
                 {
@@ -103,7 +104,7 @@ class Amazon2014(Reader):
             for relation in RELATED:
                 targets = links.get(relation)
                 for target in targets if isinstance(targets, list) else ():
-                    if isinstance(target, str) and target in known:
+                    if isinstance(target, str) and target in rated:
                         triples.append((item, relation, target))
         if not rows:
             raise DataError(
@@ -114,7 +115,7 @@ class Amazon2014(Reader):
 
 
 def _objects(path: Path, *ids: str) -> Iterator[tuple[int, dict[str, Any]]]:
-    """The objects of a file, each with its line; of each ``ids`` are there.
+    """The objects of a file, each with the number of its line and all of ``ids``.
 
     Raises:
         DataError: a line is no object, or one of the ids is no string.
@@ -150,7 +151,7 @@ def parse_line(line: str, path: Path, number: int) -> dict[str, Any]:
 
 
 def _text(value: Any) -> str | None:
-    """A title or a name; the files hold what the shop's pages said, ``&amp;`` for ``&``."""
+    """A title or a name as plain text; the files have it as the shop's pages do, ``&amp;`` for ``&``."""
     return clean(html.unescape(value)).strip() or None if isinstance(value, str) else None
 
 

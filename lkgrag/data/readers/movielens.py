@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from lkgrag.data.cleaning.columns import ids
-from lkgrag.data.readers.base import Reader, read_separated, split_values
+from lkgrag.data.readers.base import Reader
+from lkgrag.data.readers.text import read_separated, split_values
 from lkgrag.data.tables import Tables
 from lkgrag.errors import DataError
 
@@ -77,7 +78,7 @@ def _read_text(path: Path, separator: str, columns: tuple[str, ...]) -> pd.DataF
     """A table in UTF-8, as ML-10M has it, or else in Latin-1, as the older sets.
 
     Raises:
-        DataError: as :func:`~lkgrag.data.readers.base.read_separated`.
+        DataError: as :func:`~lkgrag.data.readers.read_separated`.
     """
     try:
         return read_separated(path, separator, columns)

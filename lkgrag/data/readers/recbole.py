@@ -15,7 +15,8 @@ import pandas as pd
 
 from lkgrag.data.cleaning.columns import ids
 from lkgrag.data.frames import check_columns
-from lkgrag.data.readers.base import Reader, check_header, read_rows, table_of
+from lkgrag.data.readers.base import Reader
+from lkgrag.data.readers.text import check_header, read_rows, table_of
 from lkgrag.data.tables import Tables
 from lkgrag.errors import ConfigError, DataError
 
@@ -142,8 +143,8 @@ def read_recbole(
         return table.assign(**{w: ids(table[w], str(file.path), given[w]) for w in words})
 
     inter = read_atomic(folder / f"{name}.inter", separator)
-    known = [w for w in ("rating", "time") if given[w] in inter.types or w in (columns or {})]
-    events = part(inter, ("user", "item", *known))
+    more = [w for w in ("rating", "time") if given[w] in inter.types or w in (columns or {})]
+    events = part(inter, ("user", "item", *more))
     item, user = optional(".item"), optional(".user")
     kg, link = optional(".kg"), optional(".link")
     if item is not None and "title" in (columns or {}):

@@ -23,7 +23,7 @@ TEST_SHARE = 0.1
 VAL_SHARE = TEST_SHARE / (1 - TEST_SHARE)
 
 
-def time_split(interactions: Interactions, config: DataConfig) -> Split:
+def split_time(interactions: Interactions, config: DataConfig) -> Split:
     """Train on what precedes ``data.val_from``, and predict what follows it.
 
     Of each user the first ``data.rolling`` interactions from ``data.val_from`` to before
@@ -88,7 +88,7 @@ def _points(time: NDArray[np.float64], config: DataConfig) -> tuple[float, float
 
 
 def _quantile(time: NDArray[np.float64], share: float) -> float:
-    """The time of an interaction that about this share is earlier than."""
+    """The time of an interaction such that about this share is earlier."""
     ordered = np.sort(time)
     return float(ordered[min(int(np.ceil(share * len(ordered))), len(ordered) - 1)])
 

@@ -6,13 +6,18 @@ It counts again, from the sequences and by other means than the builder.
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from lkgrag.config import KGConfig
 from lkgrag.errors import DataError
+from lkgrag.kg.base import Training
 from lkgrag.kg.naming import base_name
-from lkgrag.kg.vocabulary import CO_RATED, FOLLOWED_BY, RATED
+from lkgrag.kg.sources.making import make_edges
+from lkgrag.kg.sources.resolver import relation_sources
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -20,6 +25,9 @@ if TYPE_CHECKING:
     from torch_geometric.typing import EdgeType
 
     from lkgrag.data.interactions import Interactions
+    from lkgrag.kg.base import Edges
+
+Pair = tuple[int, int]
 
 
 class Leak(NamedTuple):
@@ -35,7 +43,7 @@ class Leak(NamedTuple):
 
     edge_type: EdgeType
     edges: int
-    first: tuple[int, int]
+    first: Pair
     held: int
     allowed: int
 
@@ -48,75 +56,82 @@ class Leak(NamedTuple):
 
 
 def find_leaks(
-    data: HeteroData, interactions: Interactions, train_end: NDArray[np.int64]
+    data: HeteroData,
+    interactions: Interactions,
+    train_end: NDArray[np.int64],
+    config: KGConfig | None = None,
 ) -> list[Leak]:
     """What a graph holds that the training interactions cannot give.
 
     Args:
         data: a graph of :func:`~lkgrag.kg.build_kg`.
-        interactions: the sequences it was built from.
+        interactions: the sequences that it was built from.
         train_end: int64 ``[num_users]``, number of training interactions of each user.
+        config: that it was built with; by default the widest options. Only custom relations that
+            cannot be counted by other means depend on it.
 
     Returns:
         One entry for each edge type with such edges; empty if there are none.
     """
     sequences = [interactions.sequence(u)[:end].tolist() for u, end in enumerate(train_end)]
-    window = int(data.get("follow_window", 0)) or None
+    longest = max([1, *map(len, sequences)])
+    config = config or KGConfig(behaviour_min=1, co_rated_top=max(1, interactions.num_items))
+    window = int(data.get("follow_window", 0)) or longest
+    config = replace(config, follow_window=window)
     leaks = []
     for edge_type in data.edge_types:
         base = base_name(edge_type[1])
-        if base not in (RATED.name, FOLLOWED_BY.name, CO_RATED.name):
+        source = relation_sources().get(base)
+        if source is None or source.made_of != "interactions":
             continue
-        store = data[edge_type]
-        pairs = store.edge_index.T.tolist()
-        if edge_type[1] != base:
-            pairs = [[b, a] for a, b in pairs]
-        held = np.ones(len(pairs)) if base == RATED.name else store["count"].cpu().numpy()
-        if base == RATED.name:
-            # An interaction that occurs once may be an edge once.
-            seen = Counter((a, b) for a, b in pairs)
-            pairs, held = [list(p) for p in seen], np.array(list(seen.values()))
-        allowed = _allowed(base, sequences, pairs, window)
-        over = [k for k, (a, b) in enumerate(pairs) if held[k] > allowed.get((a, b), 0)]
+        held = _held(data, edge_type, backward=edge_type[1] != base)
+        allowed = source.recount(sequences, held, config)
+        if allowed is None:
+            training = Training.of(interactions, train_end)
+            allowed = _counts(make_edges(source, training, config))
+        over = [pair for pair, number in held.items() if number > allowed.get(pair, 0)]
         if over:
-            a, b = pairs[over[0]]
-            count = int(held[over[0]])
-            leaks.append(Leak(edge_type, len(over), (a, b), count, allowed.get((a, b), 0)))
+            first = over[0]
+            number = int(held[first])
+            leaks.append(Leak(edge_type, len(over), first, number, int(allowed.get(first, 0))))
     return leaks
 
 
 def check_no_leak(
-    data: HeteroData, interactions: Interactions, train_end: NDArray[np.int64]
+    data: HeteroData,
+    interactions: Interactions,
+    train_end: NDArray[np.int64],
+    config: KGConfig | None = None,
 ) -> None:
     """Refuse a graph that holds more than the training interactions give.
+
+    The arguments are those of :func:`find_leaks`.
 
     Raises:
         DataError: naming the first edge type and edge.
     """
-    leaks = find_leaks(data, interactions, train_end)
+    leaks = find_leaks(data, interactions, train_end, config)
     if leaks:
         raise DataError(f"the graph knows more than its training part: {leaks[0]}; build it again")
 
 
-def _allowed(
-    relation: str, sequences: list[list[int]], pairs: list[list[int]], window: int | None
-) -> dict[tuple[int, int], int]:
-    """How often training gives each pair: interactions of (user, item), or users of (item, item)."""
-    out: Counter[tuple[int, int]] = Counter()
-    if relation == CO_RATED.name:
-        users: dict[int, set[int]] = {}
-        for user, sequence in enumerate(sequences):
-            for item in sequence:
-                users.setdefault(item, set()).add(user)
-        nobody: set[int] = set()
-        return {(a, b): len(users.get(a, nobody) & users.get(b, nobody)) for a, b in pairs}
-    for user, sequence in enumerate(sequences):
-        if relation == RATED.name:
-            out.update((user, item) for item in sequence)
-            continue
-        for_user: set[tuple[int, int]] = set()
-        for place, item in enumerate(sequence):
-            end = None if window is None else place + 1 + window
-            for_user.update((item, later) for later in sequence[place + 1 : end])
-        out.update(for_user)
-    return out
+def _held(data: HeteroData, edge_type: EdgeType, backward: bool) -> dict[Pair, float]:
+    """Users behind each pair of an edge type, or number of its edges where it has no counts."""
+    store = data[edge_type]
+    ends = store.edge_index.T.tolist()
+    pairs = [(b, a) for a, b in ends] if backward else [(a, b) for a, b in ends]
+    if "count" not in store:
+        # An interaction that occurs once may be an edge once.
+        return dict(Counter(pairs))
+    held: dict[Pair, float] = {}
+    for pair, count in zip(pairs, store["count"].tolist(), strict=True):
+        held[pair] = held.get(pair, 0) + count
+    return held
+
+
+def _counts(edges: Edges) -> Mapping[Pair, int]:
+    """Users behind each pair of new edges, or number of edges where they have no counts."""
+    pairs = [(a, b) for a, b in edges.index.T.tolist()]
+    if edges.count is None:
+        return Counter(pairs)
+    return dict(zip(pairs, edges.count.tolist(), strict=True))

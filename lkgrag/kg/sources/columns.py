@@ -13,7 +13,7 @@ from lkgrag.kg.naming import column_relation
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from lkgrag.kg.vocabulary import Relation
+    from lkgrag.kg.base import Relation
 
 
 #: Node types that `kg.combine` makes one node a combination of.
@@ -44,7 +44,7 @@ class Links:
 def column_links(
     table: pd.DataFrame, owner: str, item_ids: list[str], combine: bool = False
 ) -> tuple[list[Links], dict[str, int]]:
-    """The links of all attribute columns of a table, one row an item or user.
+    """The links of all attribute columns of a table with a row for each item or user.
 
     Columns that name other items (``also_bought`` and the like) join items.
 
@@ -52,7 +52,7 @@ def column_links(
         table: the attributes.
         owner: ``item`` or ``user``.
         item_ids: of the data.
-        combine: make one value of all the genres of a row, and of all its categories.
+        combine: make a single value of all the genres of a row, and of all its categories.
 
     Returns:
         The links, and how many values of such columns are no items of the data.
@@ -73,8 +73,8 @@ def column_links(
             continue
         target = pd.Index(item_ids).get_indexer(pd.Index(values)) if len(values) else values
         target = np.asarray(target, np.int64)
-        known = (target >= 0) & (target != source)
+        joined = (target >= 0) & (target != source)
         if (target < 0).any():
             outside[str(column)] = int((target < 0).sum())
-        out.append(Links(owner, relation, source[known], target[known], str(column)))
+        out.append(Links(owner, relation, source[joined], target[joined], str(column)))
     return out, outside

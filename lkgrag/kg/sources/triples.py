@@ -1,4 +1,4 @@
-"""Triples of a knowledge graph, joined to the items."""
+"""Triples of a knowledge graph, joined with the items."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
+from lkgrag.kg.base import Relation
 from lkgrag.kg.naming import triple_relation
 from lkgrag.kg.sources.columns import Links
-from lkgrag.kg.vocabulary import Relation
 from lkgrag.utils.arrays import distinct
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-#: A relation is one between items if it is known as one, or if at least this share of its triples
-#: joins two of them; its other triples then lead to items outside the data and are left out. Of an
-#: unknown relation with a smaller share both kinds of edges are kept.
+#: A relation joins items if the vocabulary says so, or if at least this share of its triples joins two of
+#: them; its other triples then lead to items outside the data and are left out. Of a relation with a
+#: smaller share both kinds of edges are kept.
 BETWEEN_ITEMS = 0.1
 
 _IDENTIFIER = re.compile(r"(/?[mg][./][0-9a-z_]{2,}|[QP]\d+|https?://.*|<.*>|\d{5,}|\d{1,3})\Z")
@@ -52,7 +52,7 @@ class _Raw:
 
 
 def looks_like_id(name: str) -> bool:
-    """Whether a name is an identifier (Freebase, Wikidata, a URI, a number that is no year)."""
+    """Whether a name is an identifier: of Freebase or Wikidata, a URI, a number that is no year."""
     return bool(_IDENTIFIER.match(name))
 
 
@@ -125,38 +125,38 @@ def _copied(
 def _forward_share(raw: _Raw, item_of: NDArray[np.int64]) -> float:
     """Share of the triples with one item that have it as head."""
     head, tail = item_of[raw.head] >= 0, item_of[raw.tail] >= 0
-    one = head != tail
-    return float(head[one].mean()) if one.any() else 1.0
+    single = head != tail
+    return float(head[single].mean()) if single.any() else 1.0
 
 
 def _merge(raw: list[_Raw], item_of: NDArray[np.int64], report: TripleReport) -> list[_Raw]:
-    """Keep one of each group of relations with the same pairs, in either direction.
+    """Keep a single relation of those with the same pairs, in either direction.
 
-    The one that leads away from the items stays; among equals the first by name.
+    The relation that leads away from the items stays; among equals the first by name.
     """
     ordered = sorted(raw, key=lambda r: (-round(_forward_share(r, item_of), 6), r.name))
     kept: list[_Raw] = []
     seen: dict[bytes, tuple[str, str]] = {}
     for relation in ordered:
-        mine = _fingerprint(relation.head, relation.tail)
-        if mine in seen:
-            name, how = seen[mine]
+        fingerprint = _fingerprint(relation.head, relation.tail)
+        if fingerprint in seen:
+            name, how = seen[fingerprint]
             report.merged.append(f"{relation.name} is {how} {name}")
             continue
         kept.append(relation)
         # The transpose first: for a symmetric relation both are the same bytes.
         seen[_fingerprint(relation.tail, relation.head)] = (relation.name, "the inverse of")
-        seen[mine] = (relation.name, "the same as")
+        seen[fingerprint] = (relation.name, "the same as")
     return sorted(kept, key=lambda r: r.name)
 
 
 def _fingerprint(head: NDArray[np.int64], tail: NDArray[np.int64]) -> bytes:
-    """A hash of the pairs, in whatever order they come."""
+    """A hash of the pairs that does not depend on their order."""
     key = head * (int(tail.max(initial=0)) + 1) + tail
     order = np.argsort(key, kind="stable")
-    found = blake2b(head[order].data)
-    found.update(tail[order].data)
-    return found.digest()
+    sha = blake2b(head[order].data)
+    sha.update(tail[order].data)
+    return sha.digest()
 
 
 def _links(
@@ -164,20 +164,20 @@ def _links(
 ) -> list[Links]:
     head, tail = item_of[raw.head], item_of[raw.tail]
     both = (head >= 0) & (tail >= 0)
-    one = (head >= 0) != (tail >= 0)
+    single = (head >= 0) != (tail >= 0)
     out = []
     relation = triple_relation(raw.name, item_is_tail=False)
     if both.any() or relation.node == "item":
         other = both & (head != tail)
         out.append(Links("item", as_item_relation(relation), head[other], tail[other], raw.name))
         if relation.node == "item" or both.mean() >= BETWEEN_ITEMS:
-            _count(report, raw.name, int(one.sum()))
+            _count(report, raw.name, int(single.sum()))
             return out
-    if one.any():
+    if single.any():
         item_is_tail = _forward_share(raw, item_of) < 0.5
         end, value = (tail, raw.head) if item_is_tail else (head, raw.tail)
-        keep = one & (end >= 0)
-        _count(report, raw.name, int((one & ~keep).sum()))
+        keep = single & (end >= 0)
+        _count(report, raw.name, int((single & ~keep).sum()))
         relation = triple_relation(raw.name, item_is_tail)
         ids = [looks_like_id(n) for n in names[np.unique(value[keep])]]
         named = sum(ids) <= len(ids) / 2

@@ -300,7 +300,7 @@ class Mine(Reader):
 def test_a_reader_that_was_edited_gives_other_data(tmp_path, monkeypatch):
     monkeypatch.syspath_prepend(tmp_path)
     (tmp_path / "mine.txt").write_text("the same")
-    monkeypatch.setattr("lkgrag.data.readers.base._READERS", {})
+    monkeypatch.setattr("lkgrag.data.readers.resolver._REGISTERED", {})
     found = []
     for number, code in enumerate((READER, READER, READER + "# edited\n")):
         (tmp_path / f"my_reader_{number}.py").write_text(code)

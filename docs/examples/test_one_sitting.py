@@ -1,0 +1,9 @@
+"""The relation source keeps the contract."""
+
+from one_sitting import OneSitting
+
+from lkgrag.testing import RelationSourceTests
+
+
+class TestOneSitting(RelationSourceTests):
+    source = OneSitting
