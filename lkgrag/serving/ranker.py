@@ -52,12 +52,12 @@ class Ranker:
 
     @property
     def prompter(self) -> BasePrompter | None:
-        """What words the model's prompts; None without a language model."""
+        """The model's prompter, which words its prompts; None without a language model."""
         return self.model.prompter
 
     @property
     def fusion(self) -> Fusion:
-        """The weights of the score's terms."""
+        """The model's fusion: the weights of the score's terms."""
         return self.model.fusion
 
     @classmethod

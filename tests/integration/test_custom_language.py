@@ -35,8 +35,8 @@ def test_a_run_trains_saves_and_serves_them(options):
     # The linear head was probed, and learned on.
     assert (folder / "ranker" / "adapter" / "readout.safetensors").is_file()
     ranker = Ranker.from_pretrained(folder / "ranker")
-    assert type(ranker.model.lm.readout).__name__ == "MeanReadout"
-    assert type(ranker.model.prompter.verbaliser).__name__ == "SharedNames"
+    assert type(ranker.lm.readout).__name__ == "MeanReadout"
+    assert type(ranker.prompter.verbaliser).__name__ == "SharedNames"
     user = ranker.users()[0]
     one, two = (ranker.recommend_users([user], k=5)[0] for _ in range(2))
     assert [item.item for item in one.items] == [item.item for item in two.items]

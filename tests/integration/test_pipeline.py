@@ -278,7 +278,7 @@ def test_a_scorer_with_tied_weights_is_trained_saved_and_loaded(run, tmp_path):
     _, options = run
     own = {"scorer.name": f"{__name__}:Doubled", "llm.name": "none", "out": str(tmp_path / "own")}
     train(load_config({**options, **own, "scorer.pretrain_lr": "0.1"}))
-    scorer = Ranker.from_pretrained(tmp_path / "own").model.scorer
+    scorer = Ranker.from_pretrained(tmp_path / "own").scorer
     assert scorer.one is scorer.two
     assert abs(scorer.one) < START
 
@@ -324,7 +324,7 @@ def test_a_scorer_of_other_lists_is_not_taken_from_the_cache(run, tmp_path):
     for name, cache in (("shared", options["cache.root"]), ("own", str(tmp_path / "cache"))):
         random = {"training.negatives": "uniform", "llm.name": "none", "cache.root": cache}
         train(load_config({**options, **random, "out": str(tmp_path / name)}))
-        weights.append(Ranker.from_pretrained(tmp_path / name / "ranker").model.scorer.state_dict())
+        weights.append(Ranker.from_pretrained(tmp_path / name / "ranker").scorer.state_dict())
     for name, value in weights[0].items():
         assert torch.equal(value, weights[1][name]), name
 
