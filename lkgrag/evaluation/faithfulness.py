@@ -78,8 +78,8 @@ class Deletion:
             whose first item has some.
         score: float ``[N]``, the score that it loses.
         control: int64 ``[N]``, places that it falls without as many paths of other candidates.
-        spare: int64 ``[M]``, places that it falls without as many of its own paths that the prompt does not
-            show, for the ``M`` prompts whose first item has that many.
+        spare: int64 ``[M]``, places that it falls without as many of its own paths outside the prompt, for
+            the ``M`` prompts whose first item has that many.
     """
 
     fall: Tensor

@@ -99,12 +99,12 @@ class Evaluation:
         return out
 
     def lists(self, split: str) -> dict[str, NDArray[np.int64]]:
-        """What each system puts first among the candidates of the prompts.
+        """The first items of each system's ranking of the prompts' candidates.
 
         Only events whose target is a candidate have a prompt.
 
         Returns:
-            By system, ``retriever`` first: int64 ``[E, k]``, items, -1 where a list is shorter.
+            For each system, ``retriever`` first, item indices, int64 ``[E, k]``; -1 pads shorter lists.
         """
         queries, scored = self.queries[split], self.scored[split]
         scores: dict[str, NDArray[np.floating]] = {

@@ -71,7 +71,7 @@ class StageKeys:
         return {**self._graph(), "train_end": hash_train_end(train_end)}
 
     def _graph(self) -> Key:
-        """What every graph of the run depends on."""
+        """The part of a key that every graph of the run depends on."""
         return {**self.data, "kg": to_dict(self.config.kg), **custom_relation_code()}
 
     def lrurec(self, train_end: NDArray[np.int64], is_validated: bool, epochs: int | None) -> Key:

@@ -67,8 +67,7 @@ log = logging.getLogger(__name__)
 #: Most training prompts on a CPU, unless ``training.max_examples`` is set. The default language model takes
 #: about ten minutes for them on two cores.
 CPU_BUDGET = 800
-#: Folder within the run's folder, for an interrupted training's checkpoint and an interrupted evaluation's
-#: scores.
+#: Folder below the run's, for the checkpoint of its training and the scores of its evaluation.
 CHECKPOINTS = "checkpoints"
 
 

@@ -1,7 +1,7 @@
-"""Serving: the ranker that answers people, its requests and answers, its saved form, and all users at once.
+"""Serving: the ranker that ranks for people, its requests and results, its saved form, and bulk rankings.
 
-:class:`~lkgrag.serving.ranker.Ranker` has the address ``lkgrag.Ranker``. Names are imported when they are
-asked for: a command reads a run's configuration from here, and says what is wrong with it, without torch.
+:class:`~lkgrag.serving.ranker.Ranker` has the address ``lkgrag.Ranker``. The names below are imported on
+their first use. So a command can read a run's configuration, and refuse a wrong one, without torch.
 """
 
 import importlib
@@ -36,7 +36,7 @@ _MODULES = {
 
 
 def __getattr__(name: str) -> Any:
-    """Import a public name when it is asked for."""
+    """Import a public name on its first use."""
     if name in _MODULES:
         return getattr(importlib.import_module(f"lkgrag.serving.{_MODULES[name]}"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -52,12 +52,12 @@ class Ranker:
 
     @property
     def prompter(self) -> BasePrompter | None:
-        """What words the model's prompts; None without a language model."""
+        """The model's prompter, which words its prompts; None without a language model."""
         return self.model.prompter
 
     @property
     def fusion(self) -> Fusion:
-        """The weights of the score's terms."""
+        """The model's fusion: the weights of the score's terms."""
         return self.model.fusion
 
     @classmethod
@@ -109,7 +109,7 @@ class Ranker:
 
         Raises:
             DataError: an item is unknown (the message names the nearest ones), the list of candidates is
-                empty, or the number of ratings differs from that of the history items.
+                empty, or the ratings are not one for each history item.
             ConfigError: ``k`` is below 1 or larger than the catalogue.
         """
         request = request_for(self.context, history, candidates, ratings)

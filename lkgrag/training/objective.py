@@ -55,8 +55,8 @@ def losses(
         for name, value in terms.items()
     }
     expected = output.scorer.detach().float()
-    taught = (soft_cross_entropy(output.lm.float(), expected, mask) * weight).sum()
-    out["taught"] = (1.0 - distill) * out["lm"] + distill * taught
+    soft = (soft_cross_entropy(output.lm.float(), expected, mask) * weight).sum()
+    out["taught"] = (1.0 - distill) * out["lm"] + distill * soft
     return out
 
 

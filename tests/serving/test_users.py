@@ -155,3 +155,17 @@ def test_a_file_without_a_column_is_refused(file, tmp_path, column):
     pd.read_parquet(file).drop(columns=column).to_parquet(tmp_path / "users.parquet")
     with pytest.raises(LkgragError, match=rf"users\.parquet: no column '{column}'; train"):
         Users(tmp_path / "users.parquet")
+
+
+def test_an_id_is_found_beyond_the_part_that_is_searched_at_once(tmp_path):
+    num = 70_000
+    indptr, items = np.arange(num + 1), np.zeros(num, np.int64)
+    users = UsersInMemory([f"u{n}" for n in range(num)], indptr, items, items.astype(np.float32))
+    users.save(tmp_path / "users.parquet")
+    read = Users(tmp_path / "users.parquet")
+    assert [read.find(f"u{n}") for n in (0, 65_535, 65_536, num - 1)] == [
+        0,
+        65_535,
+        65_536,
+        num - 1,
+    ]
