@@ -1,4 +1,4 @@
-"""Tests that start a process or carry out a whole run are marked as slow: the inner loop leaves them out."""
+"""Tests lie where they belong, and those of processes and whole runs are marked as slow: the inner loop leaves them out."""
 
 import ast
 from pathlib import Path
@@ -119,3 +119,16 @@ def test_what_takes_seconds_is_seen(source):
 )
 def test_what_takes_none_needs_no_mark(source):
     assert unmarked(source) == []
+
+
+#: Folders of tests that are of no room of the package.
+OTHERS = {"benchmarks", "docs", "helpers", "integration"}
+
+
+def test_tests_lie_in_the_folder_of_what_they_test():
+    for path in sorted(TESTS.rglob("test_*.py")):
+        folder = path.parent.relative_to(TESTS)
+        if folder.parts and folder.parts[0] not in OTHERS:
+            assert (TESTS.parent / "lkgrag" / folder / "__init__.py").exists(), path
+        elif folder.parts and folder.parts[0] in ("benchmarks", "docs"):
+            assert (TESTS.parent / folder).is_dir(), path

@@ -9,17 +9,14 @@ from helpers.small_run import small_options
 
 from lkgrag import Ranker
 from lkgrag.config.checks import is_scorer_trained
-from lkgrag.config.loading import load_config, presets
+from lkgrag.config.loading import load_config
 from lkgrag.paths import graph_paths
 from lkgrag.ranker.batch import RankerBatch
-from lkgrag.ranker.fusion import Fusion
-from lkgrag.ranker.fusion_weights import TermLists, fit_weights
 from lkgrag.run.cache import StageCache
 from lkgrag.run.pipeline import train
 from lkgrag.run.ranker_stages import build_ranker, training_queries
 from lkgrag.run.stages import Stages, load_dataset
 from lkgrag.scorer import build_scorer
-from lkgrag.training.negatives import every_training_event, uniform_queries
 from lkgrag.training.objective import losses, total_loss
 from lkgrag.training.pretraining import Pretraining
 from lkgrag.utils.files import read_json
@@ -115,71 +112,3 @@ def test_each_mode_runs(tmp_path, preset, more, words):
     assert ranker.model.prompter.tokenizer.decode(ranker.model.prompter._head).count(words) == 1
     assert not any("followed_by" in e[1] for e in data.edge_types)
     assert (metrics["faithfulness"]["share_existing"] in (1.0, None)) or preset == "llamarec"
-
-
-def test_every_preset_is_a_configuration():
-    for name in presets():
-        assert load_config({"preset": name}).preset == name
-    both = load_config({"preset": "reference,llama-2-7b"})
-    assert both.llm.quantization == "nf4"
-    assert both.prompt.verbaliser == "reference"
-    beauty = load_config({"preset": "reference-beauty"})
-    assert (beauty.prompt.max_title, beauty.scorer.kwargs) == (10, {"dim": 512})
-    # Another scorer is not given the preset's options of its own.
-    relations = load_config({"preset": "reference-beauty", "scorer.name": "shortest"})
-    assert relations.scorer.kwargs == {}
-    kept = load_config({"preset": "reference-beauty", "scorer.kwargs": "{dropout: 0.1}"})
-    assert kept.scorer.kwargs == {"dim": 512, "dropout": 0.1}
-
-
-def test_uniform_lists(tmp_path):
-    config = load_config(options_of(tmp_path, "reference"))
-    loaded = load_dataset(config)
-    x, end = loaded.interactions, loaded.split.train_end
-    events = every_training_event(x, end)
-    assert len(events) == int((end - 1).sum())
-    queries = uniform_queries(x, events, 8, 4, seed=0)
-    again = uniform_queries(x, events, 8, 4, seed=0)
-    assert np.array_equal(queries.candidate_items, again.candidate_items)
-    other = uniform_queries(x, events, 8, 4, seed=1)
-    assert not np.array_equal(queries.candidate_items, other.candidate_items)
-    for row in range(len(events)):
-        user, position = events.user[row], events.position[row]
-        past = set(x.sequence(user)[:position].tolist())
-        items = queries.candidate_items[row]
-        assert len(set(items.tolist())) == 8
-        negatives = set(items.tolist()) - {events.target[row]}
-        assert len(negatives) == 7
-        assert not negatives & past
-    counts = np.bincount(queries.target, minlength=8)
-    assert counts.min() > len(events) / 8 * 0.5
-
-
-def test_uniform_lists_of_a_small_catalogue():
-    from lkgrag.testing.graph import toy_interactions
-
-    x = toy_interactions()
-    events = every_training_event(x, np.full(x.num_users, 4))
-    queries = uniform_queries(x, events, 20, 4, seed=0)
-    for row in range(len(events)):
-        items = queries.candidate_items[row]
-        past = set(x.sequence(events.user[row])[: events.position[row]].tolist())
-        assert set(items[items >= 0].tolist()) == set(range(x.num_items)) - past | {
-            events.target[row]
-        }
-
-
-def test_fusion_without_terms():
-    fusion = Fusion(2.0, 3.0, terms=["prior"])
-    assert (fusion.a.item(), round(fusion.b.item(), 4)) == (0.0, 3.0)
-    rng = np.random.default_rng(0)
-    terms = rng.normal(size=(3, 60, 5))
-    mask, target, user = np.ones((60, 5), bool), rng.integers(0, 5, 60), np.arange(60)
-    terms[1, np.arange(60), target] += 3
-    lists = TermLists(terms, mask, target, user)
-    assert fit_weights(lists, fuse=[]) == (0.0, 0.0)
-    a, b = fit_weights(lists, fuse=["scorer"])
-    assert a > 0
-    assert b == 0
-    a, b = fit_weights(lists, fuse=["prior"])
-    assert a == 0
