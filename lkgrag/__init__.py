@@ -16,14 +16,14 @@ install()
 
 __all__ = ["Ranker", "__version__", "evaluate", "train"]
 
-#: Public names and where they live: imported when asked for, so that ``--help`` needs no torch.
+#: Public names and their modules, which are imported on first use, so that ``--help`` needs no torch.
 _LAZY = {"Ranker": "lkgrag.serving.ranker"}
-#: Commands that are also functions: ``lkgrag.train(config)`` is ``python -m lkgrag.train``.
+#: Commands that are also functions: ``lkgrag.train(config)`` does what ``python -m lkgrag.train`` does.
 _COMMANDS = ("evaluate", "train")
 
 
 def __getattr__(name: str) -> Any:
-    """Import a public name when it is asked for."""
+    """Import a public name on first use."""
     if name in _LAZY:
         return getattr(importlib.import_module(_LAZY[name]), name)
     if name in _COMMANDS:

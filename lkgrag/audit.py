@@ -1,4 +1,4 @@
-"""List the relations of a run that could know the future or the answer: ``python -m lkgrag.audit run=...``."""
+"""List the relations of a run that could hold future data or answers: ``python -m lkgrag.audit run=...``."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 
 from lkgrag.cli.arguments import check_options
 from lkgrag.cli.command import Command, run
+from lkgrag.utils.files import write_json
+from lkgrag.utils.layout import RANKER
 
 if TYPE_CHECKING:
     from lkgrag.kg.checks.audit import Finding
@@ -17,13 +19,13 @@ if TYPE_CHECKING:
 COMMAND = Command(
     name="lkgrag.audit",
     summary=(
-        "List every relation of a run's graph with what it could know of the future or of the answers: "
-        "behaviour is counted again, everything else is judged by how often it leads to the true item "
-        "and to items as popular."
+        "List every relation of a run's graph, and whether it could hold future data or the answers. "
+        "Behaviour is counted again. Other relations are judged by how often they lead to the true item, "
+        "and to items that are as popular."
     ),
     options={
         "run": ("FOLDER", "a finished run of lkgrag.train"),
-        "out": ("FILE", "write the findings as JSON there too"),
+        "out": ("FILE", "also write the findings there, as JSON"),
     },
     examples=["python -m lkgrag.audit run=outputs/amazon-beauty-smollm2-135m-1a2b3c4d"],
     configurable=False,
@@ -31,27 +33,28 @@ COMMAND = Command(
 
 
 def body(pairs: dict[str, str], flags: set[str]) -> None:
-    """Check the options, load the run, look at its graph."""
+    """Check the options, load the run, examine its graph."""
     check_options(pairs, COMMAND)
+    # Only here: --help and a wrong option are answered without OmegaConf.
     from lkgrag.serving.saved_run import load_run
-    from lkgrag.utils.layout import RANKER
 
     folder, config = load_run(pairs["run"])
+    # Only here: a wrong run is answered without torch.
     from lkgrag.kg import load_kg
     from lkgrag.kg.checks.audit import audit
     from lkgrag.run.stages import load_dataset
-    from lkgrag.utils.files import write_json
 
-    loaded = load_dataset(config)
+    dataset = load_dataset(config)
     data = load_kg(folder / RANKER / "kg")
-    found = audit(data, loaded.interactions, loaded.split, config.kg, config.seed)
-    show(found)
+    findings = audit(data, dataset.interactions, dataset.split, config.kg, config.seed)
+    print_findings(findings)
     if "out" in pairs:
-        write_json(Path(pairs["out"]), [asdict(f) for f in found])
+        write_json(Path(pairs["out"]), [asdict(f) for f in findings])
 
 
-def show(found: list[Finding]) -> None:
-    """The findings as a table, worst first, and below it the words for what is not clean."""
+def print_findings(findings: list[Finding]) -> None:
+    """Print the findings as a table in their order, and below it the reasons for those that are not clean."""
+    # Only here: --help waits neither for rich nor for torch.
     from rich.markup import escape
     from rich.table import Table
 
@@ -65,37 +68,37 @@ def show(found: list[Finding]) -> None:
         table.add_column(name, justify="right", no_wrap=True)
     table.add_column("verdict", no_wrap=True)
     styles = {LEAK: "bold red", SUSPECTED: "yellow"}
-    for f in found:
-        cells = [pair(reach) for reach in (f.test, f.train)]
-        style = styles.get(f.verdict, "")
-        table.add_row(f.relation, f"{f.edges:,}", share(f.later), *cells, f.verdict, style=style)
+    for f in findings:
+        cells = [format_reach(reach) for reach in (f.test, f.train)]
+        later, style = format_share(f.later), styles.get(f.verdict, "")
+        table.add_row(f.relation, f"{f.edges:,}", later, *cells, f.verdict, style=style)
     console.print(table)
     console.print(
-        "\nlater: share of its edges that stood only at or after a test prediction\n"
-        "reaches: true items that it leads to from the history, in per cent; in brackets,\n"
-        f"of {CONTROLS} other items a prediction, drawn by popularity",
+        "\nlater: share of the edges that exist only from a test prediction on\n"
+        "reaches: true items that the relation leads to from the history, in per cent;\n"
+        f"in brackets: of {CONTROLS} other items a prediction, drawn by popularity",
         soft_wrap=True,
     )
-    for f in found:
-        if f.verdict in styles:
-            console.print(f"[{styles[f.verdict]}]{f.relation}[/]: {f.why}", soft_wrap=True)
-    if any(f.verdict in styles for f in found):
-        names = ",".join(f.relation for f in found if f.verdict in styles)
-        console.print(escape(f"without them: kg.exclude=[{names}]"), soft_wrap=True)
+    unclean = [f for f in findings if f.verdict in styles]
+    for f in unclean:
+        console.print(f"[{styles[f.verdict]}]{f.relation}[/]: {f.why}", soft_wrap=True)
+    if unclean:
+        names = ",".join(f.relation for f in unclean)
+        console.print(escape(f"to leave them out: kg.exclude=[{names}]"), soft_wrap=True)
 
 
-def pair(reach: Reach | None) -> str:
-    """True items reached, and others as popular, in per cent."""
+def format_reach(reach: Reach | None) -> str:
+    """Write the shares of true items, and of items as popular, that are reached, in per cent."""
     return f"{100 * reach.true:.1f} ({100 * reach.control:.1f})" if reach else ""
 
 
-def share(value: float) -> str:
-    """A share in per cent; a dash where it is not known."""
+def format_share(value: float) -> str:
+    """Write a share in per cent; NaN, an unknown one, is a dash."""
     return "-" if value != value else f"{value:.1%}"
 
 
 def main() -> int:
-    """Entry point; returns the exit status."""
+    """Run the command and return its exit status."""
     return run(COMMAND, body)
 
 

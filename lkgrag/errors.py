@@ -1,8 +1,8 @@
 """Errors that a user can act on.
 
-Every error of this package that is caused by input, options, files or the machine derives from
-:class:`LkgragError` and carries one line that names the file, line, field or option and says what
-to do. The command line prints that line and exits with status 2; ``--debug`` shows the traceback.
+Errors that input, options, files or the machine cause derive from :class:`LkgragError`. Each has one line
+that names the file, line, field or option and says what to do. The command line prints that line and exits
+with status 2; ``--debug`` also shows the traceback.
 """
 
 from __future__ import annotations
@@ -11,9 +11,9 @@ import difflib
 import re
 from collections.abc import Iterable
 
-#: What would break a line, or command the terminal.
+#: Characters that would break a line or control the terminal.
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")
-#: Characters of a user's text that a message shows.
+#: The number of characters of a user's text that a message shows.
 LONGEST = 120
 
 
@@ -21,13 +21,13 @@ class LkgragError(Exception):
     """Base class of all errors that the user can act on.
 
     Args:
-        message: becomes one line: line breaks (of libraries' messages) become spaces, other control
-            characters and marks of direction (of files that are shown) their escapes.
+        message: becomes one line. Line breaks, as in messages of libraries, become spaces. Other control
+            characters and marks of the writing direction, as in lines of files, become escapes.
     """
 
     def __init__(self, message: str = "") -> None:
         line = re.sub(r"\s*\n\s*", " ", message.strip())
-        super().__init__(_CONTROL.sub(lambda found: ascii(found[0])[1:-1], line))
+        super().__init__(_CONTROL.sub(lambda match: ascii(match[0])[1:-1], line))
 
 
 class ConfigError(LkgragError):
@@ -43,7 +43,7 @@ class AssetError(LkgragError):
 
 
 class ModelError(LkgragError):
-    """A language model, tokenizer or saved ranker cannot be used as asked."""
+    """A language model, tokenizer or saved ranker cannot be used in this way."""
 
 
 class RunError(LkgragError):
@@ -51,7 +51,7 @@ class RunError(LkgragError):
 
 
 def short(text: str) -> str:
-    """A text as a message shows it: cut where it is very long."""
+    """Cut a very long text for a message."""
     return text if len(text) <= LONGEST else text[:LONGEST] + "…"
 
 
@@ -59,7 +59,7 @@ def nearest(word: str, known: Iterable[str], n: int = 3) -> str:
     """Return ``" Did you mean 'a' or 'b'?"`` for the known words nearest to ``word``, or ``""``."""
     words = list(known)
     close = difflib.get_close_matches(word[:LONGEST], words, n=n, cutoff=0.6)
-    # Zeros before a number are lost where a table took ids for numbers: '7' for '0007'.
+    # A table that reads ids as numbers loses the zeros before them: '7' for '0007'.
     number = word.lstrip("0")
     padded = [w for w in words if w != word and w.lstrip("0") == number] if word.isdecimal() else []
     close = list(dict.fromkeys([*padded, *close]))[:n]

@@ -1,4 +1,4 @@
-"""Evaluate a saved run again, for all users or some: ``python -m lkgrag.evaluate run=...``."""
+"""Evaluate a saved run again, for all or some users: ``python -m lkgrag.evaluate run=...``."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ COMMAND = Command(
     options={
         "run": ("FOLDER", "a finished run of lkgrag.train"),
         "users": ("all", "users of the data, by id, or `all`"),
-        "out": ("FILE", "write the metrics as JSON there too"),
+        "out": ("FILE", "also write the metrics there, as JSON"),
     },
     examples=["python -m lkgrag.evaluate run=outputs/ml-100k-smollm2-135m-1a2b3c4d"],
     configurable=False,
@@ -25,18 +25,23 @@ def body(pairs: dict[str, str], flags: set[str]) -> None:
     """Check the options, load the run, evaluate."""
     check_options(pairs, COMMAND)
     users = pairs.get("users", "all").strip()
-    # Only here: --help does not wait for torch.
-    from lkgrag.run.reevaluate import evaluate
+    # Only here: --help and a wrong option are answered without OmegaConf.
+    from lkgrag.serving.saved_run import load_run
 
-    evaluate(
-        pairs["run"],
+    folder, config = load_run(pairs["run"])
+    # Only here: a wrong run is answered without torch.
+    from lkgrag.run.reevaluate import evaluate_run
+
+    evaluate_run(
+        folder,
+        config,
         users=None if users == "all" else parse_list(pairs, "users"),
         out=pairs.get("out"),
     )
 
 
 def main() -> int:
-    """Entry point; returns the exit status."""
+    """Run the command and return its exit status."""
     return run(COMMAND, body)
 
 

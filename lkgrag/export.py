@@ -1,4 +1,4 @@
-"""Merge a run's LoRA into its language model, as a plain folder: ``python -m lkgrag.export run=... out=...``."""
+"""Merge a run's LoRA into its language model: ``python -m lkgrag.export run=... out=...``."""
 
 from __future__ import annotations
 
@@ -13,14 +13,15 @@ DTYPES = ("auto", "float32", "bfloat16", "float16")
 COMMAND = Command(
     name="lkgrag.export",
     summary=(
-        "Merge the LoRA of a saved run into its language model (a 4-bit one is dequantised first), as a "
-        "plain transformers folder with the rest of the ranker in it, and say how far scores moved."
+        "Merge the LoRA of a saved run into its language model; a 4-bit one is dequantised first. The "
+        "result is a plain transformers folder that also holds the rest of the ranker. Then print how far "
+        "scores moved."
     ),
     options={
         "run": ("FOLDER", "a finished run of lkgrag.train"),
         "out": ("FOLDER", "where the model goes; must not exist, or be empty"),
         "dtype": ("auto", f"type of the weights; auto: the run's own [{' | '.join(DTYPES)}]"),
-        "prompts": ("64", "prompts of the run's users on which scores are compared"),
+        "prompts": ("64", "how many prompts of the run's users scores are compared on"),
         "overwrite": ("false", "replace an earlier export in that folder"),
     },
     examples=[
@@ -40,9 +41,11 @@ def body(pairs: dict[str, str], flags: set[str]) -> None:
     if dtype not in DTYPES:
         raise ConfigError(f"option 'dtype': {dtype!r} is none of {', '.join(DTYPES)}")
     prompts, overwrite = whole_number(pairs, "prompts", 64), switch(pairs, "overwrite", False)
+    # Only here: --help and a wrong option are answered without OmegaConf.
     from lkgrag.serving.saved_run import load_run
 
     folder, config = load_run(pairs["run"])
+    # Only here: a wrong run is answered without torch.
     from lkgrag.serving.export import export
     from lkgrag.utils.device import set_threads
 
@@ -51,7 +54,7 @@ def body(pairs: dict[str, str], flags: set[str]) -> None:
 
 
 def main() -> int:
-    """Entry point; returns the exit status."""
+    """Run the command and return its exit status."""
     return run(COMMAND, body)
 
 

@@ -9,7 +9,7 @@ from lkgrag.cli.command import Command, run
 
 COMMAND = Command(
     name="lkgrag.train",
-    summary="Train, evaluate and explain a recommender. The same command goes on where it stopped.",
+    summary="Train, evaluate and explain a recommender. The same command continues where it stopped.",
     options={},
     examples=[
         "accelerate launch -m lkgrag.train",
@@ -21,17 +21,18 @@ COMMAND = Command(
 
 def body(pairs: dict[str, str], flags: set[str]) -> None:
     """Check the options, then run the stages."""
-    # Only here: --help waits neither for OmegaConf nor for torch.
+    # Only here: --help is printed without OmegaConf.
     from lkgrag.config.loading import load_config
 
     config = load_config(pairs)
+    # Only here: --help and a wrong option are answered without torch.
     from lkgrag.run.pipeline import train
 
     train(config)
 
 
 def main() -> int:
-    """Entry point; returns the exit status."""
+    """Run the command and return its exit status."""
     return run(COMMAND, body)
 
 

@@ -46,8 +46,8 @@ FAULTS = [
         "paths",
         "the cap keeps rarer paths before shorter ones",
         "paths/metapath_search/more_edges.py",
-        "found.metapath, found.degree, length, found.pair]",
-        "found.metapath, length, found.degree, found.pair]",
+        "x.metapath, x.degree, length, x.pair]",
+        "x.metapath, length, x.degree, x.pair]",
         ("paths",),
     ),
     Fault(

@@ -1,4 +1,8 @@
-"""The order of the rooms: a module imports its own room and lower ones, never a higher one."""
+"""The order of the rooms, and what may be imported late.
+
+A module imports its own room and lower ones, never a higher one. It imports at the top; an import inside a
+function says why it is there.
+"""
 
 import ast
 from pathlib import Path
@@ -100,6 +104,41 @@ def test_few_modules_are_loose_at_the_root():
 def test_every_room_says_what_it_is_for(room):
     tree = ast.parse((ROOT / room / "__init__.py").read_text(encoding="utf-8"))
     assert ast.get_docstring(tree)
+
+
+def unexplained(text):
+    """Lines of the imports inside functions that begin a block without a comment directly above it."""
+    lines = text.splitlines()
+    functions = (ast.FunctionDef, ast.AsyncFunctionDef)
+    late = {
+        node.lineno: node.end_lineno
+        for function in ast.walk(ast.parse(text))
+        if isinstance(function, functions)
+        for node in ast.walk(function)
+        if isinstance(node, ast.Import | ast.ImportFrom)
+    }
+    out, end = [], 0
+    for line in sorted(late):
+        continues = end and not any(x.strip() for x in lines[end : line - 1])
+        if not continues and not lines[line - 2].lstrip().startswith("#"):
+            out.append(line)
+        end = late[line]
+    return out
+
+
+def test_imports_inside_functions_say_why():
+    found = []
+    for path in sorted(ROOT.rglob("*.py")):
+        file = path.relative_to(ROOT).as_posix()
+        found += [f"{file}:{line}" for line in unexplained(path.read_text(encoding="utf-8"))]
+    assert found == []
+
+
+def test_an_import_inside_a_function_is_seen():
+    body = ["    import json", "", "    import os", "    os.sep", "    import re"]
+    assert unexplained("\n".join(["def f():", *body])) == [2, 6]
+    assert unexplained("\n".join(["def f():", "    # Rarely needed.", *body])) == [7]
+    assert unexplained("import json\nclass A:\n    import os\n") == []
 
 
 def cycles():

@@ -21,7 +21,7 @@ from lkgrag.config.identity import to_dict
 from lkgrag.config.loading import load_config
 from lkgrag.errors import LkgragError
 from lkgrag.run.provenance import hardware
-from lkgrag.serving.saved_run import finished
+from lkgrag.serving.saved_run import read_metrics
 from lkgrag.utils.files import read_json, read_parquet, write_json, write_parquet
 
 #: Options that say where a run is and how it is shown, not what it is.
@@ -72,7 +72,7 @@ def gather(
     for row in rows:
         for seed in seeds:
             folder = root / data / row / str(seed)
-            metrics = finished(folder)
+            metrics = read_metrics(folder)
             if metrics is None:
                 continue
             config: Any = OmegaConf.to_container(OmegaConf.load(folder / "config.yaml"))

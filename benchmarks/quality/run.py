@@ -19,7 +19,7 @@ from benchmarks.quality.table import other_candidates
 from lkgrag.config.loading import load_config
 from lkgrag.errors import LkgragError
 from lkgrag.run.folder import run_folder
-from lkgrag.serving.saved_run import finished
+from lkgrag.serving.saved_run import read_metrics
 
 COMMAND = "python -m benchmarks.run quality"
 
@@ -121,10 +121,11 @@ def make_runs(
     for number, (name, row, seed) in enumerate(missing, start=1):
         overrides = rows.overrides(settings, name, row, seed, roots, root)
         config = load_config({**overrides, "threads": str(threads)})
-        if finished(run_folder(config)) is not None:
+        if read_metrics(run_folder(config)) is not None:
             continue
         left = sum(
-            finished(run_folder(load_config(rows.overrides(settings, *run, roots, root)))) is None
+            read_metrics(run_folder(load_config(rows.overrides(settings, *run, roots, root))))
+            is None
             for run in missing[number - 1 :]
         )
         hours = left * sum(seconds) / len(seconds) / 3600 if seconds else None

@@ -65,7 +65,7 @@ def _warm(run: Path, users: int) -> dict[str, float]:
     import torch
 
     from lkgrag import Ranker
-    from lkgrag.serving.ranking import _Batch
+    from lkgrag.serving.ranking import RankingBatch
     from lkgrag.serving.requests import request_of_user
 
     ranker = Ranker.from_pretrained(run)
@@ -77,15 +77,18 @@ def _warm(run: Path, users: int) -> dict[str, float]:
         start = time.perf_counter()
         ranker.recommend_users([user], k=10)
         total = time.perf_counter() - start
-        batch = _Batch(ranker.model, context, [request_of_user(context, user)], 10)
+        batch = RankingBatch(ranker.model, context, [request_of_user(context, user)], 10)
+        queries = batch.build_queries()
+        ranked = batch.find_paths(queries)
+        output = batch.score(ranked)
         stages = {"total": total}
         with torch.no_grad():
             work: dict[str, Callable[[], Any]] = {
-                "retrieval": batch._queries,
-                "paths": partial(context.finder, batch.queries),
-                "scorer": partial(ranker.model.scorer, context.data, batch.paths),
-                "ranker": batch._forward,
-                "words": partial(batch.recommend, True),
+                "retrieval": batch.build_queries,
+                "paths": partial(context.finder, queries),
+                "scorer": partial(ranker.model.scorer, ranked.data, ranked.paths),
+                "ranker": partial(batch.score, ranked),
+                "words": partial(batch.explain, queries, ranked, output),
             }
             for name, stage in work.items():
                 start = time.perf_counter()

@@ -1,6 +1,6 @@
-"""The command line: what all commands share, and the values of their own options.
+"""The command line: what all commands share, and how they read the values of their options.
 
-Nothing heavy is imported here: ``--help`` and an unknown key answer at once.
+Nothing heavy is imported here, so that ``--help`` and an unknown key answer at once.
 """
 
 from lkgrag.cli.arguments import check_options, parse_list, switch, whole_number

@@ -1,4 +1,4 @@
-"""Values of ``key=value`` options that are no part of the configuration, read and checked."""
+"""Reading and checking of ``key=value`` options that are not part of the configuration."""
 
 from __future__ import annotations
 
@@ -10,32 +10,32 @@ from lkgrag.errors import ConfigError, nearest
 if TYPE_CHECKING:
     from lkgrag.cli.command import Command
 
-#: Most digits of a whole number.
+#: The largest number of digits of a whole number.
 DIGITS = 18
-#: Characters of a wrong value that a message shows.
+#: The number of characters of a wrong value that a message shows.
 SHOWN = 60
 
 
 def whole_number(pairs: dict[str, str], key: str, default: int) -> int:
-    """The value of an option that takes a whole number of at least 1.
+    """Read the value of an option that takes a whole number of at least 1.
 
     Raises:
-        ConfigError: naming the option.
+        ConfigError: the value is no such number; the message names the option.
     """
     text = pairs.get(key, str(default))
     if not text.isdecimal() or len(text) > DIGITS or int(text) < 1:
         raise ConfigError(
-            f"option '{key}': {text[:SHOWN]!r} is no whole number of at least 1 and of at most "
+            f"option '{key}': {text[:SHOWN]!r} is no whole number of at least 1 with at most "
             f"{DIGITS} digits"
         )
     return int(text)
 
 
 def switch(pairs: dict[str, str], key: str, default: bool) -> bool:
-    """The value of an option that is true or false.
+    """Read the value of an option that is true or false.
 
     Raises:
-        ConfigError: naming the option.
+        ConfigError: the value is neither; the message names the option.
     """
     text = pairs.get(key, str(default)).lower()
     if text not in ("true", "false"):
@@ -44,10 +44,10 @@ def switch(pairs: dict[str, str], key: str, default: bool) -> bool:
 
 
 def parse_list(pairs: dict[str, str], key: str) -> list[str]:
-    """The value of an option that takes ``[a,b]`` or ``a,b``; double quotes protect a comma.
+    """Read the value of an option that takes ``[a,b]`` or ``a,b``; double quotes protect a comma.
 
     Raises:
-        ConfigError: naming the option.
+        ConfigError: the value is not such a list; the message names the option.
     """
     text = pairs[key]
     inner = text.strip()
@@ -57,7 +57,7 @@ def parse_list(pairs: dict[str, str], key: str) -> list[str]:
         return []
     if inner.count('"') % 2:
         raise ConfigError(f"option '{key}': a quote does not close in {text[:SHOWN]!r}")
-    # As long as the value is; the csv module has one limit for all.
+    # The csv module has one limit for all readers; a single element may be as long as the value.
     csv.field_size_limit(max(len(inner), csv.field_size_limit()))
     try:
         return [item.strip() for item in next(csv.reader([inner], skipinitialspace=True))]
@@ -68,10 +68,10 @@ def parse_list(pairs: dict[str, str], key: str) -> list[str]:
 
 
 def check_options(pairs: dict[str, str], command: Command) -> None:
-    """Refuse options that the command does not have, and ask for ``run``.
+    """Refuse options that the command does not have, and require ``run``.
 
     Raises:
-        ConfigError: naming the option.
+        ConfigError: naming the option that is unknown or missing.
     """
     for key in pairs:
         if key not in command.options:

@@ -1,4 +1,4 @@
-"""Commands that are functions too: ``lkgrag.train(config)`` does what ``python -m lkgrag.train`` does."""
+"""Commands that are also functions: ``lkgrag.train(config)`` does what ``python -m lkgrag.train`` does."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 
 class CallableModule(ModuleType):
-    """A module that can be called; the function is imported with the first call."""
+    """A module that can be called; the first call imports the function."""
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Call the function that :func:`make_callable` named."""
@@ -20,10 +20,10 @@ class CallableModule(ModuleType):
 def make_callable(module: str, target: str) -> None:
     """Let a module be called as a function.
 
-    The name of a command's module is also that of the public function, so that one must be the other.
+    A command's module and the public function share one name in the package, so they must be one object.
 
     Args:
-        module: its ``__name__``.
+        module: the ``__name__`` of the module.
         target: the function, as ``package.module:function``.
     """
     this = sys.modules[module]

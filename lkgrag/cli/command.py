@@ -1,6 +1,6 @@
-"""What the entry points share: options, ``--help``, errors in one line, exit status 2.
+"""What the commands share: their options, ``--help``, errors in one line, and exit status 2.
 
-Nothing heavy is imported here: ``--help`` and an unknown key must answer at once.
+Nothing heavy is imported here, so that ``--help`` and an unknown key answer at once.
 """
 
 from __future__ import annotations
@@ -30,12 +30,12 @@ FLAGS = {
 
 @dataclass(frozen=True)
 class Command:
-    """One entry point: its name, what it does, and options beyond the configuration.
+    """One command: its name, what it does, and its options beyond the configuration.
 
     Attributes:
         name: module name, as ``lkgrag.train``.
-        summary: one sentence.
-        options: name -> (default in words, meaning) of options that are no part of the configuration.
+        summary: what it does, in one to three sentences.
+        options: name -> (default in words, meaning) of options that are not part of the configuration.
         examples: command lines.
         configurable: whether the configuration's keys are options of this command.
     """
@@ -48,7 +48,7 @@ class Command:
 
 
 def help_text(command: Command) -> str:
-    """The page of ``--help``."""
+    """Write the page of ``--help``."""
     width = max(60, min(shutil.get_terminal_size((80, 24)).columns, 100))
     lines = [f"usage: python -m {command.name} [key=value ...] [flags]", ""]
     lines += [*textwrap.wrap(command.summary, width), ""]
@@ -85,11 +85,11 @@ def parse(argv: list[str]) -> tuple[dict[str, str], set[str]]:
     Raises:
         ConfigError: an argument is neither.
     """
-    known = {"-h", "--help", "--version", "--quiet", "--verbose", "--debug"}
+    accepted = {"-h", "--help", "--version", "--quiet", "--verbose", "--debug"}
     pairs: dict[str, str] = {}
     flags: set[str] = set()
     for arg in argv:
-        if arg in known:
+        if arg in accepted:
             flags.add("--help" if arg == "-h" else arg)
         elif "=" in arg.lstrip("-") and not arg.startswith("="):
             key, value = arg.lstrip("-").split("=", 1)
@@ -102,10 +102,10 @@ def parse(argv: list[str]) -> tuple[dict[str, str], set[str]]:
 
 
 def prepare_environment() -> None:
-    """Set what libraries read from the environment as they are imported; nothing of the user's.
+    """Set environment variables that libraries read on import, unless the user has set them.
 
-    Threads that wait by spinning take the cores from those they wait for as soon as another program
-    is busy: epochs of 3 seconds were seen to take 2 minutes. So they are told to sleep.
+    A thread that spins while it waits can take the core from the thread that it waits for. Beside another
+    busy program, epochs of 3 seconds then took 2 minutes. So waiting threads sleep.
     """
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
@@ -116,9 +116,10 @@ def prepare_environment() -> None:
 
 
 def run(command: Command, body: Callable[[dict[str, str], set[str]], None]) -> int:
-    """Run an entry point; return its exit status.
+    """Run a command and return its exit status.
 
-    0 is success, 2 an error that the user can act on (one line on stderr), 130 an interruption.
+    The status is 0 for success, 2 for an error that the user can act on (one line on stderr), and 130 for an
+    interruption.
     """
     debug = "--debug" in sys.argv[1:]
     try:
@@ -130,9 +131,10 @@ def run(command: Command, body: Callable[[dict[str, str], set[str]], None]) -> i
             print(f"lkgrag {__version__}")
             return 0
         prepare_environment()
+        # Only here: --help is printed without rich.
         from lkgrag.utils.console import set_verbosity
 
-        # A log that cannot be written (a full disk) must not bury the error under its own.
+        # A log that cannot be written, as on a full disk, must not hide the error behind its own.
         logging.raiseExceptions = debug
         set_verbosity(flags)
         body(pairs, flags)
@@ -140,26 +142,28 @@ def run(command: Command, body: Callable[[dict[str, str], set[str]], None]) -> i
     except LkgragError as error:
         return fail(error, debug)
     except KeyboardInterrupt:
+        # Only here, as above.
         from lkgrag.utils.console import err_console
 
         err_console.print(
             "\ninterrupted; finished stages and the last checkpoint are kept: "
-            "the same command goes on from there"
+            "the same command continues from there"
         )
         return 130
     except BrokenPipeError:
-        # The reader of our output went away (as `| head` does): nothing is wrong.
+        # The reader of the output has closed it, as `| head` does: nothing is wrong.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except Exception as error:
-        known = explain(error)
-        if known is None:
+        explained = explain(error)
+        if explained is None:
             raise
-        return fail(known, debug)
+        return fail(explained, debug)
 
 
 def fail(error: LkgragError, debug: bool) -> int:
-    """Say in one line what went wrong; the traceback only where it was asked for."""
+    """Print an error in one line, with ``debug`` also its traceback, and return the exit status 2."""
+    # Only here, as above.
     from rich.markup import escape
 
     from lkgrag.utils.console import err_console

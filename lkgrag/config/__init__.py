@@ -1,8 +1,8 @@
-"""The configuration: what there is to set, where values come from, and what they identify.
+"""The configuration: the options, where their values come from, and what they identify.
 
-:mod:`~lkgrag.config.schema` declares every option, a dataclass a room. :func:`load_config` merges defaults,
-presets, files and ``key=value`` words. Neither torch nor OmegaConf is imported until it is called, so that
-``--help`` is instant.
+:mod:`~lkgrag.config.schema` declares every option, with one dataclass for each room. :func:`load_config`
+merges defaults, presets, files and ``key=value`` words. OmegaConf is imported only when it is called, and
+torch never, so that ``--help`` answers at once.
 """
 
 from typing import TYPE_CHECKING, Any
@@ -52,8 +52,9 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    """``load_config`` and ``presets`` are imported when asked for: OmegaConf would slow ``--help``."""
+    """Import ``load_config`` and ``presets`` on first use, because OmegaConf would slow ``--help``."""
     if name in ("load_config", "presets"):
+        # Only here: --help is printed without OmegaConf.
         import lkgrag.config.loading
 
         return getattr(lkgrag.config.loading, name)

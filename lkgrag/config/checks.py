@@ -1,4 +1,4 @@
-"""Checks that a type cannot make: words, ranges, and options that contradict one another."""
+"""Checks beyond the types of the options: their words, their ranges, and contradictions between options."""
 
 from __future__ import annotations
 
@@ -22,26 +22,27 @@ from lkgrag.config.schema import (
 )
 from lkgrag.errors import ConfigError, nearest
 
-#: Index letters that there are, A to Z and a to z.
+#: The number of index letters, A to Z and a to z.
 LETTERS = 52
-#: Options that take a class beside their words: by an entry point of this group, or as ``package.module:Class``.
+#: Options that take a custom class beside their words, as ``package.module:Class`` or by an entry point of
+#: this group.
 EXTENSIBLE = {"llm.readout": "lkgrag.readouts"}
 
-#: Characters of an unknown key, or of a number, that a message shows.
+#: The number of characters of an unknown key, or of a number, that a message shows.
 LONGEST = 60
 
 
 def explain_error(error: OmegaConfBaseException) -> str:
-    """Which option OmegaConf refuses, and why, in one line."""
+    """Say in one line which option OmegaConf refuses, and why."""
     key = getattr(error, "full_key", None) or "?"
     return f"option '{key}': {str(error).splitlines()[0]}"
 
 
 def check(config: Config) -> None:
-    """Check words and ranges that a type cannot.
+    """Check words, ranges, and options that depend on one another.
 
     Raises:
-        ConfigError: naming the option and what it takes.
+        ConfigError: the message names the option and what it takes.
     """
     try:
         plain = OmegaConf.structured(config)
@@ -50,7 +51,7 @@ def check(config: Config) -> None:
     for key, f in config_fields():
         value = OmegaConf.select(plain, key)
         choices = f.metadata["choices"]
-        if choices and value not in choices and not _names_a_class(key, value):
+        if choices and value not in choices and not _may_be_custom(key, value):
             raise ConfigError(
                 f"option '{key}': {value!r} is none of {', '.join(choices)}."
                 f"{nearest(str(value), choices)}"
@@ -61,16 +62,17 @@ def check(config: Config) -> None:
     if config.prompt.history > config.paths.history:
         raise ConfigError(
             f"prompt.history={config.prompt.history} is more than paths.history="
-            f"{config.paths.history}: a prompt shows the history that paths start from; raise the latter"
+            f"{config.paths.history}, but paths must start from all history that a prompt shows: raise "
+            "paths.history, or lower prompt.history"
         )
     if config.llm.readout == "letters" and config.retrieval.k > LETTERS:
         raise ConfigError(
-            f"retrieval.k={config.retrieval.k}: llm.readout=letters has {LETTERS} letters for the "
-            "candidates; lower it, or set llm.readout=candidates"
+            f"retrieval.k={config.retrieval.k}: llm.readout=letters has only {LETTERS} letters for the "
+            "candidates; lower retrieval.k, or set llm.readout=candidates"
         )
     if config.prompt.verbaliser in PUBLISHED and config.llm.readout == "candidates":
         raise ConfigError(
-            f"prompt.verbaliser={config.prompt.verbaliser} is read by index letters: "
+            f"prompt.verbaliser={config.prompt.verbaliser} needs the readout by index letters: "
             "set llm.readout=letters, or preset=reference for the whole published setting"
         )
     for name in config.training.fuse:
@@ -79,13 +81,15 @@ def check(config: Config) -> None:
                 f"training.fuse: {name!r} is no term; choose from scorer and prior, or [] for neither"
             )
     if config.llm.name == NO_LLM and not config.training.fuse:
-        raise ConfigError("llm.name=none and training.fuse=[] leave nothing to rank by")
+        raise ConfigError(
+            "llm.name=none and training.fuse=[] leave nothing to rank by; set one of them otherwise"
+        )
     if not config.evaluation.ks:
         raise ConfigError("option 'evaluation.ks' needs cut-offs, as [5,10,20]")
 
 
-def _names_a_class(key: str, value: Any) -> bool:
-    """Whether a word of an option may be a custom class; the room that imports it says whether it is."""
+def _may_be_custom(key: str, value: object) -> bool:
+    """Whether a value may name a custom class. The room that imports the class checks that it does."""
     if key not in EXTENSIBLE or not isinstance(value, str):
         return False
     return ":" in value or value in entry_points(group=EXTENSIBLE[key]).names
@@ -93,18 +97,18 @@ def _names_a_class(key: str, value: Any) -> bool:
 
 def _check_range(key: str, f: Field[Any], number: float) -> None:
     low, high = f.metadata["low"], f.metadata["high"]
-    # Not of isfinite, which knows no integer beyond a float; NaN fails every comparison.
-    finite = abs(number) < math.inf or number in (low, high)
-    if finite and (low is None or number >= low) and (high is None or number <= high):
+    # math.isfinite fails for integers beyond the largest float. NaN fails every comparison here.
+    is_allowed = abs(number) < math.inf or number in (low, high)
+    if is_allowed and (low is None or number >= low) and (high is None or number <= high):
         return
-    takes = [words for words in ("" if finite else "a finite number", range_of(f)) if words]
+    takes = [words for words in ("" if is_allowed else "a finite number", range_of(f)) if words]
     raise ConfigError(f"option '{key}' must be {', '.join(takes)}, got {str(number)[:LONGEST]}")
 
 
 def is_scorer_trained(prompt: PromptConfig, llm: LLMConfig, training: TrainingConfig) -> bool:
-    """Whether any loss reaches the scorer: by the fusion, a loss of its own, or the paths' gates.
+    """Whether any loss reaches the scorer: through the fusion, its own loss, or the gates of the paths.
 
-    With none of them it only picks which paths are worded, as in the published LlamaRec-LKG-RAG.
+    Otherwise the scorer only chooses which paths are worded, as in the published LlamaRec-LKG-RAG.
     """
     words_paths = prompt.verbaliser not in ("none", "llamarec")
     is_gated = llm.gate != "off" and llm.name != NO_LLM and words_paths

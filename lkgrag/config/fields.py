@@ -1,4 +1,4 @@
-"""The options one by one: their keys, defaults and ranges, as the command line and the docs show them."""
+"""The list of options: their keys, defaults and ranges, as the command line and the docs show them."""
 
 from __future__ import annotations
 
@@ -9,7 +9,9 @@ from typing import Any
 from lkgrag.config.schema import Config
 
 
-def config_fields(cls: type = Config, prefix: str = "") -> Iterator[tuple[str, Any]]:
+def config_fields(
+    cls: type = Config, prefix: str = ""
+) -> Iterator[tuple[str, dataclasses.Field[Any]]]:
     """Yield ``(dotted key, dataclass field)`` of every option, top level first."""
     sections: list[tuple[str, type]] = []
     for f in dataclasses.fields(cls):
@@ -23,7 +25,7 @@ def config_fields(cls: type = Config, prefix: str = "") -> Iterator[tuple[str, A
 
 
 def default_of(f: dataclasses.Field[Any]) -> Any:
-    """The default value of a dataclass field."""
+    """Return the default value of a dataclass field."""
     if f.default is not dataclasses.MISSING:
         return f.default
     assert f.default_factory is not dataclasses.MISSING
@@ -31,15 +33,15 @@ def default_of(f: dataclasses.Field[Any]) -> Any:
 
 
 def range_of(f: dataclasses.Field[Any]) -> str:
-    """The range of an option's numbers in words; empty where it has none."""
+    """Describe the range of an option's numbers; the text is empty if there is none."""
     low, high = f.metadata["low"], f.metadata["high"]
     if low is None:
         return ""
     return f"at least {low}" if high is None else f"{low} to {high}"
 
 
-def show(value: Any) -> str:
-    """A value as it is typed on the command line."""
+def show(value: object) -> str:
+    """Write a value as it is typed on the command line."""
     if value is None:
         return "null"
     if isinstance(value, bool):
@@ -47,6 +49,6 @@ def show(value: Any) -> str:
     if isinstance(value, list):
         return "[" + ",".join(map(str, value)) + "]"
     if isinstance(value, str) and not value.strip():
-        # White space cannot be seen: a tab as it is typed, spaces as the shell wants them.
+        # White space is invisible: a tab is shown as it is typed, spaces in quotes for the shell.
         return value.replace("\t", "\\t") if "\t" in value else f"'{value}'"
     return str(value) if value != {} else "{}"

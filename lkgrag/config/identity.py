@@ -5,17 +5,20 @@ from __future__ import annotations
 import hashlib
 import json
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from omegaconf import OmegaConf
 
 from lkgrag.config.schema import Config
 
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
 #: Keys that say where results go or how a run is carried out, not what is computed.
 NOT_HASHED = ("out", "overwrite", "threads", "cache")
 
-#: Likewise within sections: what is computed depends on them by rounding alone, and a run that ran out of
-#: memory goes on with smaller ones.
+#: Options within sections that are not hashed either. They change results by rounding only, and a run that
+#: ran out of memory can continue with smaller values.
 CARRIED_OUT = (
     "llm.gradient_checkpointing",
     "training.micro_batch",
@@ -25,19 +28,19 @@ CARRIED_OUT = (
 
 
 def to_yaml(config: Config) -> str:
-    """The complete configuration as YAML; ``config=FILE`` reads it back."""
+    """Write the complete configuration as YAML; ``config=FILE`` reads it back."""
     return OmegaConf.to_yaml(OmegaConf.structured(config))
 
 
-def to_dict(config: Any) -> dict[str, Any]:
-    """A configuration (or a section) as plain values."""
+def to_dict(config: DataclassInstance) -> dict[str, Any]:
+    """Turn a configuration, or a section of it, into plain values."""
     out = OmegaConf.to_container(OmegaConf.structured(config))
     assert isinstance(out, dict)
     return {str(k): v for k, v in out.items()}
 
 
 def computed(config: Config) -> dict[str, Any]:
-    """The options that say what is computed, as plain values; runs of equal ones are one run."""
+    """Return the options that decide what is computed, as plain values. They identify a run."""
     out = {k: v for k, v in to_dict(config).items() if k not in NOT_HASHED}
     for key in CARRIED_OUT:
         section, name = key.split(".")
@@ -45,14 +48,14 @@ def computed(config: Config) -> dict[str, Any]:
     return out
 
 
-def digest(value: Any) -> str:
-    """Eight-byte hash of plain values, the same everywhere."""
+def digest(value: object) -> str:
+    """Hash plain values to 16 hexadecimal digits, the same on every machine."""
     text = json.dumps(value, sort_keys=True, separators=(",", ":"), default=str)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 def run_name(config: Config) -> str:
-    """``<data>-<llm>-<8 hex of the configuration>``: the same configuration, the same folder."""
+    """Name a run ``<data>-<llm>-<8 hex digits>``, so that the same configuration has the same folder."""
     words = [Path(name).name.lower() for name in (config.data.name, config.llm.name)]
     safe = ["".join(c if c.isalnum() or c in "-._" else "-" for c in w) for w in words]
     return f"{safe[0]}-{safe[1]}-{digest(computed(config))[:8]}"

@@ -1,4 +1,4 @@
-"""The data of a run: sequences, what trains and what is predicted, and what identifies them."""
+"""The data of a run: the sequences, their split, and the key that identifies them."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Dataset:
     Attributes:
         interactions: the sequences.
         split: what trains, validates and tests.
-        key: what every later stage depends on: the options of the data and a hash of the files.
+        key: the options of the data and a hash of the files; every later stage depends on both.
     """
 
     interactions: Interactions
@@ -44,12 +44,12 @@ class Dataset:
 
         Args:
             config: of the data.
-            interactions: data in memory, in place of files; they are only split.
+            interactions: data in memory in place of files; they are only split.
             needs_time: whether the graph compares points in time, as with ``kg.temporal``.
 
         Raises:
-            DataError: a file is missing or broken, too little is left, or an option needs points in time
-                where the times are mere positions, or none is known.
+            DataError: a file is missing or broken, or too little data is left. Or an option needs points in
+                time, but the times are mere positions, or no time is known.
             AssetError: the data set could not be fetched.
         """
         if interactions is not None:
@@ -64,8 +64,9 @@ class Dataset:
         }.items():
             if needs and not interactions.dated:
                 raise DataError(
-                    f"{option} compares the times of different users, but those of data.name={config.name} "
-                    "are positions in each user's history (nearly all begin at 0 or 1); leave it out"
+                    f"{option} compares the times of different users, but the times of "
+                    f"data.name={config.name} are positions in each user's history (nearly all begin at 0 "
+                    f"or 1); leave {option} out"
                 )
         if needs_time:
             _check_times(interactions)
@@ -74,21 +75,21 @@ class Dataset:
 
 
 def _check_times(interactions: Interactions) -> None:
-    """Refuse ``kg.temporal`` where no time is known; warn where some are not.
+    """Refuse ``kg.temporal`` if no time is known, and warn if some times are unknown.
 
     Raises:
-        DataError: there is no time.
+        DataError: no interaction has a time.
     """
     unknown = int(np.isnan(interactions.time).sum())
     if unknown == len(interactions):
         raise DataError(
-            "kg.temporal=true keeps edges from predictions that are earlier, but no interaction has a "
-            "time; leave it out, or name the column of times by data.columns={time: ...}"
+            "kg.temporal=true hides edges from earlier predictions, but no interaction has a time; leave it "
+            "out, or name the column of times by data.columns={time: ...}"
         )
     if unknown:
         log.warning(
-            "kg.temporal=true: %d of %d interactions have no time; edges that rest on them always stand, "
-            "and predictions of them use all edges",
+            "kg.temporal=true: %d of %d interactions have no time; edges that come from them are never "
+            "hidden, and predictions of them use all edges",
             unknown,
             len(interactions),
         )

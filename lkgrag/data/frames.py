@@ -1,17 +1,15 @@
-"""Tables in memory, of whatever library, as pandas' with the columns that readers give."""
+"""Tables in memory, of any library, as pandas tables with the usual names of columns."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pandas as pd
 
+from lkgrag.data.tables import Tables
 from lkgrag.errors import ConfigError, DataError, nearest
 
-if TYPE_CHECKING:
-    from lkgrag.data.tables import Tables
-
-#: What each table's columns mean, by the words of ``data.columns``.
+#: The usual names of each table's columns; ``data.columns`` maps from them to other names.
 MEANINGS: dict[str, tuple[str, ...]] = {
     "interactions": ("user", "item", "rating", "time"),
     "items": ("item", "title"),
@@ -20,27 +18,27 @@ MEANINGS: dict[str, tuple[str, ...]] = {
     "links": ("item", "entity"),
 }
 
-#: Above, numbers of 64 bits are too coarse to be whole ones.
+#: From here on, not every whole number is a float of 64 bits.
 WHOLE = 2.0**53
 
 
 def check_columns(columns: dict[str, str]) -> None:
-    """Refuse words of ``data.columns`` that mean nothing.
+    """Refuse keys of ``data.columns`` that are no usual names of columns.
 
     Raises:
-        ConfigError: naming the word and the nearest one.
+        ConfigError: naming the key and the nearest usual name.
     """
-    known = list(dict.fromkeys(word for words in MEANINGS.values() for word in words))
+    usual = list(dict.fromkeys(word for words in MEANINGS.values() for word in words))
     for word in columns:
-        if word not in known:
+        if word not in usual:
             raise ConfigError(
-                f"data.columns: no meaning '{word}'.{nearest(word, known)} "
-                f"There are: {', '.join(known)}; as data.columns={{user: uid, item: iid}}"
+                f"data.columns: no meaning '{word}'.{nearest(word, usual)} "
+                f"There are: {', '.join(usual)}; as data.columns={{user: uid, item: iid}}"
             )
 
 
 def to_frame(table: Any, name: str) -> pd.DataFrame:
-    """A table of pandas, polars, pyarrow, a dictionary of columns or a list of rows, as pandas'.
+    """Turn a table into one of pandas: of polars or pyarrow, a dictionary of columns, or a list of rows.
 
     Args:
         table: anything with columns.
@@ -70,7 +68,7 @@ def to_frame(table: Any, name: str) -> pd.DataFrame:
 
 
 def check_distinct(table: pd.DataFrame, name: str) -> None:
-    """Refuse columns that share a name, or have one of several levels.
+    """Refuse columns that share a name, or whose names have several levels.
 
     Raises:
         DataError: naming the table and the first such column.
@@ -86,78 +84,76 @@ def check_distinct(table: pd.DataFrame, name: str) -> None:
         raise DataError(f"{name}: the column '{twice}' is there twice; rename or drop one")
 
 
-def named(table: pd.DataFrame, name: str, columns: dict[str, str]) -> pd.DataFrame:
-    """A table with the columns' usual names in place of those in ``data.columns``.
+def rename_columns(table: pd.DataFrame, name: str, columns: dict[str, str]) -> pd.DataFrame:
+    """Give the columns that ``data.columns`` names their usual names.
 
     Raises:
         DataError: a column that ``data.columns`` names is not there.
     """
     renamed = {}
     for meaning in MEANINGS[name]:
-        given = columns.get(meaning)
-        if given is None or given == meaning:
+        column = columns.get(meaning)
+        if column is None or column == meaning:
             continue
-        if given not in table.columns:
-            # Ids are in several tables; one that has the usual name may keep it.
+        if column not in table.columns:
+            # Several tables have ids; in some of them the column may already have its usual name.
             if meaning in table.columns and meaning in ("user", "item"):
                 continue
-            known = [str(c) for c in table.columns]
+            present = [str(c) for c in table.columns]
             raise DataError(
-                f"{name}: no column '{given}', which data.columns.{meaning} names."
-                f"{nearest(given, known)} Columns there: {', '.join(known) or 'none'}"
+                f"{name}: no column '{column}', which data.columns.{meaning} names."
+                f"{nearest(column, present)} Columns there: {', '.join(present) or 'none'}"
             )
-        renamed[given] = meaning
-    # What else has the usual name is something else.
+        renamed[column] = meaning
+    # Another column that already has such a usual name means something else.
     return table.drop(columns=[m for m in renamed.values() if m in table.columns]).rename(
         columns=renamed
     )
 
 
-def without_numbers(table: pd.DataFrame, name: str) -> pd.DataFrame:
-    """A table without columns of numbers that would make a node of every price or weight.
+def drop_fractions(table: pd.DataFrame, name: str) -> pd.DataFrame:
+    """Drop attributes that are fractions, as prices, because each value would become a node.
 
-    Whole numbers stay, as years that pandas holds as fractions because some are missing.
+    Whole numbers stay. pandas holds them as fractions if some values are missing, as in a column of years.
     """
     out = table.copy(deep=False)
     for column in table.columns:
         if column in MEANINGS[name] or not pd.api.types.is_float_dtype(table[column]):
             continue
-        known = table[column].dropna()
-        if bool(((known % 1 == 0) & (known.abs() < WHOLE)).all()):
+        values = table[column].dropna()
+        if bool(((values % 1 == 0) & (values.abs() < WHOLE)).all()):
             out[column] = table[column].astype("Int64")
         else:
             del out[column]
     return out
 
 
-def tables_of(
+def build_tables(
     interactions: Any, items: Any, triples: Any, users: Any, columns: dict[str, str]
 ) -> Tables:
-    """What :meth:`~lkgrag.data.Interactions.from_frames` was given, as a reader's result.
+    """Turn the arguments of :meth:`~lkgrag.data.Interactions.from_frames` into what a reader returns.
 
     Raises:
-        ConfigError: a word of ``columns`` means nothing.
+        ConfigError: a key of ``columns`` is no usual name.
         DataError: a table cannot be read, or a column that ``columns`` names is missing or there twice.
     """
-    from lkgrag.data.tables import Tables
-
     check_columns(columns)
 
-    def frame(table: Any, name: str) -> pd.DataFrame | None:
+    def read(table: Any, name: str) -> pd.DataFrame | None:
         if table is None:
             return None
-        found = to_frame(table, name)
-        check_distinct(found, name)
-        found = named(found, name, columns)
-        return without_numbers(found, name) if name in ("items", "users") else found
+        frame = to_frame(table, name)
+        check_distinct(frame, name)
+        frame = rename_columns(frame, name, columns)
+        return drop_fractions(frame, name) if name in ("items", "users") else frame
 
-    events = frame(interactions, "interactions")
+    events = read(interactions, "interactions")
     if events is None:
         raise DataError("interactions: there is no table; give one with columns user and item")
     return Tables(
         events,
-        items=frame(items, "items"),
-        users=frame(users, "users"),
-        triples=frame(triples, "triples"),
+        items=read(items, "items"),
+        users=read(users, "users"),
+        triples=read(triples, "triples"),
         names={k: v for k, v in columns.items() if k in MEANINGS["interactions"]},
     )

@@ -1,7 +1,8 @@
-"""Interactions: per user the items in time order, with what is known of items and users."""
+"""Interactions: the items of each user in time order, and the attributes of items and users."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Any
@@ -9,25 +10,26 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from lkgrag.config import DataConfig
 from lkgrag.data.cleaning.attributes import attributes, links_of, triples_of
+from lkgrag.data.cleaning.filters import clean_events, k_core
 from lkgrag.data.cleaning.joins import check_joins
+from lkgrag.data.frames import build_tables
 from lkgrag.data.tables import Tables
 from lkgrag.utils.shapes import sizes
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from lkgrag.config import DataConfig
-
-#: Longer ids are no numbers, whatever they are made of.
+#: Longer ids are sorted as text, even if they consist of digits.
 LONGEST_NUMBER = 100
-#: Times are taken for positions where more than this share of the users begin at 0 or 1.
+#: Times are taken as positions if more than this share of the users begin at 0 or 1.
 POSITIONS = 0.9
 
 
 @dataclass(frozen=True)
 class Interactions:
-    """Sequences of item indices, one a user, in time order.
+    """Sequences of item indices, one for each user, in time order.
 
     Attributes:
         user_ids: original id of each user index.
@@ -37,11 +39,11 @@ class Interactions:
         rating: float32 ``[N]``, NaN where unknown.
         time: float64 ``[N]``, seconds since 1970 (with ``data.time_unit=any`` as in the file), NaN
             where unknown.
-        items: one row an item, column ``title`` and attribute columns of lists of strings.
-        users: one row a user, attribute columns of lists of strings.
+        items: one row for each item, with the column ``title`` and attribute columns of lists of strings.
+        users: one row for each user, with attribute columns of lists of strings.
         triples: knowledge-graph triples ``head relation tail``.
         links: ``item`` (index) and ``entity`` (str).
-        stats: counts of what was read, dropped and tied.
+        stats: counts of interactions, users and items before and after the filters, and of tied times.
     """
 
     user_ids: list[str]
@@ -75,15 +77,15 @@ class Interactions:
 
     @property
     def position(self) -> NDArray[np.int64]:
-        """The place of each interaction within its user's sequence, int64 ``[N]``."""
+        """The position of each interaction within its user's sequence, int64 ``[N]``."""
         return np.arange(len(self.item)) - np.repeat(self.indptr[:-1], np.diff(self.indptr))
 
     @property
     def dated(self) -> bool:
-        """Whether times are points in time, alike for all users.
+        """Whether times are points in time that can be compared between users.
 
-        Rebuilt files often have mere positions instead, 0, 1, 2, ... for each user, which say nothing
-        of which of two users' interactions came first, nor of what was chosen on one day.
+        Rebuilt files often have mere positions instead: 0, 1, 2, ... for each user. Positions do not tell
+        which of two users' interactions came first, nor which items were chosen on the same day.
         """
         first = self.time[self.indptr[:-1][np.diff(self.indptr) > 0]]
         return not (len(first) > 0 and bool(np.mean(first <= 1) > POSITIONS))
@@ -93,24 +95,24 @@ class Interactions:
         return len(self.item)
 
     def sequence(self, user: int) -> NDArray[np.int64]:
-        """The items of one user in time order."""
+        """Return the items of one user in time order, int64."""
         return self.item[self.indptr[user] : self.indptr[user + 1]]
 
     def first(self, number: NDArray[np.int64]) -> Interactions:
-        """The first interactions of each user only, with all users, items and attributes.
+        """Keep only the first interactions of each user; users, items and attributes stay.
 
         Args:
-            number: int64 ``[num_users]``, how many of each.
+            number: int64 ``[num_users]``, how many interactions of each user to keep.
         """
-        kept = self.position < number[self.user]
+        keep = self.position < number[self.user]
         indptr = np.zeros_like(self.indptr)
         np.cumsum(np.minimum(number, np.diff(self.indptr)), out=indptr[1:])
-        columns = {name: getattr(self, name)[kept] for name in ("item", "rating", "time")}
+        columns = {name: getattr(self, name)[keep] for name in ("item", "rating", "time")}
         return replace(self, indptr=indptr, stats={}, **columns)
 
     @property
     def titles(self) -> list[str]:
-        """A title of each item; the id where the title is unknown."""
+        """The title of each item, or its id if the title is unknown."""
         return [
             t if isinstance(t, str) and t.strip() else i
             for t, i in zip(self.items["title"], self.item_ids, strict=True)
@@ -129,41 +131,35 @@ class Interactions:
 
         Args:
             interactions: columns ``user item``, optional ``rating time``.
-            items: column ``item``, optional ``title`` and attributes (a string, a whole number or a list
-                each; a column of other numbers is left out, as those of files are).
+            items: column ``item``, optional ``title`` and attributes. The value of an attribute is a string,
+                a whole number or a list. Columns of other numbers are left out, as in files.
             triples: columns ``head relation tail``; heads and tails that are item ids join the items.
             users: column ``user`` and attributes.
-            config: filters, tie order, unit of times, other names of columns; the defaults of
+            config: filters, tie order, unit of times, other names of columns; by default a
                 :class:`~lkgrag.config.DataConfig`.
 
         Raises:
             DataError: a column is missing, a value does not fit, or nothing is left.
-            ConfigError: ``config.columns`` has a word without a meaning.
+            ConfigError: ``config.columns`` has a key that is no usual name of a column.
         """
-        from lkgrag.config import DataConfig
-        from lkgrag.data.frames import tables_of
-
         config = config or DataConfig()
-        tables = tables_of(interactions, items, triples, users, config.columns)
+        tables = build_tables(interactions, items, triples, users, config.columns)
         return cls.from_tables(tables, config=config)
 
     @classmethod
     def from_tables(cls, tables: Tables, config: DataConfig | None = None) -> Interactions:
         """Filter, order and index the tables of a reader.
 
-        The order within a user is by time; interactions without a time come first and keep the order
-        of the file. Ties follow ``data.ties``.
+        The interactions of a user are ordered by time. Those without a time come first and keep the order of
+        the file. Equal times are ordered by ``data.ties``.
 
         Raises:
             DataError: a column is missing, a value does not fit, or nothing is left.
         """
-        from lkgrag.config import DataConfig
-        from lkgrag.data.cleaning.filters import clean_events, k_core
-
         config = config or DataConfig()
         raw = clean_events(tables, config)
         core = k_core(raw, config.min_user, config.min_item, tables.source)
-        # Missing times stand first, as equals that the file orders.
+        # Missing times count as equal and earliest, and keep the order of the file.
         key = core["time"].fillna(-np.inf)
         second = np.where(core["time"].isna(), np.arange(len(core)), _tie_key(core, config))
         user_ids = natural_order(core["user"].unique())
@@ -179,7 +175,7 @@ class Interactions:
         np.cumsum(np.bincount(user, minlength=len(user_ids)), out=indptr[1:])
         links, triples = links_of(tables, item_index), triples_of(tables)
         warning = check_joins(tables, set(raw["item"]), triples)
-        stats = {
+        stats: dict[str, Any] = {
             "raw_interactions": len(tables.interactions),
             "interactions": len(core),
             "users": len(user_ids),
@@ -203,20 +199,21 @@ class Interactions:
         )
 
 
-def natural_order(ids: Any) -> list[str]:
-    """Sort ids as a person would: whole numbers by value, then everything else by letters."""
+def natural_order(ids: Iterable[object]) -> list[str]:
+    """Sort ids: whole numbers first, by value, then all others as text."""
     return sorted(
         (str(i) for i in ids),
         key=lambda s: (0, int(s), s) if s.isdecimal() and len(s) <= LONGEST_NUMBER else (1, 0, s),
     )
 
 
-def tie_report(indptr: NDArray[np.int64], time: NDArray[np.float64]) -> dict[str, Any]:
-    """Count how far the order of interactions depends on the tie rule.
+def tie_report(indptr: NDArray[np.int64], time: NDArray[np.float64]) -> dict[str, float | None]:
+    """Measure how much the order of interactions depends on the tie rule.
 
-    ``tied_last_two`` is the share of users whose last two interactions share a time, so that the tie
-    rule picks the test item; ``tied_interactions`` the share of interactions that share a time with
-    the one before.
+    Returns:
+        ``tied_interactions``, the share of interactions that have the same time as the one before. And
+        ``tied_last_two``, the share of users whose last two interactions have the same time, so that the tie
+        rule decides which of them tests. Both are None if no time is known.
     """
     if len(time) == 0 or np.isnan(time).all():
         return {"tied_interactions": None, "tied_last_two": None}
@@ -233,7 +230,7 @@ def _tie_key(core: pd.DataFrame, config: DataConfig) -> NDArray[np.int64]:
     if config.ties == "id":
         order = {i: n for n, i in enumerate(natural_order(core["item"].unique()))}
         return np.asarray([order[i] for i in core["item"]], np.int64)
-    # A keyed hash of the ids: the same on every machine and in every file order, without pattern.
+    # A keyed hash of the ids has no pattern, and is the same on every machine and in every file order.
     key = f"lkgrag-{config.tie_seed}".encode()
     digests = [
         int.from_bytes(blake2b(f"{u}\t{i}".encode(), digest_size=7, key=key).digest(), "big")

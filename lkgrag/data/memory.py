@@ -1,4 +1,4 @@
-"""Runs on data in memory: known by a hash of their content, since no file stands for them."""
+"""Runs on data in memory. A hash of the content identifies the data, as there are no files."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from lkgrag.errors import DataError
 if TYPE_CHECKING:
     from lkgrag.data.interactions import Interactions
 
-#: What `data.reader` of such a run begins with; the hash follows.
+#: Prefix of ``data.reader`` in such a run; the hash follows.
 MEMORY = "memory-"
-#: The name of such data unless `data.name` says another.
+#: The name of such data unless ``data.name`` is set.
 NAME = "memory"
 
 
 def content_digest(interactions: Interactions) -> str:
-    """SHA-256 over all that a run takes from interactions, in hexadecimal."""
+    """Compute the SHA-256 of everything that a run uses of the interactions, in hexadecimal."""
     x, sha = interactions, hashlib.sha256()
     for array, kind in ((x.indptr, "<i8"), (x.item, "<i8"), (x.rating, "<f4"), (x.time, "<f8")):
         sha.update(np.ascontiguousarray(array).astype(kind).tobytes())
@@ -32,9 +32,9 @@ def content_digest(interactions: Interactions) -> str:
 
 
 def in_memory(config: DataConfig, interactions: Interactions) -> DataConfig:
-    """The options of a run on these interactions: ``data.reader`` holds their hash.
+    """Return the options for a run on these interactions, with their hash in ``data.reader``.
 
-    So a run on other interactions has another folder and other stages.
+    So a run on other interactions has another folder, and other cached stages.
     """
     reader = MEMORY + content_digest(interactions)[:16]
     name = NAME if config.name == DataConfig().name else config.name
@@ -49,19 +49,19 @@ def check_same(config: DataConfig, interactions: Interactions) -> None:
     """
     if config.reader != in_memory(config, interactions).reader:
         raise DataError(
-            f"interactions: not those of the run (data.reader={config.reader}); build them as "
-            "they were for its training"
+            f"interactions: not those of the run (data.reader={config.reader}); build them exactly as "
+            "for its training"
         )
 
 
 def refuse_reading(reader: str) -> None:
-    """Tell who wants to read such data from files where they are.
+    """Refuse to read data from files that were in memory.
 
     Raises:
-        DataError: always for such a reader.
+        DataError: the reader's name stands for data in memory.
     """
     if reader.startswith(MEMORY):
         raise DataError(
-            f"data.reader={reader}: the data of this run were in memory; from Python give them to "
+            f"data.reader={reader}: the data of this run were in memory; pass them in Python to "
             "lkgrag.train or lkgrag.evaluate as interactions="
         )

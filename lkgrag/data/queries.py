@@ -1,4 +1,4 @@
-"""Queries: what a ranker is asked, for users of the data and for anyone else."""
+"""Queries: the rankings that a ranker is asked for, for users of the data and for unknown users."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class Queries:
     """``B`` rankings to make: histories and candidates, as padded arrays.
 
     Attributes:
-        user: int64 ``[B]``, -1 for someone unknown.
+        user: int64 ``[B]``, -1 for an unknown user.
         history_items: int64 ``[B, H]``, the latest items, oldest first, -1 padding on the right.
         history_rating: float32 ``[B, H]``, NaN where unknown.
         history_time: float64 ``[B, H]``, NaN where unknown.
@@ -29,7 +29,7 @@ class Queries:
         time: float64 ``[B]``, of the prediction, NaN where unknown.
         candidate_items: int64 ``[B, C]``, in the retriever's order, -1 padding on the right.
         prior: float32 ``[B, C]``, log-softmax of the retriever's scores, ``-inf`` in padding.
-        target: int64 ``[B]``, candidate slot of the true item, -1 where it is none of them.
+        target: int64 ``[B]``, candidate slot of the true item, -1 if it is not a candidate.
     """
 
     user: NDArray[np.int64]
@@ -49,7 +49,7 @@ class Queries:
         return len(self.user)
 
     def __getitem__(self, index: NDArray[np.int64] | NDArray[np.bool_] | slice) -> Queries:
-        """A part of the queries."""
+        """Select some of the queries."""
         return Queries(**{name: value[index] for name, value in vars(self).items()})
 
     @classmethod
@@ -61,14 +61,14 @@ class Queries:
         scores: NDArray[np.float32],
         history: int,
     ) -> Queries:
-        """Ask for the events of a split.
+        """Make the queries for the events of a split.
 
         Args:
-            interactions: the sequences; only what precedes an event is looked at.
+            interactions: the sequences; a query uses only what precedes its event.
             events: ``B`` events.
             candidate_items: int64 ``[B, C]``, -1 padding on the right.
             scores: float ``[B, C]``, the retriever's scores of the candidates.
-            history: most history items a query, the latest.
+            history: largest number of history items of a query; the latest are kept.
         """
         offset = np.arange(history)
         length = np.minimum(events.position, history)
@@ -86,7 +86,7 @@ class Queries:
             time=interactions.time[place],
             candidate_items=candidate_items,
             prior=log_softmax(scores, candidate_items >= 0),
-            # Lists without a place, as where there are no events, have no first one.
+            # argmax fails for lists without any slot.
             target=np.where(hit.any(1), hit.argmax(1) if hit.shape[1] else -1, -1),
         )
 
@@ -100,15 +100,15 @@ class Queries:
         ratings: list[NDArray[np.float32]] | None = None,
         user: NDArray[np.int64] | None = None,
     ) -> Queries:
-        """Ask for anyone; no times are known.
+        """Make queries for any histories; all times are unknown.
 
         Args:
             histories: ``B`` arrays of item indices, oldest first; any may be empty.
             candidate_items: int64 ``[B, C]``, -1 padding on the right.
             scores: float ``[B, C]``, the retriever's scores of the candidates.
-            history: most history items a query, the latest.
-            ratings: of each history's items, NaN where unknown; none by default.
-            user: int64 ``[B]``, -1 for someone unknown, as all are by default.
+            history: largest number of history items of a query; the latest are kept.
+            ratings: of the items of each history, NaN where unknown; all are unknown by default.
+            user: int64 ``[B]``, -1 for an unknown user; all are unknown by default.
         """
         num = len(histories)
         items = np.full((num, history), -1, np.int64)
@@ -135,11 +135,19 @@ class Queries:
 
 
 def log_softmax(scores: NDArray[np.float32], mask: NDArray[np.bool_]) -> NDArray[np.float32]:
-    """Log-softmax over the masked-in entries of each row, ``-inf`` elsewhere."""
+    """Compute the log-softmax of each row over the entries where ``mask`` is true; the others are ``-inf``.
+
+    Args:
+        scores: float ``[B, C]``.
+        mask: bool ``[B, C]``.
+
+    Returns:
+        float32 ``[B, C]``.
+    """
     x = np.where(mask, scores.astype(np.float64), -np.inf)
     peak = x.max(1, keepdims=True, initial=-np.inf)
     peak = np.where(np.isfinite(peak), peak, 0.0)
     total = np.exp(x - peak).sum(1, keepdims=True)
-    # A row without any entry has a total of 0 and stays minus infinity.
+    # A row without any entry has a total of 0 and stays at minus infinity.
     out = x - peak - np.log(np.where(total > 0, total, 1.0))
     return out.astype(np.float32)

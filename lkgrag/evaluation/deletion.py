@@ -1,4 +1,4 @@
-"""How faithful a ranker's explanations are: what it words exists, and its ranking depends on it."""
+"""How faithful a ranker's explanations are: the worded paths exist, and its ranking depends on them."""
 
 from __future__ import annotations
 
@@ -33,25 +33,25 @@ def measure_faithfulness(
     seed: int,
     progress: Callable[[int, int], None] | None = None,
 ) -> dict[str, Any]:
-    """Existence and deletion over a seeded sample of prompts.
+    """Test a seeded sample of prompts: do the worded paths exist, and does their deletion matter?
 
-    The evidence for a list's first item is deleted. As controls, as many paths of other candidates are
-    deleted, and as many of its own that are not shown. The places that the item then falls are stated for
-    the fused ranking and for the language model alone. Without a language model, every path counts as shown.
+    The worded paths of each list's first item are deleted. There are two controls with as many paths: those
+    of other candidates, and the item's own paths that are not worded. The result states how many places the
+    item falls, in the fused ranking and by the language model alone. Without a language model, every path
+    counts as worded.
 
     Args:
-        model: unwrapped.
-        graph: and its paths.
-        queries: to draw from.
+        model: not wrapped by Accelerate; it is left in evaluation mode.
+        graph: the graph and its paths.
+        queries: the queries to draw from.
         count: most prompts.
         batch_size: prompts a forward pass.
-        seed: of the draw, the order of candidates and the control.
+        seed: of the sample, the order of candidates and the controls.
         progress: called with (prompts done, prompts in all).
 
     Returns:
-        ``prompts``, ``share_existing`` (must be 1; NaN where no path was worded) and, by system,
-        ``fall`` (places), ``score`` (loss of score), ``control`` and ``spare`` (places; of paths of others,
-        and of its own that are not shown, NaN where no first item has enough).
+        ``prompts``; ``share_existing``, which must be 1 and is NaN if no path is worded; ``deletion``, the
+        means of :class:`~lkgrag.evaluation.Deletion` for each system.
     """
     chosen = np.random.default_rng([seed, 0xFA17]).permutation(len(queries))[:count]
     order = CandidateOrder("random", seed)
@@ -69,51 +69,55 @@ def measure_faithfulness(
         index = chosen[start : start + batch_size]
         slots = order(index, queries.candidate_items.shape[1])
         batch = RankerBatch.of(graph, queries[index], slots, device)
-        read = partial(_read, model, graph.data, batch.order)
-        worded = _shown(read(batch.paths), batch.paths)
+        forward = partial(_forward, model, graph.data, batch.order)
+        worded = _select_worded(forward(batch.paths), batch.paths)
         if bool(worded.any()):
             existing.append(share_existing(graph.data, batch.paths, worded))
             sizes.append(int(worded.sum()))
         for system, rows in falls.items():
-            rank = partial(_scores, read, system)
-            rows.append(deletion_test(rank, partial(_same, worded), batch.paths, seed))
+            rank = partial(_score, forward, system)
+            rows.append(deletion_test(rank, partial(_keep_worded, worded), batch.paths, seed))
     if progress is not None:
         progress(len(chosen), len(chosen))
     share = float(np.average(existing, weights=sizes)) if existing else float("nan")
     return {
         "prompts": len(chosen),
         "share_existing": share,
-        "deletion": {system: _summary(rows) for system, rows in falls.items()},
+        "deletion": {system: _summarise(rows) for system, rows in falls.items()},
     }
 
 
-def _shown(out: RankerOutput, paths: PathBatch) -> Tensor:
-    """Which paths stand in the prompts, bool ``[P]``."""
-    shown = torch.ones(len(paths), dtype=torch.bool, device=paths.sample.device)
-    if out.words is not None:
-        shown = torch.zeros_like(shown)
-        shown[out.words.bundle_path] = True
-    return shown
-
-
-def _same(worded: Tensor, paths: PathBatch) -> Tensor:
+def _select_worded(output: RankerOutput, paths: PathBatch) -> Tensor:
+    """The paths that the prompts contain, bool ``[P]``; all without a language model."""
+    worded = torch.ones(len(paths), dtype=torch.bool, device=paths.sample.device)
+    if output.words is not None:
+        worded = torch.zeros_like(worded)
+        worded[output.words.bundle_path] = True
     return worded
 
 
-def _read(model: RankerModel, data: HeteroData, order: Tensor, paths: PathBatch) -> RankerOutput:
-    return model(RankerBatch(data, paths, order))
+def _keep_worded(worded: Tensor, paths: PathBatch) -> Tensor:
+    """The selection of a batch that is known already."""
+    return worded
 
 
-def _scores(read: Callable[[PathBatch], RankerOutput], system: str, paths: PathBatch) -> Tensor:
-    out = read(paths)
+def _forward(model: RankerModel, data: HeteroData, order: Tensor, paths: PathBatch) -> RankerOutput:
+    """The model's output for a batch with these paths."""
+    output: RankerOutput = model(RankerBatch(data, paths, order))
+    return output
+
+
+def _score(forward: Callable[[PathBatch], RankerOutput], system: str, paths: PathBatch) -> Tensor:
+    """A system's scores ``[B, C]``, ``-inf`` in padding."""
+    output = forward(paths)
     if system == "ranker":
-        return out.scores
-    return out.lm.masked_fill(~paths.candidate_mask, -torch.inf)
+        return output.scores
+    return output.lm.masked_fill(~paths.candidate_mask, -torch.inf)
 
 
-def _summary(rows: list[Deletion]) -> dict[str, float]:
+def _summarise(rows: list[Deletion]) -> dict[str, float]:
     """Means over the prompts of all batches; NaN without any."""
     if not rows:
         return dict.fromkeys((field.name for field in fields(Deletion)), float("nan"))
-    whole = {name: torch.cat([row.parts()[name] for row in rows]) for name in rows[0].parts()}
-    return Deletion(**whole).summary()
+    joined = {name: torch.cat([row.parts()[name] for row in rows]) for name in rows[0].parts()}
+    return Deletion(**joined).summary()

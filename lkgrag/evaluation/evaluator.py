@@ -1,4 +1,4 @@
-"""From scores to ranks: every system on the events of both splits, with the fusion's weights fitted anew."""
+"""From scores to ranks: every system on the events of both splits, with newly fitted fusion weights."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy as np
 from lkgrag.evaluation.metrics import pessimistic_rank
 from lkgrag.evaluation.protocol import SplitResult, sample_events
 from lkgrag.evaluation.result import Evaluation
-from lkgrag.evaluation.score_cache import ScoreCache, timed
+from lkgrag.evaluation.score_cache import ScoreCache, measure_time
 from lkgrag.ranker.fusion import Fusion
 from lkgrag.ranker.fusion_weights import TermLists, cross_fit_weights, fit_weights
 from lkgrag.ranker.scoring import LM, SCORER, Predictions, score_queries
@@ -29,25 +29,25 @@ if TYPE_CHECKING:
     from lkgrag.ranker.model import RankerModel
     from lkgrag.retrieval import CandidateLists
 
-#: Validation lists that scorer and prior are weighed on, where the language model reads fewer.
-WEIGHED = 20_000
+#: Most validation lists without the language model's scores, on which scorer and prior are weighed, too.
+UNREAD_LISTS = 20_000
 
 
 @dataclass(frozen=True)
 class Evaluator:
     """Ranks the events of both splits with the language model, the scorer and the ranker.
 
-    Only events whose target is a candidate need the language model: every system that reorders the
-    candidates misses all others. The evaluator changes nothing in the model that it judges.
+    Only events whose target is a candidate are scored: every system that reorders candidates misses all
+    others. The evaluator does not change the model.
 
     Attributes:
         interactions: the sequences.
-        graph: of all training interactions, and its paths.
-        config: how many events are judged, and how many prompts a forward pass has.
+        graph: the graph of all training interactions, and its paths.
+        config: limits the events, and gives the prompts of a forward pass.
         order: of the candidates; its seed also draws events and folds.
         history: most history items of a query, ``paths.history``.
-        accelerator: shares the work; None is one process.
-        scores: keeps the scores of each split, which a later attempt reads; None keeps none.
+        accelerator: its processes share the work; None means one process.
+        scores: stores the scores of each split for a later attempt; None stores none.
     """
 
     interactions: Interactions
@@ -65,42 +65,47 @@ class Evaluator:
         users: NDArray[np.int64] | None = None,
         start: tuple[float, float] | None = None,
     ) -> Evaluation:
-        """Judge a model on the candidate lists of both splits.
+        """Evaluate a model on the candidate lists of both splits.
 
-        The weights of the fusion are fitted on validation, except where only some users are judged:
-        then those of the model are taken as they are.
+        Validation fits the weights of the fusion, if all users are evaluated. For some users only, the
+        weights of the model are used.
 
         Args:
-            model: trained; left as it is.
-            lists: of the events of ``val`` and ``test``.
-            users: judge only these, int64; all by default.
-            start: the weights where there is no list to fit on; those of the model by default.
+            model: a trained model; it is not changed.
+            lists: the candidate lists of ``val`` and ``test``.
+            users: evaluate only these user indices, int64; all by default.
+            start: the weights if there is no list to fit on; the model's weights by default.
+
+        Returns:
+            The ranks of both splits, and the fitted weights.
         """
-        judged = {split: self.choose_lists(split, found, users) for split, found in lists.items()}
+        chosen = {split: self.choose_lists(split, part, users) for split, part in lists.items()}
         queries = {
-            split: chosen[chosen.retrieved].queries(self.interactions, self.history)
-            for split, chosen in judged.items()
+            split: part[part.retrieved].queries(self.interactions, self.history)
+            for split, part in chosen.items()
         }
         scored, seconds = {}, 0.0
-        for split, asked in queries.items():
-            scored[split], took = self._score(model, split, asked)
+        for split in queries:
+            scored[split], took = self._score(model, split, queries[split])
             seconds += took
         fusion = copy.deepcopy(model.fusion)
-        per_list = np.tile(model.fusion.weights, (len(queries["val"]), 1))
+        weights = np.tile(model.fusion.weights, (len(queries["val"]), 1))
         if users is None:
-            unread = self._unread(lists["val"], judged["val"])
-            more = unread.queries(self.interactions, self.history)
-            silent, _ = self._score(model.without_lm(), "val without language model", more)
-            known = _term_lists((queries["val"], more), (scored["val"], silent))
-            begin = model.fusion.weights if start is None else start
-            per_list = self._refit(fusion, known, begin)[: len(queries["val"])]
+            unread = self._choose_unread(lists["val"], chosen["val"])
+            unread_queries = unread.queries(self.interactions, self.history)
+            unread_scores, _ = self._score(
+                model.without_lm(), "val without language model", unread_queries
+            )
+            terms = _join_terms((queries["val"], unread_queries), (scored["val"], unread_scores))
+            initial = model.fusion.weights if start is None else start
+            weights = self._refit(fusion, terms, initial)[: len(queries["val"])]
         fused = {
-            "val": scored["val"].fused(per_list[:, 0], per_list[:, 1]),
+            "val": scored["val"].fused(weights[:, 0], weights[:, 1]),
             "test": scored["test"].fused(*fusion.weights),
         }
         results = {
-            split: _with_reorderings(
-                split_result(split, judged[split]),
+            split: _add_reorderings(
+                rank_stage_one(split, chosen[split]),
                 scored[split],
                 queries[split],
                 fused[split],
@@ -123,9 +128,14 @@ class Evaluator:
     def choose_lists(
         self, split: str, lists: CandidateLists, users: NDArray[np.int64] | None = None
     ) -> CandidateLists:
-        """The events that are judged: all, or those of random users within ``evaluation.max_events``.
+        """The lists to evaluate: all, or those of random users within ``evaluation.max_events``.
 
-        For validation, ``evaluation.max_val_events`` goes before it.
+        ``evaluation.max_val_events``, if not negative, is the limit of validation instead.
+
+        Args:
+            split: ``val`` or ``test``.
+            lists: all lists of the split.
+            users: keep only these user indices, int64; all by default.
         """
         if users is not None:
             lists = lists[np.isin(lists.events.user, users)]
@@ -134,13 +144,13 @@ class Evaluator:
             limit = self.config.max_val_events
         return lists[sample_events(lists.events.user, lists.retrieved, limit, self.order.seed)]
 
-    def _unread(self, val: CandidateLists, read: CandidateLists) -> CandidateLists:
-        """Validation lists with their target that the language model does not read."""
+    def _choose_unread(self, val: CandidateLists, read: CandidateLists) -> CandidateLists:
+        """Validation lists that hold their target, of users whose lists the language model does not read."""
         rest = val[val.retrieved & ~np.isin(val.events.user, read.events.user)]
-        return rest[sample_events(rest.events.user, rest.retrieved, WEIGHED, self.order.seed)]
+        return rest[sample_events(rest.events.user, rest.retrieved, UNREAD_LISTS, self.order.seed)]
 
     def _score(self, model: RankerModel, name: str, queries: Queries) -> tuple[Predictions, float]:
-        """Scores of queries, and the seconds that they took; from the cache where they are there."""
+        """Scores of queries and the seconds that they took; read from the cache if they are there."""
 
         def score() -> Predictions:
             with bar(f"rank {name}") as update:
@@ -156,22 +166,26 @@ class Evaluator:
 
         cache = self.scores if model.lm is not None else None
         if cache is None:
-            return timed(score)
+            return measure_time(score)
         return cache.load_or_score(name, model, queries, score, self.accelerator)
 
     def _refit(
         self, fusion: Fusion, lists: TermLists, start: tuple[float, float]
     ) -> NDArray[np.float64]:
-        """Set the weights fitted on all lists; return ``[E, 2]``, each fitted without the list's user."""
-        per_list = cross_fit_weights(lists, start, self.order.seed, fusion.terms)
+        """Set the fusion's weights to those fitted on all lists.
+
+        Returns:
+            Cross-fitted weights, float64 ``[E, 2]``: each row is fitted without the user of its list.
+        """
+        cross_fitted = cross_fit_weights(lists, start, self.order.seed, fusion.terms)
         fusion.set(*fit_weights(lists, start, self.order.seed, fusion.terms))
-        return per_list
+        return cross_fitted
 
 
-def _term_lists(
+def _join_terms(
     queries: tuple[Queries, Queries], scored: tuple[Predictions, Predictions]
 ) -> TermLists:
-    """The lists that the language model read, and after them further ones."""
+    """The lists that the language model read, followed by the lists that it did not read."""
     target = np.concatenate([q.target for q in queries])
     return TermLists(
         terms=np.concatenate([s.terms for s in scored], axis=1),
@@ -182,8 +196,8 @@ def _term_lists(
     )
 
 
-def split_result(split: str, lists: CandidateLists) -> SplitResult:
-    """The ranks that stage one already knows."""
+def rank_stage_one(split: str, lists: CandidateLists) -> SplitResult:
+    """The result of a split with the ranks of stage one's systems, which the lists hold."""
     ranks = {name: np.where(r >= MISSED, 0, r) for name, r in lists.ranks.items()}
     return SplitResult(
         split=split,
@@ -197,7 +211,7 @@ def split_result(split: str, lists: CandidateLists) -> SplitResult:
     )
 
 
-def _with_reorderings(
+def _add_reorderings(
     result: SplitResult,
     scored: Predictions,
     queries: Queries,

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from lkgrag.errors import ConfigError
-from lkgrag.utils.failures import foreign
+from lkgrag.utils.failures import guard_custom_code
 from lkgrag.utils.gains import discounted_gain, hit_gain, reciprocal_gain
 
 if TYPE_CHECKING:
@@ -117,7 +117,7 @@ def _imported(target: str) -> Metric:
     def tell(error: BaseException) -> str:
         return f"metric {target}: cannot import it ({type(error).__name__}: {error})"
 
-    with foreign(tell):
+    with guard_custom_code(tell):
         value = pkgutil.resolve_name(target)
     if not isinstance(value, Metric):
         raise ConfigError(f"metric {target}: it is no object of lkgrag.evaluation.Metric")
@@ -136,7 +136,7 @@ def _try_out(metric: Metric) -> None:
 
     for k in (1, 10) if metric.has_cutoff else (None,):
         rank = np.array(TRIED)
-        with foreign(tell):
+        with guard_custom_code(tell):
             gain = metric.gains(rank, k)
         if gain.shape != rank.shape:
             wrong = f"has shape {list(gain.shape)} for ranks of shape {list(rank.shape)}"

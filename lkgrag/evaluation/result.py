@@ -1,4 +1,4 @@
-"""What an evaluation gives: ranks, losses, figures, and the differences that matter."""
+"""The result of an evaluation: ranks, losses, figures, and the main differences between systems."""
 
 from __future__ import annotations
 
@@ -23,15 +23,15 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What an evaluation gives: the ranks of every system, and what they were computed from.
+    """The ranks of every system on both splits, and the scores behind them.
 
     Attributes:
-        val: ranks on validation; the ranker's with weights fitted on other users.
-        test: ranks on test; the ranker's with the weights fitted on all of validation.
-        fusion: with the refitted weights; whoever serves the model takes them over.
+        val: ranks on validation; the ranker's weights for a list are fitted on other users.
+        test: ranks on test; the ranker's weights are fitted on all of validation.
+        fusion: a fusion with the fitted weights, for the model that serves.
         tokens: mean tokens of a prompt.
-        prompts: prompts that the language model read.
-        seconds: that the forward passes took, all processes together side by side.
+        prompts: number of scored prompts.
+        seconds: wall-clock seconds of the forward passes.
         queries: the prompts of each split.
         scored: their scores, tokens and attention.
     """
@@ -47,19 +47,19 @@ class Evaluation:
 
     @property
     def results(self) -> list[SplitResult]:
-        """Of both splits, validation first."""
+        """The results of both splits, validation first."""
         return [self.val, self.test]
 
     def result_of(self, split: str) -> SplitResult:
-        """The ranks on a split, ``val`` or ``test``."""
+        """The result of a split, ``val`` or ``test``."""
         return {"val": self.val, "test": self.test}[split]
 
     def losses(self, split: str) -> dict[str, NDArray[np.float64]]:
         """Negative log-probability of each event's target among the candidates, in nats.
 
         Returns:
-            By the terms of the fused score, each alone: float64 ``[E]``, NaN where the target is no
-            candidate. Chance is the logarithm of the number of candidates.
+            For each term of the fused score alone, float64 ``[E]``; NaN if the target is no candidate.
+            Chance is the logarithm of the number of candidates.
         """
         result = self.result_of(split)
         scored, queries = self.scored[split], self.queries[split]
@@ -75,15 +75,16 @@ class Evaluation:
         return out
 
     def cross_entropies(self) -> dict[str, dict[str, dict[str, float]]]:
-        """``{split: {term: {mean, se, chance, prompts}}}``, over events whose target is a candidate.
+        """``{split: {term: {mean, se, chance, prompts}}}`` over events whose target is a candidate.
 
-        ``se`` is the standard error over users, whose events are not independent.
+        ``se`` is the standard error over users, because a user's events are not independent. A split
+        without such an event is left out.
         """
         out: dict[str, dict[str, dict[str, float]]] = {}
         for split in ("val", "test"):
             result = self.result_of(split)
-            number = int(result.retrieved.sum())
-            if not number:
+            prompts = int(result.retrieved.sum())
+            if not prompts:
                 continue
             chance = float(np.log(result.num_candidates[result.retrieved]).mean())
             out[split] = {
@@ -91,19 +92,19 @@ class Evaluation:
                     "mean": float(np.nanmean(loss)),
                     "se": standard_error(loss[result.retrieved], result.user[result.retrieved]),
                     "chance": chance,
-                    "prompts": number,
+                    "prompts": prompts,
                 }
                 for term, loss in self.losses(split).items()
             }
         return out
 
     def lists(self, split: str) -> dict[str, NDArray[np.int64]]:
-        """What each system puts first among the candidates of the prompts.
+        """The first items of each system's ranking of the prompts' candidates.
 
         Only events whose target is a candidate have a prompt.
 
         Returns:
-            By system, ``retriever`` first: int64 ``[E, k]``, items, -1 where a list is shorter.
+            For each system, ``retriever`` first, item indices, int64 ``[E, k]``; -1 pads shorter lists.
         """
         queries, scored = self.queries[split], self.scored[split]
         scores: dict[str, NDArray[np.floating]] = {
@@ -122,8 +123,15 @@ class Evaluation:
     def differences(
         self, resamples: int, seed: int
     ) -> list[tuple[str, str, str, str, str, Difference]]:
-        """``(split, system, other, metric, population, difference)`` of the comparisons that matter."""
-        wanted = [
+        """``(split, system, other, metric, population, difference)`` of the main comparisons.
+
+        A comparison is left out if a system did not rank, or the population has no event.
+
+        Args:
+            resamples: of the bootstrap.
+            seed: of its draws.
+        """
+        comparisons = [
             ("test", "ranker", "retriever", HEADLINE, "all"),
             ("test", "ranker", "retriever", HEADLINE, "retrieved"),
             ("val", "ranker", "retriever", HEADLINE, "all"),
@@ -133,10 +141,10 @@ class Evaluation:
             ("test", "lm", "random", HEADLINE, "retrieved"),
         ]
         out = []
-        for split, system, other, metric, population in wanted:
+        for split, system, other, metric, population in comparisons:
             result = self.result_of(split)
             if system not in result.ranks or not result.mask(population).any():
                 continue
-            found = result.compare(system, other, metric, population, resamples, seed)
-            out.append((split, system, other, metric, population, found))
+            difference = result.compare(system, other, metric, population, resamples, seed)
+            out.append((split, system, other, metric, population, difference))
         return out

@@ -1,4 +1,4 @@
-"""Scores that an interrupted evaluation left: read again instead of asking the language model again."""
+"""Stored scores, so that an interrupted evaluation goes on without the language model's work so far."""
 
 from __future__ import annotations
 
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from accelerate import Accelerator
+    from numpy.typing import NDArray
     from torch import nn
 
     from lkgrag.data import Queries
@@ -34,21 +35,21 @@ SECONDS, KEY = "seconds", "key"
 
 @dataclass(frozen=True)
 class ScoreCache:
-    """Files of scores, one a set of queries, each with the hash of all that its scores depend on.
+    """Files of scores, one for each set of queries, with a hash of all that the scores depend on.
 
     Attributes:
-        folder: of the files.
-        depends: what scores depend on beside weights and queries, as plain values.
+        folder: folder of the files.
+        depends: plain values that scores depend on, beside weights and queries.
     """
 
     folder: Path
     depends: dict[str, Any]
 
     def key(self, model: nn.Module, queries: Queries) -> str:
-        """A hash of all that scores depend on: options, learned weights, and what is asked."""
+        """A hash of all that scores depend on: options, trained weights and queries."""
         learned = hashlib.sha256()
         for name, parameter in sorted(model.named_parameters()):
-            # The fusion's weights are applied to the scores; whatever is frozen, the options name.
+            # Scores come before the fusion's weights, and the options name all that is frozen.
             if parameter.requires_grad and not name.startswith("fusion."):
                 learned.update(name.encode())
                 value = parameter.detach().cpu().contiguous().flatten().view(torch.uint8)
@@ -66,28 +67,30 @@ class ScoreCache:
         score: Callable[[], Predictions],
         accelerator: Accelerator | None = None,
     ) -> tuple[Predictions, float]:
-        """The scores in a file, if they are those of the model and the queries; scored and written otherwise.
+        """Read the scores of a model for queries, or compute and write them if the file holds others.
 
         Args:
-            name: of the file, without its ending.
-            model: that scores.
-            queries: that are scored.
-            score: scores anew, on all processes together.
-            accelerator: of the processes; the first one's file counts.
+            name: of the file, without its suffix.
+            model: the model that scores.
+            queries: the queries to score.
+            score: computes the scores, on all processes together.
+            accelerator: of the processes; the file of the first one counts.
 
         Returns:
-            The scores, and the seconds that it took to make them.
+            The scores, and the seconds that their computation took.
         """
         path, key = self.folder / f"{name}.safetensors", self.key(model, queries)
         is_first = accelerator is None or accelerator.is_main_process
-        stored: list[Any] = [_read(path, key) if is_first else None]
+        stored = _read(path, key) if is_first else None
         if accelerator is not None and accelerator.num_processes > 1:
-            broadcast_object_list(stored)
-        if stored[0] is not None:
+            message = [stored]
+            broadcast_object_list(message)
+            stored = message[0]
+        if stored is not None:
             log.info("the scores in %s are taken over", path)
-            predictions = Predictions(**{name: stored[0][name] for name in _FIELDS})
-            return predictions, float(stored[0][SECONDS])
-        predictions, seconds = timed(score)
+            predictions = Predictions(**{name: stored[name] for name in _FIELDS})
+            return predictions, float(stored[SECONDS])
+        predictions, seconds = measure_time(score)
         if is_first:
             path.parent.mkdir(parents=True, exist_ok=True)
             tensors = {name: torch.as_tensor(getattr(predictions, name)) for name in _FIELDS}
@@ -96,20 +99,21 @@ class ScoreCache:
         return predictions, seconds
 
 
-def timed(score: Callable[[], Predictions]) -> tuple[Predictions, float]:
-    """Scores, and the seconds that it took to make them."""
+def measure_time(score: Callable[[], Predictions]) -> tuple[Predictions, float]:
+    """Compute scores; return them with the seconds that it took."""
     start = time.perf_counter()
     predictions = score()
     return predictions, time.perf_counter() - start
 
 
-def _read(path: Path, key: str) -> dict[str, Any] | None:
+def _read(path: Path, key: str) -> dict[str, NDArray[Any]] | None:
+    """The arrays of a file by name; None if it is missing, broken, or has another key."""
     if not path.exists():
         return None
     try:
         tensors = read_safetensors(path)
     except LkgragError as error:
-        log.warning("%s; the scores are made again", error)
+        log.warning("%s; the scores are computed again", error)
         return None
     if set(tensors) != {*_FIELDS, SECONDS, KEY} or not torch.equal(tensors[KEY], _as_tensor(key)):
         return None
@@ -117,4 +121,5 @@ def _read(path: Path, key: str) -> dict[str, Any] | None:
 
 
 def _as_tensor(key: str) -> torch.Tensor:
+    """A key as uint8 ``[N]``, which safetensors can store."""
     return torch.frombuffer(bytearray(key.encode()), dtype=torch.uint8)

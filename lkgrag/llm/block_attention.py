@@ -93,8 +93,7 @@ def block_attention(
     attention_mask: Tensor | None,
     scaling: float | None = None,
     dropout: float = 0.0,
-    layout: BlockLayout | None = None,
-    **other: Any,
+    **options: Any,
 ) -> tuple[Tensor, None]:
     """Attention under a :class:`BlockLayout`, in the signature of transformers' attention functions.
 
@@ -106,12 +105,15 @@ def block_attention(
         attention_mask: unused, the layout says it all.
         scaling: of the scores, ``1 / sqrt(D)`` by default.
         dropout: must be 0.
-        layout: of the batch.
-        **other: what other layers or attentions need (unused).
+        **options: ``layout`` of the batch, a :class:`BlockLayout`; others are for other attentions.
 
     Returns:
         ``[B, T, H, D]`` and None.
+
+    Raises:
+        ValueError: there is no layout, or dropout is not 0.
     """
+    layout: BlockLayout | None = options.get("layout")
     if layout is None or dropout:
         raise ValueError("block attention needs a layout and no dropout")
     num, heads, length, dim = query.shape

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from lkgrag.data.assets.fetching import offline
+from lkgrag.data.assets.fetching import is_offline
 from lkgrag.data.assets.store import MODELS, fetch_model
 from lkgrag.errors import AssetError, ModelError, nearest
 from lkgrag.llm.four_bit import four_bit_options, keep_trainable
@@ -96,7 +96,7 @@ def load_tokenizer(where: str) -> PreTrainedTokenizerBase:
             )
     try:
         with quiet():
-            local: dict[str, Any] = {"local_files_only": offline()}
+            local: dict[str, Any] = {"local_files_only": is_offline()}
             if bare and not _other_class(folder):
                 return LlamaTokenizer.from_pretrained(where, add_bos_token=True, **local)
             return AutoTokenizer.from_pretrained(where, **local)
@@ -155,7 +155,7 @@ def _load_model(where: str, config: LLMConfig, device: torch.device) -> PreTrain
 
     dtype = compute_dtype(config, device)
     options: dict[str, Any] = {"dtype": dtype, "attn_implementation": "eager"}
-    options["local_files_only"] = offline()
+    options["local_files_only"] = is_offline()
     four_bit = config.quantization == "nf4"
     if four_bit:
         options |= four_bit_options(dtype, device, is_fsdp_asked())

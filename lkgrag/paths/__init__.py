@@ -1,4 +1,4 @@
-"""Paths between the history and the candidates: meta-paths, instances, batches."""
+"""Paths of the graph between history items and candidates: meta-paths, their instances, and batches."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from lkgrag.config import PathsConfig
 
-#: By the words of ``paths.search``.
+#: The searches, by the words of ``paths.search``.
 SEARCHES: dict[str, type[PathFinder] | type[ShortestPaths]] = {
     "metapaths": PathFinder,
     "shortest": ShortestPaths,
@@ -23,7 +23,7 @@ SEARCHES: dict[str, type[PathFinder] | type[ShortestPaths]] = {
 
 
 def path_finder(data: HeteroData, config: PathsConfig) -> Finder:
-    """The search that ``paths.search`` names, on a graph.
+    """Build the search that ``paths.search`` names, for a graph.
 
     Raises:
         ConfigError: an option does not fit the graph.
@@ -32,7 +32,7 @@ def path_finder(data: HeteroData, config: PathsConfig) -> Finder:
 
 
 def graph_paths(data: HeteroData, config: PathsConfig) -> GraphPaths:
-    """A graph with the search that ``paths.search`` names.
+    """Join a graph with the search that ``paths.search`` names.
 
     Raises:
         ConfigError: an option does not fit the graph.

@@ -1,4 +1,4 @@
-"""Sorted adjacency lists of one edge type, and joins on them."""
+"""Sorted adjacency lists of an edge type, and two helpers for joins on them."""
 
 from __future__ import annotations
 
@@ -17,14 +17,15 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Adjacency:
-    """The edges of one type by source, without loops and repetitions.
+    """The edges of one type, sorted by source, without loops and repetitions.
 
     Attributes:
-        indptr: int64 ``[num_sources + 1]``.
+        indptr: int64 ``[num_sources + 1]``; the edges of source ``s`` are ``indptr[s]:indptr[s + 1]``.
         target: int64 ``[E]``, rising within a source.
         weight: float ``[E]``; 1 except between items.
-        time: float64 ``[E]``, when the edge first stood; -inf where that is not known or not asked.
-        degree: int64 ``[num_targets]``, edges that lead to each target.
+        time: float64 ``[E]``, from when on the edge exists; -inf if that is unknown or the graph is not
+            temporal.
+        degree: int64 ``[num_targets]``, number of edges that lead to each target.
     """
 
     indptr: NDArray[np.int64]
@@ -35,22 +36,22 @@ class Adjacency:
 
     @classmethod
     def of(cls, data: HeteroData | RemoteKG, edge_type: EdgeType) -> Adjacency:
-        """Read one edge type of a graph; of repeated edges the strongest stays."""
+        """Read one edge type of a graph. Of repeated edges, only the one with the largest weight stays."""
         store = data[edge_type]
         source, target = (x.cpu().numpy().astype(np.int64, copy=False) for x in store.edge_index)
         num_source, num_target = (int(data[edge_type[i]].num_nodes) for i in (0, 2))
-        # What is the same for all edges takes no memory.
+        # A value that is the same for all edges takes no memory.
         weight: NDArray = np.broadcast_to(1.0, len(source))
         if edge_type[0] == edge_type[2] and "weight" in store:
             weight = store.weight.cpu().numpy()
         time: NDArray = np.broadcast_to(-np.inf, len(source))
         if data.get("temporal", False) and "time" in store:
-            known = store.time.cpu().numpy().astype(np.float64)
-            time = np.where(np.isnan(known), -np.inf, known)
-        loops = edge_type[0] == edge_type[2]
-        if not _in_order(source, target, num_target, loops):
+            stored = store.time.cpu().numpy().astype(np.float64)
+            time = np.where(np.isnan(stored), -np.inf, stored)
+        may_loop = edge_type[0] == edge_type[2]
+        if not _is_clean(source, target, num_target, may_loop):
             order = np.lexsort((-weight, target, source))
-            if loops:
+            if may_loop:
                 order = order[source[order] != target[order]]
             first = np.ones(len(order), bool)
             a, b = source[order], target[order]
@@ -59,7 +60,7 @@ class Adjacency:
             source, target = source[order], target[order]
             weight, time = weight[order], time[order]
         return cls(
-            _indptr(source, num_source),
+            _row_starts(source, num_source),
             target,
             weight,
             time,
@@ -67,8 +68,8 @@ class Adjacency:
         )
 
     @property
-    def timed(self) -> bool:
-        """Whether any edge is known to have stood from some time on only."""
+    def has_times(self) -> bool:
+        """Whether any edge exists only from a known time on."""
         return bool(np.isfinite(self.time[: 1 if self.time.strides == (0,) else None]).any())
 
     @property
@@ -77,10 +78,10 @@ class Adjacency:
         return np.repeat(np.arange(len(self.indptr) - 1), np.diff(self.indptr))
 
     def reversed(self) -> Adjacency:
-        """The same edges by target; ``degree`` counts edges of the sources."""
+        """Return the same edges with source and target exchanged."""
         order = np.lexsort((self.source, self.target))
         return Adjacency(
-            _indptr(self.target[order], len(self.degree)),
+            _row_starts(self.target[order], len(self.degree)),
             self.source[order],
             self.weight[order],
             self.time[order],
@@ -88,16 +89,17 @@ class Adjacency:
         )
 
 
-def _in_order(
-    source: NDArray[np.int64], target: NDArray[np.int64], width: int, loops: bool
+def _is_clean(
+    source: NDArray[np.int64], target: NDArray[np.int64], num_targets: int, may_loop: bool
 ) -> bool:
-    """Whether edges come by source, then target, each once; with ``loops`` also that none is a loop."""
-    key = source * width + target
-    rising = bool((key[1:] > key[:-1]).all())
-    return rising and not (loops and bool((source == target).any()))
+    """Whether edges are sorted by source, then target, without repetitions and, if they may loop, loops."""
+    key = source * num_targets + target
+    is_rising = bool((key[1:] > key[:-1]).all())
+    return is_rising and not (may_loop and bool((source == target).any()))
 
 
-def _indptr(sorted_rows: NDArray[np.int64], num_rows: int) -> NDArray[np.int64]:
+def _row_starts(sorted_rows: NDArray[np.int64], num_rows: int) -> NDArray[np.int64]:
+    """Where each row begins in a sorted array of rows, int64 ``[num_rows + 1]``."""
     out = np.zeros(num_rows + 1, np.int64)
     np.cumsum(np.bincount(sorted_rows, minlength=num_rows), out=out[1:])
     return out
@@ -106,10 +108,14 @@ def _indptr(sorted_rows: NDArray[np.int64], num_rows: int) -> NDArray[np.int64]:
 def spread(
     start: NDArray[np.int64], count: NDArray[np.int64]
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Unroll ranges: for each row ``r`` the places ``start[r] .. start[r] + count[r] - 1``.
+    """Unroll ranges: each row ``r`` gives the places ``start[r] .. start[r] + count[r] - 1``.
+
+    Args:
+        start: int64 ``[R]``.
+        count: int64 ``[R]``.
 
     Returns:
-        The row and the place of each element, int64 ``[count.sum()]``.
+        The row and the place of each element, both int64 ``[count.sum()]``.
     """
     row = np.repeat(np.arange(len(count)), count)
     place = np.arange(len(row)) + np.repeat(start - (np.cumsum(count) - count), count)
@@ -117,7 +123,7 @@ def spread(
 
 
 def cap(group: NDArray[np.int64], most: int) -> NDArray[np.bool_]:
-    """Keep the first ``most`` elements of each run of equal values of a sorted array."""
+    """Mark the first ``most`` elements of each run of equal values in a sorted array, bool ``[N]``."""
     keep = np.ones(len(group), bool)
     if len(group) > most:
         keep[most:] = group[most:] != group[:-most]

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from lkgrag.data.queries import Queries
     from lkgrag.paths.batch import MetaPath, PathBatch
 
-#: Queries whose paths are found at once where all are gone through.
+#: Number of queries whose paths :meth:`GraphPaths.chunks` finds at a time.
 CHUNK = 64
 
 
@@ -21,7 +21,7 @@ class Finder(Protocol):
     """Finds the paths of a graph for batches of prompts.
 
     Attributes:
-        metapaths: all meta-paths, as in every batch; empty where each batch brings its own.
+        metapaths: all meta-paths, as in every batch; empty if each batch has its own.
     """
 
     metapaths: list[MetaPath]
@@ -32,7 +32,7 @@ class Finder(Protocol):
 
 @dataclass(frozen=True)
 class GraphPaths:
-    """A graph and the search for its paths, which travel together.
+    """A graph and the search for its paths.
 
     Attributes:
         data: the graph.
@@ -44,7 +44,7 @@ class GraphPaths:
 
     @property
     def metapaths(self) -> list[MetaPath]:
-        """All meta-paths of the search; empty where each batch brings its own."""
+        """All meta-paths of the search; empty if each batch has its own."""
         return self.finder.metapaths
 
     def __call__(self, queries: Queries) -> PathBatch:
@@ -52,10 +52,13 @@ class GraphPaths:
         return self.finder(queries)
 
     def to(self, device: torch.device | str) -> GraphPaths:
-        """The same with the graph on a device; the search stays on the CPU."""
+        """Move the graph to a device; the search stays on the CPU."""
         return GraphPaths(self.data.to(device), self.finder)
 
     def chunks(self, queries: Queries) -> Iterator[PathBatch]:
-        """Paths of many queries, a part at a time; of none, one empty part, which tells the meta-paths."""
+        """Find the paths of many queries, :data:`CHUNK` at a time.
+
+        Without queries there is one empty part, which has the meta-paths.
+        """
         for start in range(0, max(1, len(queries)), CHUNK):
             yield self.finder(queries[slice(start, start + CHUNK)])

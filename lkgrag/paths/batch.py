@@ -1,4 +1,4 @@
-"""PathBatch: the path instances of a batch of prompts, as index tensors."""
+"""The path instances of a batch of prompts, as index tensors."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class PathColumns(NamedTuple):
-    """What is known of each of ``P`` instances; see :class:`PathBatch`."""
+    """The columns of ``P`` instances; see :class:`PathBatch`."""
 
     sample: Tensor
     candidate: Tensor
@@ -29,10 +29,10 @@ class PathColumns(NamedTuple):
 
 @dataclass(frozen=True)
 class PathBatch:
-    """Path instances between history items and candidates, for ``B`` prompts.
+    """``P`` path instances between history items and candidates, for ``B`` prompts.
 
-    ``P`` instances, sorted by (sample, candidate). Slots are places within a prompt: slot ``h`` of
-    ``history_items[b]`` and slot ``c`` of ``candidate_items[b]``. -1 pads.
+    The instances are sorted by (sample, candidate). A slot is a place within a prompt: slot ``h`` of
+    ``history_items[b]``, or slot ``c`` of ``candidate_items[b]``. -1 is padding.
 
     Attributes:
         metapaths: the meta-paths that ``metapath`` indexes, each a tuple of edge types.
@@ -41,21 +41,21 @@ class PathBatch:
         candidate: int64 ``[P]``, candidate slot that it ends at.
         metapath: int64 ``[P]``, index into ``metapaths``.
         nodes: int64 ``[P, L]``, node indices from history item to candidate, each within its node
-            type; ``L`` is the longest meta-path's number of nodes; -1 pads on the right.
+            type, -1 padding on the right. ``L`` is the number of nodes of the longest meta-path.
         weight: float32 ``[P]``, how strong or rare the path is, in (0, 1] (see
             :mod:`lkgrag.paths.metapath_search.finder`).
-        user: int64 ``[B]``, -1 for someone unknown.
+        user: int64 ``[B]``, -1 for an unknown user.
         history_items: int64 ``[B, H]``, oldest first.
         candidate_items: int64 ``[B, C]``.
         history_rating: float32 ``[B, H]``, NaN where unknown.
         history_time: float64 ``[B, H]``, NaN where unknown.
-        history_age: int64 ``[B, H]``, 0 for the latest item, 1 for the one before; -1 pads.
+        history_age: int64 ``[B, H]``, 0 for the latest item, 1 for the one before; -1 padding.
         time: float64 ``[B]``, of the prediction, NaN where unknown.
         prior: float32 ``[B, C]``, log-softmax of the retriever's scores over the candidates;
             ``-inf`` in padding.
 
     Raises:
-        ValueError: if a shape, a dtype, an index or the order is not as stated.
+        ValueError: a shape, a dtype, an index or the order is not as stated.
     """
 
     metapaths: list[MetaPath]
@@ -77,7 +77,7 @@ class PathBatch:
     __repr__ = sizes
 
     def __post_init__(self) -> None:
-        """Check everything once, so that no one else has to."""
+        """Check shapes, dtypes, indices and order once, so that no scorer has to."""
         num_paths = self.sample.numel()
         num_prompts, num_history = self.history_items.shape
         num_candidates = self.candidate_items.shape[1]
@@ -144,14 +144,14 @@ class PathBatch:
         metapaths: list[MetaPath],
         columns: PathColumns,
     ) -> PathBatch:
-        """The paths of some queries.
+        """Join queries with the paths that were found for them.
 
         Args:
             queries: ``B`` rankings to make.
             metapaths: that ``columns.metapath`` indexes.
             columns: of the instances, sorted by (sample, candidate).
         """
-        given = (
+        names = (
             "user",
             "history_items",
             "candidate_items",
@@ -161,11 +161,11 @@ class PathBatch:
             "time",
             "prior",
         )
-        asked = {
+        prompts = {
             name: torch.from_numpy(np.require(getattr(queries, name), requirements=["C", "W"]))
-            for name in given
+            for name in names
         }
-        return cls(metapaths, **columns._asdict(), **asked)
+        return cls(metapaths, **columns._asdict(), **prompts)
 
     def __len__(self) -> int:
         """Number of path instances."""
@@ -173,12 +173,12 @@ class PathBatch:
 
     @property
     def num_prompts(self) -> int:
-        """``B``."""
+        """Number of prompts ``B``."""
         return self.history_items.shape[0]
 
     @property
     def num_candidates(self) -> int:
-        """``C``."""
+        """Number of candidate slots ``C``."""
         return self.candidate_items.shape[1]
 
     @property
@@ -192,14 +192,14 @@ class PathBatch:
         return self.candidate_items >= 0
 
     def to(self, device: torch.device | str) -> PathBatch:
-        """The same batch on another device."""
+        """Move the batch to another device."""
         moved = {
             f.name: getattr(self, f.name).to(device) for f in fields(self) if f.name != "metapaths"
         }
         return replace(self, **moved)
 
     def select(self, keep: Tensor) -> PathBatch:
-        """The batch with a part of its paths; prompts and candidates stay.
+        """Keep some of the paths; prompts and candidates stay.
 
         Args:
             keep: bool ``[P]``, or int64 indices in rising order.
@@ -208,10 +208,10 @@ class PathBatch:
         return replace(self, **{name: getattr(self, name)[keep] for name in per_path})
 
     def prompts(self, index: Tensor) -> PathBatch:
-        """The batch of some of its prompts, in the order given.
+        """Keep some of the prompts, in the order of ``index``.
 
         Args:
-            index: int64 ``[N]``, prompts; one may come more than once.
+            index: int64 ``[N]``, prompts; a prompt may occur more than once.
         """
         count = torch.bincount(self.sample, minlength=self.num_prompts)
         start, chosen = count.cumsum(0) - count, count[index]

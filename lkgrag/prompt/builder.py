@@ -10,7 +10,7 @@ from lkgrag.prompt.layout import PromptLayout
 from lkgrag.prompt.letters import LETTERS
 from lkgrag.prompt.prompter import Prompter
 from lkgrag.prompt.resolver import OPTION, resolve_verbaliser
-from lkgrag.utils.failures import foreign
+from lkgrag.utils.failures import guard_custom_code
 
 if TYPE_CHECKING:
     from torch_geometric.data import HeteroData
@@ -44,7 +44,7 @@ def build_prompter(
         return f"{OPTION}={config.verbaliser}: {cls.__name__} cannot be built: {error!r}"
 
     layout = cls.check_layout(layout, config.verbaliser)
-    with foreign(tell):
+    with guard_custom_code(tell):
         return cls(tokenizer, data, config, layout)
 
 

@@ -18,7 +18,7 @@ from lkgrag.prompt.resolver import OPTION, resolve_verbaliser
 from lkgrag.prompt.template import ANSWER, Template
 from lkgrag.prompt.titles import encode_titles
 from lkgrag.prompt.verbalisers.base import Verbaliser
-from lkgrag.utils.failures import foreign
+from lkgrag.utils.failures import guard_custom_code
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -234,7 +234,7 @@ def _build_verbaliser(
     def tell(error: BaseException) -> str:
         return f"{OPTION}={config.verbaliser}: {cls.__name__} cannot be built: {error!r}"
 
-    with foreign(tell):
+    with guard_custom_code(tell):
         return cls(tokenizer, data, config)
 
 

@@ -1,6 +1,6 @@
-"""The ranker as a module: language model, path scorer and prior, their fusion, and scores of many prompts.
+"""The ranker as a torch module: language model, path scorer and prior, fused into one score.
 
-What serves people with it is :class:`lkgrag.Ranker`, in :mod:`lkgrag.serving`.
+:class:`lkgrag.Ranker` in :mod:`lkgrag.serving` serves people with it.
 """
 
 from lkgrag.ranker.batch import RankerBatch, RankerOutput

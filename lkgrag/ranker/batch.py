@@ -1,4 +1,4 @@
-"""What the ranker is given, and what it gives."""
+"""The input and the output of the ranker's forward pass."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ if TYPE_CHECKING:
 
 @dataclass
 class RankerBatch:
-    """What the ranker sees of ``B`` prompts.
+    """The ranker's input: ``B`` prompts.
 
     Attributes:
-        data: the graph that the paths are of.
+        data: the graph that holds the paths.
         paths: path instances.
-        order: int64 ``[B, C]``, the candidate slot that stands at each place of the prompt.
-        generator: where given, the worded paths are sampled instead of the most salient ones.
-        lm_share: share of the fused score's gradient that reaches the language model, 0 to 1; the
-            scores are the same whatever it is.
+        order: int64 ``[B, C]``, the candidate slot at each place of the prompt.
+        generator: if given, the worded paths are sampled; otherwise the most salient ones are worded.
+        lm_share: share of the fused score's gradient that reaches the language model, 0 to 1. It
+            does not change the scores.
     """
 
     data: HeteroData
@@ -49,10 +49,10 @@ class RankerBatch:
         """Find the paths of queries, and put everything on a device.
 
         Args:
-            graph: on that device already.
+            graph: the graph and its paths; already on the device.
             queries: ``B`` rankings to make.
-            order: int64 ``[B, C]``, of :class:`~lkgrag.prompt.order.CandidateOrder`.
-            device: of the ranker.
+            order: int64 ``[B, C]``, as :class:`~lkgrag.prompt.order.CandidateOrder` gives it.
+            device: the ranker's device.
             lm_share: see the class.
         """
         paths = graph(queries).to(device)
@@ -67,8 +67,8 @@ class RankerOutput(NamedTuple):
         lm: centred per prompt; 0 in padding.
         scorer: centred per prompt; 0 in padding.
         prior: log-softmax of the retriever's scores; 0 in padding.
-        salience: ``[P]``, of each path.
-        words: the prompts as tokens, and which paths are in them; None without a language model.
+        salience: float32 ``[P]``, one value a path.
+        words: the prompts as tokens, and the paths that they contain; None without a language model.
     """
 
     scores: Tensor

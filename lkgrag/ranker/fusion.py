@@ -1,6 +1,6 @@
 r"""The fused score: :math:`score(c) = lm(c) + a \cdot scorer(c) + b \cdot prior(c)`.
 
-``lm`` and ``scorer`` are centred per prompt, ``prior`` is the log-softmax of the retriever's scores,
+``lm`` and ``scorer`` are centred per prompt. ``prior`` is the log-softmax of the retriever's scores.
 ``a`` and ``b`` are non-negative scalars.
 """
 
@@ -21,7 +21,7 @@ def centre(scores: Tensor, mask: Tensor) -> Tensor:
 
     Args:
         scores: shape ``[B, C]``.
-        mask: bool ``[B, C]``, which slots are filled.
+        mask: bool ``[B, C]``, the filled slots.
     """
     scores = scores.masked_fill(~mask, 0.0)
     count = mask.sum(1, keepdim=True).clamp(min=1)
@@ -34,7 +34,7 @@ def list_cross_entropy(scores: Tensor, target: Tensor, mask: Tensor) -> Tensor:
     Args:
         scores: shape ``[B, C]``.
         target: int64 ``[B]``, a filled slot.
-        mask: bool ``[B, C]``.
+        mask: bool ``[B, C]``, the filled slots.
     """
     return F.cross_entropy(scores.masked_fill(~mask, -math.inf), target, reduction="none")
 
@@ -45,7 +45,7 @@ class Fusion(nn.Module):
     Args:
         a: initial weight of the scorer.
         b: initial weight of the prior.
-        terms: which of ``scorer`` and ``prior`` count at all; the other one's weight stays 0.
+        terms: those of ``scorer`` and ``prior`` that count; the weight of any other stays 0.
     """
 
     used: Tensor

@@ -1,4 +1,4 @@
-"""The fit of the fusion's weights on lists whose terms are known."""
+"""The fit of the fusion's weights on candidate lists whose scores are known."""
 
 from __future__ import annotations
 
@@ -12,31 +12,33 @@ from scipy.special import logsumexp
 
 from lkgrag.config import TERMS
 
-#: Strengths of the pull that the refit tries, strongest first: how many lists' worth of evidence it
-#: takes to move a standardised term half of its way.
+#: Strengths of the ridge that the fit tries, strongest first. A strength is the number of lists whose
+#: evidence moves the weight of a standardised term half of its way.
 STRENGTHS = (1e6, 1000.0, 300.0, 100.0, 30.0, 10.0)
-#: Parts that users are split into, to choose the strength and to judge the weights.
+#: Folds of users, for the choice of the strength and for cross-fitted weights.
 FOLDS = 5
-#: Least weight of the prior, so that there is always something to rank by.
+#: The least weight of the prior, so that something always ranks the candidates.
 SMALLEST = 1e-3
-#: Most that a term may weigh, in units of the LM's weight: an LM that earned no weight still only
-#: decides between near-equals.
+#: The most that a term may weigh, in units of the LM's weight. An LM without any weight of its own then
+#: decides between near-equal candidates only.
 LARGEST = 50.0
-#: Place of the LM among the terms.
+#: Index of the LM among the terms.
 LM = 0
-_RETRIEVER = np.asarray([0.0, 0.0, 1.0])
+#: Weights of the retriever's ranking: the prior alone.
+_PRIOR_ALONE = np.asarray([0.0, 0.0, 1.0])
 
 
 @dataclass(frozen=True)
 class TermLists:
-    """Candidate lists whose terms are known, to fit weights on.
+    """Candidate lists with the three terms of the fused score, to fit weights on.
 
     Attributes:
         terms: float64 ``[3, E, C]``: centred LM, centred scorer, prior.
-        mask: bool ``[E, C]``, filled slots.
-        target: int64 ``[E]``; -1 where no candidate is the target, which says nothing.
-        user: int64 ``[E]``, whose list it is.
-        read: bool ``[E]``, lists whose LM term is known; all by default.
+        mask: bool ``[E, C]``, the filled slots.
+        target: int64 ``[E]``, candidate slot of the target; -1 if no candidate is the target. Such a list
+            is left out of the fit.
+        user: int64 ``[E]``, user index of each list.
+        read: bool ``[E]``, the lists that the LM read, whose LM term is known; all by default.
     """
 
     terms: NDArray[np.float64]
@@ -55,7 +57,7 @@ class TermLists:
         return np.ones(len(self), bool) if self.read is None else self.read
 
     def __getitem__(self, index: NDArray[np.bool_]) -> TermLists:
-        """Some of the lists, bool ``[E]``."""
+        """The lists selected by a mask, bool ``[E]``."""
         return TermLists(
             self.terms[:, index],
             self.mask[index],
@@ -73,18 +75,20 @@ def fit_weights(
 ) -> tuple[float, float]:
     """Fit ``a`` and ``b`` on lists whose terms are known.
 
-    Conditional logits with one non-negative weight a term, in two steps. First scorer and prior are
-    weighed on all lists, pulled towards the prior alone. Then all three are weighed on the lists that the
-    LM read, pulled towards what the first step gave. Each pull is a ridge whose strength is chosen by
-    cross-validation over users: a term that does not help on the lists of other users gets no weight. So
-    many lists weigh scorer and prior where an LM has read few. The weights are divided by the LM's, since
-    a common factor changes no ranking.
+    The model is a conditional logit with one non-negative weight a term, fitted in two steps:
+
+    1. The weights of scorer and prior are fitted on all lists, with a ridge towards the prior alone.
+    2. All three weights are fitted on the lists that the LM read, with a ridge towards the first result.
+
+    Cross-validation over users chooses the strength of each ridge. A term that does not help on the lists
+    of other users gets no weight. Many lists can thus weigh scorer and prior, even if the LM reads few.
+    At the end all weights are divided by the LM's weight; a common factor changes no ranking.
 
     Args:
-        lists: to fit on.
-        start: the weights where there is no list to fit on.
+        lists: the lists to fit on.
+        start: the result if no list has a target.
         seed: of the folds.
-        fuse: which of ``scorer`` and ``prior`` count; the other one's weight is 0.
+        fuse: those of ``scorer`` and ``prior`` that count; the weight of any other is 0.
 
     Returns:
         ``(a, b)``.
@@ -98,19 +102,19 @@ def fit_weights(
     x = x * used[:, None, None]
     spread = x[LM, read].std(where=m[read]) if read.any() else 0.0
     scale = np.asarray([spread, x[1].std(where=m), 1.0])
-    # A term that is the same everywhere (no language model, no path) can have any weight.
+    # A term that is constant (no language model, no path) may have any weight.
     divisor = np.where(scale > 0, scale, 1.0)
     x = x / divisor[:, None, None]
-    fold = _folds(user, seed)
-    silent = x * np.asarray([0.0, 1.0, 1.0])[:, None, None]
-    w, by_fold = _pulled(silent, m, y, fold, _RETRIEVER, np.asarray([1.0, 1.0, 0.0]))
+    fold = _draw_folds(user, seed)
+    without_lm = x * np.asarray([0.0, 1.0, 1.0])[:, None, None]
+    w, by_fold = _fit_ridge(without_lm, m, y, fold, _PRIOR_ALONE, np.asarray([1.0, 1.0, 0.0]))
     if scale[LM] > 0:
         x, m, y, fold = x[:, read], m[read], y[read], fold[read]
-        w, _ = _pulled(x, m, y, fold, w, np.ones(3), by_fold)
+        w, _ = _fit_ridge(x, m, y, fold, w, np.ones(3), by_fold)
     lm, scorer, prior = w / divisor
     unit = lm if scale[LM] > 0 else 1.0
     prior = prior * used[2]
-    # Scorer and prior keep their proportion where the LM earned nothing.
+    # Scorer and prior keep their proportion if the LM has no weight.
     unit = max(unit, scorer / LARGEST, prior / LARGEST, 1e-12)
     return float(scorer / unit), float(prior / unit)
 
@@ -121,22 +125,22 @@ def cross_fit_weights(
     seed: int = 0,
     fuse: Sequence[str] = TERMS,
 ) -> NDArray[np.float64]:
-    """Weights for each list, fitted without any list of its user; arguments as :func:`fit_weights`.
+    """Weights for each list, fitted without any list of its user; arguments as of :func:`fit_weights`.
 
-    A validation figure of the ranker is computed with them: no list judges weights that it helped to fit.
+    The ranker's figures on validation use them, so that no list measures weights that were fitted on it.
 
     Returns:
         Shape ``[E, 2]``.
     """
-    fold = _folds(lists.user, seed)
+    fold = _draw_folds(lists.user, seed)
     out = np.tile(np.asarray(start, np.float64), (len(lists), 1))
     for f in np.unique(fold):
         out[fold == f] = fit_weights(lists[fold != f], start, seed + 1, fuse)
     return out
 
 
-def _folds(user: NDArray[np.int64], seed: int) -> NDArray[np.int64]:
-    """A fold a list, the same for all lists of a user."""
+def _draw_folds(user: NDArray[np.int64], seed: int) -> NDArray[np.int64]:
+    """The fold of each list, int64 ``[E]``; all lists of a user are in one fold."""
     draw = np.random.default_rng([seed, 0xF01D])
     return draw.integers(0, FOLDS, int(user.max(initial=0)) + 1)[user]
 
@@ -144,7 +148,7 @@ def _folds(user: NDArray[np.int64], seed: int) -> NDArray[np.int64]:
 def _cross_entropy(
     w: NDArray[np.float64], x: NDArray[np.float64], m: NDArray[np.bool_], y: NDArray[np.int64]
 ) -> tuple[float, NDArray[np.float64]]:
-    """Summed cross-entropy of weighted terms ``[3, E, C]``, in nats, and its gradient ``[3]``."""
+    """Cross-entropy of the weighted terms ``[3, E, C]``, summed, in nats, and its gradient ``[3]``."""
     score = np.where(m, np.tensordot(w, x, 1), -np.inf)
     log_p = score - logsumexp(score, axis=1, keepdims=True)
     rows = np.arange(len(y))
@@ -152,7 +156,7 @@ def _cross_entropy(
     return float(-log_p[rows, y].sum()), gradient
 
 
-def _pulled(
+def _fit_ridge(
     x: NDArray[np.float64],
     m: NDArray[np.bool_],
     y: NDArray[np.int64],
@@ -161,40 +165,44 @@ def _pulled(
     pull: NDArray[np.float64],
     centres: dict[int, NDArray[np.float64]] | None = None,
 ) -> tuple[NDArray[np.float64], dict[int, NDArray[np.float64]]]:
-    """Weights pulled towards a centre as strongly as serves other users best.
+    """Fit weights with a ridge towards a centre; cross-validation over folds chooses its strength.
 
     Args:
         x: terms ``[3, E, C]``.
-        m: mask.
-        y: targets.
-        fold: of each list.
-        centre: ``[3]``, what all lists' weights are pulled to.
-        pull: ``[3]``, share of the strength that a term feels.
-        centres: for each fold, a centre that its lists had no part in.
+        m: mask ``[E, C]``.
+        y: targets ``[E]``.
+        fold: of each list, ``[E]``.
+        centre: ``[3]``, where the ridge pulls the weights that are fitted on all lists.
+        pull: ``[3]``, the share of the strength that acts on each term.
+        centres: for each fold, a centre that was fitted without the fold's lists.
 
     Returns:
-        The weights fitted on all lists, and for each fold those fitted on the others.
+        The weights fitted on all lists, and for each fold the weights fitted on the other folds.
     """
-    held = np.zeros(len(STRENGTHS))
-    found: dict[int, list[NDArray[np.float64]]] = {}
+    held_out_loss = np.zeros(len(STRENGTHS))
+    # For each fold, the weights by strength.
+    by_fold: dict[int, list[NDArray[np.float64]]] = {}
     folds = np.unique(fold)
     for f in folds if len(folds) > 1 else ():
         out, origin = fold == f, (centres or {}).get(int(f), centre)
-        found[int(f)] = [_logit(x[:, ~out], m[~out], y[~out], s * pull, origin) for s in STRENGTHS]
-        held += [_cross_entropy(w, x[:, out], m[out], y[out])[0] for w in found[int(f)]]
-    # Of equals the first, which is the strongest pull.
-    best = int(held.argmin())
-    return _logit(x, m, y, STRENGTHS[best] * pull, centre), {f: w[best] for f, w in found.items()}
+        by_fold[int(f)] = [
+            _fit_logit(x[:, ~out], m[~out], y[~out], s * pull, origin) for s in STRENGTHS
+        ]
+        held_out_loss += [_cross_entropy(w, x[:, out], m[out], y[out])[0] for w in by_fold[int(f)]]
+    # Among equal losses the first one wins, which has the strongest ridge.
+    best = int(held_out_loss.argmin())
+    weights = _fit_logit(x, m, y, STRENGTHS[best] * pull, centre)
+    return weights, {f: w[best] for f, w in by_fold.items()}
 
 
-def _logit(
+def _fit_logit(
     x: NDArray[np.float64],
     m: NDArray[np.bool_],
     y: NDArray[np.int64],
     pull: NDArray[np.float64],
     centre: NDArray[np.float64],
 ) -> NDArray[np.float64]:
-    """Non-negative weights ``[3]`` of the terms, each pulled towards its centre."""
+    """Non-negative weights ``[3]`` of the terms, with a ridge of strength ``pull`` towards a centre."""
 
     def loss(w: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
         value, gradient = _cross_entropy(w, x, m, y)

@@ -1,7 +1,7 @@
 """The ranker: a language model, a path scorer and the retriever's prior, fused.
 
-One prompt a user, one forward pass, no token generated: the ranking is read off the logits, and the
-paths that the scorer found most salient for this user stand in the prompt as words.
+Each user takes one prompt and one forward pass. No token is generated: the ranking is read off the
+model's output. The prompt words the paths that the scorer found most salient for this user.
 """
 
 from __future__ import annotations
@@ -21,13 +21,16 @@ if TYPE_CHECKING:
 
 
 class RankerModel(nn.Module):
-    """LM + scorer + prior.
+    """Language model, path scorer and prior as one module.
 
     Args:
-        lm: reads candidate scores off a prompt; None ranks without a language model.
-        scorer: says which paths matter.
-        prompter: puts prompts in words and tokens; None with ``lm=None``.
-        fusion: the weights of the terms.
+        lm: scores candidates from a prompt; None ranks without a language model.
+        scorer: gives each path its salience, and each candidate a score.
+        prompter: turns prompts into words and tokens; None with ``lm=None``.
+        fusion: the weights of the terms; both are 1 by default.
+
+    Raises:
+        ValueError: only one of ``lm`` and ``prompter`` is given.
     """
 
     def __init__(
@@ -47,14 +50,17 @@ class RankerModel(nn.Module):
 
     @property
     def device(self) -> torch.device:
-        """Where the ranker is, and its batches must be."""
+        """The device of the ranker, where its batches must be."""
         return self.fusion.raw.device
 
     def forward(self, batch: RankerBatch) -> RankerOutput:
         """Score the candidates of ``B`` prompts.
 
-        Everything trainable is called in here, so that wrappers which watch a module's forward pass
-        (DistributedDataParallel) see every parameter used.
+        All trainable parts are called here, because wrappers such as DistributedDataParallel watch
+        this forward pass.
+
+        Raises:
+            ConfigError: a salience or a score of the scorer is NaN or infinite.
         """
         paths = batch.paths
         mask = paths.candidate_mask
@@ -79,10 +85,14 @@ class RankerModel(nn.Module):
         )
 
     def words(self, batch: RankerBatch, salience: Tensor) -> TokenBatch:
-        """The prompts of a batch as tokens; which paths are worded follows the salience.
+        """The prompts of a batch as tokens; the salience decides which paths are worded.
+
+        Args:
+            batch: ``B`` prompts.
+            salience: float ``[P]``, of the batch's paths.
 
         Raises:
-            ValueError: there is no language model, so nothing is worded.
+            ValueError: the ranker has no language model, so it words nothing.
         """
         if self.prompter is None:
             raise ValueError("a ranker without a language model words nothing")
@@ -93,5 +103,5 @@ class RankerModel(nn.Module):
         return tokens.to(device)
 
     def without_lm(self) -> RankerModel:
-        """The same scorer and fusion without the language model."""
+        """A ranker with the same scorer and fusion, without the language model."""
         return RankerModel(None, self.scorer, None, self.fusion)

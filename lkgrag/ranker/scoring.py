@@ -1,4 +1,4 @@
-"""Scores of a ranker over many queries, on one process or many."""
+"""Scores of a ranker for many queries, computed by one process or several."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from lkgrag.prompt.order import CandidateOrder
     from lkgrag.ranker.model import RankerModel
 
-#: Places of the terms.
+#: Indices of the terms.
 LM, SCORER, PRIOR = 0, 1, 2
 
 
@@ -32,9 +32,9 @@ class Predictions:
 
     Attributes:
         terms: float64 ``[3, E, C]``: centred LM, centred scorer, prior; 0 in padding.
-        mask: bool ``[E, C]``, filled slots.
+        mask: bool ``[E, C]``, the filled slots.
         tokens: int64 ``[E]``, tokens of each prompt; 0 without a language model.
-        shares: float64 ``[E, M]``, how each prompt's attention is shared out among meta-paths.
+        shares: float64 ``[E, M]``, each meta-path's share of a prompt's attention.
     """
 
     terms: NDArray[np.float64]
@@ -45,13 +45,18 @@ class Predictions:
     def fused(
         self, a: float | NDArray[np.float64], b: float | NDArray[np.float64]
     ) -> NDArray[np.float64]:
-        """Fused scores ``[E, C]``, ``-inf`` in padding; weights are scalars or one an event."""
+        """Fused scores ``[E, C]``, ``-inf`` in padding.
+
+        Args:
+            a: weight of the scorer, a scalar or float64 ``[E]``.
+            b: weight of the prior, likewise.
+        """
         lm, scorer, prior = self.terms
         a, b = np.reshape(a, (-1, 1)), np.reshape(b, (-1, 1))
         return np.where(self.mask, lm + a * scorer + b * prior, -np.inf)
 
     def term(self, index: int) -> NDArray[np.float64]:
-        """One term alone ``[E, C]``, ``-inf`` in padding."""
+        """A single term ``[E, C]``, ``-inf`` in padding, by its index in :attr:`terms`."""
         return np.where(self.mask, self.terms[index], -np.inf)
 
 
@@ -65,16 +70,19 @@ def score_queries(
     accelerator: Accelerator | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> Predictions:
-    """Score queries; the figures do not depend on how many processes share the work.
+    """Score queries; the scores do not depend on the number of processes.
 
     Args:
-        model: unwrapped.
-        graph: and its paths.
-        queries: ``E`` of them.
-        order: of the candidates; a query is identified by its place.
+        model: not wrapped by Accelerate; it is left in evaluation mode.
+        graph: the graph and its paths.
+        queries: ``E`` queries.
+        order: of the candidates; the index of a query is its id.
         batch_size: prompts a forward pass.
-        accelerator: shares the queries among its processes; None is one process.
+        accelerator: its processes share the queries; None means one process.
         progress: called with (queries done, queries in all) of this process.
+
+    Returns:
+        The terms of all queries, on every process.
     """
     rank, world, device = 0, 1, model.device
     if accelerator is not None:
@@ -89,10 +97,10 @@ def score_queries(
     terms = torch.zeros(3, num, width, dtype=torch.float64, device=device)
     tokens = torch.zeros(num, dtype=torch.int64, device=device)
     shares = torch.zeros(num, len(graph.metapaths), dtype=torch.float64, device=device)
-    # Prompts of like length share a pass, so that little of it is padding.
+    # Prompts of similar length share a forward pass, so that little of it is padding.
     by_length = np.argsort((queries.history_items >= 0).sum(1), kind="stable")
     mine = by_length[rank::world]
-    # Every process makes as many passes as the busiest: those of a sharded model are a common act.
+    # Every process makes as many passes as the busiest one: a sharded model needs all of them in each.
     for start in range(0, math.ceil(num / world), batch_size):
         if progress is not None:
             progress(min(start, len(mine)), len(mine))
@@ -104,17 +112,17 @@ def score_queries(
         output = model(batch)
         if is_spare:
             continue
-        place = torch.as_tensor(index, device=device)
+        rows = torch.as_tensor(index, device=device)
         for term, value in enumerate((output.lm, output.scorer, output.prior)):
-            terms[term, place] = value.double()
+            terms[term, rows] = value.double()
         if graph.metapaths:
-            shares[place] = metapath_shares(output.salience, batch.paths).double()
+            shares[rows] = metapath_shares(output.salience, batch.paths).double()
         if output.words is not None:
-            tokens[place] = output.words.lengths
+            tokens[rows] = output.words.lengths
     if progress is not None:
         progress(len(mine), len(mine))
     if accelerator is not None and world > 1:
-        # Every row was filled by one process and is 0 elsewhere.
+        # One process filled each row; it is 0 in all others.
         terms, tokens, shares = (accelerator.reduce(x, "sum") for x in (terms, tokens, shares))
     mask = queries.candidate_items >= 0
     return Predictions(terms.cpu().numpy(), mask, tokens.cpu().numpy(), shares.cpu().numpy())

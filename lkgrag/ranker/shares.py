@@ -1,4 +1,4 @@
-"""How the attention of a prompt is shared out among meta-paths."""
+"""Each meta-path's share of a prompt's attention."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ if TYPE_CHECKING:
 
 
 def metapath_shares(salience: Tensor, paths: PathBatch) -> Tensor:
-    """How the attention of each prompt is shared out among meta-paths.
+    """Each meta-path's share of the attention of each prompt.
 
-    Saliences become shares by a softmax over each candidate's paths; shares are averaged over the
-    candidates that have paths.
+    A softmax over each candidate's paths turns saliences into shares. A prompt's shares are their mean
+    over the candidates that have paths.
 
     Args:
-        salience: ``[P]``.
-        paths: of the prompts, ``M`` meta-paths.
+        salience: float ``[P]``.
+        paths: of ``B`` prompts, with ``M`` meta-paths.
 
     Returns:
-        ``[B, M]``, rows sum to 1; 0 for a prompt without a path.
+        float32 ``[B, M]``; a row sums to 1, or to 0 for a prompt without a path.
     """
     num, width = paths.num_prompts, paths.num_candidates
     pair = paths.sample * width + paths.candidate

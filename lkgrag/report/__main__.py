@@ -22,12 +22,12 @@ def body(pairs: dict[str, str], flags: set[str]) -> None:
     check_options(pairs, COMMAND)
     # Only here: --help does not wait for matplotlib.
     from lkgrag.report.page import write_report
-    from lkgrag.serving.saved_run import finished, load_run
+    from lkgrag.serving.saved_run import load_run, read_metrics
     from lkgrag.utils.console import console
     from lkgrag.utils.layout import CONFIG
 
     folder, _ = load_run(pairs["run"])
-    metrics = finished(folder)
+    metrics = read_metrics(folder)
     if metrics is None:
         raise RunError(
             f"run={folder}: the run is not finished; go on with "

@@ -13,6 +13,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import PathPatch
 from matplotlib.path import Path
 
+from lkgrag.kg.naming import phrase_metapath
 from lkgrag.report.labels import label
 from lkgrag.report.style import COLOURS, INK, PAPER, WIDTH, style
 from lkgrag.serving.recommendation import PathExplanation, RankedItem, Recommendation
@@ -79,8 +80,6 @@ def draw(
 
 
 def _drawn(item: RankedItem, path: PathExplanation) -> Drawn:
-    from lkgrag.kg.naming import phrase_metapath
-
     types = [node[0] for node in path.nodes]
     edges = tuple(zip(types[:-1], path.relations, types[1:], strict=True))
     index = path.index or [UNKNOWN] * len(path.nodes)

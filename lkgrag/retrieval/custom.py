@@ -16,7 +16,7 @@ import torch
 from lkgrag.errors import ConfigError, nearest
 from lkgrag.retrieval.resolver import CONTRACT, KWARGS, OPTION, SYSTEMS, resolve_system
 from lkgrag.retrieval.trial import odd_histories, try_out
-from lkgrag.utils.failures import foreign
+from lkgrag.utils.failures import guard_custom_code
 from lkgrag.utils.plugins import Call, source_hash
 
 if TYPE_CHECKING:
@@ -108,7 +108,7 @@ def fit_custom(
         )
 
     place = device or torch.device("cpu")
-    with foreign(tell), _seeded(seed, place):
+    with guard_custom_code(tell), _seeded(seed, place):
         fitted = cls.fit(interactions=training, data=data, device=place, seed=seed, **kwargs)
     if not isinstance(fitted, cls):
         raise ConfigError(
@@ -133,7 +133,7 @@ def save_custom(retriever: Retriever, folder: str | os.PathLike[str], target: st
     """
     label, name = f"{OPTION}={target}", type(retriever).__name__
     Path(folder).mkdir(parents=True, exist_ok=True)
-    with foreign(lambda e: f"{label}: save() of {name} fails ({type(e).__name__}: {e})"):
+    with guard_custom_code(lambda e: f"{label}: save() of {name} fails ({type(e).__name__}: {e})"):
         retriever.save(folder)
     if not os.listdir(folder):
         raise ConfigError(f"{label}: save() of {name} writes nothing into the folder")
@@ -155,7 +155,7 @@ def load_custom(folder: str | os.PathLike[str], target: str) -> Retriever:
     """
     cls = resolve_system(target)
     where = Path(folder)
-    with foreign(
+    with guard_custom_code(
         lambda e: f"{OPTION}={target}: {cls.__name__} cannot load {where} ({type(e).__name__}: {e})"
     ):
         loaded = cls.load(where)

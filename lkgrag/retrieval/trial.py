@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from lkgrag.errors import ConfigError
-from lkgrag.utils.failures import foreign
+from lkgrag.utils.failures import guard_custom_code
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -36,7 +36,9 @@ def try_out(
             are not finite, or differ when asked again or alone.
     """
     name = type(retriever).__name__
-    with foreign(lambda e: f"{label}: num_items of {name} fails ({type(e).__name__}: {e})"):
+    with guard_custom_code(
+        lambda e: f"{label}: num_items of {name} fails ({type(e).__name__}: {e})"
+    ):
         size = int(retriever.num_items)
     if size != num_items:
         raise ConfigError(f"{label}: num_items of {name} must be {num_items}, got {size}")
@@ -44,7 +46,7 @@ def try_out(
     copies = [h.copy() for h in asked]
 
     def ask(method: str, which: list[NDArray[np.int64]]) -> NDArray[np.float32]:
-        with foreign(
+        with guard_custom_code(
             lambda e: (
                 f"{label}: {method}() of {name} fails ({type(e).__name__}: {e}); --debug shows where"
             )

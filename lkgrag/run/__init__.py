@@ -1,1 +1,1 @@
-"""The run: its stages in the order of the data's flow, their keys and cache, its folder, record and outputs."""
+"""The run: its stages in the order of the data's flow, their keys and cache, its folder, log and outputs."""

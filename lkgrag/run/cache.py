@@ -1,4 +1,4 @@
-"""Cached stages: one folder a stage and hash of what it depends on, complete or absent."""
+"""Cached stages: one folder for each stage and key, complete or absent."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ log = logging.getLogger(__name__)
 
 #: Raised with every change of a stage's meaning or files, so that an old cache is not read.
 STAGE_VERSION = 2
+#: Written last; a stage without it is incomplete.
 DONE = "done.json"
 
 
@@ -27,34 +28,34 @@ DONE = "done.json"
 class StageCache:
     """Folders ``root/<stage>/<hash>``, shared by all runs.
 
-    A stage counts as there only when its ``done.json`` is, which is written last. What an
-    interrupted build left (checkpoints) stays in the folder, and the next build goes on from it. A stage
-    whose files were damaged later is made again, with a warning.
+    A stage is complete if its ``done.json`` is there, which is written last. The files of an interrupted
+    build (checkpoints) stay in the folder, and the next build goes on from them. A stage whose files were
+    damaged later is built again, with a warning.
 
     Attributes:
-        root: the folder.
+        root: folder of the cache.
         enabled: False builds every stage anew, in place.
-        seconds: seconds that each stage took when it was built, for the run's record.
+        seconds: seconds that each stage's build took, for the run's record.
     """
 
     root: Path
     enabled: bool = True
     seconds: dict[str, float] = field(default_factory=dict)
 
-    def stage(
+    def load_or_build(
         self,
         name: str,
         depends: dict[str, Any],
         build: Callable[[Path], None],
         load: Callable[[Path], T],
     ) -> T:
-        """Load a stage, building it first where it is not there.
+        """Load a stage; build it first if it is incomplete.
 
         Args:
             name: of the stage.
-            depends: plain values that the result depends on.
-            build: writes the result into the folder given; may find its own checkpoints there.
-            load: reads it.
+            depends: plain values that the result depends on: the stage's key.
+            build: writes the result into a folder, which may hold its own checkpoints.
+            load: reads the result from the folder.
 
         Raises:
             LkgragError: the folder cannot be written.
@@ -69,7 +70,7 @@ class StageCache:
         with locked(folder / ".lock", wait=True):
             if not self.enabled:
                 clear(folder)
-            # Read under the lock: another process with enabled=False would clear the folder meanwhile.
+            # The lock is held while reading: a process with enabled=False might clear the folder.
             if (folder / DONE).exists():
                 try:
                     return self._read(name, folder, load)
@@ -77,7 +78,7 @@ class StageCache:
                     if explain(error) is not None or explain(error.__cause__) is not None:
                         raise
                     log.warning(
-                        "%s: what is kept there cannot be read (%s); it is made again",
+                        "%s: the cached stage cannot be read (%s); it is made again",
                         folder,
                         LkgragError(str(error) or type(error).__name__),
                     )
@@ -85,11 +86,12 @@ class StageCache:
             sweep(folder)
             start = time.perf_counter()
             build(folder)
-            took = time.perf_counter() - start
-            write_json(folder / DONE, {"stage": name, "depends": depends, "seconds": took})
-            log.debug("built stage %s in %.1f s", name, took)
+            seconds = time.perf_counter() - start
+            write_json(folder / DONE, {"stage": name, "depends": depends, "seconds": seconds})
+            log.debug("built stage %s in %.1f s", name, seconds)
             return self._read(name, folder, load)
 
     def _read(self, name: str, folder: Path, load: Callable[[Path], T]) -> T:
+        """Load a complete stage, and note the seconds of its build."""
         self.seconds[name] = float(read_json(folder / DONE)["seconds"])
         return load(folder)

@@ -1,4 +1,4 @@
-"""How a run is carried out, apart from what it computes."""
+"""The context of a run: how it is carried out, apart from what it computes."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ class RunContext:
     """How a run is carried out.
 
     Attributes:
-        folder: of the run's files.
-        cache: of stages.
+        folder: folder of the run's files.
+        cache: cache of the stages.
         accelerator: places models and synchronises processes.
-        display: tells what each stage gave.
-        threads: of this process.
-        begun: when the stages began, on the clock of :func:`time.perf_counter`.
+        display: prints the result of each stage.
+        threads: CPU threads of this process.
+        begun: start of the stages, on the clock of :func:`time.perf_counter`.
     """
 
     folder: Path

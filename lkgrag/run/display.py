@@ -1,4 +1,4 @@
-"""What a run prints: a table a stage, the table of systems, explained users."""
+"""What a run prints: its stages, the tables of systems, the explained users."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from lkgrag.evaluation.protocol import systems_of
 from lkgrag.evaluation.tables import faithful_line
 from lkgrag.kg import kg_table
 from lkgrag.serving.recommendation import Recommendation
-from lkgrag.utils import console as progress
+from lkgrag.utils import console as terminal
 from lkgrag.utils.console import console
 from lkgrag.utils.layout import PAGE
 from lkgrag.utils.text import print_wrapped
@@ -32,97 +32,117 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+#: Columns that the lines below a stage's title are indented by.
+INDENT = 3
+#: Examples whose paths are counted for the display.
+SAMPLE = 64
+#: The fields that name a difference in ``metrics.json``; the others are its figures.
+NAMES = ("split", "system", "other", "metric", "population")
+
 
 class StageDisplay:
-    """Tells what each stage gave; silent on all processes but the first."""
+    """Prints and logs the result of each stage; only the first process prints.
 
-    def __init__(self, active: bool) -> None:
-        self.active = active and not progress.quiet
+    Args:
+        is_main: whether this is the first of the run's processes.
+    """
+
+    def __init__(self, is_main: bool) -> None:
+        # ``--quiet`` is set after the import of this module, so the module is asked for it here.
+        self.is_printing = is_main and not terminal.quiet
         self.number = 0
 
     def start(self, title: str) -> None:
         """Announce a stage."""
         self.number += 1
         log.info("stage %d: %s", self.number, title)
-        if self.active:
+        if self.is_printing:
             console.print(f"[bold]{self.number}. {title}[/]")
 
     def say(self, text: str) -> None:
-        """One line below a stage's title, wrapped where it is too long for the terminal."""
+        """Print a line below the stage's title; a long line is wrapped."""
         log.info("%s", text)
-        if self.active:
-            print_wrapped(console, 3, Text(text))
+        if self.is_printing:
+            print_wrapped(console, INDENT, Text(text))
 
-    def interactions(self, dataset: Dataset) -> None:
-        """Counts and ties."""
-        s, split = dataset.interactions.stats, dataset.split
+    def show_interactions(self, dataset: Dataset) -> None:
+        """Counts of users, items and interactions, and of ties in time."""
+        stats, split = dataset.interactions.stats, dataset.split
         self.say(
-            f"{s['users']:,} users, {s['items']:,} items, {s['interactions']:,} interactions "
-            f"(of {s['raw_interactions']:,} read)"
+            f"{stats['users']:,} users, {stats['items']:,} items, {stats['interactions']:,} interactions "
+            f"(of {stats['raw_interactions']:,} read)"
         )
         self.say(
             f"train {int(split.train_end.sum()):,}, validation {len(split.val):,}, "
             f"test {len(split.test):,}"
         )
-        if s["tied_last_two"] is None:
+        if stats["tied_last_two"] is None:
             self.say("no times: the order is the file's")
         else:
             self.say(
-                f"ties in time: {s['tied_interactions']:.1%} of the interactions; the tie rule "
-                f"picks the test item of {s['tied_last_two']:.1%} of the users"
+                f"ties in time: {stats['tied_interactions']:.1%} of the interactions; the tie rule "
+                f"picks the test item of {stats['tied_last_two']:.1%} of the users"
             )
         if not dataset.interactions.dated:
             self.say(
-                "the times are positions in each user's history, no dates: what was chosen on one day "
-                "stands in the file's order"
+                "the times are positions in each user's history, no dates: items chosen on the same day "
+                "keep the file's order"
             )
 
-    def graph(self, data: HeteroData) -> None:
-        """Node and edge types with counts."""
+    def show_graph(self, data: HeteroData) -> None:
+        """Node and edge types with their counts."""
         table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
-        for head, justify in (("node or edge type", "left"), ("count", "right"), ("", "left")):
-            table.add_column(head, justify=justify)  # type: ignore[arg-type]
+        table.add_column("node or edge type")
+        table.add_column("count", justify="right")
+        table.add_column("")
         for row in kg_table(data):
             log.info("%s %s: %d", row.kind, row.name, row.count)
             if row.kind in ("node", "edge"):
                 table.add_row(row.name, f"{row.count:,}", row.words)
-        if self.active:
-            console.print(Padding(table, (0, 0, 0, 3)))
+        if self.is_printing:
+            console.print(Padding(table, (0, 0, 0, INDENT)))
 
-    def retrieval(self, one: StageOne, dataset: Dataset, k: int) -> None:
-        """Recall of the candidates and the weights of the fusion."""
-        for name, lists in (("validation", one.val), ("test", one.test)):
+    def show_retrieval(self, stage_one: StageOne, k: int) -> None:
+        """Recall of the candidates and the weights of the fusion.
+
+        Args:
+            stage_one: the candidates of all events.
+            k: candidates a list.
+        """
+        for name, lists in (("validation", stage_one.val), ("test", stage_one.test)):
             share = float(lists.retrieved.mean()) if len(lists) else 0.0
             self.say(f"{name}: {share:.1%} of the targets are among the {k} candidates")
-        # That of a system of great scores is small, and not 0.
-        weights = ", ".join(
-            f"{n} {w:{'.2f' if w == 0 or w >= 0.01 else '.1g'}}"
-            for n, w in one.report["fusion"].items()
-        )
-        self.say(f"fusion: {weights}")
-        if len(one.examples):
+        fusion = stage_one.report["fusion"]
+        self.say("fusion: " + ", ".join(f"{n} {_format_weight(w)}" for n, w in fusion.items()))
+        if len(stage_one.examples):
             self.say(
-                f"cross-fitted lists for stage two: {int(one.examples.retrieved.sum()):,} of "
-                f"{len(one.examples):,} hold their target"
+                f"cross-fitted lists for stage two: {int(stage_one.examples.retrieved.sum()):,} of "
+                f"{len(stage_one.examples):,} hold their target"
             )
 
-    def scorer(self, graph: GraphPaths, examples: Queries, pretraining: Pretraining) -> None:
-        """Paths a prompt and the scorer's training alone."""
+    def show_scorer(self, graph: GraphPaths, examples: Queries, pretraining: Pretraining) -> None:
+        """Paths a prompt, and the losses of the scorer's training."""
         if graph.metapaths:
             self.say(f"{len(graph.metapaths)} meta-paths")
         if len(examples):
-            sample = graph(examples[np.arange(min(64, len(examples)))])
+            sample = graph(examples[np.arange(min(SAMPLE, len(examples)))])
             self.say(f"{len(sample) / sample.num_prompts:.0f} path instances a prompt")
         if pretraining.curve:
-            row = _known(pretraining.curve[pretraining.best_epoch])
+            row = _restore_nan(pretraining.curve[pretraining.best_epoch])
             self.say(
                 f"scorer trained alone: epoch {pretraining.best_epoch} of {len(pretraining.curve) - 1}; on held-out "
                 f"users cross-entropy {row['held']:.3f} with the prior, {row['held_prior']:.3f} prior "
                 f"alone, {row['held_scorer']:.3f} scorer alone"
             )
 
-    def training(self, curve: list[dict[str, float]], examples: Queries, prompts: int) -> None:
-        """The last losses, beside that of an equal chance for every candidate."""
+    def show_training(self, curve: list[dict[str, float]], examples: Queries, prompts: int) -> None:
+        """Mean losses of the last tenth of the steps, and the loss of equal chances.
+
+        Args:
+            curve: a row a step.
+            examples: the lists that could be learned from.
+            prompts: prompts that were learned from.
+        """
         if not curve:
             return
         tail = curve[-max(1, len(curve) // 10) :]
@@ -135,45 +155,63 @@ class StageDisplay:
         )
 
 
-def _known(value: Any) -> Any:
-    """Figures as they were before JSON, which has no word for a figure that does not exist."""
+def _format_weight(weight: float) -> str:
+    """Two decimals; one digit of a small weight, which is not 0: a system with large scores has one."""
+    return f"{weight:.2f}" if weight == 0 or weight >= 0.01 else f"{weight:.1g}"
+
+
+def _restore_nan(value: Any) -> Any:
+    """Plain values with NaN for each null: JSON has no NaN."""
     if isinstance(value, dict):
-        return {key: _known(v) for key, v in value.items()}
+        return {key: _restore_nan(v) for key, v in value.items()}
     return np.nan if value is None else value
 
 
-def table(
+def print_tables(
     metrics: dict[str, Any], differences: list[tuple[str, str, str, str, str, Difference]]
 ) -> None:
-    """The tables of both splits with the differences below."""
-    systems = _known(systems_of(metrics))
+    """Print the tables of both splits, each with its differences below it.
+
+    Args:
+        metrics: figures by system; other keys are ignored.
+        differences: as of :meth:`lkgrag.evaluation.result.Evaluation.differences`.
+    """
+    systems = _restore_nan(systems_of(metrics))
     for split in ("val", "test"):
         lines = [
-            difference_line(system, other, metric, population, found)
-            for s, system, other, metric, population, found in differences
-            if s == split
+            difference_line(system, other, metric, population, difference)
+            for of_split, system, other, metric, population, difference in differences
+            if of_split == split
         ]
         show(console, systems, split, lines)
 
 
-def results(metrics: dict[str, Any], explained: list[dict[str, Any]], folder: Path) -> None:
-    """The end of a run, also of one that was finished before."""
-    names = ("split", "system", "other", "metric", "population")
-    differences = [
-        (
-            *(str(d[n]) for n in names),
-            Difference(**_known({k: v for k, v in d.items() if k not in names})),
-        )
-        for d in metrics["differences"]
-    ]
-    table(metrics, differences)  # type: ignore[arg-type]
-    for value in explained:
-        Recommendation.from_dict(value).show(console)
+def print_results(metrics: dict[str, Any], explained: list[dict[str, Any]], folder: Path) -> None:
+    """Print the results of a run that has just finished, or had finished before.
+
+    Args:
+        metrics: content of ``metrics.json``.
+        explained: content of ``explanations.json``.
+        folder: of the run.
+    """
+    differences = []
+    for row in metrics["differences"]:
+        figures = {key: value for key, value in row.items() if key not in NAMES}
+        split, system, other, metric, population = (str(row[name]) for name in NAMES)
+        difference = Difference(**_restore_nan(figures))
+        differences.append((split, system, other, metric, population, difference))
+    print_tables(metrics, differences)
+    for recommendation in explained:
+        Recommendation.from_dict(recommendation).show(console)
     if metrics.get("faithfulness"):
         console.print()
         print_wrapped(console, 0, Text(faithful_line(metrics["faithfulness"])))
-    if progress.quiet:
-        return
+    if not terminal.quiet:
+        _print_summary(metrics, folder)
+
+
+def _print_summary(metrics: dict[str, Any], folder: Path) -> None:
+    """Print tokens, seconds and seed of a run, and where its files are."""
     tokens = metrics["tokens_per_prompt"]
     console.print()
     console.print(

@@ -1,4 +1,4 @@
-"""A run's folder: its lock, its record, its log."""
+"""A run's folder: its lock, its configuration, its log."""
 
 from __future__ import annotations
 
@@ -18,30 +18,35 @@ from lkgrag.config.identity import computed, run_name, to_yaml
 from lkgrag.config.loading import load_config
 from lkgrag.errors import LkgragError, RunError
 from lkgrag.run.provenance import commit
-from lkgrag.utils.files import atomic, not_ours, sweep
+from lkgrag.utils.files import atomic, find_foreign_entry, sweep
 from lkgrag.utils.layout import CONFIG, LOCK, LOG, METRICS, RANKER
 from lkgrag.utils.locks import clear, locked
 
 
 def run_folder(config: Config) -> Path:
-    """Where a run's files go: ``out``, or a name that follows from the configuration."""
+    """The folder of a run's files: ``out``, or a name that follows from the configuration."""
     return Path(config.out) if config.out else Path("outputs") / run_name(config)
 
 
 @contextmanager
-def open_run(config: Config, main: bool = True) -> Iterator[Path]:
+def open_run(config: Config, is_main: bool = True) -> Iterator[Path]:
     """Lock the run's folder, write its complete configuration, and log into it.
+
+    A run that is refused within the block leaves no new folder.
 
     Args:
         config: of the run.
-        main: whether this is the first of the run's processes; the others only take the folder.
+        is_main: whether this is the first of the run's processes; for the others nothing is done.
+
+    Yields:
+        The folder.
 
     Raises:
-        RunError: a living process uses it, it holds a run with another configuration, or it is to be
-            overwritten and holds no run.
+        RunError: the folder cannot be written, a living process uses it, or it holds a run with another
+            configuration. With ``overwrite``: it holds files but no run, or another run below its own.
     """
     folder = run_folder(config)
-    if not main:
+    if not is_main:
         yield folder
         return
     try:
@@ -53,16 +58,16 @@ def open_run(config: Config, main: bool = True) -> Iterator[Path]:
     if config.overwrite:
         _refuse_others_files(folder)
     with locked(folder / LOCK, wait=False, what=f"the run {folder}"):
-        # Asked now: by the end of a long run the checkout may be at another one.
+        # The commit is kept from here on: by the end of a long run the checkout may be at another one.
         commit()
         if config.overwrite:
             clear(folder, last=CONFIG)
         path = folder / CONFIG
-        fresh = not path.exists()
-        if not fresh:
+        is_new = not path.exists()
+        if not is_new:
             sweep(folder)
             _refuse_other_options(path, computed(config))
-        # A run that goes on may be carried out in another way; a finished one stays as it was.
+        # A resumed run may change how it is carried out; a finished run keeps its configuration.
         if not (folder / METRICS).exists():
             with atomic(path) as tmp:
                 tmp.write_text(to_yaml(config), encoding="utf-8")
@@ -70,55 +75,56 @@ def open_run(config: Config, main: bool = True) -> Iterator[Path]:
         handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
         logger = logging.getLogger("lkgrag")
         if logger.level == logging.NOTSET:
-            # Called from Python, where nothing has set it: else the log would hold warnings only.
+            # Called from Python, nothing has set the level: the log would hold warnings only.
             logger.setLevel(logging.INFO)
         logger.addHandler(handler)
         logger.info("lkgrag %s: %s", __version__, " ".join(sys.argv))
-        refused = False
+        is_refused = False
         try:
             yield folder
         except LkgragError:
-            refused = True
+            is_refused = True
             raise
         finally:
             logger.removeHandler(handler)
             handler.close()
-            if refused and fresh:
-                _withdraw(folder)
+            if is_refused and is_new:
+                _delete_refused_run(folder)
 
 
 def _refuse_others_files(folder: Path) -> None:
     """Refuse to empty a folder that holds files and no run, or other runs below its own.
 
     Raises:
-        RunError: naming it and what it holds.
+        RunError: naming the folder and what it holds.
     """
-    found = not_ours(folder, _is_run, (LOCK, LOG))
-    if found is not None:
+    other = find_foreign_entry(folder, _is_run, (LOCK, LOG))
+    if other is not None:
         raise RunError(
-            f"{folder} holds {found} and no run: overwrite=true deletes runs only; choose another out="
+            f"{folder} holds {other} and no run: overwrite=true deletes runs only; choose another out="
         )
-    below = sorted({path.parent.name for path in folder.glob(f"*/{CONFIG}")} - {RANKER})
-    if below:
+    runs_below = sorted({path.parent.name for path in folder.glob(f"*/{CONFIG}")} - {RANKER})
+    if runs_below:
         raise RunError(
-            f"{folder} holds the run {below[0]} below its own, which overwrite=true would delete, too; choose "
-            "another out="
+            f"{folder} holds the run {runs_below[0]} below its own, which overwrite=true would delete, too; "
+            "choose another out="
         )
 
 
 def _is_run(folder: Path) -> bool:
-    """Whether its ``config.yaml`` is one of ours, of whatever version."""
+    """Whether the folder's ``config.yaml`` is a run's, of any version of lkgrag."""
     try:
-        found = OmegaConf.load(folder / CONFIG)
+        content = OmegaConf.load(folder / CONFIG)
     except (OSError, YAMLError, ValueError):
         return False
-    return isinstance(found, DictConfig) and {"data", "kg", "retrieval", "scorer"} <= set(found)
+    sections = {"data", "kg", "retrieval", "scorer"}
+    return isinstance(content, DictConfig) and sections <= set(content)
 
 
-def _withdraw(folder: Path) -> None:
-    """Delete a folder in which a refused run has nothing but its record.
+def _delete_refused_run(folder: Path) -> None:
+    """Delete the folder of a refused run if it holds no results.
 
-    Else the same command with the mistake corrected would be refused for the folder's sake.
+    Otherwise the corrected command would be refused, because the folder holds another configuration.
     """
     if any(entry.name not in (CONFIG, LOG, LOCK) for entry in folder.iterdir()):
         return
@@ -129,7 +135,15 @@ def _withdraw(folder: Path) -> None:
 
 
 def _refuse_other_options(path: Path, options: dict[str, Any]) -> None:
-    """Refuse a folder whose run differs in anything that is computed."""
+    """Refuse a folder whose run has other options that change what is computed.
+
+    Args:
+        path: ``config.yaml`` of the folder.
+        options: the options of this run, as :func:`lkgrag.config.identity.computed` gives them.
+
+    Raises:
+        RunError: naming the first option that differs, with both values.
+    """
     stored = computed(load_config({"config": str(path)}))
     for key, value in options.items():
         if stored.get(key) == value:

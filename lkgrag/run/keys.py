@@ -1,7 +1,7 @@
-"""What identifies what: on this page stands all that invalidates a cached stage, a checkpoint or kept scores.
+"""Keys: all that invalidates a cached stage, a checkpoint or stored scores stands on this page.
 
-A key is a dictionary of plain values; its hash (:func:`lkgrag.config.identity.digest`) names a folder of the
-cache. What is not in a key does not change the result. Each stage's key holds that of the stages before it:
+A key is a dictionary of plain values. Its hash (:func:`lkgrag.config.identity.digest`) names a folder of
+the cache. A value that is in no key changes no result. Each key includes the keys of earlier stages:
 
 ==============  =========================================================================================
 stage           depends on
@@ -15,11 +15,11 @@ own             data, options of ``kg``, those interactions, the class of a cust
 retrieval       data, options of ``kg`` and ``retrieval``, code of custom retrievers, seed
 scorer          retrieval, options of ``paths`` and ``scorer``, ``training.negatives``, code of a custom scorer
 training        retrieval, options of ``paths``, ``scorer``, ``prompt``, ``llm`` and ``training``, custom code
-scores          learned weights and queries (:class:`lkgrag.evaluation.score_cache.ScoreCache`), all options
+scores          trained weights and queries (:class:`lkgrag.evaluation.score_cache.ScoreCache`), all options
                 that scores depend on, custom code
 ==============  =========================================================================================
 
-Options that say how a run is carried out, not what it computes, are left out of all
+No key includes options that say how a run is carried out, not what it computes
 (:data:`lkgrag.config.identity.NOT_HASHED`, :data:`lkgrag.config.identity.CARRIED_OUT`).
 """
 
@@ -49,7 +49,7 @@ if TYPE_CHECKING:
 Key = dict[str, Any]
 
 
-def digest_of(train_end: NDArray[np.int64]) -> str:
+def hash_train_end(train_end: NDArray[np.int64]) -> str:
     """A hash of how many interactions of each user train, int64 ``[num_users]``."""
     return hashlib.sha256(train_end.astype("<i8").tobytes()).hexdigest()
 
@@ -59,7 +59,7 @@ class StageKeys:
     """The keys of one run's stages.
 
     Attributes:
-        data: of the data set.
+        data: the key of the data set.
         config: of the run.
     """
 
@@ -67,24 +67,24 @@ class StageKeys:
     config: Config
 
     def kg(self, train_end: NDArray[np.int64]) -> Key:
-        """Of the graph that the first ``train_end[user]`` interactions of each user give."""
-        return {**self._graph(), "train_end": digest_of(train_end)}
+        """Key of the graph of the first ``train_end[user]`` interactions of each user."""
+        return {**self._graph(), "train_end": hash_train_end(train_end)}
 
     def _graph(self) -> Key:
-        """What any graph of the run depends on."""
+        """The part of a key that every graph of the run depends on."""
         return {**self.data, "kg": to_dict(self.config.kg), **custom_relation_code()}
 
     def lrurec(self, train_end: NDArray[np.int64], is_validated: bool, epochs: int | None) -> Key:
-        """Of an LRURec trained on the first ``train_end[user]`` interactions of each user.
+        """Key of LRURec, trained on the first ``train_end[user]`` interactions of each user.
 
         Args:
             train_end: int64 ``[num_users]``.
-            is_validated: whether validation decides when it stops.
+            is_validated: whether validation decides when training stops.
             epochs: number of epochs; None for ``retrieval.epochs``.
         """
         return {
             **self.data,
-            "train_end": digest_of(train_end),
+            "train_end": hash_train_end(train_end),
             "lrurec": asdict(LRURecOptions.of(self.config.retrieval)),
             "validated": is_validated,
             "most_epochs": epochs,
@@ -92,10 +92,10 @@ class StageKeys:
         }
 
     def custom_retriever(self, target: str, train_end: NDArray[np.int64]) -> Key:
-        """Of a custom retriever fitted on the first ``train_end[user]`` interactions of each user.
+        """Key of a custom retriever, fitted on the first ``train_end[user]`` interactions of each user.
 
         Args:
-            target: as ``retrieval.systems`` calls it.
+            target: its name in ``retrieval.systems``.
             train_end: int64 ``[num_users]``.
         """
         cls = resolve_system(target)
@@ -108,7 +108,7 @@ class StageKeys:
         }
 
     def retrieval(self) -> Key:
-        """Of stage one, in full and cross-fitted."""
+        """Key of stage one, in full and cross-fitted."""
         return {
             **self._graph(),
             "retrieval": to_dict(self.config.retrieval),
@@ -117,32 +117,32 @@ class StageKeys:
         }
 
     def scorer(self) -> Key:
-        """Of the scorer that was trained alone."""
+        """Key of the scorer after its training alone."""
         key = {
             **self.retrieval(),
             "paths": to_dict(self.config.paths),
             "scorer": to_dict(self.config.scorer),
-            # Of what the lists are made that it learns from.
+            # The scorer is trained on these lists.
             "negatives": self.config.training.negatives,
         }
         code = code_of(self.config.scorer.name)
         if code is not None:
-            # A scorer that was edited is another one, whatever its name.
+            # An edited scorer is another one, whatever its name.
             key["code"] = code
         return key
 
     def training(self) -> str:
-        """A hash of all that stage two's training depends on; a checkpoint of another is refused."""
+        """A hash of all that the ranker's training depends on; a checkpoint with another hash is refused."""
         sections, options = ("paths", "scorer", "prompt", "llm", "training"), computed(self.config)
         return digest(
             {**self.retrieval(), **{name: options[name] for name in sections}, **self.code()}
         )
 
     def scores(self) -> Key:
-        """Of scores, beside the learned weights and the queries.
+        """Key of scores, beside the trained weights and the queries.
 
-        Of ``evaluation`` only the size of a batch counts, which rounding depends on. How many events are
-        read is part of the queries, and the rest comes after the scores.
+        Of ``evaluation`` only the batch size counts, because rounding depends on it. The number of events is
+        part of the queries, and the other options act after scoring.
         """
         options = computed(self.config)
         sections = ("data", "kg", "retrieval", "paths", "scorer", "prompt", "llm")
@@ -150,20 +150,20 @@ class StageKeys:
             "seed": self.config.seed,
             "batch_size": self.config.evaluation.batch_size,
             **{name: options[name] for name in sections},
-            # Code that was edited computes something else, whatever its name.
+            # Edited code computes something else, whatever its name.
             **self.code(),
         }
 
     def code(self) -> dict[str, str]:
-        """Hashes of the run's custom code; see :func:`code_of_others`."""
+        """Hashes of the run's custom code; see :func:`hash_custom_code`."""
         config = self.config
-        return code_of_others(config.retrieval, config.scorer, config.prompt, config.llm)
+        return hash_custom_code(config.retrieval, config.scorer, config.prompt, config.llm)
 
 
-def code_of_others(
+def hash_custom_code(
     retrieval: RetrievalConfig, scorer: ScorerConfig, prompt: PromptConfig, llm: LLMConfig
 ) -> dict[str, str]:
-    """Hashes of the custom code that a run computes with, by the option that names it.
+    """Hashes of a run's custom code, by the option that names it; built-in code has none.
 
     Raises:
         ConfigError: a retriever, scorer, verbaliser or readout cannot be imported.

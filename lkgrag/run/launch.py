@@ -1,4 +1,4 @@
-"""How the processes of a run were started, checked before anything is computed."""
+"""Checks of how a run's processes were started, before anything is computed."""
 
 from __future__ import annotations
 
@@ -7,6 +7,9 @@ import os
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
+import torch
+from accelerate.utils import DistributedType
+
 from lkgrag.errors import ConfigError
 from lkgrag.utils.device import CPU, FSDP, is_cpu_asked, is_fsdp_asked, is_switched_on
 
@@ -14,45 +17,44 @@ if TYPE_CHECKING:
     from accelerate import Accelerator
 
 log = logging.getLogger(__name__)
-#: What it sets where the configuration asks for an engine that has a training loop of its own.
+#: Variables that the launcher sets for engines that bring their own training loop.
 ENGINES = {"ACCELERATE_USE_DEEPSPEED": "DeepSpeed", "ACCELERATE_USE_MEGATRON_LM": "Megatron-LM"}
-#: What it sets to the type that products are to be computed in.
-MIXED = "ACCELERATE_MIXED_PRECISION"
-#: Processes of this machine.
-LOCAL = "LOCAL_WORLD_SIZE"
-#: How long a process may wait for the others. By default NCCL gives up after ten minutes, and what the first
-#: process does alone (the bootstrap, the report) takes longer on millions of users. One that died is no reason
-#: for less: the launcher ends the others.
+#: Variable that the launcher sets to the dtype of mixed precision.
+MIXED_PRECISION = "ACCELERATE_MIXED_PRECISION"
+#: Variable with the number of processes on this machine.
+LOCAL_PROCESSES = "LOCAL_WORLD_SIZE"
+#: How long a process may wait for the others. NCCL's default is ten minutes, but the first process' own work
+#: (the bootstrap, the report) takes longer for millions of users. If a process dies, the launcher ends the
+#: others, so a long limit does no harm.
 PATIENCE = timedelta(days=1)
 
 
 def warn_of_mixed_precision() -> None:
-    """Say that a launcher's mixed precision is left out, as many a default configuration has it.
+    """Warn if the launcher asks for mixed precision, as many default configurations do: it is not used.
 
-    Scorer and fusion would be trained and judged in other types than they serve in.
+    Otherwise scorer and fusion would be trained in other dtypes than they serve in.
     """
-    asked = os.environ.get(MIXED, "").lower()
-    if asked not in ("", "no"):
+    precision = os.environ.get(MIXED_PRECISION, "").lower()
+    if precision not in ("", "no"):
         log.warning(
             "mixed_precision=%s of the launcher is not used: the language model computes in llm.dtype, "
             "all else in float32",
-            asked,
+            precision,
         )
 
 
 def refuse_shared_devices() -> None:
-    """Stop where processes would share a GPU: Accelerate would deal them out in turns and say nothing.
+    """Refuse more processes than GPUs on this machine.
 
-    Without any GPU it would start as many runs of one process, which know nothing of one another.
+    Accelerate would let processes share a GPU without a word. Without any GPU it would start several runs
+    of one process each, which would not know of one another.
 
     Raises:
-        ConfigError: more processes on this machine than GPUs.
+        ConfigError: there are more processes than GPUs, and the CPU was not asked for.
     """
-    import torch
-
     if is_cpu_asked():
         return
-    processes, devices = int(os.environ.get(LOCAL, "1")), torch.cuda.device_count()
+    processes, devices = int(os.environ.get(LOCAL_PROCESSES, "1")), torch.cuda.device_count()
     if processes > 1 and not (torch.cuda.is_available() or torch.accelerator.is_available()):
         raise ConfigError(
             f"{processes} processes on GPUs were asked for, but PyTorch finds no GPU on this machine: "
@@ -66,37 +68,35 @@ def refuse_shared_devices() -> None:
 
 
 def refuse_other_engines() -> None:
-    """Stop before Accelerate looks for an engine that nothing here runs on.
+    """Refuse engines that lkgrag does not run on, before Accelerate looks for them.
 
     Raises:
-        ConfigError: the launcher was told to use one.
+        ConfigError: the launcher asks for such an engine.
     """
     for variable, name in ENGINES.items():
         if is_switched_on(variable):
             raise ConfigError(
-                f"{name} was asked for ({variable}=true), which lkgrag does not run on: take --config_file "
+                f"{name} was asked for ({variable}=true), but lkgrag does not run on it: use --config_file "
                 "lkgrag/conf/accelerate/multi_gpu.yaml, or fsdp_qlora.yaml for a model that one GPU "
                 "cannot hold"
             )
 
 
 def refuse_other_parallelism(accelerator: Accelerator) -> None:
-    """Stop where sharding was asked for and each process would silently hold the whole model.
+    """Refuse a launch that asks for sharding, but would silently hold the whole model on each process.
 
     Raises:
-        ConfigError: FSDP was asked for, but this is something else, or its first version.
+        ConfigError: FSDP was asked for, but Accelerate runs something else, or FSDP's first version.
     """
-    from accelerate.utils import DistributedType
-
     if is_fsdp_asked() and accelerator.distributed_type != DistributedType.FSDP:
-        found = accelerator.distributed_type.value
+        actual = accelerator.distributed_type.value
         raise ConfigError(
-            f"FSDP was asked for ({FSDP}=true), but Accelerate runs {found}: FSDP needs GPUs and "
-            "accelerate launch with several processes; take --config_file "
+            f"FSDP was asked for ({FSDP}=true), but Accelerate runs {actual}: FSDP needs GPUs and "
+            "accelerate launch with several processes; use --config_file "
             "lkgrag/conf/accelerate/multi_gpu.yaml or default.yaml to run without it"
         )
     if is_fsdp_asked() and not accelerator.is_fsdp2:
         raise ConfigError(
-            "FSDP of version 1 cannot mix 4-bit weights with LoRA's: set fsdp_version: 2, as in "
+            "version 1 of FSDP cannot mix 4-bit weights with those of LoRA: set fsdp_version: 2, as in "
             "lkgrag/conf/accelerate/fsdp_qlora.yaml"
         )

@@ -1,4 +1,4 @@
-"""What a run leaves: the ranker that serves, ``metrics.json``, ranks, curves, explanations."""
+"""The outputs of a run: the ranker that serves, ``metrics.json``, ranks, curves, explanations."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from lkgrag.serving.requests import Request
 from lkgrag.serving.saved_run import FORMAT
 from lkgrag.serving.users import UsersInMemory
 from lkgrag.utils.console import bar
-from lkgrag.utils.files import finite, write_json, write_parquet
+from lkgrag.utils.files import nan_to_none, write_json, write_parquet
 from lkgrag.utils.layout import CURVE, EXPLANATIONS, KG, METRICS, PROMPTS, RANKER, RANKS, SALIENCE
 
 if TYPE_CHECKING:
@@ -43,32 +43,43 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 
-def serving_context(
-    stages: Stages, graph: GraphPaths, one: StageOne, learned: tuple[float, float]
+#: Items of an explained ranking.
+EXPLAINED_ITEMS = 5
+
+
+def build_context(
+    stages: Stages, graph: GraphPaths, stage_one: StageOne, learned: tuple[float, float]
 ) -> Context:
-    """What the ranker needs to serve anyone; a user's history is all that is known of them.
+    """The context with which the ranker serves; it holds the whole history of each user.
 
     Args:
         stages: of the run.
-        graph: of all training interactions, and its paths.
-        one: stage one.
-        learned: the weights that training left.
+        graph: the graph of all training interactions, and its paths.
+        stage_one: its retriever proposes candidates.
+        learned: the weights (a, b) after training, before their refit.
     """
-    x = stages.dataset.interactions
+    interactions = stages.dataset.interactions
     return Context(
         graph=graph,
-        retriever=one.retriever,
-        catalogue=Catalogue(x.item_ids, x.titles),
+        retriever=stage_one.retriever,
+        catalogue=Catalogue(interactions.item_ids, interactions.titles),
         config=stages.config,
-        users=UsersInMemory(x.user_ids, x.indptr, x.item, x.rating),
+        users=UsersInMemory(
+            interactions.user_ids, interactions.indptr, interactions.item, interactions.rating
+        ),
         learned=learned,
     )
 
 
-def faithfulness_of(
+def check_faithfulness(
     stages: Stages, model: RankerModel, graph: GraphPaths, test: CandidateLists
 ) -> dict[str, Any]:
-    """Faithfulness of the explanations, on test events whose target was proposed."""
+    """Measure the faithfulness of explanations on test events whose target was proposed.
+
+    Returns:
+        As :func:`~lkgrag.evaluation.deletion.measure_faithfulness`; empty with
+        ``evaluation.faithfulness=0``.
+    """
     options = stages.config.evaluation
     if options.faithfulness <= 0:
         return {}
@@ -84,36 +95,37 @@ def faithfulness_of(
         )
 
 
-def metrics_of(
+def collect_metrics(
     stages: Stages,
     context: RunContext,
-    one: StageOne,
+    stage_one: StageOne,
     ranker: Ranker,
     evaluation: Evaluation,
     faithfulness: dict[str, Any],
     seconds: dict[str, float],
 ) -> dict[str, Any]:
-    """``metrics.json``: the figures by system, and what is needed to trust them.
+    """The content of ``metrics.json``: the figures of each system, and their provenance.
 
     Args:
         stages: of the run.
-        context: how it was carried out.
-        one: stage one.
+        context: how the run was carried out.
+        stage_one: the candidates of all events.
         ranker: with the refitted weights.
         evaluation: of its model.
         faithfulness: of its explanations.
-        seconds: that each stage took.
+        seconds: seconds of each stage.
     """
     config, dataset = stages.config, stages.dataset
-    x, lm = dataset.interactions, ranker.model.lm
+    interactions, lm = dataset.interactions, ranker.model.lm
     differences = evaluation.differences(config.evaluation.bootstrap, config.seed)
     keys = ("split", "system", "other", "metric", "population")
-    popularity = np.bincount(x.item[dataset.split.train_mask(x)], minlength=x.num_items)
+    training_items = interactions.item[dataset.split.train_mask(interactions)]
+    popularity = np.bincount(training_items, minlength=interactions.num_items)
     a, b = evaluation.fusion.weights
     return {
         **evaluation.metrics(config.evaluation.ks),
         "format": FORMAT,
-        "data": {"name": config.data.name, **dataset.key, "counts": x.stats},
+        "data": {"name": config.data.name, **dataset.key, "counts": interactions.stats},
         "code": stages.keys.code(),
         "llm": config.llm.name,
         "dtype": str(lm.dtype).removeprefix("torch.") if lm is not None else None,
@@ -138,7 +150,7 @@ def metrics_of(
         "cold_start": cold_start(evaluation.test, popularity),
         "beyond_accuracy": beyond_of(evaluation.lists("test"), popularity, ranker.context.data),
         "fusion": {"a": a, "b": b},
-        "stage_one": {k: v for k, v in one.report.items() if k != "lrurec_curve"},
+        "stage_one": {k: v for k, v in stage_one.report.items() if k != "lrurec_curve"},
         "differences": [
             {**dict(zip(keys, names, strict=True)), **asdict(difference)}
             for *names, difference in differences
@@ -151,22 +163,33 @@ def write_files(
     ranker: Ranker,
     dataset: Dataset,
     evaluation: Evaluation,
-    curves: dict[str, Any],
+    curves: dict[str, list[dict[str, float]]],
     explained: list[Recommendation],
     metrics: dict[str, Any],
 ) -> None:
-    """The run's files; ``metrics.json`` comes last, and says that the run is finished."""
-    x = dataset.interactions
+    """Write the run's files; ``metrics.json`` comes last and marks the run as finished.
+
+    Args:
+        folder: of the run.
+        ranker: the ranker that serves.
+        dataset: data of the run.
+        evaluation: ranks and losses of every event.
+        curves: the learning curves of ranker, scorer and LRURec.
+        explained: explained rankings.
+        metrics: content of ``metrics.json``.
+    """
+    interactions = dataset.interactions
     ranker.save_pretrained(folder / RANKER)
     save_kg(ranker.context.data, folder / KG)
     frames = []
     for result in evaluation.results:
         losses = {f"nll_{k}": v for k, v in evaluation.losses(result.split).items()}
-        frames.append(result.frame(x.user_ids, x.item_ids).assign(**losses))
+        frame = result.frame(interactions.user_ids, interactions.item_ids)
+        frames.append(frame.assign(**losses))
     write_parquet(folder / RANKS, pd.concat(frames))
     write_json(folder / CURVE, curves)
     write_json(folder / EXPLANATIONS, [r.to_dict() for r in explained])
-    prompts, salience = prompt_tables(x, ranker.context.graph.metapaths, evaluation)
+    prompts, salience = prompt_tables(interactions, ranker.context.graph.metapaths, evaluation)
     write_parquet(folder / PROMPTS, prompts)
     write_parquet(folder / SALIENCE, salience)
     draw_report(folder, metrics)
@@ -174,15 +197,15 @@ def write_files(
 
 
 def draw_report(folder: Path, metrics: dict[str, Any]) -> None:
-    """Draw the report; a picture that cannot be drawn must not cost the run."""
+    """Draw the report; a report that cannot be drawn is a warning, because the run's results are complete."""
     try:
-        write_report(folder, finite(metrics))
+        write_report(folder, nan_to_none(metrics))
     except LkgragError:
-        # A full disk, say: the run's own files would fail next, with the better message.
+        # Such as a full disk: the message says what to do, and the run's own files would fail next.
         raise
     except Exception:
         log.warning(
-            "the report could not be drawn; the run is whole; "
+            "the report could not be drawn, but the run is complete; "
             "try again with python -m lkgrag.report run=%s",
             folder,
             exc_info=True,
@@ -192,24 +215,31 @@ def draw_report(folder: Path, metrics: dict[str, Any]) -> None:
 def explain_events(
     ranker: Ranker, interactions: Interactions, test: CandidateLists
 ) -> list[Recommendation]:
-    """Rankings of a few test events whose target was proposed, drawn with the run's seed."""
-    x, config = interactions, ranker.context.config
-    pool = np.flatnonzero(test.retrieved)
+    """Rank and explain ``evaluation.explain`` test events whose target was proposed.
+
+    Args:
+        ranker: ranks; the seed of its configuration draws the events.
+        interactions: the sequences.
+        test: the candidate lists of the test events.
+    """
+    config = ranker.context.config
+    proposed = np.flatnonzero(test.retrieved)
     rng = np.random.default_rng([config.seed, 0xE1])
-    chosen = rng.permutation(pool)[: config.evaluation.explain]
     requests = []
-    for event in chosen:
+    for event in rng.permutation(proposed)[: config.evaluation.explain]:
         user, position = int(test.events.user[event]), int(test.events.position[event])
-        begin = x.indptr[user]
+        begin = interactions.indptr[user]
         requests.append(
             Request(
-                history=x.item[begin : begin + position],
-                rating=x.rating[begin : begin + position],
+                history=interactions.item[begin : begin + position],
+                rating=interactions.rating[begin : begin + position],
                 candidates=test.items[event][test.items[event] >= 0],
-                user=x.user_ids[user],
+                user=interactions.user_ids[user],
                 index=user,
                 target=int(test.events.target[event]),
             )
         )
-    shown = min(5, x.num_items)
-    return rank(ranker.model, ranker.context, requests, shown, explain=True) if requests else []
+    if not requests:
+        return []
+    k = min(EXPLAINED_ITEMS, interactions.num_items)
+    return rank(ranker.model, ranker.context, requests, k, explain=True)

@@ -1,4 +1,4 @@
-"""What a result was made with: versions, commit, machine, date."""
+"""The provenance of a result: versions, commit, machine, date."""
 
 from __future__ import annotations
 
@@ -11,13 +11,16 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from lkgrag import __version__
 
+#: Packages whose versions are noted.
 PACKAGES = ("torch", "torch-geometric", "transformers", "peft", "accelerate", "numpy", "pandas")
 
 
 def environment() -> dict[str, Any]:
-    """Versions of Python, this package and those that it stands on, for the record of a result."""
+    """Versions of Python, of lkgrag and of the packages that it depends on."""
     versions = {"lkgrag": __version__, "python": platform.python_version()}
     for name in PACKAGES:
         versions[name] = importlib.metadata.version(name)
@@ -26,21 +29,21 @@ def environment() -> dict[str, Any]:
 
 @functools.cache
 def commit() -> str | None:
-    """The commit that this package is run at, with ``+`` where files differ from it; None outside git.
+    """The commit of the running package, with ``+`` if files differ from it; None outside git.
 
-    Asked once: later commits are not what runs.
+    The first call decides, because later commits are not what runs.
     """
-    # This file lies in a room of the package, whose root holds all that runs.
-    here = Path(__file__).resolve().parents[1]
+    # This file is in a room; the package's root holds all code.
+    root = Path(__file__).resolve().parents[1]
 
     def git(*words: str) -> str:
         done = subprocess.run(
-            ("git", "-C", str(here), *words), capture_output=True, text=True, check=True, timeout=30
+            ("git", "-C", str(root), *words), capture_output=True, text=True, check=True, timeout=30
         )
         return done.stdout.strip()
 
     try:
-        # Installed into an environment inside some other repository, it has no commit.
+        # A package that is installed inside another repository has no commit.
         git("ls-files", "--error-unmatch", "__init__.py")
         return git("rev-parse", "--short=12", "HEAD") + "+" * bool(
             git("status", "--porcelain", "--untracked-files=no", ".")
@@ -50,9 +53,7 @@ def commit() -> str | None:
 
 
 def hardware() -> dict[str, Any]:
-    """Processor, cores and memory of this machine, and by name the GPUs that this process can use, if it uses one."""
-    import torch
-
+    """Processor, cores and memory of this machine, and the names of this process' GPUs if it uses one."""
     model = platform.processor()
     info = Path("/proc/cpuinfo")
     if info.exists():
@@ -61,18 +62,18 @@ def hardware() -> dict[str, Any]:
     memory = None
     if hasattr(os, "sysconf"):
         memory = round(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / 2**30)
-    found: dict[str, Any] = {
+    description: dict[str, Any] = {
         "processor": model,
         "cores": os.cpu_count(),
         "memory_gib": memory,
     }
-    # To ask is to start CUDA, which no command should do that computes nothing on a GPU.
+    # Otherwise the question itself would start CUDA, even in a command that uses no GPU.
     if torch.cuda.is_initialized():
         count = torch.cuda.device_count()
-        found["gpus"] = [torch.cuda.get_device_name(index) for index in range(count)]
-    return found
+        description["gpus"] = [torch.cuda.get_device_name(index) for index in range(count)]
+    return description
 
 
 def today() -> str:
-    """The date, ISO 8601."""
+    """Today's date, ISO 8601."""
     return datetime.date.today().isoformat()

@@ -1,4 +1,4 @@
-"""Scorer and ranker of a run: built, and the scorer trained alone first."""
+"""The scorer and the ranker of a run: how they are built, and the scorer's training alone."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from lkgrag.config import NO_LLM
 from lkgrag.config.checks import is_scorer_trained
+from lkgrag.llm import LMScorer, load_llm
 from lkgrag.prompt import build_prompter
 from lkgrag.ranker.fusion import Fusion
 from lkgrag.ranker.model import RankerModel
@@ -20,51 +21,56 @@ from lkgrag.training.negatives import every_training_event, uniform_queries
 from lkgrag.training.pretraining import Pretraining, pretrain
 from lkgrag.utils.console import bar
 from lkgrag.utils.files import read_json, write_json
-from lkgrag.utils.plugins import of_others
+from lkgrag.utils.plugins import is_custom
 
 if TYPE_CHECKING:
     from torch_geometric.data import HeteroData
 
     from lkgrag.data import Queries
-    from lkgrag.llm import LMScorer
     from lkgrag.paths import GraphPaths
     from lkgrag.prompt import BasePrompter
     from lkgrag.retrieval import StageOne
     from lkgrag.run.stages import Stages
 
-#: Queries that a custom scorer is tried on.
+#: Queries on which a custom scorer is tried.
 TRIED = 8
 
 
-def training_queries(stages: Stages, one: StageOne) -> Queries:
-    """Stage two's examples: cross-fitted lists that hold their target, or random ones as published."""
+def training_queries(stages: Stages, stage_one: StageOne) -> Queries:
+    """The ranker's training examples: cross-fitted lists that hold their target.
+
+    With ``training.negatives=uniform`` they are lists with random negatives, as published.
+    """
     config, dataset = stages.config, stages.dataset
     if config.training.negatives == "uniform":
-        events = one.examples.events
+        events = stage_one.examples.events
         if not len(events):
             events = every_training_event(dataset.interactions, dataset.split.train_end)
         return uniform_queries(
             dataset.interactions, events, config.retrieval.k, config.paths.history, config.seed
         )
-    return stages.queries(one.examples[one.examples.retrieved])
+    return stages.queries(stage_one.examples[stage_one.examples.retrieved])
 
 
-def stage_scorer(
+def train_scorer(
     stages: Stages, graph: GraphPaths, examples: Queries
 ) -> tuple[PathScorer, Pretraining]:
-    """The scorer, trained alone on the examples.
+    """Train the scorer alone on the examples, or read it from the cache.
 
     Args:
         stages: of the run.
-        graph: cross-fitted, and its paths.
-        examples: stage two's.
+        graph: the cross-fitted graph and its paths.
+        examples: the ranker's training examples.
+
+    Returns:
+        The scorer, and the result of its training.
     """
     config = stages.config
     make = partial(new_scorer, config.scorer, config.paths.search, graph, config.seed)
 
     def build(folder: Path) -> None:
         file = folder / "scorer.safetensors"
-        if of_others(resolve_scorer(config.scorer.name)) and len(examples):
+        if is_custom(resolve_scorer(config.scorer.name)) and len(examples):
             try_out(make, graph.data, graph(examples[slice(0, TRIED)]), file)
         scorer, pretraining = make(), Pretraining()
         if len(examples) and config.scorer.pretrain_epochs > 0:
@@ -86,7 +92,7 @@ def stage_scorer(
         load_scorer(folder / "scorer.safetensors", scorer)
         return scorer, Pretraining(**read_json(folder / "pretraining.json"))
 
-    return stages.cache.stage("scorer", stages.keys.scorer(), build, load)
+    return stages.cache.load_or_build("scorer", stages.keys.scorer(), build, load)
 
 
 def build_ranker(
@@ -97,30 +103,27 @@ def build_ranker(
     fit_graph: GraphPaths,
     examples: Queries,
 ) -> RankerModel:
-    """The ranker before its training: LM with fresh LoRA, trained scorer, fusion as learned so far.
+    """Build the ranker before its training: LM with new LoRA, trained scorer, fusion from its training.
 
     Args:
-        stages: of the run; the ranker goes to their device.
+        stages: of the run; the ranker is put on their device.
         data: the graph of all training interactions, for titles and names.
-        scorer: trained alone.
-        pretraining: what the scorer's training gave.
-        fit_graph: the graph of the examples, whose paths set the grades of the wording.
-        examples: stage two's.
+        scorer: the scorer, trained alone.
+        pretraining: the result of its training.
+        fit_graph: the graph of the examples and its paths, which set the grades of the wording.
+        examples: the ranker's training examples.
     """
     config, device = stages.config, stages.device
     fusion = Fusion(pretraining.a, pretraining.b, config.training.fuse)
     if not is_scorer_trained(config.prompt, config.llm, config.training):
-        # Parameters that no loss reaches would stop DistributedDataParallel, which waits for them.
+        # DistributedDataParallel would wait for parameters that no loss reaches.
         scorer.requires_grad_(False)
     lm: LMScorer | None = None
     prompter: BasePrompter | None = None
     if config.llm.name != NO_LLM:
-        # Only here: a run without a language model does not wait for transformers.
-        from lkgrag.llm import LMScorer, load_llm
-
         model, tokenizer = load_llm(config.llm, device)
         lm = LMScorer(model, config.llm, config.seed)
         prompter = build_prompter(tokenizer, data, config.prompt, lm.readout.layout)
         prompter.fit(fit_graph.chunks(examples))
-    # Not the whole module at once: the language model is there already, and in 4 bits it stays where it is.
+    # The language model is on the device already, and a 4-bit one cannot be moved: only the rest is.
     return RankerModel(lm, scorer.to(device), prompter, fusion.to(device))

@@ -1,4 +1,4 @@
-"""A saved run judged again."""
+"""Evaluation of a saved run."""
 
 from __future__ import annotations
 
@@ -36,19 +36,19 @@ def evaluate(
     users: Sequence[str] | None = None,
     out: str | os.PathLike[str] | None = None,
 ) -> Metrics:
-    """Judge a saved run again: the same figures from the files that it left, printed as a table.
+    """Evaluate a saved run again: its files give the same figures, which are printed as tables.
 
     Args:
         run: folder of a finished run.
         interactions: the data that the run was trained on, if they were in memory.
-        users: judge only these, by id; all by default.
-        out: a file for the metrics.
+        users: ids of the users to evaluate; all by default.
+        out: a file for the metrics; none by default.
 
     Returns:
         ``{system: {split: {population: {metric: mean}}}}``.
 
     Raises:
-        RunError: not a finished run.
+        RunError: the folder is not a finished run.
         DataError: a user is unknown, or the interactions are not those of the run.
         LkgragError: a file is missing or broken.
     """
@@ -63,12 +63,12 @@ def evaluate_run(
     out: str | os.PathLike[str] | None = None,
     interactions: Interactions | None = None,
 ) -> Metrics:
-    """:func:`evaluate` for a run whose configuration is read already."""
+    """Evaluate a run whose configuration is read already; see :func:`evaluate`."""
     set_threads(config.threads)
     dataset = load_dataset(config, interactions)
-    chosen = None if users is None else _indices(users, dataset.interactions.user_ids)
+    chosen = None if users is None else _find_users(users, dataset.interactions.user_ids)
     cache = StageCache(Path(config.cache.root), config.cache.enabled)
-    one = Stages(cache, config, dataset, choose_device()).retrieval()
+    stage_one = Stages(cache, config, dataset, choose_device()).retrieval()
     ranker = Ranker.from_pretrained(folder / RANKER)
     evaluator = Evaluator(
         dataset.interactions,
@@ -78,17 +78,17 @@ def evaluate_run(
         config.paths.history,
     )
     evaluation = evaluator.evaluate(
-        ranker.model, {"val": one.val, "test": one.test}, chosen, ranker.context.learned
+        ranker.model, {"val": stage_one.val, "test": stage_one.test}, chosen, ranker.context.learned
     )
     metrics = evaluation.metrics(config.evaluation.ks)
-    display.table(metrics, evaluation.differences(config.evaluation.bootstrap, config.seed))
+    display.print_tables(metrics, evaluation.differences(config.evaluation.bootstrap, config.seed))
     if out is not None:
         write_json(Path(out), metrics)
     return metrics
 
 
-def _indices(users: Sequence[str], user_ids: list[str]) -> NDArray[np.int64]:
-    """User indices of ids.
+def _find_users(users: Sequence[str], user_ids: list[str]) -> NDArray[np.int64]:
+    """The user indices of ids, int64.
 
     Raises:
         DataError: a user is unknown; the message names the nearest ones.

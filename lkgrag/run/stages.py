@@ -1,4 +1,4 @@
-"""The stages of a run up to the candidates: graph and stage one. Each is cached by what it depends on."""
+"""The stages of a run up to the candidates: graph and stage one. Each is cached by its key."""
 
 from __future__ import annotations
 
@@ -50,10 +50,10 @@ class Stages:
     """The cached stages of one run.
 
     Attributes:
-        cache: of stages.
-        config: of the run.
-        dataset: its data.
-        device: to train on.
+        cache: cache of the stages.
+        config: configuration of the run.
+        dataset: data of the run.
+        device: device for training.
     """
 
     cache: StageCache
@@ -63,38 +63,41 @@ class Stages:
 
     @cached_property
     def keys(self) -> StageKeys:
-        """What identifies each stage."""
+        """The key of each stage."""
         return StageKeys(self.dataset.key, self.config)
 
     def kg(self, train_end: NDArray[np.int64]) -> HeteroData:
-        """The graph that the first ``train_end[user]`` interactions of each user give."""
+        """The graph of the first ``train_end[user]`` interactions of each user."""
 
         def build(folder: Path) -> None:
             graph = build_kg(self.dataset.interactions, train_end, self.config.kg)
             save_kg(graph, folder / "kg")
 
-        return self.cache.stage(
+        return self.cache.load_or_build(
             "kg", self.keys.kg(train_end), build, lambda folder: load_kg(folder / "kg")
         )
 
     def lrurec(
         self, train_end: NDArray[np.int64], *, val: Events | None, epochs: int | None
     ) -> tuple[LRURecRetriever, Progress]:
-        """LRURec on the first ``train_end[user]`` interactions; no graph is needed, so none is waited for.
+        """LRURec, trained on the first ``train_end[user]`` interactions of each user.
 
         Args:
             train_end: int64 ``[num_users]``.
-            val: events to stop on; of the run's own split, or none.
-            epochs: number of epochs (default: ``retrieval.epochs``).
+            val: events that decide when training stops, of the run's own split; None for none.
+            epochs: number of epochs; None for ``retrieval.epochs``.
+
+        Returns:
+            The retriever, and the progress of its training.
         """
 
         def build(folder: Path) -> None:
-            x = self.dataset.interactions
+            interactions = self.dataset.interactions
             lrurec, progress = fit_lrurec(
-                x.first(train_end),
+                interactions.first(train_end),
                 LRURecOptions.of(self.config.retrieval),
                 self.config.seed,
-                val=None if val is None else ValidationEvents.of(x, val),
+                val=None if val is None else ValidationEvents.of(interactions, val),
                 epochs=epochs,
                 checkpoint=folder / "training.safetensors",
                 device=self.device,
@@ -108,15 +111,15 @@ class Stages:
             return LRURecRetriever.load(folder), progress
 
         key = self.keys.lrurec(train_end, val is not None, epochs)
-        return self.cache.stage("lrurec", key, build, load)
+        return self.cache.load_or_build("lrurec", key, build, load)
 
     def custom_retriever(
         self, target: str, train_end: NDArray[np.int64], data: HeteroData
     ) -> Retriever:
-        """A custom retriever on the first ``train_end[user]`` interactions.
+        """A custom retriever, fitted on the first ``train_end[user]`` interactions of each user.
 
         Args:
-            target: as ``retrieval.systems`` calls it.
+            target: its name in ``retrieval.systems``.
             train_end: int64 ``[num_users]``.
             data: the graph of the same interactions.
         """
@@ -135,8 +138,8 @@ class Stages:
             save_custom(retriever, folder / name, target)
 
         key = self.keys.custom_retriever(target, train_end)
-        # The stage's name is that of folders which older versions wrote.
-        return self.cache.stage(
+        # "own" is the name that older versions gave the folders.
+        return self.cache.load_or_build(
             "own", key, build, lambda folder: load_custom(folder / name, target)
         )
 
@@ -144,7 +147,7 @@ class Stages:
         """Stage one in full and cross-fitted, and the candidates of all events."""
 
         def build(folder: Path) -> None:
-            one = fit_stage_one(
+            stage_one = fit_stage_one(
                 self.dataset.interactions,
                 self.dataset.split,
                 self.kg,
@@ -152,11 +155,12 @@ class Stages:
                 self.config.seed,
                 Fits(lrurec=self.lrurec, custom=self.custom_retriever, device=self.device),
             )
-            one.retriever.save(folder / "retriever")
+            stage_one.retriever.save(folder / "retriever")
             for name in ("examples", "val", "test"):
-                getattr(one, name).save(folder / f"{name}.parquet")
-            write_safetensors(folder / "fit.safetensors", {"fit_end": torch.as_tensor(one.fit_end)})
-            write_json(folder / "report.json", one.report)
+                getattr(stage_one, name).save(folder / f"{name}.parquet")
+            fit_end = torch.as_tensor(stage_one.fit_end)
+            write_safetensors(folder / "fit.safetensors", {"fit_end": fit_end})
+            write_json(folder / "report.json", stage_one.report)
 
         def load(folder: Path) -> StageOne:
             lists = {
@@ -169,7 +173,7 @@ class Stages:
                 **lists,
             )
 
-        return self.cache.stage("retrieval", self.keys.retrieval(), build, load)
+        return self.cache.load_or_build("retrieval", self.keys.retrieval(), build, load)
 
     def queries(self, lists: CandidateLists) -> Queries:
         """The rankings to make for candidate lists."""

@@ -1,4 +1,4 @@
-"""Path scorers: the contract, the resolver, and one file a scorer.
+"""Path scorers: the contract, the resolver, and one file for each scorer.
 
 A custom scorer needs no registration: ``scorer.name=package.module:Class``. A package may name its
 scorers by entry points of the group ``lkgrag.scorers``.
@@ -8,7 +8,7 @@ from typing import Any
 
 from lkgrag.scorer.base import PathScorer, PathScores, as_path_scores, candidate_from_salience
 from lkgrag.scorer.resolver import GROUP, REGISTERED, build_scorer, code_of, resolve_scorer
-from lkgrag.utils.moved import moved_name
+from lkgrag.utils.moved import import_moved
 
 __all__ = [
     "GROUP",
@@ -24,5 +24,5 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    """Names that moved to another room."""
-    return moved_name(__name__, name)
+    """Find names that moved to another room."""
+    return import_moved(__name__, name)

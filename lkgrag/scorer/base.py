@@ -1,7 +1,7 @@
-"""The contract of a path scorer: the one address of a custom GNN.
+"""The contract of a path scorer, which a custom GNN keeps to be used by the ranker.
 
-A scorer sees the graph and the paths of a batch of prompts and says, for this user, how much every
-path instance matters and how well the paths speak for every candidate.
+A scorer sees the graph and the paths of a batch of prompts. For each prompt it rates how much every path
+instance matters, and how strongly the paths support every candidate.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ class PathScores(NamedTuple):
     """What a scorer returns; higher is better.
 
     Attributes:
-        salience: shape ``[P]``, one value a path instance.
+        salience: shape ``[P]``, one value for each path instance.
         candidate: shape ``[B, C]``, 0 for a candidate without a path.
     """
 
@@ -40,11 +40,11 @@ class PathScorer(nn.Module, ABC):
         metadata: node types and edge types of the graph, ``data.metadata()``.
         num_nodes: number of nodes of each type.
         metapaths: the meta-paths that ``PathBatch.metapath`` indexes, each a tuple of edge types.
-        **kwargs: of the subclass, from ``scorer.kwargs``.
+        **kwargs: options of the subclass, from ``scorer.kwargs``.
 
     Attributes:
-        open_metapaths: whether ``forward`` reads the meta-paths off each batch, as it must with
-            ``paths.search=shortest``, where the constructor is given none.
+        open_metapaths: whether ``forward`` reads the meta-paths from each batch. This is necessary with
+            ``paths.search=shortest``, where the constructor gets no meta-paths.
     """
 
     open_metapaths: bool = False
@@ -69,16 +69,16 @@ class PathScorer(nn.Module, ABC):
             paths: ``P`` path instances of ``B`` prompts with ``C`` candidates each.
 
         Returns:
-            :class:`PathScores`, or a plain salience of shape ``[P]``, from which the candidates'
-            scores follow by log-sum-exp (:func:`candidate_from_salience`).
+            :class:`PathScores`, or only a salience of shape ``[P]``. The candidates' scores then follow from
+            it (:func:`candidate_from_salience`).
         """
 
 
 def candidate_from_salience(salience: Tensor, paths: PathBatch) -> Tensor:
-    r"""Pool path saliences to candidates by :math:`\log(1 + \sum_p e^{s_p})`.
+    r"""Pool the saliences of each candidate's paths by :math:`\log(1 + \sum_p e^{s_p})`.
 
-    The 1 stands for "no path": a candidate without a path gets exactly 0, and one more path never
-    lowers a score.
+    The 1 stands for "no path". So a candidate without a path gets exactly 0, and another path never lowers a
+    score.
 
     Args:
         salience: shape ``[P]``.
@@ -90,7 +90,7 @@ def candidate_from_salience(salience: Tensor, paths: PathBatch) -> Tensor:
     num_prompts, num_candidates = paths.candidate_items.shape
     slot = paths.sample * num_candidates + paths.candidate
     size = num_prompts * num_candidates
-    # One extra zero logit a slot makes the sum 1 + ..., in a numerically safe form.
+    # An extra zero logit in each slot gives the 1 of the sum, in a numerically safe form.
     peak = salience.new_zeros(size).scatter_reduce(0, slot, salience, "amax", include_self=True)
     peak = peak.detach()
     total = torch.exp(-peak).scatter_add(0, slot, torch.exp(salience - peak[slot]))
@@ -101,7 +101,8 @@ def as_path_scores(out: PathScores | Tensor, paths: PathBatch) -> PathScores:
     """Accept either form of a scorer's output and check its shapes.
 
     Raises:
-        ValueError: it has neither form, or a shape differs from the contract; the message names both.
+        ValueError: the output has neither form, or a shape differs from the contract. The message names what
+            is expected and what was returned.
     """
     if isinstance(out, Tensor):
         _check_shape("salience, one value a path,", out, (len(paths),))
@@ -110,7 +111,7 @@ def as_path_scores(out: PathScores | Tensor, paths: PathBatch) -> PathScores:
         isinstance(out, tuple | list) and len(out) == 2 and all(isinstance(x, Tensor) for x in out)
     ):
         raise ValueError(
-            "a scorer must return PathScores of two tensors, or a tensor of saliences, "
+            "a scorer must return PathScores with two tensors, or a tensor of saliences, "
             f"got {type(out).__name__}"
         )
     salience, candidate = out
@@ -127,10 +128,10 @@ def _check_shape(what: str, value: Tensor, shape: tuple[int, ...]) -> None:
 
 
 def score_paths(scorer: PathScorer, data: HeteroData, paths: PathBatch) -> PathScores:
-    """Ask a scorer for its scores.
+    """Compute a scorer's scores.
 
     Raises:
-        ConfigError: what it returns does not keep the contract; the message names its class.
+        ConfigError: the scorer's output does not keep the contract; the message names its class.
     """
     out = scorer(data, paths)
     try:
@@ -140,22 +141,22 @@ def score_paths(scorer: PathScorer, data: HeteroData, paths: PathBatch) -> PathS
 
 
 def check_finite(scorer: PathScorer, scores: PathScores, paths: PathBatch) -> None:
-    """Refuse scores that nothing can be ranked by; those of empty slots may be anything.
+    """Refuse scores that are not finite; scores of empty slots may be anything.
 
     Raises:
         ConfigError: a salience or a candidate's score is NaN or infinite; the message names the class.
     """
     candidate = scores.candidate.masked_fill(~paths.candidate_mask, 0)
-    # One answer for both: each makes a GPU wait.
+    # Both are tested at once, because each answer makes the program wait for the GPU.
     if not bool(scores.salience.isfinite().all() & candidate.isfinite().all()):
         raise ConfigError(
-            f"{option_of(scorer)}: its scores hold NaN or infinite values; mend its forward(), or lower "
-            "scorer.pretrain_lr and training.scorer_lr if they appear in training"
+            f"{option_of(scorer)}: its scores contain NaN or infinite values; correct its forward(), or, if "
+            "they appear during training, lower scorer.pretrain_lr and training.scorer_lr"
         )
 
 
 def option_of(scorer: PathScorer) -> str:
-    """The option that names a scorer's class, for messages."""
+    """Return the option that names a scorer's class, for messages."""
     cls = type(scorer)
     return f"scorer.name={cls.__module__}:{cls.__qualname__}"
 

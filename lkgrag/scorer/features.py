@@ -1,4 +1,4 @@
-"""What scorers read off a graph and a batch: degrees, recency, ratings."""
+"""Features that scorers compute from a graph and a batch: degrees, ratings, pooled values."""
 
 from __future__ import annotations
 
@@ -16,46 +16,49 @@ if TYPE_CHECKING:
     from lkgrag.paths import PathBatch
 
 T = TypeVar("T")
-#: Graphs remembered: that of the examples and that of serving.
+#: Number of graphs whose values are kept: the graph of the training examples and that of serving.
 REMEMBERED = 2
 
 
 class PerGraph(Generic[T]):
-    """Computes something once a graph and remembers it while the edges are the same tensors.
+    """Computes a value once for each graph, and keeps it while the edges are the same tensors.
 
     Args:
-        compute: from the graph to what is remembered; must not depend on parameters.
+        compute: computes the value from the graph; it must not depend on parameters.
     """
 
     def __init__(self, compute: Callable[[HeteroData], T]) -> None:
         self._compute = compute
-        self._known: list[tuple[list[tuple[Tensor, int]], T]] = []
+        self._values: list[tuple[list[tuple[Tensor, int]], T]] = []
 
     def __call__(self, data: HeteroData) -> T:
-        """The value for a graph."""
-        # Tensors are kept, not their ids, so that none is taken for one that died before it.
+        """Return the value for a graph."""
+        # The key holds the tensors, not their ids, which Python gives to new tensors after old ones are gone.
         key = [(s.edge_index, s.edge_index._version) for s in data.edge_stores]
-        for known, value in self._known:
-            if len(known) == len(key) and all(
-                a is b and m == n for (a, m), (b, n) in zip(known, key, strict=True)
+        for other, value in self._values:
+            if len(other) == len(key) and all(
+                a is b and m == n for (a, m), (b, n) in zip(other, key, strict=True)
             ):
                 return value
         value = self._compute(data)
-        self._known = [(key, value), *self._known][:REMEMBERED]
+        self._values = [(key, value), *self._values][:REMEMBERED]
         return value
 
     def __deepcopy__(self, memo: object) -> PerGraph[T]:
-        """A copy of a module starts with an empty memory."""
+        """Copy without the values: a copy of a module computes them again."""
         return PerGraph(self._compute)
 
 
 def log_degrees(data: HeteroData, edge_types: list[EdgeType], end: int) -> Tensor:
-    """Logarithm of one more than the degree, per edge type: ``[E, N]``.
+    r"""Compute :math:`\log(1 + d)` of the degrees of all nodes, for each edge type.
 
     Args:
         data: the graph.
-        edge_types: ``E`` of them, all with the same node type at ``end``.
+        edge_types: ``E`` edge types, all with the same node type at ``end``.
         end: 0 counts outgoing edges of the source, 1 incoming edges of the target.
+
+    Returns:
+        Shape ``[E, N]``.
     """
     rows = []
     for edge_type in edge_types:
@@ -68,30 +71,30 @@ def log_degrees(data: HeteroData, edge_types: list[EdgeType], end: int) -> Tenso
 
 
 def standardised(rows: Tensor) -> Tensor:
-    """Mean 0 and deviation 1 of each row ``[E, N]``; a row without variation is 0."""
+    """Scale each row ``[E, N]`` to mean 0 and standard deviation 1; a constant row becomes 0."""
     centred = rows - rows.mean(1, keepdim=True)
     spread = centred.square().mean(1, keepdim=True).sqrt()
     return centred / spread.clamp(min=1e-3)
 
 
 def rating_deviation(paths: PathBatch) -> tuple[Tensor, Tensor]:
-    """How far each history item's rating is from the user's own mean, in standard deviations.
+    """Compute how far each history item's rating is from the user's mean, in standard deviations.
 
     Returns:
-        ``[B, H]``, 0 where unknown or where the user rates everything alike; and bool ``[B, H]``,
-        known ratings.
+        The deviations ``[B, H]``, 0 if the rating is unknown or all ratings of the user are the same. And
+        bool ``[B, H]``, which ratings are known.
     """
-    known = paths.history_rating.isfinite() & (paths.history_items >= 0)
-    rating = paths.history_rating.masked_fill(~known, 0.0)
-    count = known.sum(1, keepdim=True).clamp(min=1)
-    deviation = (rating - rating.sum(1, keepdim=True) / count).masked_fill(~known, 0.0)
+    is_known = paths.history_rating.isfinite() & (paths.history_items >= 0)
+    rating = paths.history_rating.masked_fill(~is_known, 0.0)
+    count = is_known.sum(1, keepdim=True).clamp(min=1)
+    deviation = (rating - rating.sum(1, keepdim=True) / count).masked_fill(~is_known, 0.0)
     spread = (deviation.square().sum(1, keepdim=True) / count).sqrt()
-    # A spread of rounding errors is none.
+    # A spread that is only rounding error counts as none.
     size = rating.abs().amax(1, keepdim=True) if rating.shape[1] else spread
-    varied = spread > 1e-6 * size.clamp(min=1e-12)
-    return deviation / torch.where(varied, spread, 1.0) * varied, known
+    is_varied = spread > 1e-6 * size.clamp(min=1e-12)
+    return deviation / torch.where(is_varied, spread, 1.0) * is_varied, is_known
 
 
-def pooled(values: Tensor, index: Tensor, size: int) -> Tensor:
-    """Sum of ``values`` ``[P, ...]`` by ``index`` ``[P]``, in the values' own type."""
+def sum_by(values: Tensor, index: Tensor, size: int) -> Tensor:
+    """Sum ``values`` ``[P, ...]`` by ``index`` ``[P]`` into ``[size, ...]``, in their dtype."""
     return scatter(values, index, dim=0, dim_size=size, reduce="sum")

@@ -1,8 +1,8 @@
-r"""The default scorer: attention over path instances and over meta-paths, per user and candidate.
+r"""The default scorer: attention over path instances and over meta-paths, for each user and candidate.
 
-Unlike HAN (Wang et al., 2019), whose meta-path weights are the same for everyone, both attentions
-depend on who asks and for what. With instance :math:`p` to candidate :math:`c` along meta-path :math:`m`
-and the user's encoding :math:`u` (a pooling of the history, so that anyone has one):
+In HAN (Wang et al., 2019) the weights of meta-paths are the same for everyone. Here both attentions depend on
+the user and the candidate. Let instance :math:`p` lead to candidate :math:`c` along meta-path :math:`m`. The
+user's encoding :math:`u` pools the history, so that unknown users have one too:
 
 .. math::
     e_{pk} &= b_{mk}(u) + \theta_{mk} \cdot x_p
@@ -14,10 +14,10 @@ and the user's encoding :math:`u` (a pooling of the history, so that anyone has 
     \mathrm{salience}(p) &= \log \textstyle\sum_k \alpha_{cm} \beta_{mk} e^{e_{pk}}
         && \text{the instance's share}
 
-There are two heads :math:`k`, one for the moment and one for lasting taste. :math:`\theta, b, \beta`
+There are two heads :math:`k`, one for short-term and one for long-term interest. :math:`\theta, b, \beta`
 and :math:`k_m` are linear in :math:`r_m`, the mean of the embeddings of the meta-path's relations.
-:math:`v_c` pools the instances by a softmax over the saliences of the candidate's paths. The scorer
-starts as a recency-weighted sum of path weights, which ranks already.
+:math:`v_c` pools the instances by a softmax over the saliences of the candidate's paths. Before training, the
+scorer is a recency-weighted sum of path weights, which already ranks.
 """
 
 from __future__ import annotations
@@ -34,9 +34,9 @@ from lkgrag.scorer.base import PathScorer, PathScores
 from lkgrag.scorer.features import (
     PerGraph,
     log_degrees,
-    pooled,
     rating_deviation,
     standardised,
+    sum_by,
 )
 
 if TYPE_CHECKING:
@@ -45,30 +45,30 @@ if TYPE_CHECKING:
 
     from lkgrag.paths import PathBatch
 
-#: Before training an instance counts half as much when the history item is so many items older: one
-#: head for the moment, one for lasting taste.
+#: Before training, an instance counts half as much if its history item is older by this many items. The first
+#: head is for short-term interest, the second for long-term interest.
 HALF_LIVES = (2.0, 12.0)
 HEADS = len(HALF_LIVES)
-#: Before training a path of weight 1 from the latest item adds about log(1 + 8) to its soft count.
+#: Before training, a path of weight 1 from the latest item adds about log(1 + 8) to its soft count.
 SCALE = 8.0
-#: Before training every edge after the first makes an instance count e ** -LENGTH as much.
+#: Before training, every edge after the first one multiplies an instance's count by e ** -LENGTH.
 LENGTH = 3.0
-#: What is known of an instance: log weight, degrees of either end, age, log age, rating, rated at all.
+#: Features of an instance: log weight, degrees of both ends, age, log age, rating, whether it is rated.
 FEATURES = 7
 
 
 class MetapathAttention(PathScorer):
-    """Attention over path instances and over meta-paths, per user and candidate.
+    """Attention over path instances and over meta-paths, for each user and candidate.
 
-    There is no table of users and none of items: someone new with three interactions, or a new item
-    with a few edges, is scored like any other.
+    There are no tables of users or items. So a new user with three interactions, or a new item with a few
+    edges, is scored like any other.
 
     Args:
         metadata: see :class:`PathScorer`.
         num_nodes: see :class:`PathScorer`.
         metapaths: see :class:`PathScorer`.
         dim: width of the encodings.
-        dropout: of the encodings of users and candidates, in training.
+        dropout: rate for the encodings of users and candidates, in training.
 
     Raises:
         ValueError: an option is out of range.
@@ -96,7 +96,7 @@ class MetapathAttention(PathScorer):
         self.recency = nn.Parameter(torch.tensor(math.log(2) / HALF_LIVES[-1]))
         self.rating = nn.Parameter(0.1 * torch.randn(dim))
         self.user = nn.Linear(dim, dim)
-        # Of each instance: weights of its features and a bias, both per meta-path.
+        # Weights of an instance's features, and a bias, for each head; `feature` adds to them by meta-path.
         self.base = nn.Parameter(torch.zeros(HEADS, FEATURES + 1))
         self.length = nn.Parameter(torch.tensor(LENGTH))
         self.feature = nn.Linear(dim, HEADS * (FEATURES + 1), bias=False)
@@ -108,10 +108,10 @@ class MetapathAttention(PathScorer):
         self.mix = nn.Linear(3 * dim, dim)
         self.out = nn.Linear(dim, 1, bias=False)
         self.skip = nn.Linear(3 * dim, 1, bias=False)
-        self._start()
+        self._initialise()
 
     def _index_metapaths(self) -> None:
-        """Number the relations; which of them each meta-path has, ``[M, R]``."""
+        """Number the relations, and compute the share of each in every meta-path, ``[M, R]``."""
         self.relations = list(dict.fromkeys(e for m in self.metapaths for e in m))
         member = torch.zeros(len(self.metapaths), max(1, len(self.relations)))
         for row, metapath in enumerate(self.metapaths):
@@ -124,13 +124,13 @@ class MetapathAttention(PathScorer):
         edges = torch.tensor([len(m) - 1.0 for m in self.metapaths])
         self.register_buffer("edges", edges, persistent=False)
 
-    def _start(self) -> None:
-        """Begin as a recency-weighted sum of path weights, everything else small but not 0."""
+    def _initialise(self) -> None:
+        """Start as a recency-weighted sum of path weights, with everything else small but not 0."""
         with torch.no_grad():
             self.base[:, 0] = 1.0
             self.base[:, 3] = -math.log(2) / torch.tensor(HALF_LIVES)
             self.base[:, FEATURES] = math.log(SCALE)
-            # softplus gives 1 / HEADS.
+            # The softplus of this bias is 1 / HEADS.
             self.strength.bias.fill_(math.log(math.expm1(1 / HEADS)))
             for layer in (self.feature, self.taste, self.query, self.key, self.strength):
                 layer.weight.mul_(0.1)
@@ -140,8 +140,8 @@ class MetapathAttention(PathScorer):
     def forward(self, data: HeteroData, paths: PathBatch) -> PathScores:
         """Score the paths of a batch of prompts; see :meth:`PathScorer.forward`."""
         if not len(paths):
-            nothing = paths.prior.new_zeros(paths.prior.shape)
-            return PathScores(paths.weight.new_zeros(0), nothing)
+            zeros = paths.prior.new_zeros(paths.prior.shape)
+            return PathScores(paths.weight.new_zeros(0), zeros)
         profile, source_degree, target_degree = self._graph(data)
         items = torch.tanh(self.item(profile))
         user = self._drop(self._encode_user(items, paths))
@@ -152,21 +152,21 @@ class MetapathAttention(PathScorer):
         energy = self._energy(x, user, kind, paths)
         share = self._metapath_attention(user, candidate, kind)
         cell = paths.slot * num + paths.metapath
-        # A share may be too small for a number; its logarithm must not be minus infinity.
+        # A share may be rounded to 0; its logarithm must not be minus infinity.
         logs = share.clamp(min=torch.finfo(share.dtype).tiny).log()
         parts = energy + logs.view(-1, HEADS).index_select(0, cell)
         salience = parts.logsumexp(1)
-        # Beyond this a path counts no more, and nothing overflows.
-        total = pooled(energy.clamp(max=30.0).exp(), cell, share[..., 0].numel()).view_as(share)
+        # Energies are cut at 30, so that nothing overflows.
+        counts = sum_by(energy.clamp(max=30.0).exp(), cell, share[..., 0].numel()).view_as(share)
         evidence = self._evidence(salience, x, kind, cell, paths)
-        some = (total > 0).flatten(2).any(2)
+        has_paths = (counts > 0).flatten(2).any(2)
         context = torch.cat([evidence, user[:, None].expand_as(candidate), candidate], 2)
         extra = self.out(torch.tanh(self.mix(context))) + self.skip(context)
-        score = (share * total.log1p()).sum((2, 3)) + extra.squeeze(2) * some
+        score = (share * counts.log1p()).sum((2, 3)) + extra.squeeze(2) * has_paths
         return PathScores(salience, score)
 
     def _energy(self, x: Tensor, user: Tensor, kind: Tensor, paths: PathBatch) -> Tensor:
-        """How much each instance counts before attention over meta-paths, ``[P, HEADS]``."""
+        """Compute how much each instance counts before attention over meta-paths, ``[P, HEADS]``."""
         num = len(self.metapaths)
         theta = self.base + self.feature(kind).view(num, HEADS, FEATURES + 1)
         bias = theta[..., FEATURES] - (self.length * self.edges)[:, None]
@@ -179,30 +179,30 @@ class MetapathAttention(PathScorer):
         return F.dropout(encoding, self.dropout, self.training)
 
     def _encode_user(self, items: Tensor, paths: PathBatch) -> Tensor:
-        """A pooling of the history, recent items first, ``[B, dim]``."""
+        """Pool the history, with more weight on recent items, ``[B, dim]``."""
         deviation, _ = rating_deviation(paths)
-        filled = paths.history_items >= 0
+        is_filled = paths.history_items >= 0
         age = paths.history_age.clamp(min=0)
-        weight = (-self.recency * age).exp() * filled
+        weight = (-self.recency * age).exp() * is_filled
         weight = weight / weight.sum(1, keepdim=True).clamp(min=1e-9)
         seen = items[paths.history_items.clamp(min=0)] + deviation[..., None] * self.rating
         return torch.tanh(self.user((weight[..., None] * seen).sum(1)))
 
     def _metapath_attention(self, user: Tensor, candidate: Tensor, kind: Tensor) -> Tensor:
-        """Weight of each meta-path for a user and a candidate, ``[B, C, M, HEADS]``."""
+        """Compute the weight of each meta-path for a user and a candidate, ``[B, C, M, HEADS]``."""
         both = torch.cat([user[:, None].expand_as(candidate), candidate], 2)
         logits = self.query(both) @ self.key(kind).T / math.sqrt(self.dim)
         strength = F.softplus(self.strength(kind)).clamp(min=1e-9)
         return len(self.metapaths) * logits.softmax(2)[..., None] * strength
 
     def _features(self, paths: PathBatch, source: Tensor, target: Tensor) -> Tensor:
-        """What is known of each instance, ``[P, FEATURES]``."""
+        """Collect the features of each instance, ``[P, FEATURES]``."""
         num_items = source.shape[1]
         row = paths.metapath * num_items
         end = paths.candidate_items.flatten()[paths.slot]
         place = paths.sample * paths.history_items.shape[1] + paths.history
         age = paths.history_age.clamp(min=0).flatten()[place].to(paths.weight)
-        deviation, known = rating_deviation(paths)
+        deviation, is_rated = rating_deviation(paths)
         columns = [
             paths.weight.clamp(min=1e-9).log(),
             source.flatten()[row + paths.nodes[:, 0]],
@@ -210,20 +210,20 @@ class MetapathAttention(PathScorer):
             age,
             age.log1p(),
             deviation.flatten()[place],
-            known.flatten()[place].to(deviation),
+            is_rated.flatten()[place].to(deviation),
         ]
         return torch.stack(columns, dim=1)
 
     def _evidence(
         self, salience: Tensor, x: Tensor, kind: Tensor, cell: Tensor, paths: PathBatch
     ) -> Tensor:
-        """The instances of each candidate pooled by attention, ``[B, C, dim]``."""
+        """Pool the instances of each candidate by attention, ``[B, C, dim]``."""
         num_prompts, num_candidates = paths.candidate_items.shape
         size, num = num_prompts * num_candidates, len(self.metapaths)
         attention = softmax(salience, paths.slot, num_nodes=size)
-        # Pooling is linear: pool the features and the kinds, then encode.
-        features = pooled(attention[:, None] * x, paths.slot, size)
-        kinds = pooled(attention, cell, size * num).view(size, num)
+        # Pooling is linear, so the features and the kinds are pooled before they are encoded.
+        features = sum_by(attention[:, None] * x, paths.slot, size)
+        kinds = sum_by(attention, cell, size * num).view(size, num)
         value = features @ self.value.weight.T + kinds @ kind
         return value.view(num_prompts, num_candidates, self.dim)
 
@@ -231,7 +231,7 @@ class MetapathAttention(PathScorer):
 def _graph_features(
     data: HeteroData, outgoing: list[EdgeType], metapaths: list[tuple[EdgeType, ...]]
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Of items: the profile ``[I, E]`` and the degrees at either end of a meta-path ``[M, I]``."""
+    """Compute for items the profile ``[I, E]``, and the degrees at both ends of each meta-path ``[M, I]``."""
     profile = standardised(log_degrees(data, outgoing, 0)).T
     source = standardised(log_degrees(data, [m[0] for m in metapaths], 0))
     target = standardised(log_degrees(data, [m[-1] for m in metapaths], 1))

@@ -1,8 +1,8 @@
-r"""The path choice of the published LlamaRec-LKG-RAG (arXiv 2506.07449, its code), as it is.
+r"""The unchanged choice of paths of the published LlamaRec-LKG-RAG (arXiv 2506.07449, and its code).
 
-Every history item has one shortest path to each candidate, and of these the prompt words one: that
-with the highest user preference times TF-IDF of its relations. In the published code no loss reaches
-the preference; whether one does here is a matter of the configuration (see the preset ``reference``).
+Every history item has one shortest path to each candidate. The prompt words one path of each candidate: the
+one with the highest product of user preference and TF-IDF of its relations. In the published code no loss
+reaches the preference; here the configuration decides it (see the preset ``reference``).
 """
 
 from __future__ import annotations
@@ -30,15 +30,15 @@ class PublishedPreference(PathScorer):
         \mathrm{softmax}_r\!\left(\mathrm{tf}_{p, r}
         \left(\ln \frac{N_h}{1 + n_{h, r}} + 1\right)\right)
 
-    Classes :math:`r` are the relations that lead from an item; a relation's inverse counts for none.
-    :math:`\mathrm{tf}_{p, r}` is the share of :math:`r` among the path's relations, :math:`N_h` the
-    number of paths of the prompt from the history item :math:`h`, :math:`n_{h, r}` how often
-    :math:`r` occurs on them. Someone unknown has the mean embedding.
+    The classes :math:`r` are the relations that lead from an item. The inverse of a relation belongs to no
+    class. :math:`\mathrm{tf}_{p, r}` is the share of :math:`r` among the path's relations. :math:`N_h` is the
+    number of paths of the prompt from the history item :math:`h`, and :math:`n_{h, r}` is how often :math:`r`
+    occurs on them. An unknown user has the mean embedding.
 
     Args:
         metadata: see :class:`PathScorer`.
-        num_nodes: see :class:`PathScorer`; a graph without users knows nobody.
-        metapaths: see :class:`PathScorer`; those of each batch are read instead.
+        num_nodes: see :class:`PathScorer`; if the graph has no users, all of them are unknown.
+        metapaths: see :class:`PathScorer`; they are not used, as each batch has its own.
         dim: width of the user embedding, 128 for MovieLens and 512 for Beauty as published.
         dropout: on the user embedding, in training.
     """
@@ -64,15 +64,15 @@ class PublishedPreference(PathScorer):
 
     def forward(self, data: HeteroData, paths: PathBatch) -> PathScores:
         """Score the paths of a batch of prompts; see :meth:`PathScorer.forward`."""
-        known = (paths.user >= 0) & (paths.user < self.user.num_embeddings)
-        embedded = self.user(paths.user.where(known, 0))
-        embedded = torch.where(known[:, None], embedded, self.user.weight.mean(0))
+        is_known = (paths.user >= 0) & (paths.user < self.user.num_embeddings)
+        embedded = self.user(paths.user.where(is_known, 0))
+        embedded = torch.where(is_known[:, None], embedded, self.user.weight.mean(0))
         preference = self.preference(self.dropout(self.norm(embedded))).softmax(1)
         salience = (preference[paths.sample] * self.tfidf(paths)).sum(1)
         return PathScores(salience, candidate_from_salience(salience, paths))
 
     def tfidf(self, paths: PathBatch) -> Tensor:
-        """The softmax of each path's TF-IDF over the classes, ``[P, R]``."""
+        """Compute the softmax of each path's TF-IDF over the classes, ``[P, R]``."""
         device = paths.sample.device
         table = torch.zeros(len(paths.metapaths), max(1, len(self.relations)))
         index = {name: column for column, name in enumerate(self.relations)}
@@ -86,6 +86,6 @@ class PublishedPreference(PathScorer):
         number = torch.bincount(group, minlength=size).to(count)
         occurs = count.new_zeros(size, count.shape[1]).index_add_(0, group, count)
         idf = torch.log(number[:, None].clamp(min=1) / (occurs + 1)) + 1
-        # A path without any of the classes has no share to divide.
+        # A path without any of the classes has a count of 0.
         tf = count / count.sum(1, keepdim=True).clamp(min=1)
         return (tf * idf[group]).softmax(1)

@@ -1,8 +1,8 @@
-r"""The preference of the published LlamaRec-LKG-RAG (arXiv 2506.07449), as a scorer that learns.
+r"""The preference of the published LlamaRec-LKG-RAG (arXiv 2506.07449), as a scorer that is trained.
 
-There a user's embedding gives a softmax over relation classes, and a path counts as that preference
-times the TF-IDF of its relations in the user's paths. The published code turned the preference into
-floats inside its data set, so that no loss reached it; here it is a module like any other.
+There a user's embedding gives a softmax over relation classes. The salience of a path is this preference
+times the TF-IDF of the path's relations in the user's paths. The published code turned the preference into
+floats inside its data set, so that no loss reached it. Here it is a module that is trained.
 """
 
 from __future__ import annotations
@@ -33,15 +33,15 @@ class ReferencePreference(PathScorer):
         s_p = \frac{1}{|p|} \sum_{r \in p} R \cdot \mathrm{softmax}(W e_u + b)_r \cdot
         \mathrm{tfidf}_{u, r}
 
-    Classes are relations without direction. Terms are the relations of the user's paths; documents,
-    for the IDF, are the items of the graph with the relations of their edges
-    (``sklearn.feature_extraction.text.TfidfTransformer``), so that a prompt's figures do not depend on
-    the other prompts of the batch. :math:`R` (the number of classes) makes an even preference 1.
-    Someone unknown has the mean embedding.
+    The classes are relations without direction. The terms are the relations of the user's paths. The
+    documents for the IDF are the items of the graph with the relations of their edges
+    (``sklearn.feature_extraction.text.TfidfTransformer``). So the scores of a prompt do not depend on other
+    prompts of the batch. With the factor :math:`R`, the number of classes, an even preference is 1. An
+    unknown user has the mean embedding.
 
     Args:
         metadata: see :class:`PathScorer`.
-        num_nodes: see :class:`PathScorer`; a graph without users knows nobody.
+        num_nodes: see :class:`PathScorer`; if the graph has no users, all of them are unknown.
         metapaths: see :class:`PathScorer`.
         dim: width of the user embedding.
     """
@@ -68,9 +68,9 @@ class ReferencePreference(PathScorer):
 
     def forward(self, data: HeteroData, paths: PathBatch) -> PathScores:
         """Score the paths of a batch of prompts; see :meth:`PathScorer.forward`."""
-        known = (paths.user >= 0) & (paths.user < self.user.num_embeddings)
-        embedded = self.user(paths.user.where(known, 0))
-        embedded = torch.where(known[:, None], embedded, self.user.weight.mean(0))
+        is_known = (paths.user >= 0) & (paths.user < self.user.num_embeddings)
+        embedded = self.user(paths.user.where(is_known, 0))
+        embedded = torch.where(is_known[:, None], embedded, self.user.weight.mean(0))
         logits = self.preference(embedded)
         preference = len(self.relations) * logits.softmax(1)
         value = preference * self.tfidf(data, paths)
@@ -79,17 +79,17 @@ class ReferencePreference(PathScorer):
         return PathScores(salience, candidate_from_salience(salience, paths))
 
     def tfidf(self, data: HeteroData, paths: PathBatch) -> Tensor:
-        """TF-IDF of the relations in each prompt's paths, ``[B, R]``."""
+        """Compute the TF-IDF of the relations in each prompt's paths, ``[B, R]``."""
         device = paths.sample.device
         if not self.relations or not len(paths):
             return torch.zeros(paths.num_prompts, len(self.relations), device=device)
         terms = torch.zeros(paths.num_prompts, len(self.relations), device=device)
         terms.index_add_(0, paths.sample, self.occurrences[paths.metapath])
-        found = self._idf(data).transform(terms.cpu().numpy()).toarray()
-        return torch.as_tensor(found, dtype=torch.float32, device=device)
+        values = self._idf(data).transform(terms.cpu().numpy()).toarray()
+        return torch.as_tensor(values, dtype=torch.float32, device=device)
 
     def _documents(self, data: HeteroData) -> np.ndarray:
-        """How often each item has each relation, ``[I, R]``."""
+        """Count how often each item has each relation, ``[I, R]``."""
         items = self.num_nodes["item"]
         counts = np.zeros((items, len(self.relations)))
         for edge_type in data.edge_types:

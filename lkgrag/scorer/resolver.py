@@ -1,4 +1,4 @@
-"""From ``scorer.name`` to a scorer."""
+"""Building a scorer from ``scorer.name`` and ``scorer.kwargs``."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import torch
 
 from lkgrag.errors import ConfigError
 from lkgrag.scorer.base import PathScorer
-from lkgrag.utils.failures import foreign
+from lkgrag.utils.failures import guard_custom_code
 from lkgrag.utils.plugins import Call, resolve, source_hash
 
 if TYPE_CHECKING:
@@ -17,29 +17,30 @@ if TYPE_CHECKING:
     from lkgrag.config import ScorerConfig
     from lkgrag.paths import GraphPaths
     from lkgrag.paths.batch import MetaPath
-#: Scorers of this package; imported when asked for.
+
+#: The scorers of this package, which are imported when they are used.
 REGISTERED = {
     "metapath_attention": "lkgrag.scorer.metapath_attention:MetapathAttention",
     "published": "lkgrag.scorer.published:PublishedPreference",
     "reference": "lkgrag.scorer.reference:ReferencePreference",
     "shortest": "lkgrag.scorer.shortest:Shortest",
 }
-#: Entry points of other packages: name = "package.module:Class".
+#: The group of the entry points by which other packages name their scorers.
 GROUP = "lkgrag.scorers"
 OPTION = "scorer.name"
-#: What every scorer's constructor takes, by name.
+#: Arguments that every scorer's constructor takes by name.
 CONTRACT = ("metadata", "num_nodes", "metapaths")
 
 
 def resolve_scorer(name: str) -> type[PathScorer]:
-    """The class that ``scorer.name`` means.
+    """Find the class that ``scorer.name`` names.
 
     Args:
         name: a name of :data:`REGISTERED`, the name of an entry point of :data:`GROUP`, or
-            ``package.module:Class``. This package's names come first.
+            ``package.module:Class``. A name of this package comes first.
 
     Raises:
-        ConfigError: no such scorer, it cannot be imported, or it is no scorer.
+        ConfigError: there is no such scorer, or it cannot be imported, or it is no scorer.
     """
     return resolve(name, REGISTERED, GROUP, OPTION, PathScorer, "scorer")
 
@@ -49,12 +50,12 @@ def build_scorer(config: ScorerConfig, data: HeteroData, metapaths: list[MetaPat
 
     Args:
         config: ``name`` and ``kwargs``.
-        data: the graph; only its types and numbers of nodes are looked at.
-        metapaths: as of the path finder.
+        data: the graph; only its types and numbers of nodes are used.
+        metapaths: those of the path finder.
 
     Raises:
-        ConfigError: the scorer is unknown, an option of ``scorer.kwargs`` is not its own, or its
-            constructor does not take what the contract gives.
+        ConfigError: the scorer is unknown, it has no such option as in ``scorer.kwargs``, or its constructor
+            does not take the arguments of the contract.
     """
     cls = resolve_scorer(config.name)
     kwargs = {str(key): value for key, value in config.kwargs.items()}
@@ -63,55 +64,54 @@ def build_scorer(config: ScorerConfig, data: HeteroData, metapaths: list[MetaPat
     num_nodes = {t: int(data[t].num_nodes or 0) for t in data.node_types}
 
     def tell(error: BaseException) -> str:
-        given = ", ".join(f"{k}={v!r}" for k, v in kwargs.items()) or "nothing"
+        options = ", ".join(f"{k}={v!r}" for k, v in kwargs.items()) or "nothing"
         cause = str(error) if isinstance(error, TypeError | ValueError) else repr(error)
         return (
             f"scorer.name={config.name}: {cls.__name__} cannot be built with scorer.kwargs "
-            f"({given}): {cause}"
+            f"({options}): {cause}"
         )
 
-    with foreign(tell):
+    with guard_custom_code(tell):
         return cls(
             metadata=data.metadata(), num_nodes=num_nodes, metapaths=list(metapaths), **kwargs
         )
 
 
 def code_of(name: str) -> str | None:
-    """A hash of the module that a scorer of someone else's is written in.
-
-    What was trained with it depends on it; this package's own scorers follow its version.
+    """Hash the source of the module that defines a custom scorer, because trained results depend on it.
 
     Args:
-        name: as of :func:`resolve_scorer`.
+        name: as in :func:`resolve_scorer`.
 
     Returns:
-        None for a scorer of this package, and where the source is not to be had.
+        The hash; None for a scorer of this package, which has a version, and if the source is not available.
 
     Raises:
-        ConfigError: as :func:`resolve_scorer`.
+        ConfigError: as in :func:`resolve_scorer`.
     """
     return source_hash(resolve_scorer(name))
 
 
 def new_scorer(config: ScorerConfig, search: str, graph: GraphPaths, seed: int) -> PathScorer:
-    """A fresh scorer whose initial weights follow from the run's seed.
+    """Build a scorer whose initial weights follow from the run's seed.
 
     Args:
         config: ``name`` and ``kwargs``.
-        search: ``paths.search``; ``shortest`` finds the meta-paths as it goes.
-        graph: whose paths are to be scored; only its types and numbers of nodes are looked at.
+        search: ``paths.search``; with ``shortest`` the meta-paths are not known before the search.
+        graph: the graph whose paths are scored; only its types and numbers of nodes are used.
         seed: of the initial weights.
 
     Raises:
-        ConfigError: it cannot be built, or it must know all meta-paths beforehand and the search does not.
+        ConfigError: the scorer cannot be built, or it needs all meta-paths before the search, which does not
+            know them.
     """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         scorer = build_scorer(config, graph.data, graph.metapaths)
     if search == "shortest" and not scorer.open_metapaths:
         raise ConfigError(
-            f"scorer.name={config.name} must know all meta-paths beforehand, but "
-            "paths.search=shortest finds them as it goes: set paths.search=metapaths, or scorer.name to "
-            "published or shortest"
+            f"scorer.name={config.name} needs all meta-paths before the search, but paths.search=shortest "
+            "finds them during the search: set paths.search=metapaths, or set scorer.name to published or "
+            "shortest"
         )
     return scorer

@@ -1,4 +1,4 @@
-"""Shorter, then stronger paths: nothing is learned."""
+"""A baseline scorer without parameters, which prefers shorter, then stronger paths."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ if TYPE_CHECKING:
 
     from lkgrag.paths import PathBatch
 
-#: Weights below this count as this, so that strength never outweighs a step.
+#: Smaller weights count as this one, so that the weight never outweighs an edge.
 SMALLEST_WEIGHT = 1e-4
 
 
 class Shortest(PathScorer):
     r"""Salience :math:`-\text{edges} + \log(w) / |\log w_{\min}|`, a baseline without parameters.
 
-    The second term lies in :math:`[-1, 0]`, so one edge less always comes first. Candidates are
-    pooled by log-sum-exp.
+    The second term lies in :math:`[-1, 0]`, so a path with fewer edges always comes first. The scores of
+    candidates follow by log-sum-exp.
     """
 
     open_metapaths = True

@@ -1,4 +1,4 @@
-"""A scorer's state as a file of tensors."""
+"""Saving and loading of a scorer's state as a file of tensors."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def save_scorer(path: str | os.PathLike[str], scorer: PathScorer) -> None:
     """Write the state as safetensors, atomically.
 
     Raises:
-        ConfigError: it holds what such a file cannot.
+        ConfigError: the state holds something other than dense tensors.
         LkgragError: the file cannot be written.
     """
     state = scorer.state_dict()
@@ -29,16 +29,16 @@ def save_scorer(path: str | os.PathLike[str], scorer: PathScorer) -> None:
             kind = type(value).__name__ if not isinstance(value, Tensor) else "sparse tensor"
             raise ConfigError(
                 f"{option_of(scorer)}: its state holds '{name}', a {kind}, but only dense tensors can be "
-                "saved; make it tensors, or an argument of the constructor"
+                "saved; use tensors, or make it an argument of the constructor"
             )
     write_safetensors(path, state)
 
 
 def load_scorer(path: str | os.PathLike[str], scorer: PathScorer) -> None:
-    """Put a saved state into a scorer.
+    """Load a saved state into a scorer.
 
     Raises:
-        ConfigError: it does not fit the scorer's class.
+        ConfigError: the state does not fit the scorer's class.
         LkgragError: the file is missing or broken.
     """
     state = read_safetensors(path)
@@ -46,6 +46,6 @@ def load_scorer(path: str | os.PathLike[str], scorer: PathScorer) -> None:
         scorer.load_state_dict(state)
     except RuntimeError as error:
         raise ConfigError(
-            f"{option_of(scorer)}: {path} does not fit a new scorer of this class ({error}); its "
-            "constructor must register all parameters and buffers; train again if it has changed"
+            f"{option_of(scorer)}: {path} does not fit a new scorer of this class ({error}); its constructor "
+            "must register all parameters and buffers; if the class has changed, train again"
         ) from error

@@ -1,10 +1,10 @@
-"""A scorer of someone else's, tried before minutes of training show what is wrong with it."""
+"""The trial of a custom scorer, which finds what is wrong with it before minutes of training do."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch
 from torch.nn.parameter import is_lazy
@@ -12,7 +12,7 @@ from torch.nn.parameter import is_lazy
 from lkgrag.errors import ConfigError
 from lkgrag.scorer.base import check_finite, option_of, score_paths
 from lkgrag.scorer.state import load_scorer, save_scorer
-from lkgrag.utils.failures import foreign
+from lkgrag.utils.failures import guard_custom_code
 
 if TYPE_CHECKING:
     from torch_geometric.data import HeteroData
@@ -20,8 +20,10 @@ if TYPE_CHECKING:
     from lkgrag.paths import PathBatch
     from lkgrag.scorer.base import PathScorer, PathScores
 
+    #: Values of a graph by store and name, each with the number of its changes in place.
+    Contents = dict[tuple[object, str], tuple[object, int]]
 
-#: How far scores of the same paths may differ when they are computed again: a GPU adds in any order.
+#: How far repeated scores of the same paths may differ, because a GPU adds in any order.
 TOLERANCE = 1e-3
 
 
@@ -31,44 +33,44 @@ def try_out(
     paths: PathBatch,
     file: str | os.PathLike[str],
 ) -> None:
-    """Score, compute gradients, save and load, with scorers that are thrown away.
+    """Score, compute gradients, save and load, with scorers that are not used afterwards.
 
     Args:
         make: builds a scorer.
         data: the graph.
         paths: of a few prompts.
-        file: to save a state in.
+        file: where a state is saved.
 
     Raises:
-        ConfigError: a run with such scorers would fail; the message names their class.
+        ConfigError: a run with such a scorer would fail; the message names its class.
     """
     scorer = make().eval()
     for name, tensor in [*scorer.named_parameters(), *scorer.named_buffers()]:
         if is_lazy(tensor):
             raise ConfigError(
                 f"{option_of(scorer)}: '{name}' has no size before the first batch; "
-                "give it one in the constructor"
+                "give it a size in the constructor"
             )
     graph, batch = _contents(data), _versions(paths)
     with torch.random.fork_rng(devices=[]):
-        scores = _scored(scorer, data, paths)
+        scores = _score(scorer, data, paths)
         if batch != _versions(paths):
             raise ConfigError(
                 f"{option_of(scorer)}: its forward() changes the paths; work on a copy, as "
                 "paths.weight.log() and not paths.weight.log_()"
             )
         check_finite(scorer, scores, paths)
-        _check_repeats(scorer, scores, _scored(scorer, data, paths), paths)
+        _check_repeats(scorer, scores, _score(scorer, data, paths), paths)
         _check_gradients(scorer, scores)
-    if not _same(graph, _contents(data)):
+    if not _is_same(graph, _contents(data)):
         raise ConfigError(f"{option_of(scorer)}: its forward() changes the graph; work on a copy")
     save_scorer(file, scorer)
     load_scorer(file, make())
 
 
-def _scored(scorer: PathScorer, data: HeteroData, paths: PathBatch) -> PathScores:
-    """The scores; what its ``forward`` raises is told in one line."""
-    with foreign(
+def _score(scorer: PathScorer, data: HeteroData, paths: PathBatch) -> PathScores:
+    """Compute the scores; an error of ``forward`` becomes one line."""
+    with guard_custom_code(
         lambda error: (
             f"{option_of(scorer)}: its forward() fails ({type(error).__name__}: {error}); --debug shows where"
         )
@@ -79,7 +81,7 @@ def _scored(scorer: PathScorer, data: HeteroData, paths: PathBatch) -> PathScore
 def _check_repeats(
     scorer: PathScorer, first: PathScores, second: PathScores, paths: PathBatch
 ) -> None:
-    """Refuse scores that chance decides: a run could not be repeated, nor go on where it stopped."""
+    """Refuse scores that depend on chance, because a run could then be neither repeated nor continued."""
     mask = paths.candidate_mask
     for a, b in (
         (first.salience, second.salience),
@@ -87,8 +89,8 @@ def _check_repeats(
     ):
         if not torch.allclose(a.double(), b.double(), TOLERANCE, TOLERANCE):
             raise ConfigError(
-                f"{option_of(scorer)}: its forward() gives other scores when it is asked again; draw "
-                "random numbers, and change buffers, only where self.training is true"
+                f"{option_of(scorer)}: its forward() gives other scores when it is called again; draw random "
+                "numbers, and change buffers, only if self.training is true"
             )
 
 
@@ -106,12 +108,12 @@ def _check_gradients(scorer: PathScorer, scores: PathScores) -> None:
 
 
 def _versions(paths: PathBatch) -> list[tuple[int, int]]:
-    """Which tensors a batch holds, and how often each was changed in place."""
+    """List the tensors of a batch, and how often each was changed in place."""
     return [(id(v), v._version) for v in vars(paths).values() if isinstance(v, torch.Tensor)]
 
 
-def _contents(data: HeteroData) -> dict[tuple[Any, str], tuple[Any, int]]:
-    """All that a graph holds; tensors count how often they were changed in place."""
+def _contents(data: HeteroData) -> Contents:
+    """List all values of a graph, and how often each was changed in place, which only tensors count."""
     return {
         (store._key, name): (value, getattr(value, "_version", 0))
         for store in data.stores
@@ -119,9 +121,7 @@ def _contents(data: HeteroData) -> dict[tuple[Any, str], tuple[Any, int]]:
     }
 
 
-def _same(
-    a: dict[tuple[Any, str], tuple[Any, int]], b: dict[tuple[Any, str], tuple[Any, int]]
-) -> bool:
+def _is_same(a: Contents, b: Contents) -> bool:
     return a.keys() == b.keys() and all(
         value is b[key][0] and version == b[key][1] for key, (value, version) in a.items()
     )

@@ -1,13 +1,18 @@
-"""Serving: the ranker that answers people, its requests and answers, its saved form, and all users at once.
+"""Serving: the ranker that ranks for people, its requests and results, its saved form, and bulk rankings.
 
-:class:`~lkgrag.serving.ranker.Ranker` has the address ``lkgrag.Ranker``.
+:class:`~lkgrag.serving.ranker.Ranker` has the address ``lkgrag.Ranker``. The names below are imported on
+their first use. So a command can read a run's configuration, and refuse a wrong one, without torch.
 """
 
-from lkgrag.serving.catalogue import Catalogue
-from lkgrag.serving.context import Context
-from lkgrag.serving.ranker import Ranker
-from lkgrag.serving.recommendation import PathExplanation, RankedItem, Recommendation
-from lkgrag.serving.requests import Request
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from lkgrag.serving.catalogue import Catalogue
+    from lkgrag.serving.context import Context
+    from lkgrag.serving.ranker import Ranker
+    from lkgrag.serving.recommendation import PathExplanation, RankedItem, Recommendation
+    from lkgrag.serving.requests import Request
 
 __all__ = [
     "Catalogue",
@@ -18,3 +23,20 @@ __all__ = [
     "Recommendation",
     "Request",
 ]
+
+_MODULES = {
+    "Catalogue": "catalogue",
+    "Context": "context",
+    "PathExplanation": "recommendation",
+    "RankedItem": "recommendation",
+    "Ranker": "ranker",
+    "Recommendation": "recommendation",
+    "Request": "requests",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Import a public name on its first use."""
+    if name in _MODULES:
+        return getattr(importlib.import_module(f"lkgrag.serving.{_MODULES[name]}"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -22,13 +22,13 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-#: Items of one title that a warning names.
+#: Most items with the same title that a warning names.
 SHOWN = 5
 
 
 @dataclass(frozen=True)
 class Catalogue:
-    """Ids and titles, in the order of the item indices."""
+    """Ids and titles of the items, in the order of the item indices."""
 
     ids: list[str]
     titles: list[str]
@@ -50,37 +50,40 @@ class Catalogue:
             out.setdefault(title.strip(), []).append(n)
         return out
 
-    def _titled(self, key: str, what: str) -> int | None:
-        """The first item with a title; that there are others, which only their ids tell apart, is told."""
-        found = self._by_title.get(key)
-        if found is None:
+    def _find_title(self, title: str, option: str) -> int | None:
+        """The first item with a title, None if there is none; warn if several items have it."""
+        indices = self._by_title.get(title)
+        if indices is None:
             return None
-        if len(found) > 1:
-            named = ", ".join(short(self.ids[n]) for n in found[:SHOWN])
-            more = ", ..." if len(found) > SHOWN else ""
+        if len(indices) > 1:
+            named = ", ".join(short(self.ids[n]) for n in indices[:SHOWN])
+            more = ", ..." if len(indices) > SHOWN else ""
             log.warning(
                 "%s: %d items have the title %r, of ids %s%s: the first is taken; name another by its id",
-                *(what, len(found), short(key), named, more),
+                *(option, len(indices), short(title), named, more),
             )
-        return found[0]
+        return indices[0]
 
     def index(self, items: Iterable[object], what: str) -> NDArray[np.int64]:
-        """Item indices of ids (or exact titles); spaces at the ends do not count.
+        """Item indices of ids or exact titles; spaces at the ends do not count.
 
-        Of several items with one title it is the first, with a warning.
+        If several items have a title, the first one is taken, with a warning.
 
         Args:
             items: ids or titles.
-            what: the option or argument they come from, for the error.
+            what: the option or argument that names the items, for messages.
+
+        Returns:
+            int64, one index an item.
 
         Raises:
             DataError: an item is unknown; the message names the nearest ones.
         """
-        out = []
+        indices = []
         for item in items:
             key = str(item).strip()
-            found = self._by_id[key] if key in self._by_id else self._titled(key, what)
-            if found is None:
+            index = self._by_id[key] if key in self._by_id else self._find_title(key, what)
+            if index is None:
                 names = (
                     (self._by_id, self._by_title)
                     if key.isdecimal()
@@ -89,10 +92,10 @@ class Catalogue:
                 hint = nearest(key, names[0]) or nearest(key, names[1])
                 raise DataError(
                     f"{what}: no item {short(key)!r} among the {len(self)} of this ranker.{hint} "
-                    "Items are given by id, or by their exact title"
+                    "Give items by id, or by their exact title"
                 )
-            out.append(found)
-        return np.asarray(out, np.int64)
+            indices.append(index)
+        return np.asarray(indices, np.int64)
 
     def save(self, path: Path) -> None:
         """Write as Parquet."""

@@ -1,4 +1,4 @@
-"""What a ranker needs beside its model to serve anyone."""
+"""The context of a ranker: all that it needs beside its model to rank for anyone."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ if TYPE_CHECKING:
 
 @dataclass
 class Context:
-    """What a ranker needs beside its model to serve anyone.
+    """All that a ranker needs beside its model to rank for anyone.
 
     Attributes:
-        graph: of all training interactions, and its paths.
+        graph: the graph of all training interactions, and its paths.
         retriever: proposes candidates.
-        catalogue: ids and titles.
+        catalogue: ids and titles of the items.
         config: of the run.
         users: ids and histories of the data's users.
-        learned: the weights (a, b) that training left, before their refit on validation.
-        merged: folder of a language model that the adapter was merged into; None with an adapter.
+        learned: the weights (a, b) after training, before validation refits them.
+        merged: folder of the language model, if the adapter is merged into it; None with an adapter.
     """
 
     graph: GraphPaths
@@ -52,5 +52,5 @@ class Context:
 
     @cached_property
     def words(self) -> PathWords:
-        """Words the paths of the graph, whose counts are sorted once for all batches."""
+        """Words for the graph's paths; all batches share its sorted counts."""
         return PathWords(self.data)

@@ -1,4 +1,4 @@
-"""The export of a run: a merged language model, the rest of the ranker, and how far scores moved."""
+"""The export of a run: the merged language model, the rest of the ranker, and the change of scores."""
 
 from __future__ import annotations
 
@@ -8,20 +8,23 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import torch
+
 from lkgrag.errors import ConfigError, ModelError
 from lkgrag.llm.merge import merge, write_model
 from lkgrag.serving.ranker import Ranker
 from lkgrag.utils.console import console
-from lkgrag.utils.files import not_ours, read_json, write_json
+from lkgrag.utils.files import find_foreign_entry, read_json, write_json
 from lkgrag.utils.layout import ADAPTER, META, RANKER
 
 if TYPE_CHECKING:
-    import torch
-
     from lkgrag.config import LLMConfig
 
+    #: For each user: item -> (language model's score, fused score).
+    Scores = list[dict[str, tuple[float, float]]]
+
 README, REPORT = "README.md", "export.json"
-#: Where the merged model lies, seen from the ranker's folder.
+#: Folder of the merged model, relative to the ranker's folder.
 ABOVE = ".."
 
 TEXT = """# {name}
@@ -44,20 +47,20 @@ model = AutoModelForCausalLM.from_pretrained("{name}")  # the language model alo
 ranker = Ranker.from_pretrained("{name}")  # the whole ranker, without peft and bitsandbytes
 ```
 
-`python -m lkgrag.recommend run={name} users=...` serves it; `llm.name={name}` starts a new training
+`python -m lkgrag.recommend run={name} users=...` ranks with it. `llm.name={name}` starts a new training
 from it. Over {prompts} prompts ({scores} scores) the largest difference to the run's own scores is
-{lm:.2g} in the language model's and {score:.2g} in the ranking's; {first} of {prompts} rankings have
-another first item. Base model: {base}. Its licence holds for the merged weights.
+{lm:.2g} in the language model's score and {score:.2g} in the fused score. {first} of {prompts} rankings
+have another first item. Base model: {base}. Its licence holds for the merged weights.
 """
 
 
 @dataclass(frozen=True)
 class Moved:
-    """How far scores moved.
+    """How far the merge moved scores.
 
     Attributes:
-        prompts: that were compared.
-        scores: that were compared.
+        prompts: number of compared prompts.
+        scores: number of compared scores.
         lm: largest difference of the language model's centred score.
         score: largest difference of the fused score.
         first: rankings whose first item changed.
@@ -71,37 +74,42 @@ class Moved:
 
 
 def export(run: Path, out: str, dtype: str, prompts: int, overwrite: bool) -> Moved:
-    """Merge, write, read again and compare.
+    """Merge a run's adapter, write the result, read it again and compare the scores.
 
     Args:
         run: folder of a finished run.
-        out: folder to write.
-        dtype: of the weights; ``auto``: as the run computed.
+        out: folder to write; it appears whole or not at all.
+        dtype: of the weights; ``auto`` means the run's own.
         prompts: users whose rankings are compared.
         overwrite: replace an earlier export.
 
+    Returns:
+        How far the scores moved.
+
     Raises:
-        ConfigError: ``out`` is in use.
-        ModelError: there is nothing to merge.
+        ConfigError: ``out`` holds something else, or the run itself, or an export without ``overwrite``.
+        ModelError: the run has no language model, or is an export already.
     """
     target = Path(out)
     _refuse_used(target, run, overwrite)
-    if read_json(run / RANKER / META).get("llm") is None:
+    meta = read_json(run / RANKER / META)
+    if meta.get("llm") is None:
         raise ModelError(f"run={run}: it has no language model (llm.name=none): nothing to merge")
-    if read_json(run / RANKER / META).get("merged") is not None:
-        raise ModelError(f"run={run}: an export, its adapter is merged already")
+    if meta.get("merged") is not None:
+        raise ModelError(f"run={run}: this is an export, its adapter is merged already")
     ranker = Ranker.from_pretrained(run / RANKER)
-    before = scores_of(ranker, prompts)
+    before = score_users(ranker, prompts)
     part = target.with_name(f".{target.name}.part")
     if part.exists():
         shutil.rmtree(part)
     try:
-        kept = _write(ranker, run / RANKER, part, dtype)
+        weights = _write(ranker, run / RANKER, part, dtype)
         llm = ranker.context.config.llm
         del ranker
-        moved = compare(before, scores_of(Ranker.from_pretrained(part), prompts))
+        moved = compare(before, score_users(Ranker.from_pretrained(part), prompts))
         write_json(part / REPORT, vars(moved))
-        text = _readme(target, llm, kept, moved, (part / RANKER / "readout.safetensors").exists())
+        has_head = (part / RANKER / "readout.safetensors").exists()
+        text = _format_readme(target, llm, weights, moved, has_head)
         (part / README).write_text(text, encoding="utf-8")
         if target.exists():
             shutil.rmtree(target)
@@ -109,7 +117,7 @@ def export(run: Path, out: str, dtype: str, prompts: int, overwrite: bool) -> Mo
     finally:
         shutil.rmtree(part, ignore_errors=True)
     console.print(
-        f"merged into {target} ({str(kept).removeprefix('torch.')}); largest difference over "
+        f"merged into {target} ({str(weights).removeprefix('torch.')}); largest difference over "
         f"{moved.prompts} prompts ({moved.scores} scores): {moved.lm:.2g} in the language model's "
         f"score, {moved.score:.2g} in the ranking's; {moved.first} rankings have another first item",
         soft_wrap=True,
@@ -118,46 +126,59 @@ def export(run: Path, out: str, dtype: str, prompts: int, overwrite: bool) -> Mo
 
 
 def _refuse_used(target: Path, run: Path, overwrite: bool) -> None:
+    """Refuse a folder that an export may not replace.
+
+    Raises:
+        ConfigError: naming the folder and what it holds.
+    """
     if target.exists() and not target.is_dir():
         raise ConfigError(f"out={target}: a file; name a folder")
     if target.resolve() in (run.resolve(), *run.resolve().parents):
         raise ConfigError(f"out={target}: holds the run; name another folder")
-    found = not_ours(target, lambda f: (f / REPORT).is_file())
-    if found is not None:
-        raise ConfigError(f"out={target}: holds {found} and no export; name another folder")
+    other = find_foreign_entry(target, lambda f: (f / REPORT).is_file())
+    if other is not None:
+        raise ConfigError(f"out={target}: holds {other} and no export; name another folder")
     if target.is_dir() and any(target.iterdir()) and not overwrite:
-        raise ConfigError(f"out={target}: holds an export; name another, or set overwrite=true")
+        raise ConfigError(
+            f"out={target}: holds an export; name another folder, or set overwrite=true"
+        )
 
 
 def _write(ranker: Ranker, source: Path, part: Path, dtype: str) -> torch.dtype:
-    """The merged model, and the ranker's files but the adapter; returns the type of the weights."""
-    import torch
+    """Write the merged model, and the ranker's files without the adapter.
 
+    Args:
+        ranker: of the run.
+        source: folder of the saved ranker.
+        part: folder to write.
+        dtype: as of :func:`export`.
+
+    Returns:
+        The dtype of the weights.
+    """
     lm, prompter = ranker.model.lm, ranker.model.prompter
     if lm is None or prompter is None:
         raise ModelError(f"{source}: it has no language model (llm.name=none): nothing to merge")
-    kept = lm.dtype if dtype == "auto" else getattr(torch, dtype)
+    weights: torch.dtype = lm.dtype if dtype == "auto" else getattr(torch, dtype)
     part.mkdir(parents=True)
-    write_model(merge(lm.model, kept), prompter.tokenizer, part)
+    write_model(merge(lm.model, weights), prompter.tokenizer, part)
     shutil.copytree(source, part / RANKER, ignore=shutil.ignore_patterns(ADAPTER, ".*"))
     for head in (source / ADAPTER).glob("readout.safetensors"):
         shutil.copy2(head, part / RANKER / head.name)
     write_json(part / RANKER / META, {**read_json(source / META), "merged": ABOVE})
-    return kept
+    return weights
 
 
-def scores_of(ranker: Ranker, prompts: int) -> list[dict[str, tuple[float, float]]]:
-    """For each of the first users: item -> (language model's score, fused score)."""
+def score_users(ranker: Ranker, prompts: int) -> Scores:
+    """Scores of the candidates of the first ``prompts`` users."""
     context = ranker.context
     users = ranker.users()[:prompts]
     k = min(context.config.retrieval.k, len(context.catalogue))
-    found = ranker.recommend_users(users, k=k, explain=False)
-    return [{item.item: (item.lm, item.score) for item in r.items} for r in found]
+    rankings = ranker.recommend_users(users, k=k, explain=False)
+    return [{item.item: (item.lm, item.score) for item in ranking.items} for ranking in rankings]
 
 
-def compare(
-    before: list[dict[str, tuple[float, float]]], after: list[dict[str, tuple[float, float]]]
-) -> Moved:
+def compare(before: Scores, after: Scores) -> Moved:
     """The largest differences between two rankers' scores of the same candidates."""
     pairs = [
         (old[item], new[item])
@@ -173,13 +194,16 @@ def compare(
     )
 
 
-def _readme(target: Path, llm: LLMConfig, kept: torch.dtype, moved: Moved, head: bool) -> str:
-    four_bit = llm.quantization != "none"
+def _format_readme(
+    target: Path, llm: LLMConfig, weights: torch.dtype, moved: Moved, has_head: bool
+) -> str:
+    """The export's README.md."""
+    is_quantised = llm.quantization != "none"
     return TEXT.format(
         name=target.name,
-        quantised=", dequantised from 4 bits" if four_bit else "",
-        dtype=str(kept).removeprefix("torch."),
-        head="the readout's head, " if head else "",
+        quantised=", dequantised from 4 bits" if is_quantised else "",
+        dtype=str(weights).removeprefix("torch."),
+        head="the readout's head, " if has_head else "",
         report=REPORT,
         base=llm.name,
         **vars(moved),

@@ -1,4 +1,4 @@
-"""The ranker that serves: a model and what it needs to rank for anyone; its address is ``lkgrag.Ranker``."""
+"""The ranker that serves people: a model and its context; its public address is ``lkgrag.Ranker``."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ if TYPE_CHECKING:
 
 
 class Ranker:
-    """Ranks items for users of the data and for anyone's history, and explains the ranking.
+    """Ranks items for users of the data and for anyone's history, and explains the rankings.
 
     Args:
-        model: scores candidates.
+        model: scores candidates; it is put into evaluation mode.
         context: graph, retriever, catalogue, users and configuration.
     """
 
@@ -37,7 +37,7 @@ class Ranker:
 
     @property
     def device(self) -> torch.device:
-        """Where the model is."""
+        """The model's device."""
         return self.model.device
 
     @property
@@ -52,12 +52,12 @@ class Ranker:
 
     @property
     def prompter(self) -> BasePrompter | None:
-        """What words the model's prompts; None without a language model."""
+        """The model's prompter, which words its prompts; None without a language model."""
         return self.model.prompter
 
     @property
     def fusion(self) -> Fusion:
-        """The weights of the score's terms."""
+        """The model's fusion: the weights of the score's terms."""
         return self.model.fusion
 
     @classmethod
@@ -67,22 +67,23 @@ class Ranker:
         """Read what :meth:`save_pretrained` wrote.
 
         Args:
-            folder: the ``ranker`` folder of a run.
-            device: a GPU if there is one by default.
+            folder: a saved ranker, or a run or an export that holds one as ``ranker``.
+            device: by default a GPU if there is one, else the CPU.
 
         Raises:
-            LkgragError: not a saved ranker, of a newer format, or a file is broken.
+            LkgragError: the folder is no saved ranker or has a newer format, a file is missing or broken,
+                or the device cannot be used.
         """
         return cls(*load(Path(folder), device))
 
     def save_pretrained(self, folder: str | os.PathLike[str]) -> None:
-        """Write the ranker and all that it needs to serve anyone, but the base language model.
+        """Write the ranker and all that it needs to rank for anyone, except the base language model.
 
         Args:
-            folder: new, empty, or one that holds a ranker, which is replaced.
+            folder: a new or empty folder, or one with a ranker, which is replaced.
 
         Raises:
-            LkgragError: the folder cannot be written, or holds anything else.
+            LkgragError: the folder cannot be written, or holds something else.
         """
         save(self.model, self.context, Path(folder))
 
@@ -94,21 +95,21 @@ class Ranker:
         explain: bool = True,
         ratings: Sequence[float] | None = None,
     ) -> Recommendation:
-        """Rank items for anyone, known or not.
+        """Rank items for anyone, in the data or not.
 
         Args:
             history: items by id or exact title, oldest first; may be empty.
-            candidates: rank these; what the retriever proposes by default.
+            candidates: the items to rank; by default the retriever proposes them.
             k: items to return.
             explain: word the paths.
-            ratings: of the history items, where there are some.
+            ratings: one rating for each history item; none by default.
 
         Returns:
-            At most ``k`` items, best first; fewer where there are not so many candidates.
+            At most ``k`` items, best first; fewer if there are fewer candidates.
 
         Raises:
-            DataError: an item is unknown (the nearest ones are named), the list of candidates is empty,
-                or there is not one rating an item of the history.
+            DataError: an item is unknown (the message names the nearest ones), the list of candidates is
+                empty, or the ratings are not one for each history item.
             ConfigError: ``k`` is below 1 or larger than the catalogue.
         """
         request = request_for(self.context, history, candidates, ratings)
@@ -121,19 +122,19 @@ class Ranker:
         k: int = 10,
         explain: bool = True,
     ) -> list[Recommendation]:
-        """Rank items for users of the data, from all that they have chosen.
+        """Rank items for users of the data, from their whole histories.
 
         Args:
-            users: by id.
-            candidates: rank these for everyone; what the retriever proposes to each by default.
+            users: ids of users.
+            candidates: the items to rank for everyone; by default the retriever proposes them to each.
             k: items to return to each.
             explain: word the paths.
 
         Returns:
-            One ranking a user, in their order.
+            One ranking a user, in the order of ``users``.
 
         Raises:
-            DataError: a user or an item is unknown (the nearest ones are named), or the list of
+            DataError: a user or an item is unknown (the message names the nearest ones), or the list of
                 candidates is empty.
             ConfigError: ``k`` is below 1 or larger than the catalogue.
         """

@@ -1,4 +1,4 @@
-"""What a recommendation is: ranked items, their three score parts, and the paths that explain them."""
+"""A recommendation: ranked items, the three parts of their scores, and the paths that explain them."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from lkgrag.utils.text import fit, one_line, print_wrapped, shown_title, two_pla
 if TYPE_CHECKING:
     from rich.console import Console
 
-#: Columns of a title in the terminal, and the most of a path in words and of a name within it.
+#: Columns of a title in the terminal, and most characters of a worded path and of a name in it.
 TITLE, LONGEST, NAME = 38, 280, 80
-#: Items of the history that are shown.
+#: History items that are shown.
 LATEST = 5
 #: Version of :meth:`Recommendation.to_dict`.
 FORMAT = 1
@@ -27,11 +27,11 @@ class PathExplanation:
 
     Attributes:
         words: the path in words.
-        salience: how much the scorer thinks that it matters, higher is more.
-        nodes: ``[type, name]`` of each node from the history item to the candidate; the name is empty
-            where the graph has none that says anything to a reader.
+        salience: how much the path matters to the scorer; higher is more.
+        nodes: ``[type, name]`` of each node from the history item to the candidate; the name is empty if
+            the graph has none that a reader understands.
         relations: the relation of each step.
-        index: of each node among those of its type in the graph; empty where it is not known.
+        index: of each node within its type in the graph; empty if unknown.
     """
 
     words: str
@@ -41,11 +41,11 @@ class PathExplanation:
     index: list[int] = field(default_factory=list)
 
     def shown(self) -> str:
-        """The words in one line, with a very long name cut short: what follows it is read, too."""
+        """The words in one line; very long names are cut, so that the words after them stay readable."""
         text = one_line(self.words)
         for name in sorted({one_line(name) for _, name in self.nodes}, key=len, reverse=True):
-            short = fit(name, NAME)
-            text = text.replace(name, short) if short != name else text
+            cut = fit(name, NAME)
+            text = text.replace(name, cut) if cut != name else text
         return text
 
 
@@ -57,11 +57,11 @@ class RankedItem:
         rank: 1 is best.
         item: its id.
         title: its title.
-        score: fused, the sum of the three parts; divided by ``b``, like them, where that is above 1.
+        score: fused score, the sum of the three parts; all four are divided by ``b`` if ``b`` is above 1.
         lm: the language model's part.
         scorer: the path scorer's part, weighted by ``a``.
         prior: the retriever's part, weighted by ``b``.
-        paths: the paths worded for it, most salient first; empty without explanation.
+        paths: the item's worded paths, most salient first; empty without explanation.
     """
 
     rank: int
@@ -81,8 +81,8 @@ class Recommendation:
     Attributes:
         items: best first.
         history: ``(id, title)`` of the history items that the ranker saw, oldest first.
-        user: the user's id, None for a raw history.
-        target: the id of the item that was chosen in truth, where that is known.
+        user: the user's id; None for a plain history.
+        target: id of the item that was chosen in truth; None where unknown.
     """
 
     items: list[RankedItem]
@@ -92,30 +92,30 @@ class Recommendation:
 
     @property
     def parts(self) -> tuple[str, ...]:
-        """Names of the score's parts that are not 0 for every item, as ``lm`` is without a language model."""
+        """The score's parts that are not 0 for every item; ``lm``, for one, is 0 without a language model."""
         names = ("lm", "scorer", "prior")
         return tuple(n for n in names if any(getattr(item, n) for item in self.items))
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values with stable keys, as ``format=json`` prints them.
 
-        A key keeps its name and meaning as long as ``format`` is 1; new ones may come. The keys, in
+        Keys keep their name and meaning as long as ``format`` is 1; new keys may come. The keys, in
         this order:
 
         - ``format``: 1, the version of this layout.
-        - ``user``: id of the user, null for a raw history.
-        - ``target``: id of the item chosen in truth, null where that is not known.
-        - ``history``: what the ranker saw, oldest first: ``item`` (id) and ``title`` of each.
-        - ``items``: best first, of each:
+        - ``user``: id of the user; null for a plain history.
+        - ``target``: id of the item that was chosen in truth; null where unknown.
+        - ``history``: the items that the ranker saw, oldest first: ``item`` (id) and ``title`` of each.
+        - ``items``: the ranking, best first. Each item has:
 
-          - ``rank``, 1 is best; ``item`` (id); ``title``;
-          - ``score``, and its parts, which add up to it: ``lm``, ``scorer`` and ``prior``, already
-            weighted, and divided by ``b`` where that is above 1;
-          - ``paths``, most salient first; empty without explanation, or where there are none:
+          - ``rank`` (1 is best), ``item`` (id) and ``title``;
+          - ``score`` and its parts ``lm``, ``scorer`` and ``prior``, which add up to it. The parts are
+            weighted, and divided by ``b`` if ``b`` is above 1;
+          - ``paths``, most salient first; empty without explanation or without paths. Each path has
             ``words`` (a phrase about the item), ``salience`` (a number, higher is more), ``nodes``
-            (``[type, name]`` from the history item to this one), ``relations`` (of each step
-            between them, so one fewer) and ``index`` (of each node among those of its type, as in
-            the run's ``kg/nodes.parquet``).
+            (``[type, name]`` from the history item to this one), ``relations`` (one a step, so one fewer
+            than nodes) and ``index`` (of each node within its type, as in the run's
+            ``kg/nodes.parquet``).
         """
         return {
             "format": FORMAT,
@@ -127,7 +127,7 @@ class Recommendation:
 
     @classmethod
     def from_dict(cls, value: dict[str, Any]) -> Recommendation:
-        """What :meth:`to_dict` gave."""
+        """The recommendation that :meth:`to_dict` wrote."""
         items = [
             RankedItem(**{**item, "paths": [PathExplanation(**p) for p in item["paths"]]})
             for item in value["items"]
@@ -139,8 +139,8 @@ class Recommendation:
         """Print for a terminal of 80 columns.
 
         Args:
-            console: where to.
-            explained: items whose paths are listed.
+            console: where to print.
+            explained: items whose paths are listed, from the first one on.
         """
         who = f"user {one_line(self.user)}" if self.user is not None else "a history"
         console.print()

@@ -22,11 +22,11 @@ class Request:
     """One ranking to make.
 
     Attributes:
-        history: item indices, oldest first; may be empty.
-        rating: of each, NaN where unknown.
-        candidates: rank these; what the retriever proposes if None.
-        user: who it is for, to be shown.
-        target: the item that was chosen in truth, where known, to be marked.
+        history: item indices, int64, oldest first; may be empty.
+        rating: of each history item, float32; NaN where unknown.
+        candidates: the items to rank, int64; None for the retriever's proposals.
+        user: the user's id, to be shown; None for a plain history.
+        target: the item that was chosen in truth, to be marked; None where unknown.
         index: user index, -1 for someone unknown.
     """
 
@@ -44,10 +44,11 @@ def request_for(
     candidates: Sequence[object] | None,
     ratings: Sequence[float] | None,
 ) -> Request:
-    """A request from ids or titles.
+    """A request for a history of ids or titles.
 
     Raises:
-        DataError: an item is unknown, there are no candidates, or not one rating an item.
+        DataError: an item is unknown, the list of candidates is empty, or the number of ratings differs
+            from that of the history items.
     """
     items = context.catalogue.index(history, "history")
     if ratings is not None and len(ratings) != len(items):
@@ -70,7 +71,11 @@ def request_of_user(
 
 
 def candidate_items(context: Context, items: Sequence[object] | None) -> NDArray[np.int64] | None:
-    """Item indices of candidates by id or title, each once; None for the retriever's proposals.
+    """Item indices of candidates, each once; None for the retriever's proposals.
+
+    Args:
+        context: of the ranker.
+        items: ids or titles; None for the retriever's proposals.
 
     Raises:
         DataError: the list is empty, or an item is unknown.
@@ -80,5 +85,5 @@ def candidate_items(context: Context, items: Sequence[object] | None) -> NDArray
     if not len(items):
         raise DataError("candidates: the list is empty; leave it out for the retriever's proposals")
     index = context.catalogue.index(items, "candidates")
-    # A candidate named twice is one candidate.
+    # A candidate that is named twice counts once.
     return np.asarray(list(dict.fromkeys(index.tolist())), np.int64)

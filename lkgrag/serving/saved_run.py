@@ -1,4 +1,4 @@
-"""A finished run's folder, read by what serves, exports or draws it."""
+"""A run's folder: what serving, export and report read of it."""
 
 from __future__ import annotations
 
@@ -9,34 +9,36 @@ from lkgrag.config import Config
 from lkgrag.config.loading import load_config
 from lkgrag.errors import ConfigError, LkgragError, RunError
 from lkgrag.utils.files import read_json
-from lkgrag.utils.layout import CONFIG, METRICS, RANKER
+from lkgrag.utils.layout import CONFIG, META, METRICS, RANKER
 
+#: Version of ``metrics.json``.
 FORMAT = 1
 
 
 def load_run(run: str) -> tuple[Path, Config]:
     """The folder and the configuration of a saved run.
 
-    Raises:
-        RunError: not a run, or not finished.
-    """
-    from lkgrag.utils.layout import META
+    Args:
+        run: the folder, as the option ``run`` names it.
 
+    Raises:
+        RunError: the folder is not a run, not finished, or from another version.
+    """
     folder = Path(run)
     if not folder.is_dir():
         raise RunError(f"run={run}: no such folder")
-    # An export holds a ranker as a run does, but is no run.
+    # An export holds a ranker, as a run does, but has no configuration of its own.
     file = next((f for f in (folder / CONFIG, folder / RANKER / CONFIG) if f.is_file()), None)
     if file is None:
-        there = sorted(p.parent.name for p in folder.glob(f"*/{CONFIG}"))
-        hint = f" It holds the runs {', '.join(there[:3])}." if there else ""
+        runs = sorted(p.parent.name for p in folder.glob(f"*/{CONFIG}"))
+        hint = f" It holds the runs {', '.join(runs[:3])}." if runs else ""
         raise RunError(f"run={run}: not a saved run (it has no {CONFIG}).{hint}")
     if not (folder / RANKER).is_dir():
         if (folder / META).is_file():
-            # Going on here, as below, would begin a run among the ranker's files.
-            its = folder.absolute().parent
-            of_run = folder.name == RANKER and (its / CONFIG).is_file()
-            way = f"name the run, run={its}, or load" if of_run else "load"
+            # The advice below would start a run among the ranker's files.
+            parent = folder.absolute().parent
+            is_in_run = folder.name == RANKER and (parent / CONFIG).is_file()
+            way = f"name the run, run={parent}, or load" if is_in_run else "load"
             raise RunError(
                 f"run={run}: a saved ranker, not a run; {way} it by lkgrag.Ranker.from_pretrained"
             )
@@ -50,11 +52,11 @@ def load_run(run: str) -> tuple[Path, Config]:
         raise RunError(f"run={run}: made by another version of lkgrag ({error})") from error
 
 
-def finished(folder: Path) -> dict[str, Any] | None:
-    """The metrics of a finished run, or None.
+def read_metrics(folder: Path) -> dict[str, Any] | None:
+    """The metrics of a run; None if it is not finished.
 
     Raises:
-        RunError: they are broken, or a version of lkgrag with another format wrote them.
+        RunError: the file is broken, or a version of lkgrag with another format wrote it.
     """
     path = folder / METRICS
     if not path.exists():
@@ -62,10 +64,10 @@ def finished(folder: Path) -> dict[str, Any] | None:
     try:
         metrics = read_json(path)
     except LkgragError as error:
-        raise RunError(f"{error}; delete it, and the same command makes it again") from error
+        raise RunError(f"{error}; delete it, and give the same command again") from error
     if not isinstance(metrics, dict):
         raise RunError(
-            f"{path}: no figures of a run; delete it, and the same command makes it again"
+            f"{path}: does not hold a run's metrics; delete it, and give the same command again"
         )
     if metrics.get("format") != FORMAT:
         raise RunError(

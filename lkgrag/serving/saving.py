@@ -1,4 +1,4 @@
-"""A saved ranker: one folder of safetensors, Parquet and JSON that serves anyone, nothing pickled."""
+"""A saved ranker: one folder of safetensors, Parquet and JSON files, none of them pickled."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from lkgrag.config.identity import to_yaml
 from lkgrag.config.loading import load_config
 from lkgrag.errors import RunError
 from lkgrag.kg import load_kg, save_kg
+from lkgrag.llm import LMScorer, load_llm
 from lkgrag.paths import graph_paths
 from lkgrag.prompt import build_prompter
 from lkgrag.ranker.fusion import Fusion
@@ -24,7 +25,13 @@ from lkgrag.serving.catalogue import Catalogue
 from lkgrag.serving.context import Context
 from lkgrag.serving.users import Users
 from lkgrag.utils.device import choose_device
-from lkgrag.utils.files import not_ours, read_json, read_safetensors, write_json, write_safetensors
+from lkgrag.utils.files import (
+    find_foreign_entry,
+    read_json,
+    read_safetensors,
+    write_json,
+    write_safetensors,
+)
 from lkgrag.utils.layout import (
     ADAPTER,
     CATALOGUE,
@@ -43,8 +50,8 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
     from lkgrag.config import LLMConfig
-    from lkgrag.llm import LMScorer
 
+#: Version of a saved ranker's files.
 FORMAT = 1
 
 
@@ -52,21 +59,21 @@ def save(model: RankerModel, context: Context, folder: Path) -> None:
     """Write a model with its context; ``folder`` appears whole or not at all.
 
     Args:
-        model: whose learned parts are written.
-        context: of its run.
-        folder: new, empty, or one that holds a ranker, which is replaced.
+        model: the model; of its language model only the trained parts are written.
+        context: of the same run.
+        folder: a new or empty folder, or one with a ranker, which is replaced.
 
     Raises:
-        LkgragError: the folder cannot be written, or holds anything else.
+        LkgragError: the folder cannot be written, or holds something else.
     """
     part, old = (folder.with_name(f".{folder.name}.{word}") for word in ("part", "old"))
     try:
         _refuse_others_files(folder)
-        # A process that was killed here may have left them, the old one as the only one.
+        # A killed process may have left these folders, and the old ranker only in the second one.
         if old.exists() and not folder.exists():
             os.replace(old, folder)
-        for left in (part, old):
-            shutil.rmtree(left, ignore_errors=True)
+        for leftover in (part, old):
+            shutil.rmtree(leftover, ignore_errors=True)
         part.mkdir(parents=True)
     except OSError as error:
         raise RunError(f"cannot write {folder}: {error.strerror}; choose another folder") from error
@@ -98,31 +105,32 @@ def save(model: RankerModel, context: Context, folder: Path) -> None:
 
 
 def _refuse_others_files(folder: Path) -> None:
-    """Refuse to replace what is no ranker.
+    """Refuse to replace a folder with files but no ranker.
 
     Raises:
-        RunError: naming the folder.
+        RunError: naming the folder and a file in it.
         OSError: it is no folder, or cannot be read.
     """
-    found = not_ours(folder, lambda f: (f / META).exists())
-    if found is not None:
-        raise RunError(f"{folder} holds {found} and no ranker; choose another folder")
+    other = find_foreign_entry(folder, lambda f: (f / META).exists())
+    if other is not None:
+        raise RunError(f"{folder} holds {other} and no ranker; choose another folder")
 
 
 def load(folder: Path, device: torch.device | str | None = None) -> tuple[RankerModel, Context]:
-    """Read a ranker; its scores are bit-equal to those of the one that was saved.
+    """Read a ranker; its scores are bit-equal to those of the saved one.
 
     Args:
-        folder: written by :func:`save`, or one that holds it as ``ranker`` (a run, an export).
-        device: a GPU if there is one by default.
+        folder: written by :func:`save`, or a run or an export that holds such a folder as ``ranker``.
+        device: by default a GPU if there is one, else the CPU.
 
     Raises:
-        RunError: not a saved ranker, or of a newer format.
+        RunError: the folder is no saved ranker, or has a newer format.
+        ModelError: the device or the language model cannot be used.
         LkgragError: a file is missing or broken.
     """
     if not (folder / META).is_file() and (folder / RANKER / META).is_file():
         folder = folder / RANKER
-    meta = _meta(folder)
+    meta = _read_meta(folder)
     config = load_config({"config": str(folder / CONFIG)})
     place = choose_device(device)
     merged: str | None = meta.get("merged")
@@ -158,16 +166,18 @@ def _load_lm(
     folder: Path, llm: LLMConfig, seed: int, device: torch.device, is_merged: bool
 ) -> tuple[LMScorer, PreTrainedTokenizerBase]:
     """The language model with its adapter, or merged with it, and its tokenizer."""
-    # Only here: a ranker without a language model loads without transformers.
-    from lkgrag.llm import LMScorer, load_llm
-
     model, tokenizer = load_llm(llm, device)
     lm = LMScorer(model, llm, seed, adapter=not is_merged)
     lm.load(folder if is_merged else folder / ADAPTER)
     return lm, tokenizer
 
 
-def _meta(folder: Path) -> dict[str, Any]:
+def _read_meta(folder: Path) -> dict[str, Any]:
+    """The description of a saved ranker.
+
+    Raises:
+        RunError: there is none, or it has a newer format.
+    """
     if not (folder / META).is_file():
         raise RunError(f"{folder}: not a saved ranker (it has no {META})")
     meta = read_json(folder / META)

@@ -1,7 +1,7 @@
-"""Rankings for all users of a run, as shards in Parquet: by one process or many, resumable.
+"""Rankings for all users of a run as Parquet shards, by one process or many, resumable.
 
-A shard holds the rankings of a run of users in the order of the data; it appears whole or not at all, so
-a killed process leaves no user half there, and the same command again makes what is missing.
+A shard holds the rankings of consecutive users, in the order of the data. It appears whole or not at all.
+So a killed process leaves no user with a part of a ranking, and the same command makes the missing shards.
 """
 
 from __future__ import annotations
@@ -15,8 +15,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
 from lkgrag.errors import LkgragError, RunError
-from lkgrag.serving.ranking import check_number, iterate
+from lkgrag.serving.ranking import check_k, rank_in_batches
 from lkgrag.serving.requests import Request
 from lkgrag.utils.files import atomic, read_json, sweep, write_json
 from lkgrag.utils.locks import locked
@@ -29,9 +33,9 @@ if TYPE_CHECKING:
     from lkgrag.serving.ranker import Ranker
     from lkgrag.serving.recommendation import Recommendation
 
-#: Readers of Parquet folders (pyarrow, Spark) pass over names that begin so.
+#: Readers of Parquet folders (pyarrow, Spark) ignore names that begin with an underscore.
 MANIFEST = "_manifest.json"
-#: Under which a shard says how many users were ranked; one who has chosen everything has no row.
+#: Key of a shard's metadata for its number of users; a user who has chosen every item has no row.
 USERS = b"lkgrag.users"
 #: Version of the shards' columns.
 FORMAT = 1
@@ -44,9 +48,9 @@ class BulkRequest:
     Attributes:
         k: items a user.
         explain: word the paths.
-        candidates: item indices to rank for everyone; each one's own proposals if None.
+        candidates: item indices to rank for everyone, int64; None for the proposals to each user.
         users_per_shard: users a file.
-        made_from: what the rankings depend on beside these; shards of anything else are refused.
+        made_from: plain values that the rankings also depend on; shards with other values are refused.
     """
 
     k: int
@@ -57,57 +61,57 @@ class BulkRequest:
 
 
 def shard_name(number: int, count: int) -> str:
-    """The file of a shard."""
+    """The name of a shard's file."""
     return f"part-{number:05d}-of-{count:05d}.parquet"
 
 
 def recommend_all(
     ranker: Ranker,
     out: Path,
-    wanted: BulkRequest,
+    request: BulkRequest,
     shares: Shares = ALONE,
     progress: Callable[[int, int], None] | None = None,
 ) -> int:
     """Rank for every user of a run; memory does not grow with their number.
 
     Args:
-        ranker: that serves.
-        out: folder of the shards; what of them is there already is kept.
-        wanted: the rankings to make.
+        ranker: ranks.
+        out: folder of the shards; shards that are there already are kept.
+        request: the rankings to make.
         shares: this process and the others; each makes every ``world``-th shard.
         progress: called with (shards done, shards in all) of this process.
 
     Returns:
-        Shards in all.
+        Number of shards.
 
     Raises:
-        ConfigError: ``k`` is larger than the catalogue.
+        ConfigError: ``k`` is below 1 or larger than the catalogue.
         RunError: the folder holds rankings of another run or with other options, or is in use.
-        LkgragError: a shard that is there is broken, or nothing can be written.
+        LkgragError: an existing shard is broken, or nothing can be written.
     """
-    check_number(ranker.context, wanted.k)
-    users, size = ranker.context.users, wanted.users_per_shard
+    check_k(ranker.context, request.k)
+    users, size = ranker.context.users, request.users_per_shard
     count = max(1, math.ceil(len(users) / size))
     manifest = {
         "format": FORMAT,
         "users": len(users),
         "users_per_shard": size,
         "shards": count,
-        "k": wanted.k,
-        "explain": wanted.explain,
-        "candidates": None if wanted.candidates is None else wanted.candidates.tolist(),
-        **wanted.made_from,
+        "k": request.k,
+        "explain": request.explain,
+        "candidates": None if request.candidates is None else request.candidates.tolist(),
+        **request.made_from,
     }
     is_first = shares.rank == 0
     if is_first:
-        _folder(out)
+        _make_folder(out)
     shares.wait()
-    main = (
+    lock = (
         locked(out / ".lock", wait=False, what=f"the folder {out}") if is_first else nullcontext()
     )
-    with main:
+    with lock:
         if is_first:
-            _begin(out, manifest)
+            _write_manifest(out, manifest)
         shares.wait()
         mine = range(shares.rank, count, shares.world)
         for done, number in enumerate(mine):
@@ -117,16 +121,21 @@ def recommend_all(
             first = number * size
             last = min(first + size, len(users))
             if path.exists():
-                _check(path, last - first)
+                _check_shard(path, last - first)
                 continue
-            _make(ranker, path, range(first, last), wanted)
+            write_shard(ranker, path, range(first, last), request)
         if progress is not None:
             progress(len(mine), len(mine))
         shares.wait()
     return count
 
 
-def _folder(out: Path) -> None:
+def _make_folder(out: Path) -> None:
+    """Create the folder of the shards.
+
+    Raises:
+        LkgragError: it cannot be written.
+    """
     try:
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -135,59 +144,73 @@ def _folder(out: Path) -> None:
         ) from error
 
 
-def _begin(out: Path, manifest: dict[str, Any]) -> None:
-    """Write what the folder holds, or see that it holds the same."""
+def _write_manifest(out: Path, manifest: dict[str, Any]) -> None:
+    """Write what the rankings depend on, or check that an earlier call wrote the same.
+
+    Raises:
+        RunError: the folder holds shards with another manifest, or with none.
+    """
     sweep(out)
     path = out / MANIFEST
     if not path.exists():
         if any(out.glob("part-*.parquet")):
             raise RunError(
-                f"{out} holds shards but no {MANIFEST}, so what they are of cannot be known: choose "
-                "another out=, or empty it"
+                f"{out} holds shards but no {MANIFEST}, which says how they were made: choose another "
+                "out=, or empty it"
             )
         write_json(path, manifest)
         return
-    found = read_json(path)
-    for key in {**manifest, **(found if isinstance(found, dict) else {})}:
-        old = found.get(key) if isinstance(found, dict) else None
-        if old != manifest.get(key):
+    content = read_json(path)
+    stored = content if isinstance(content, dict) else {}
+    for key in {**manifest, **stored}:
+        old, new = stored.get(key), manifest.get(key)
+        if old != new:
             raise RunError(
-                f"{out} holds rankings made with {key}={_short(old)}, not {_short(manifest.get(key))}: "
+                f"{out} holds rankings made with {key}={_shorten(old)}, not {_shorten(new)}: "
                 "choose another out=, or empty it"
             )
 
 
-def _short(value: Any) -> str:
+def _shorten(value: Any) -> str:
+    """A plain value as a message shows it: JSON, cut if it is long."""
     text = json.dumps(value)
     return text if len(text) <= 60 else f"{text[:57]}..."
 
 
-def _check(path: Path, wanted: int) -> None:
-    """See that a shard of an earlier call is whole."""
-    import pyarrow as pa
-    import pyarrow.compute as pc
-    import pyarrow.parquet as pq
+def _check_shard(path: Path, expected: int) -> None:
+    """Check that a shard of an earlier call is whole.
 
+    Args:
+        path: the file.
+        expected: users that it must hold.
+
+    Raises:
+        LkgragError: it is broken, or holds another number of users.
+    """
     advice = "delete it and give the same command again; the other shards are kept"
     try:
         table = pq.read_table(path, columns=["user"])
-        found = int((table.schema.metadata or {}).get(USERS, -1))
-        if found < 0:
-            # Written by something else, which does not say it.
-            found = pc.count_distinct(table.column(0)).as_py()
+        users = int((table.schema.metadata or {}).get(USERS, -1))
+        if users < 0:
+            # Another program wrote the file, without this key.
+            users = pc.count_distinct(table.column(0)).as_py()
     except (OSError, ValueError, pa.ArrowInvalid, pa.ArrowKeyError, KeyError) as error:
         raise LkgragError(f"{path}: broken shard ({error}); {advice}") from error
-    if found != wanted:
-        raise LkgragError(f"{path}: a shard of {found} users, not of {wanted}; {advice}")
+    if users != expected:
+        raise LkgragError(f"{path}: a shard of {users} users, not of {expected}; {advice}")
 
 
-def _make(ranker: Ranker, path: Path, users: range, wanted: BulkRequest) -> None:
-    """Rank for the users of one shard, by their indices, and write it."""
-    import pyarrow as pa
-    import pyarrow.parquet as pq
+def write_shard(ranker: Ranker, path: Path, users: range, request: BulkRequest) -> None:
+    """Rank for the users of one shard and write its file.
 
+    Args:
+        ranker: ranks.
+        path: the file.
+        users: user indices.
+        request: the rankings to make.
+    """
     requests = [
-        Request(items, rating, wanted.candidates, user, index=index)
+        Request(items, rating, request.candidates, user, index=index)
         for index, (user, (items, rating)) in zip(
             users, ranker.context.users.rows(users.start, users.stop), strict=True
         )
@@ -206,15 +229,18 @@ def _make(ranker: Ranker, path: Path, users: range, wanted: BulkRequest) -> None
     )
     with atomic(path) as tmp, pq.ParquetWriter(tmp, schema) as writer:
         rows: list[dict[str, Any]] = []
-        for part in iterate(ranker.model, ranker.context, requests, wanted.k, wanted.explain):
-            rows += [row for one in part for row in _rows(one)]
+        for batch in rank_in_batches(
+            ranker.model, ranker.context, requests, request.k, request.explain
+        ):
+            rows += [row for recommendation in batch for row in _as_rows(recommendation)]
         writer.write_table(pa.Table.from_pylist(rows, schema))
 
 
-def _rows(one: Recommendation) -> list[dict[str, Any]]:
+def _as_rows(recommendation: Recommendation) -> list[dict[str, Any]]:
+    """One row an item, with the columns of a shard."""
     return [
         {
-            "user": one.user,
+            "user": recommendation.user,
             "rank": item.rank,
             "item": item.item,
             "title": item.title,
@@ -225,12 +251,12 @@ def _rows(one: Recommendation) -> list[dict[str, Any]]:
             "paths": [p.words for p in item.paths],
             "salience": [p.salience for p in item.paths],
         }
-        for item in one.items
+        for item in recommendation.items
     ]
 
 
 def fingerprint(folder: Path) -> str:
-    """A hash of the files of a saved ranker: of other weights or another graph are other rankings."""
+    """A hash of the files of a saved ranker, because other weights or graphs make other rankings."""
     hasher = hashlib.sha256()
     for path in sorted(p for p in folder.rglob("*") if p.is_file()):
         hasher.update(str(path.relative_to(folder)).encode())

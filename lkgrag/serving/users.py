@@ -1,30 +1,33 @@
-"""The users that a saved ranker knows, and their histories: read in parts, never all at once."""
+"""The users of a saved ranker and their histories, which are read in parts, never all at once."""
 
 from __future__ import annotations
 
 import os
+import shutil
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 
 from lkgrag.errors import DataError, LkgragError, nearest, short
 from lkgrag.utils.files import atomic
 
 if TYPE_CHECKING:
-    import pyarrow as pa
     from numpy.typing import NDArray
 
+    #: Item indices, oldest first, and their ratings, NaN where unknown.
     History = tuple[NDArray[np.int64], NDArray[np.float32]]
 
-#: Users a row group of the file: what a look-up reads.
+#: Users a row group of the file; a look-up reads one row group.
 GROUP = 1024
 
 
 class UserTable(ABC):
-    """Ids and histories of users, in the order of their indices."""
+    """Ids and histories of users, in the order of the user indices."""
 
     @abstractmethod
     def __len__(self) -> int:
@@ -36,33 +39,33 @@ class UserTable(ABC):
 
     @abstractmethod
     def find(self, user: str) -> int:
-        """The user index of an id, -1 where there is none."""
+        """The user index of an id; -1 if it is unknown."""
 
     @abstractmethod
     def rows(self, start: int, stop: int) -> list[tuple[str, History]]:
-        """Ids and histories of the users ``start`` to ``stop - 1``."""
+        """Ids and histories of the users ``start`` to ``stop - 1``; fewer at the end of the table."""
 
     @abstractmethod
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write the file that :class:`Users` reads."""
+        """Write a file that :class:`Users` reads."""
 
     def index(self, user: str) -> int:
         """The user index of an id.
 
         Raises:
-            DataError: there is none; the message names the nearest ones.
+            DataError: the id is unknown; the message names the nearest ones.
         """
-        row = self.find(user)
-        if row < 0:
+        index = self.find(user)
+        if index < 0:
             raise DataError(
                 f"users={short(str(user))}: no such user among the {len(self)} of this run."
                 f"{nearest(user, list(self))} For someone unknown give history=[...]"
             )
-        return row
+        return index
 
 
 class Users(UserTable):
-    """A Parquet file of users, of which one row group is ever in memory, however many there are.
+    """A Parquet file of users; at most one of its row groups is in memory.
 
     Columns: ``user``, ``items`` (item indices, oldest first) and ``ratings`` (NaN where unknown).
 
@@ -70,13 +73,10 @@ class Users(UserTable):
         path: the file.
 
     Raises:
-        LkgragError: it is missing or broken.
+        LkgragError: the file is missing or broken, or lacks a column.
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
-        import pyarrow as pa
-        import pyarrow.parquet as pq
-
         self.path = Path(path)
         try:
             self._file = pq.ParquetFile(self.path)
@@ -90,10 +90,12 @@ class Users(UserTable):
             raise LkgragError(
                 f"{self.path}: no column '{sorted(missing)[0]}'; train the ranker again"
             )
-        meta = self._file.metadata
-        sizes = [meta.row_group(n).num_rows for n in range(meta.num_row_groups)]
+        metadata = self._file.metadata
+        sizes = [metadata.row_group(n).num_rows for n in range(metadata.num_row_groups)]
+        #: The first user of each row group, and after them the number of users.
         self._starts = np.cumsum([0, *sizes])
-        self._held: tuple[int, pa.Table] | None = None
+        #: The row group in memory, by its number.
+        self._loaded: tuple[int, pa.Table] | None = None
 
     def __len__(self) -> int:
         """Number of users."""
@@ -108,19 +110,19 @@ class Users(UserTable):
         """See :meth:`UserTable.find`."""
         before = 0
         for batch in self._file.iter_batches(columns=["user"]):
-            place = batch.column(0).index(user).as_py()
-            if place >= 0:
-                return before + int(place)
+            row = batch.column(0).index(user).as_py()
+            if row >= 0:
+                return before + int(row)
             before += batch.num_rows
         return -1
 
     def rows(self, start: int, stop: int) -> list[tuple[str, History]]:
-        """Ids and histories of the users ``start`` to ``stop - 1``."""
+        """See :meth:`UserTable.rows`."""
         out: list[tuple[str, History]] = []
         row = start
         while row < min(stop, len(self)):
             number = int(np.searchsorted(self._starts, row, side="right")) - 1
-            table, first = self._group(number), int(self._starts[number])
+            table, first = self._load_group(number), int(self._starts[number])
             end = min(stop, int(self._starts[number + 1]))
             part = table.slice(row - first, end - row)
             columns = (part.column(name).to_pylist() for name in ("user", "items", "ratings"))
@@ -130,27 +132,26 @@ class Users(UserTable):
             row = end
         return out
 
-    def _group(self, number: int) -> pa.Table:
-        if self._held is None or self._held[0] != number:
-            self._held = (number, self._file.read_row_group(number))
-        return self._held[1]
+    def _load_group(self, number: int) -> pa.Table:
+        """A row group, from memory if it is the last one that was read."""
+        if self._loaded is None or self._loaded[0] != number:
+            self._loaded = (number, self._file.read_row_group(number))
+        return self._loaded[1]
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """See :meth:`UserTable.save`."""
-        import shutil
-
         with atomic(path) as tmp:
             shutil.copyfile(self.path, tmp)
 
 
 class UsersInMemory(UserTable):
-    """The same of arrays, for the run that trains.
+    """A table of users in arrays, for the run that trains.
 
     Args:
-        ids: of the users.
+        ids: ids of the users.
         indptr: int64 ``[num_users + 1]``.
         items: int64, item indices of user ``u`` at ``indptr[u]`` to ``indptr[u + 1] - 1``.
-        ratings: float32, of each.
+        ratings: float32, one for each item; NaN where unknown.
     """
 
     def __init__(
@@ -185,9 +186,6 @@ class UsersInMemory(UserTable):
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """See :meth:`UserTable.save`."""
-        import pyarrow as pa
-        import pyarrow.parquet as pq
-
         offsets = pa.array(self._indptr.astype(np.int32))
         table = pa.table(
             {

@@ -50,6 +50,7 @@ _SUITES = {
 def __getattr__(name: str) -> Any:
     """Import a suite when it is asked for, with assertions that show their values."""
     if name in _SUITES:
+        # Only here: the toy data are of use without pytest.
         import pytest
 
         module = f"lkgrag.testing.{_SUITES[name]}"

@@ -1,4 +1,4 @@
-"""Small data sets: one to compute by hand on, one in which a known relation decides."""
+"""Small data sets: one for computing by hand, and one in which a known relation decides the next item."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from lkgrag.kg import build_kg
 if TYPE_CHECKING:
     from torch_geometric.data import HeteroData
 
-#: Film, year, genres, director, actors.
+#: The films: title, year, genres, director, actors.
 TOY_ITEMS = [
     ("Alien (1979)", "1979", ["Horror", "Sci-Fi"], "Ridley Scott", ["Sigourney Weaver"]),
     ("Aliens (1986)", "1986", ["Action", "Sci-Fi"], "James Cameron", ["Sigourney Weaver"]),
@@ -28,7 +28,7 @@ TOY_ITEMS = [
     ("Witness (1985)", "1985", ["Thriller"], "Peter Weir", ["Harrison Ford"]),
     ("Fargo (1996)", "1996", [], "Joel Coen", []),
 ]
-#: Users' films in time order, by place in ``TOY_ITEMS``.
+#: The films of each user in time order, as indices into :data:`TOY_ITEMS`.
 TOY_SEQUENCES = [
     [3, 0, 1, 4, 2],
     [3, 0, 1, 2, 8],
@@ -42,11 +42,11 @@ TOY_SEQUENCES = [
 
 
 def toy_interactions() -> Interactions:
-    """Eight users with five films each, of ten films with years, genres, directors and actors.
+    """Make a small data set: eight users with five films each, of ten films with attributes.
 
-    Directors, actors and one sequel come as triples, years and genres as columns. Item index ``i``
-    is ``TOY_ITEMS[i]``; user ``u`` rated the film at place ``p`` with ``1 + (u + p) % 5`` at time
-    ``100 * p + u``, so that times are distinct and users interleave.
+    Directors, actors and one sequel are triples; years and genres are columns. The film with index ``i`` is
+    ``TOY_ITEMS[i]``. User ``u`` gave the film at place ``p`` the rating ``1 + (u + p) % 5`` at time
+    ``100 * p + u``. So all times differ, and the users' times interleave.
     """
     events = [
         (f"u{user}", str(item), 1 + (user + place) % 5, 100 * place + user)
@@ -79,25 +79,27 @@ def toy_interactions() -> Interactions:
 
 
 def toy_kg(config: KGConfig | None = None) -> HeteroData:
-    """The graph of :func:`toy_interactions`, training on all but each user's last two films."""
+    """Build the graph of :func:`toy_interactions`, without each user's last two films in its training part."""
     interactions = toy_interactions()
     split = make_split(interactions, DataConfig())
     return build_kg(interactions, split.train_end, config or KGConfig(behaviour_min=1))
 
 
 def planted(num_users: int = 200, num_items: int = 80, seed: int = 0) -> Interactions:
-    """Sequences in which one metadata relation decides the next item.
+    """Make sequences in which one relation of the items decides the next item.
 
-    Every item has two makers of four items each. Each item of a sequence shares a maker with the one
-    before it, so a path over ``maker`` leads from the latest history item to every target; about one
-    random item in thirteen has such a path at 80 items. The columns ``colour`` and ``size`` are
-    noise. Behaviour follows from the makers: pass ``KGConfig(behaviour=False)`` where they are to be
-    the only evidence.
+    Every item has two makers of four items each. Each item of a sequence shares a maker with the item before
+    it. So a path over ``maker`` leads from the latest history item to every target. With 80 items, about one
+    random item in thirteen also has such a path. The columns ``colour`` and ``size`` are noise. Behaviour
+    follows from the makers; with ``KGConfig(behaviour=False)`` the makers are the only evidence.
 
     Args:
         num_users: number of users, with 6 to 12 interactions each.
-        num_items: at least 8; items that nobody meets are dropped.
-        seed: of every draw.
+        num_items: number of items, at least 8; items without interactions are dropped.
+        seed: of every random draw.
+
+    Raises:
+        ValueError: there are too few items.
     """
     if num_items < 8:
         raise ValueError(f"num_items must be at least 8, got {num_items}")
@@ -128,7 +130,7 @@ def planted(num_users: int = 200, num_items: int = 80, seed: int = 0) -> Interac
 
 
 def _walk(shares: np.ndarray, length: int, rng: np.random.Generator) -> list[int]:
-    """A walk over distinct items, each sharing a maker with the one before; at least six long."""
+    """Draw at least six distinct items, each of which shares a maker with the item before it."""
     for _ in range(100):
         walk = [int(rng.integers(len(shares)))]
         while len(walk) < length:

@@ -11,7 +11,7 @@ import torch
 if TYPE_CHECKING:
     from transformers import LlamaForCausalLM, PreTrainedTokenizerFast
 
-#: Words that are one token each, at the start of a line and behind a space.
+#: Words that are one token each, both at the start of a line and after a space.
 WORDS = (
     *("Chosen", "so", "far", "oldest", "first", "What", "comes", "next", "with", "reasons"),
     *("graded", "to", "Response", "before", "fans", "genre", "year", "director", "actor"),
@@ -20,12 +20,12 @@ WORDS = (
 
 
 def tiny_tokenizer(words: Sequence[str] = WORDS) -> PreTrainedTokenizerFast:
-    """A byte-level tokenizer that knows some words, all letters behind a space, and any text.
+    """Build a byte-level tokenizer for any text, with tokens for some words and for letters after a space.
 
     Args:
-        words: one token each; everything else is spelled in bytes.
+        words: one token each; all other text is spelled in bytes.
     """
-    # Heavy: importing the toys must stay quick.
+    # Only here: importing this room does not wait for transformers.
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers
     from transformers import PreTrainedTokenizerFast
 
@@ -34,7 +34,7 @@ def tiny_tokenizer(words: Sequence[str] = WORDS) -> PreTrainedTokenizerFast:
     for token in sorted(pre_tokenizers.ByteLevel.alphabet()):
         vocabulary[token] = len(vocabulary)
     merges: list[tuple[str, str]] = []
-    space = "Ġ"  # how a byte-level tokenizer writes a space
+    space = "Ġ"  # stands for a space in a byte-level tokenizer
     letters = [space + letter for letter in string.ascii_letters]
     for word in [*letters, *(w for bare in words for w in (bare, space + bare))]:
         for end in range(1, len(word)):
@@ -64,15 +64,15 @@ def tiny_llama(
     hidden_size: int = 32,
     layers: int = 2,
 ) -> LlamaForCausalLM:
-    """A random Llama in float32 with grouped heads, in evaluation mode.
+    """Build a random Llama in float32 with grouped heads, in evaluation mode.
 
     Args:
-        vocab_size: at least the tokenizer's length.
+        vocab_size: at least the length of the tokenizer.
         seed: of the weights.
         hidden_size: divisible by 4.
         layers: number of decoder layers.
     """
-    # Heavy, as above.
+    # Only here, as above.
     from transformers import LlamaConfig, LlamaForCausalLM
 
     config = LlamaConfig(
@@ -83,7 +83,7 @@ def tiny_llama(
         num_attention_heads=4,
         num_key_value_heads=2,
         max_position_embeddings=2048,
-        # Larger than usual, so that a random model's scores differ visibly.
+        # Larger than usual, so that the scores of a random model differ clearly.
         initializer_range=0.2,
     )
     with torch.random.fork_rng(devices=[]):

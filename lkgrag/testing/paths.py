@@ -1,4 +1,4 @@
-"""Small graphs and random path batches, for tests of scorers."""
+"""Random path batches of the toy graph, for tests of scorers."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ if TYPE_CHECKING:
 def toy_paths(
     num_prompts: int = 6, num_candidates: int = 5, seed: int = 0, data: HeteroData | None = None
 ) -> PathBatch:
-    """Path instances of the toy graph for random histories and candidates.
+    """Find the path instances of the toy graph for random histories and candidates.
 
-    The last slot of the first prompt is padding, the last prompt is of someone unknown without
-    ratings, and its history is shorter than the others'.
+    The last slot of the first prompt is padding. The last prompt belongs to an unknown user without ratings,
+    and its history is shorter than the others.
 
     Args:
         num_prompts: ``B``.
         num_candidates: ``C``, at most 7.
-        seed: of the draws.
+        seed: of the random draws.
         data: the graph; :func:`~lkgrag.testing.toy_kg` by default.
     """
     data = toy_kg() if data is None else data

@@ -1,4 +1,4 @@
-"""Toy prompts: paths of the toy graph, and what a prompter makes of them."""
+"""The toy graph with the paths of a few prompts, for tests of prompters."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ if TYPE_CHECKING:
 
 
 def toy_paths() -> tuple[HeteroData, PathBatch]:
-    """The toy graph, and the paths of three prompts with 4, 2 and 1 candidates of 4 slots.
+    """Return the toy graph and the paths of three prompts, with 4, 2 and 1 candidates in 4 slots.
 
-    The last prompt's user has met one film only.
+    The history of the last prompt has a single film.
     """
     data = toy_kg()
     histories = [np.array([3, 0, 1]), np.array([5, 6]), np.array([9])]

@@ -1,13 +1,13 @@
-"""The suite of a path scorer.
+"""The suite of tests for a path scorer.
 
-In a test file of your own::
+Use it in your test file::
 
     from lkgrag.testing import PathScorerTests
 
     class TestMyScorer(PathScorerTests):
         scorer = MyScorer
 
-Every test is of the contract in :mod:`lkgrag.scorer.base`, on a toy graph of ten films.
+Every test checks the contract in :mod:`lkgrag.scorer.base`, on a toy graph of ten films.
 """
 
 from __future__ import annotations
@@ -37,12 +37,12 @@ if TYPE_CHECKING:
 
 
 class PathScorerTests:
-    """Inherit, and set ``scorer``.
+    """Inherit from this class, and set ``scorer``.
 
     Attributes:
         scorer: the class under test.
-        kwargs: of its constructor, beyond the contract's.
-        tolerance: of scores that must agree in another order or batch.
+        kwargs: options of its constructor, beyond the arguments of the contract.
+        tolerance: how far scores may differ that are computed in another order or batch.
     """
 
     scorer: ClassVar[type[PathScorer]]
@@ -51,16 +51,16 @@ class PathScorerTests:
 
     @pytest.fixture
     def data(self) -> HeteroData:
-        """The graph, of each test its own; override for one of yours."""
+        """The graph, a new copy for each test; override it to use another graph."""
         return copy.deepcopy(_toy_kg())
 
     @pytest.fixture
     def paths(self, data: HeteroData) -> PathBatch:
-        """A batch of prompts; override together with :meth:`data`."""
+        """A batch of prompts; override it together with :meth:`data`."""
         return toy_paths(data=data)
 
     def build(self, data: HeteroData, paths: PathBatch, seed: int = 0) -> PathScorer:
-        """A new scorer in evaluation mode."""
+        """Build a new scorer in evaluation mode."""
         torch.manual_seed(seed)
         scorer = self.scorer(
             metadata=data.metadata(),
@@ -71,7 +71,7 @@ class PathScorerTests:
         return scorer.eval()
 
     def scores(self, scorer: PathScorer, data: HeteroData, paths: PathBatch) -> PathScores:
-        """Scores as the ranker takes them, which checks their shapes."""
+        """Compute scores as the ranker does, which checks their shapes."""
         return as_path_scores(scorer(data, paths), paths)
 
     def same(self, a: Tensor, b: Tensor) -> None:
@@ -79,7 +79,7 @@ class PathScorerTests:
         torch.testing.assert_close(a, b, rtol=self.tolerance, atol=self.tolerance)
 
     def test_shapes_and_finite_values(self, data: HeteroData, paths: PathBatch) -> None:
-        """One salience a path, one score a candidate, all finite."""
+        """There is one salience for each path and one score for each candidate, all finite."""
         salience, candidate = self.scores(self.build(data, paths), data, paths)
         assert salience.shape == (len(paths),)
         assert candidate.shape == paths.candidate_items.shape
@@ -87,15 +87,17 @@ class PathScorerTests:
         assert candidate.isfinite().all()
 
     def test_scores_differ_between_candidates(self, data: HeteroData, paths: PathBatch) -> None:
-        """A scorer that says the same of everyone ranks nothing."""
+        """A scorer that gives all candidates the same score cannot rank."""
         salience, candidate = self.scores(self.build(data, paths), data, paths)
         assert salience.std() > 1e-6
         assert candidate.std(1).max() > 1e-6
 
     def test_candidate_without_a_path_scores_zero(self, data: HeteroData, paths: PathBatch) -> None:
-        """Exactly 0, whatever the others have."""
-        gone = (paths.sample == 1) & (paths.candidate == int(paths.candidate[paths.sample == 1][0]))
-        fewer = paths.select(~gone)
+        """A candidate without a path scores exactly 0, whatever paths the others have."""
+        removed = (paths.sample == 1) & (
+            paths.candidate == int(paths.candidate[paths.sample == 1][0])
+        )
+        fewer = paths.select(~removed)
         with_path = torch.zeros_like(fewer.candidate_mask)
         with_path[fewer.sample, fewer.candidate] = True
         _, candidate = self.scores(self.build(data, paths), data, fewer)
@@ -103,10 +105,10 @@ class PathScorerTests:
         assert (candidate[~with_path] == 0).all()
 
     def test_every_parameter_learns(self, data: HeteroData, paths: PathBatch) -> None:
-        """Each has a finite, non-zero gradient from the saliences or from the candidates.
+        """Each parameter has a finite, non-zero gradient from the saliences or from the candidates' scores.
 
-        Those that salience depends on learn through the language model, those that candidate
-        depends on through the fusion; a parameter outside both never learns.
+        The saliences are trained through the language model, the candidates' scores through the fusion. A
+        parameter that neither depends on is never trained.
         """
         scorer = self.build(data, paths).train()
         parameters = {n: p for n, p in scorer.named_parameters() if p.requires_grad}
@@ -115,10 +117,9 @@ class PathScorerTests:
         salience, candidate = self.scores(scorer, data, paths)
         target = torch.arange(paths.num_prompts, device=candidate.device) % 2
         fusion = list_cross_entropy(candidate, target, paths.candidate_mask).sum()
-        luck = torch.randn(len(paths), generator=torch.Generator().manual_seed(1))
-        routes = {"candidate": fusion, "salience": (salience * luck.to(salience)).sum()}
+        weight = torch.randn(len(paths), generator=torch.Generator().manual_seed(1))
         learned: set[str] = set()
-        for loss in routes.values():
+        for loss in (fusion, (salience * weight.to(salience)).sum()):
             if not loss.requires_grad:
                 continue
             grads = torch.autograd.grad(
@@ -133,14 +134,14 @@ class PathScorerTests:
         assert not idle, f"no gradient from saliences or candidates reaches {', '.join(idle)}"
 
     def test_salience_learns(self, data: HeteroData, paths: PathBatch) -> None:
-        """A scorer with parameters has some that the language model's loss can reach."""
+        """If a scorer has parameters, the language model's loss reaches some of them."""
         scorer = self.build(data, paths).train()
         if not any(p.requires_grad for p in scorer.parameters()):
             pytest.skip("nothing to learn")
         assert self.scores(scorer, data, paths).salience.requires_grad
 
     def test_a_step_lowers_the_loss(self, data: HeteroData, paths: PathBatch) -> None:
-        """Gradient descent on the candidates' cross-entropy goes down."""
+        """Steps of an optimiser lower the candidates' cross-entropy."""
         scorer = self.build(data, paths)
         if not self.scores(scorer, data, paths).candidate.requires_grad:
             pytest.skip("nothing to learn")
@@ -158,36 +159,38 @@ class PathScorerTests:
 
     def test_seed_decides(self, data: HeteroData, paths: PathBatch) -> None:
         """The same seed gives the same scorer."""
-        one, two = (self.scores(self.build(data, paths, seed=3), data, paths) for _ in range(2))
-        assert torch.equal(one.salience, two.salience)
-        assert torch.equal(one.candidate, two.candidate)
+        first, second = (
+            self.scores(self.build(data, paths, seed=3), data, paths) for _ in range(2)
+        )
+        assert torch.equal(first.salience, second.salience)
+        assert torch.equal(first.candidate, second.candidate)
 
     def test_state_survives(self, data: HeteroData, paths: PathBatch, tmp_path: Path) -> None:
-        """Scores are bit-equal after saving and loading the state, as a run does both.
+        """Scores are equal to the last bit after the state is saved and loaded, as in a run.
 
-        What a run tries before it trains a scorer must succeed as well.
+        The trial that a run makes before it trains a scorer must succeed too.
         """
         file = tmp_path / "scorer.safetensors"
         try_out(functools.partial(self.build, data, paths), data, paths, file)
-        first, second = self.build(data, paths, seed=0), self.build(data, paths, seed=1)
-        one = self.scores(first, data, paths)
-        save_scorer(file, first)
-        load_scorer(file, second)
-        two = self.scores(second, data, paths)
-        assert torch.equal(one.salience, two.salience)
-        assert torch.equal(one.candidate, two.candidate)
-        three = self.scores(copy.deepcopy(first), data, paths)
-        assert torch.equal(one.candidate, three.candidate)
+        scorer, other = self.build(data, paths, seed=0), self.build(data, paths, seed=1)
+        scores = self.scores(scorer, data, paths)
+        save_scorer(file, scorer)
+        load_scorer(file, other)
+        loaded = self.scores(other, data, paths)
+        assert torch.equal(scores.salience, loaded.salience)
+        assert torch.equal(scores.candidate, loaded.candidate)
+        copied = self.scores(copy.deepcopy(scorer), data, paths)
+        assert torch.equal(scores.candidate, copied.candidate)
 
     def test_prompts_do_not_see_one_another(self, data: HeteroData, paths: PathBatch) -> None:
-        """A batch of two equals each alone, and any order of prompts gives the same scores."""
+        """A prompt has the same scores alone and in a batch, in any order of the prompts."""
         scorer = self.build(data, paths)
         whole = self.scores(scorer, data, paths).candidate
         order = torch.randperm(paths.num_prompts, generator=torch.Generator().manual_seed(0))
         self.same(self.scores(scorer, data, paths.prompts(order)).candidate, whole[order])
         for first in range(paths.num_prompts - 1):
-            two = torch.tensor([first, first + 1])
-            self.same(self.scores(scorer, data, paths.prompts(two)).candidate, whole[two])
+            pair = torch.tensor([first, first + 1])
+            self.same(self.scores(scorer, data, paths.prompts(pair)).candidate, whole[pair])
         alone = [
             self.scores(scorer, data, paths.prompts(torch.tensor([b])))
             for b in range(paths.num_prompts)
@@ -209,24 +212,25 @@ class PathScorerTests:
     def test_order_of_paths_does_not_matter(self, data: HeteroData, paths: PathBatch) -> None:
         """Paths of a candidate in another order give it the same score."""
         scorer = self.build(data, paths)
-        luck = torch.rand(len(paths), generator=torch.Generator().manual_seed(0))
-        order = torch.argsort(paths.slot + luck.double())
-        one, two = self.scores(scorer, data, paths), self.scores(scorer, data, _take(paths, order))
-        self.same(two.candidate, one.candidate)
-        self.same(two.salience, one.salience[order])
+        shift = torch.rand(len(paths), generator=torch.Generator().manual_seed(0))
+        order = torch.argsort(paths.slot + shift.double())
+        scores = self.scores(scorer, data, paths)
+        again = self.scores(scorer, data, _take(paths, order))
+        self.same(again.candidate, scores.candidate)
+        self.same(again.salience, scores.salience[order])
 
     def test_no_paths_at_all(self, data: HeteroData, paths: PathBatch) -> None:
-        """A batch without a path scores 0 everywhere; one without a prompt is empty."""
+        """A batch without paths scores 0 everywhere; a batch without prompts has no scores."""
         scorer = self.build(data, paths)
-        nothing = paths.select(torch.zeros(len(paths), dtype=torch.bool))
-        salience, candidate = self.scores(scorer, data, nothing)
+        pathless = paths.select(torch.zeros(len(paths), dtype=torch.bool))
+        salience, candidate = self.scores(scorer, data, pathless)
         assert salience.shape == (0,)
         assert (candidate == 0).all()
-        nobody = paths.prompts(torch.zeros(0, dtype=torch.int64))
-        assert self.scores(scorer, data, nobody).candidate.shape == (0, paths.num_candidates)
+        empty = paths.prompts(torch.zeros(0, dtype=torch.int64))
+        assert self.scores(scorer, data, empty).candidate.shape == (0, paths.num_candidates)
 
     def test_strangers_without_ratings_or_times(self, data: HeteroData, paths: PathBatch) -> None:
-        """Someone unknown with nothing but items is scored, and learned from."""
+        """Unknown users, of whom only the items are known, are scored and give finite gradients."""
         strangers = replace(
             paths,
             user=torch.full_like(paths.user, -1),
@@ -245,7 +249,7 @@ class PathScorerTests:
             assert all(g.isfinite().all() for g in grads)
 
     def test_ratings_all_alike(self, data: HeteroData, paths: PathBatch) -> None:
-        """Equal ratings have no spread; nothing is divided by it."""
+        """Equal ratings have a spread of 0; the scores stay finite."""
         alike = replace(paths, history_rating=torch.full_like(paths.history_rating, 3.0))
         salience, candidate = self.scores(self.build(data, paths), data, alike)
         assert salience.isfinite().all()
@@ -275,7 +279,7 @@ class PathScorerTests:
         ],
     )
     def test_moves_to_a_device(self, data: HeteroData, paths: PathBatch, device: str) -> None:
-        """All state moves with the module; on a GPU the scores are those of the CPU."""
+        """All state moves with the module; on a GPU the scores are the same as on the CPU."""
         scorer = self.build(data, paths)
         here = self.scores(scorer, data, paths)
         scorer.to(device)
@@ -290,24 +294,25 @@ class PathScorerTests:
 
 @functools.cache
 def _toy_kg() -> HeteroData:
-    """Built once, and copied for each test."""
+    """Build the graph once; each test gets a copy."""
     return toy_kg()
 
 
-def _contents(data: HeteroData, paths: PathBatch) -> dict[Any, Any]:
-    """All that a graph and a batch hold, by place and name."""
-    held = {(store._key, name): value for store in data.stores for name, value in store.items()}
-    return {**held, **vars(paths)}
+def _contents(data: HeteroData, paths: PathBatch) -> dict[tuple[object, str], Any]:
+    """List all values of a graph and of a batch, by their place and name."""
+    held = [(store._key, store.items()) for store in data.stores]
+    held.append(("paths", vars(paths).items()))
+    return {(place, name): value for place, items in held for name, value in items}
 
 
 def _take(paths: PathBatch, order: Tensor) -> PathBatch:
-    """The same paths in another order that is still sorted by (sample, candidate)."""
+    """Reorder the paths; the new order must still be sorted by (sample, candidate)."""
     names = ("sample", "history", "candidate", "metapath", "nodes", "weight")
     return replace(paths, **{name: getattr(paths, name)[order] for name in names})
 
 
 def _reordered(paths: PathBatch, order: Tensor) -> tuple[PathBatch, Tensor]:
-    """The batch with its candidates in another order, and where its paths came from."""
+    """Reorder the candidates; return the batch, and the former places of its paths."""
     place = torch.argsort(order)
     candidate = place[paths.candidate]
     sort = torch.argsort(paths.sample * paths.num_candidates + candidate, stable=True)

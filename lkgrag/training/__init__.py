@@ -1,4 +1,7 @@
-"""Training: the scorer alone, then stage two by Accelerate: batches, objective, loop, checkpoints, sharding."""
+"""Training: the scorer alone first, then the whole ranker with Accelerate.
+
+The room holds batches, objective, loop, checkpoints and sharding.
+"""
 
 from lkgrag.training.checkpoint import Checkpoint
 from lkgrag.training.loop import Trainer

@@ -1,7 +1,7 @@
-"""Which examples an optimiser step sees: a function of (seed, epoch) alone.
+"""The examples of each optimiser step: a function of (seed, epoch) alone.
 
-The composition knows nothing of processes or micro-batches, so that one process and eight see the
-same batches, and a resumed run goes on as if it had not stopped.
+Batches do not depend on processes or micro-batches. So one process and eight see the same batches, and
+a resumed run goes on as if it had not stopped.
 """
 
 from __future__ import annotations
@@ -18,39 +18,42 @@ def compose(
     """All batches of a training.
 
     Args:
-        num_examples: examples to draw from, each once an epoch.
+        num_examples: number of examples; each occurs once an epoch.
         batch_size: examples a batch; an epoch's last batch may be smaller.
-        epochs: passes.
+        epochs: passes over the examples.
         seed: of the orders.
-        limit: stop after so many examples in all; None for no limit.
+        limit: most examples in all; None for no limit.
 
     Returns:
-        Index arrays of ``batch_size`` examples or fewer.
+        Index arrays, int64, of ``batch_size`` examples or fewer.
     """
     batches: list[NDArray[np.int64]] = []
-    left = math.inf if limit is None else limit
+    remaining = math.inf if limit is None else limit
     for epoch in range(epochs):
         order = np.random.default_rng([seed, epoch, 0xBA7C]).permutation(num_examples)
         for start in range(0, num_examples, batch_size):
-            batch = order[start : start + batch_size][: int(min(left, batch_size))]
+            batch = order[start : start + batch_size][: int(min(remaining, batch_size))]
             if len(batch) == 0:
                 return batches
             batches.append(batch.astype(np.int64))
-            left -= len(batch)
+            remaining -= len(batch)
     return batches
 
 
 def share(batch: NDArray[np.int64], rank: int, world: int, micro: int) -> list[NDArray[np.int64]]:
     """The micro-batches of one process.
 
-    Every process gets equally many micro-batches, as collective operations need; where a batch does
-    not divide evenly, some are empty (the caller pads them with weight 0).
+    Every process gets equally many micro-batches, because collective operations need that. If a batch
+    does not divide evenly, some micro-batches are empty, and the caller pads them with weight 0.
 
     Args:
-        batch: of :func:`compose`.
-        rank: of the process.
-        world: processes.
+        batch: one batch of :func:`compose`.
+        rank: rank of the process.
+        world: number of processes.
         micro: most examples a micro-batch.
+
+    Returns:
+        Index arrays, int64, of ``micro`` examples or fewer.
     """
     mine = batch[rank::world]
     largest = math.ceil(len(batch) / world)

@@ -1,8 +1,8 @@
-"""Checkpoints: everything that goes on from a step, in one safetensors file.
+"""Checkpoints: all that a training needs to go on from a step, in one safetensors file.
 
-One file is written under a temporary name and renamed, so that a checkpoint is whole or absent. It
-holds the trainable parameters, AdamW's moments, what a scorer keeps beside its parameters (buffers, which a
-forward pass may change) and, in its header, the step and the curve as JSON.
+The file is written under a temporary name and renamed, so that a checkpoint is whole or absent. It
+holds the trainable parameters, AdamW's moments and the scorer's state beside its parameters (buffers,
+which a forward pass may change). Its header holds the step and the curve as JSON.
 Random numbers need no state: all derive from (seed, epoch, example).
 """
 
@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -24,17 +24,27 @@ FILE = "checkpoint.safetensors"
 FORMAT = 1
 
 
-def trainable(module: nn.Module) -> dict[str, nn.Parameter]:
+class TensorFile(Protocol):
+    """An open safetensors file, whose class has no public name."""
+
+    def keys(self) -> list[str]:
+        """Names of the tensors."""
+
+    def get_tensor(self, name: str) -> torch.Tensor:
+        """A tensor by its name, on the CPU."""
+
+
+def named_trainable_parameters(module: nn.Module) -> dict[str, nn.Parameter]:
     """The parameters that training changes, by name."""
     return {name: p for name, p in module.named_parameters() if p.requires_grad}
 
 
-def beside(module: nn.Module) -> dict[str, torch.Tensor]:
-    """What the scorer of a ranker keeps beside its parameters, as running means, by name."""
+def scorer_state(module: nn.Module) -> dict[str, torch.Tensor]:
+    """The state of a ranker's scorer beside its parameters, such as running means, by name."""
     scorer = getattr(module, "scorer", None)
     if not isinstance(scorer, nn.Module):
         return {}
-    # Of a shared one, the parameter's other names are no state of their own.
+    # The other names of a shared parameter are no state.
     parameters = {name for name, _ in scorer.named_parameters(remove_duplicate=False)}
     state = scorer.state_dict()
     return {name: value for name, value in state.items() if name not in parameters}
@@ -42,11 +52,11 @@ def beside(module: nn.Module) -> dict[str, torch.Tensor]:
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """Where a training's checkpoint lies, and what the training depends on.
+    """Where a training's checkpoint is stored, and what the training depends on.
 
     Attributes:
-        folder: of the file.
-        key: a hash of all that the training depends on; a checkpoint of another key is refused.
+        folder: folder of the file.
+        key: a hash of all that the training depends on; a checkpoint with another key is refused.
     """
 
     folder: Path
@@ -58,25 +68,25 @@ class Checkpoint:
         return self.folder / FILE
 
     def exists(self) -> bool:
-        """Whether a training can go on from here."""
+        """Whether there is a checkpoint to go on from."""
         return self.path.exists()
 
     def save(
         self, module: nn.Module, optimizer: torch.optim.Optimizer, state: dict[str, Any]
     ) -> None:
-        """Write the checkpoint of a step, replacing the one before.
+        """Write the checkpoint of a step; it replaces the one before.
 
         Args:
-            module: the unwrapped model.
+            module: the model, not wrapped by Accelerate.
             optimizer: AdamW over its trainable parameters.
-            state: plain values to come back (step, curve).
+            state: plain values that :meth:`load` gives back (step, curve).
         """
         tensors: dict[str, torch.Tensor] = {}
-        for name, parameter in trainable(module).items():
+        for name, parameter in named_trainable_parameters(module).items():
             tensors[f"model.{name}"] = parameter
             for key, value in optimizer.state.get(parameter, {}).items():
                 tensors[f"optimizer.{key}.{name}"] = torch.as_tensor(value)
-        tensors |= {f"state.{name}": value for name, value in beside(module).items()}
+        tensors |= {f"state.{name}": value for name, value in scorer_state(module).items()}
         header = {"state": json.dumps({"format": FORMAT, "depends": self.key, **state})}
         write_safetensors(self.path, tensors, header)
 
@@ -97,7 +107,7 @@ class Checkpoint:
                 state = json.loads((file.metadata() or {}).get("state", "{}"))
                 if state.get("format") != FORMAT:
                     raise RunError(f"{self.path}: a checkpoint of another format; {advice}")
-                parameters = trainable(module)
+                parameters = named_trainable_parameters(module)
                 names = {n for n in file.keys() if n.startswith("model.")}  # noqa: SIM118 (no dict)
                 if names != {f"model.{n}" for n in parameters}:
                     raise RunError(f"{self.path}: a checkpoint of another model; {advice}")
@@ -112,17 +122,11 @@ class Checkpoint:
         return dict(state)
 
 
-def _restore(file: Any, module: nn.Module, optimizer: torch.optim.Optimizer) -> None:
-    """Copy a checkpoint's tensors into the module and the optimiser.
-
-    Args:
-        file: an open safetensors file, whose class has no public name.
-        module: changed in place.
-        optimizer: likewise.
-    """
+def _restore(file: TensorFile, module: nn.Module, optimizer: torch.optim.Optimizer) -> None:
+    """Copy a checkpoint's tensors into the module and the optimiser, in place."""
     names = set(file.keys())
     with torch.no_grad():
-        for name, parameter in trainable(module).items():
+        for name, parameter in named_trainable_parameters(module).items():
             parameter.copy_(file.get_tensor(f"model.{name}"))
             moments = {}
             for key in ("step", "exp_avg", "exp_avg_sq"):
@@ -132,6 +136,7 @@ def _restore(file: Any, module: nn.Module, optimizer: torch.optim.Optimizer) -> 
                     moments[key] = value if key == "step" else value.to(parameter.device)
             if moments:
                 optimizer.state[parameter] = moments
-    kept = {n: file.get_tensor(f"state.{n}") for n in beside(module) if f"state.{n}" in names}
-    if kept:
-        module.scorer.load_state_dict(kept, strict=False)  # type: ignore[union-attr]
+    stored = [name for name in scorer_state(module) if f"state.{name}" in names]
+    if stored:
+        state = {name: file.get_tensor(f"state.{name}") for name in stored}
+        module.scorer.load_state_dict(state, strict=False)  # type: ignore[union-attr]

@@ -1,4 +1,4 @@
-"""The Accelerate loop of stage two: the same batches on one process or many, resumable at any step."""
+"""The training loop of the ranker: the same batches on one process or many, resumable at any step."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import math
 import time
 from collections.abc import Callable
 from contextlib import nullcontext
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -15,8 +15,14 @@ from torch import Tensor
 
 from lkgrag.ranker.batch import RankerBatch
 from lkgrag.training.batches import compose, share
-from lkgrag.training.objective import build_optimizer, losses, no_loss, rate, total
-from lkgrag.training.sharding import align, average_gradients, choose_shards, is_sharded, learned
+from lkgrag.training.objective import build_optimizer, losses, rate, total_loss, zero_loss
+from lkgrag.training.sharding import (
+    align,
+    average_gradients,
+    choose_shards,
+    is_sharded,
+    trainable_parameters,
+)
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
@@ -32,11 +38,12 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 Curve = list[dict[str, float]]
-#: Steps that a line of the log averages over.
+#: Steps over which a line of the log averages.
 TAIL = 25
 
 
-def _means(rows: Curve) -> str:
+def _format_means(rows: Curve) -> str:
+    """The mean losses and weights of some steps, for the log."""
     keys = ("loss", "loss_lm", "loss_scorer", "a", "b")
     return ", ".join(f"{k} {np.mean([r[k] for r in rows]):.3f}" for k in keys)
 
@@ -45,13 +52,16 @@ class Trainer:
     """Trains a ranker on lists whose target is among the candidates.
 
     Args:
-        model: not yet prepared.
-        graph: of the examples (cross-fitted: without what they predict), and its paths.
-        queries: the examples, every ``target`` a candidate slot.
-        config: of the training; a negative ``max_examples`` takes every one.
-        order: of the candidates; its seed is also that of batches and dropout.
-        accelerator: places and synchronises.
-        checkpoint: where to go on from; None keeps none.
+        model: not yet prepared by Accelerate.
+        graph: the graph of the examples and its paths (cross-fitted: without what they predict).
+        queries: the examples; every ``target`` is a candidate slot.
+        config: of the training; a negative ``max_examples`` means no limit.
+        order: of the candidates; batches and dropout use its seed, too.
+        accelerator: places the model and synchronises processes.
+        checkpoint: the checkpoint to go on from and to write; None writes none.
+
+    Raises:
+        ValueError: a target is no candidate.
     """
 
     def __init__(
@@ -69,18 +79,18 @@ class Trainer:
         self.model, self.queries = model, queries
         self.graph = graph.to(accelerator.device)
         self.config, self.order, self.accelerator = config, order, accelerator
-        # Batches are composed here: steps of accumulation that a launcher names would only divide the loss.
+        # Batches are composed here: a launcher's accumulation steps would only divide the loss.
         accelerator.gradient_accumulation_steps = 1
         self.checkpoint, self.seed = checkpoint, order.seed
         limit = config.max_examples if config.max_examples >= 0 else None
         self.batches = compose(len(queries), config.batch_size, config.epochs, order.seed, limit)
-        self.sharded = False
+        self._is_sharded = False
         self._begun = time.perf_counter()
         self.per_epoch = max(1, math.ceil(len(queries) / config.batch_size))
 
     @property
     def seconds(self) -> float:
-        """Since the start, that of attempts before this one up to their last checkpoint included."""
+        """Seconds since the start, with those of earlier attempts up to their last checkpoint."""
         return time.perf_counter() - self._begun
 
     @property
@@ -89,23 +99,30 @@ class Trainer:
         return self.checkpoint is not None and self.checkpoint.exists()
 
     def fit(self, progress: Callable[[int, int], None] | None = None) -> Curve:
-        """Train; return the learning curve, one row a step.
+        """Train the model in place.
 
         Args:
             progress: called with (steps done, steps in all).
+
+        Returns:
+            The learning curve, one row a step.
+
+        Raises:
+            RunError: the checkpoint is broken, or belongs to another model, data or options.
+            ConfigError: the model is to be sharded, but there is no language model.
         """
         accelerator = self.accelerator
         optimizer = build_optimizer(self.model, self.config)
-        done, curve = self._resume(optimizer)
-        self.sharded = is_sharded(accelerator)
-        if self.sharded:
+        first, curve = self._resume(optimizer)
+        self._is_sharded = is_sharded(accelerator)
+        if self._is_sharded:
             choose_shards(accelerator, self.model)
         model, optimizer = accelerator.prepare(self.model, optimizer)
-        if self.sharded:
-            align(learned(model))
+        if self._is_sharded:
+            align(trainable_parameters(model))
         model.train()
         steps = len(self.batches)
-        for step in range(done, steps):
+        for step in range(first, steps):
             if progress is not None:
                 progress(step, steps)
             factor = rate(step, steps, self.config.warmup)
@@ -115,37 +132,39 @@ class Trainer:
             curve.append({"step": step + 1, "lr": factor, **row})
             if accelerator.trackers:
                 accelerator.log({f"train/{k}": v for k, v in curve[-1].items()}, step=step + 1)
-            last = step + 1 == steps
-            if last or (step + 1) % self.config.checkpoint_every == 0:
+            is_last = step + 1 == steps
+            if is_last or (step + 1) % self.config.checkpoint_every == 0:
                 self._save(optimizer, step + 1, curve)
-                log.info("step %d of %d: %s", step + 1, steps, _means(curve[-TAIL:]))
+                log.info("step %d of %d: %s", step + 1, steps, _format_means(curve[-TAIL:]))
         if progress is not None:
             progress(steps, steps)
         model.eval()
         return curve
 
-    def _step(self, model: torch.nn.Module, optimizer: Any, step: int) -> dict[str, float]:
-        """One optimiser step over a batch, in micro-batches."""
+    def _step(
+        self, model: torch.nn.Module, optimizer: torch.optim.Optimizer, step: int
+    ) -> dict[str, float]:
+        """Take one optimiser step over a batch, in micro-batches; return the step's row of the curve."""
         accelerator = self.accelerator
         batch = self.batches[step]
         epoch = step // self.per_epoch
-        parts = share(
+        micro_batches = share(
             batch, accelerator.process_index, accelerator.num_processes, self.config.micro_batch
         )
         sums = torch.zeros(3, device=accelerator.device)
         # Dropout and sampling depend on the step and the process, not on what ran before.
-        drawn = (self.seed * 1_000_003 + step) * 64 + accelerator.process_index
-        torch.manual_seed(drawn % 2**64)
-        for number, index in enumerate(parts):
-            final = number == len(parts) - 1
+        seed = (self.seed * 1_000_003 + step) * 64 + accelerator.process_index
+        torch.manual_seed(seed % 2**64)
+        for number, index in enumerate(micro_batches):
+            is_final = number == len(micro_batches) - 1
             # Gradients are exchanged once a step, with the last micro-batch.
-            context = nullcontext if final else accelerator.no_sync
+            context = nullcontext if is_final else accelerator.no_sync
             with context(model):
                 loss, values = self._forward(model, index, batch, epoch)
                 accelerator.backward(loss)
                 sums += values
-        if self.sharded:
-            average_gradients(learned(model))
+        if self._is_sharded:
+            average_gradients(trainable_parameters(model))
         sums = accelerator.reduce(sums, "sum")
         norm = accelerator.clip_grad_norm_(model.parameters(), self.config.clip)
         optimizer.step()
@@ -164,11 +183,15 @@ class Trainer:
     def _forward(
         self, model: torch.nn.Module, index: NDArray[np.int64], batch: NDArray[np.int64], epoch: int
     ) -> tuple[Tensor, Tensor]:
-        """Loss of one micro-batch, scaled so that the batch's gradient is the mean over prompts."""
+        """The loss of one micro-batch, scaled so that the batch's gradient is the mean over its prompts.
+
+        Returns:
+            The loss, and the sums of the three cross-entropies ``[3]``: fused, LM, scorer.
+        """
         device = self.accelerator.device
         weight = 1.0
         if len(index) == 0:
-            # A process without a prompt still takes part in the exchange of gradients.
+            # A process without a prompt must still take part in the exchange of gradients.
             index, weight = batch[:1], 0.0
         queries = self.queries[index]
         slots = self.order(index, queries.candidate_items.shape[1], epoch)
@@ -182,13 +205,14 @@ class Trainer:
             torch.full((len(index),), weight, device=device),
             self.config.distill,
         )
-        # DistributedDataParallel averages over processes: undo it, so that the sum is over prompts.
+        # DistributedDataParallel averages over processes; this scale turns that into a sum over prompts.
         scale = self.accelerator.num_processes / len(batch)
         values = torch.stack([parts["fused"], parts["lm"], parts["scorer"]]).detach()
-        loss = total(parts, self.config) * scale + no_loss(learned(model))
+        loss = total_loss(parts, self.config) * scale + zero_loss(trainable_parameters(model))
         return loss, values
 
     def _resume(self, optimizer: torch.optim.Optimizer) -> tuple[int, Curve]:
+        """Restore the checkpoint, if there is one; return the next step and the curve so far."""
         if self.checkpoint is None:
             return 0, []
         state = self.checkpoint.load(self.model, optimizer)
@@ -198,9 +222,10 @@ class Trainer:
         log.info("resuming the training at step %d of %d", state["step"], len(self.batches))
         return int(state["step"]), list(state["curve"])
 
-    def _save(self, optimizer: Any, step: int, curve: Curve) -> None:
+    def _save(self, optimizer: torch.optim.Optimizer, step: int, curve: Curve) -> None:
         if self.checkpoint is None or not self.accelerator.is_main_process:
             return
+        # Accelerate wraps the optimiser.
         inner = getattr(optimizer, "optimizer", optimizer)
         state = {"step": step, "curve": curve, "seconds": self.seconds}
         self.checkpoint.save(self.model, inner, state)

@@ -1,4 +1,4 @@
-"""Training lists with random negatives, as LlamaRec and LlamaRec-LKG-RAG were trained."""
+"""Training lists with random negatives, as LlamaRec and LlamaRec-LKG-RAG use them."""
 
 from __future__ import annotations
 
@@ -16,21 +16,22 @@ if TYPE_CHECKING:
 
 
 def every_training_event(interactions: Interactions, train_end: NDArray[np.int64]) -> Events:
-    """Each training interaction but a user's first, to be predicted from those before it."""
+    """Each training interaction but a user's first, as an event to predict from those before it."""
     return span(interactions, np.ones_like(train_end), np.maximum(train_end - 1, 0))
 
 
 def uniform_queries(
     interactions: Interactions, events: Events, k: int, history: int, seed: int
 ) -> Queries:
-    """Lists of the target and random items that the user had not chosen before, shuffled.
+    """Shuffled lists of the target and random items that the user had not chosen before.
 
-    Every item is equally likely, however popular. A list's draw follows from (seed, user, position).
+    Every item is equally likely, whatever its popularity. The draw of a list depends on
+    (seed, user, position) alone.
 
     Args:
         interactions: the sequences.
-        events: what is to be predicted.
-        k: candidates a list; fewer where the catalogue has no more.
+        events: the events to predict.
+        k: candidates a list; fewer if the catalogue has no more.
         history: most history items a query.
         seed: of the draws.
     """
@@ -41,18 +42,18 @@ def uniform_queries(
         rng = np.random.default_rng([seed, user, position, 0x2E6])
         begin = interactions.indptr[user]
         past = interactions.item[begin : begin + position]
-        taken = {*past.tolist(), target}
-        wanted = min(k - 1, interactions.num_items - len(taken))
-        chosen = [target]
-        if 2 * (wanted + len(taken)) > interactions.num_items:
-            # So little is left that drawing until something fits would take long.
-            left = np.setdiff1d(np.arange(interactions.num_items), list(taken))
-            chosen += rng.permutation(left)[:wanted].tolist()
-        while len(chosen) <= wanted:
+        excluded = {*past.tolist(), target}
+        num_negatives = min(k - 1, interactions.num_items - len(excluded))
+        candidates = [target]
+        if 2 * (num_negatives + len(excluded)) > interactions.num_items:
+            # So few items remain that repeated draws would take long.
+            remaining = np.setdiff1d(np.arange(interactions.num_items), list(excluded))
+            candidates += rng.permutation(remaining)[:num_negatives].tolist()
+        while len(candidates) <= num_negatives:
             item = int(rng.integers(interactions.num_items))
-            if item not in taken:
-                taken.add(item)
-                chosen.append(item)
-        items[row, : len(chosen)] = rng.permutation(chosen)
+            if item not in excluded:
+                excluded.add(item)
+                candidates.append(item)
+        items[row, : len(candidates)] = rng.permutation(candidates)
     scores = np.where(items >= 0, 0.0, -np.inf).astype(np.float32)
     return Queries.from_events(interactions, events, items, scores, history)

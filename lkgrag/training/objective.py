@@ -1,11 +1,15 @@
-"""Stage two's loss, and which parameter learns from what.
+"""The ranker's loss, its optimiser and its learning rates.
 
-Cross-entropy over the candidates on the fused score, plus one on the LM's scores alone and one on the
-scorer's alone, so that neither can hide behind the prior. A part of the LM's target is what the scorer
-expects (its softmax, without a gradient): one chosen item in twenty says little about the other
-nineteen, and a small language model that is told about all of them reads the evidence after tens of
-prompts instead of thousands (distillation, after Hinton et al., arXiv 1503.02531). The scorer learns on two routes: through
-``a * scorer(c)`` (fusion route) and through the gates of its worded paths (LM route).
+The loss is a cross-entropy over the candidates on the fused score. Two more cross-entropies are added,
+on the LM's scores alone and on the scorer's alone, so that neither can hide behind the prior.
+
+A part of the LM's target is the scorer's expectation: its softmax, without a gradient (distillation, after
+Hinton et al., arXiv 1503.02531). One chosen item in twenty says little about the other nineteen. A
+small language model with a target for all twenty learns to read the evidence in tens of prompts, not
+thousands.
+
+The scorer learns on two routes: through ``a * scorer(c)`` (fusion route), and through the gates of its
+worded paths (LM route).
 """
 
 from __future__ import annotations
@@ -35,15 +39,15 @@ def losses(
     """Weighted sums of the cross-entropies, in nats.
 
     Args:
-        output: of the ranker: fused scores, and those of the LM and the scorer, ``[B, C]`` each.
-        target: int64 ``[B]``.
-        mask: bool ``[B, C]``, filled slots.
-        weight: ``[B]``; 0 leaves a prompt out.
+        output: of the ranker: the scores of fusion, LM and scorer, ``[B, C]`` each.
+        target: int64 ``[B]``, candidate slots.
+        mask: bool ``[B, C]``, the filled slots.
+        weight: float ``[B]``, of each prompt; 0 leaves a prompt out.
         distill: share of the scorer's expectation in the LM's target, 0 to 1.
 
     Returns:
-        ``fused``, ``lm`` and ``scorer``, each a scalar; ``taught`` is the loss that takes the place of
-        ``lm``.
+        ``fused``, ``lm`` and ``scorer``, each a scalar, and ``taught``, the LM's loss on the mixed
+        target, which replaces ``lm`` in :func:`total_loss`.
     """
     terms = {"fused": output.scores, "lm": output.lm, "scorer": output.scorer}
     out = {
@@ -51,18 +55,18 @@ def losses(
         for name, value in terms.items()
     }
     expected = output.scorer.detach().float()
-    taught = (soft_cross_entropy(output.lm.float(), expected, mask) * weight).sum()
-    out["taught"] = (1.0 - distill) * out["lm"] + distill * taught
+    soft = (soft_cross_entropy(output.lm.float(), expected, mask) * weight).sum()
+    out["taught"] = (1.0 - distill) * out["lm"] + distill * soft
     return out
 
 
 def soft_cross_entropy(scores: Tensor, teacher: Tensor, mask: Tensor) -> Tensor:
-    """Cross-entropy of the teacher's softmax under the scores' softmax, ``[B]``, in nats.
+    """Cross-entropy of the scores' softmax against the teacher's softmax, ``[B]``, in nats.
 
     Args:
-        scores: ``[B, C]``.
-        teacher: ``[B, C]``.
-        mask: bool ``[B, C]``, filled slots.
+        scores: float ``[B, C]``.
+        teacher: float ``[B, C]``.
+        mask: bool ``[B, C]``, the filled slots.
     """
     low = torch.finfo(scores.dtype).min
     expected = teacher.masked_fill(~mask, low).softmax(1)
@@ -70,23 +74,23 @@ def soft_cross_entropy(scores: Tensor, teacher: Tensor, mask: Tensor) -> Tensor:
     return -(expected * log_probability.masked_fill(~mask, 0.0)).sum(1)
 
 
-def total(parts: dict[str, Tensor], config: TrainingConfig) -> Tensor:
-    """The loss."""
+def total_loss(parts: dict[str, Tensor], config: TrainingConfig) -> Tensor:
+    """The weighted sum of the parts that :func:`losses` gives, a scalar."""
     return parts["fused"] + config.aux_lm * parts["taught"] + config.aux_scorer * parts["scorer"]
 
 
-def no_loss(parameters: Iterable[nn.Parameter]) -> Tensor:
-    """A 0 with a gradient of 0 to each of the parameters.
+def zero_loss(parameters: Iterable[nn.Parameter]) -> Tensor:
+    """A loss of 0 that gives each parameter a gradient of 0.
 
-    A batch may leave some of them out: a scorer learns nothing from prompts without a path. But
-    DistributedDataParallel waits for a gradient of every one.
+    A batch may leave parameters out: a scorer gets no gradient from prompts without a path. But
+    DistributedDataParallel waits for the gradient of every parameter.
     """
-    # Of nothing, so that a parameter that is infinite, as a weight of 0 is in the fusion, gives no NaN.
+    # Each sum is over no element. An infinite parameter (the fusion's for a weight of 0) thus gives no NaN.
     return torch.stack([p.flatten()[:0].sum() for p in parameters]).sum()
 
 
 def build_optimizer(model: RankerModel, config: TrainingConfig) -> torch.optim.AdamW:
-    """AdamW with a learning rate a part: LoRA, head and fusion, scorer."""
+    """AdamW with three learning rates: for LoRA, for head and fusion, for the scorer."""
     groups: dict[str, list[nn.Parameter]] = {"lora": [], "head": [], "scorer": []}
     for name, parameter in model.named_parameters():
         if not parameter.requires_grad:
@@ -98,7 +102,7 @@ def build_optimizer(model: RankerModel, config: TrainingConfig) -> torch.optim.A
         else:
             groups["head"].append(parameter)
     rates = {"lora": config.lr, "head": config.head_lr, "scorer": config.scorer_lr}
-    # The fusion's two scalars must not be pulled towards 0, nor the head from what the probe found.
+    # Weight decay must not pull the fusion's two scalars, or the head that the probe fitted, towards 0.
     decay = {"lora": config.weight_decay, "head": 0.0, "scorer": config.weight_decay}
     return torch.optim.AdamW(
         [
@@ -111,7 +115,7 @@ def build_optimizer(model: RankerModel, config: TrainingConfig) -> torch.optim.A
 
 
 def rate(step: int, steps: int, warmup: float) -> float:
-    """Share of the peak learning rate at a step: linear rise, then linear fall to a tenth."""
+    """Share of the peak learning rate at a step: it rises linearly, then falls linearly to a tenth."""
     rise = max(1, round(warmup * steps))
     if step < rise:
         return (step + 1) / rise

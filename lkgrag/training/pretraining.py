@@ -1,4 +1,4 @@
-"""Training of a scorer alone, before the language model: minutes of LM steps saved by seconds."""
+"""Training of a scorer alone, before the language model: seconds of it save minutes of LM steps."""
 
 from __future__ import annotations
 
@@ -24,26 +24,27 @@ if TYPE_CHECKING:
     from lkgrag.config import ScorerConfig
     from lkgrag.paths import PathBatch
 
-#: Weight of the cross-entropy of the scorer alone, so that it cannot hide behind the prior.
+#: Weight of the scorer's own cross-entropy, so that the scorer cannot hide behind the prior.
 AUXILIARY = 0.5
-#: Share of the users whose lists decide when to stop.
-HELD = 0.15
-#: Epochs without a better held-out loss before it stops.
+#: Share of the users whose lists are held out and decide when to stop.
+HELD_OUT = 0.15
+#: Epochs without a lower held-out loss before training stops.
 PATIENCE = 5
-#: Share of the average that a step keeps; about so many steps count: 1 / (1 - AVERAGING).
+#: Share of the average that a step keeps. About 1 / (1 - AVERAGING) steps count.
 AVERAGING = 0.99
+#: Lists a batch.
 BATCH = 32
 WEIGHT_DECAY = 0.05
 
 
 @dataclass(frozen=True)
 class Pretraining:
-    """What came of it; the scorer has the parameters of the best epoch.
+    """The result of a scorer's training; the scorer itself has the parameters of the best epoch.
 
     Attributes:
-        curve: a row an epoch: ``epoch``, mean loss ``train``, and on the held-out users ``held``
-            (fused), ``held_scorer`` (alone) and ``held_prior`` (without the scorer), in nats.
-        best_epoch: with the lowest ``held``; 0 is before training.
+        curve: one row an epoch: ``epoch``, the mean loss ``train``, and the losses on held-out users:
+            ``held`` (fused), ``held_scorer`` (scorer alone) and ``held_prior`` (prior alone), in nats.
+        best_epoch: the epoch with the lowest ``held``; 0 is before training.
         a: weight of the scorer.
         b: weight of the prior.
     """
@@ -65,18 +66,20 @@ def pretrain(
 ) -> Pretraining:
     """Minimise the cross-entropy of ``a * scorer + b * prior``, plus that of the scorer alone.
 
-    Some users' lists are held out to decide when to stop; neither validation nor test is looked at.
-    Batches follow from the seed, their order from (seed,
-    epoch).
+    The lists of some users are held out and decide when to stop. Neither validation nor test is used.
+    Batches depend on the seed, their order on (seed, epoch).
 
     Args:
-        scorer: changed in place, left in evaluation mode, on the device of ``paths``.
-        data: the graph that the paths are of (cross-fitted: without what they lead to).
-        paths: all examples.
+        scorer: on the device of ``paths``; changed in place and left in evaluation mode.
+        data: the graph of the paths (cross-fitted: without the events that they lead to).
+        paths: the paths of all examples, ``B`` lists.
         target: int64 ``[B]``, a filled slot each.
         config: ``pretrain_epochs`` and ``pretrain_lr``.
         seed: of the held-out users, the batches and dropout.
         progress: called with (epochs done, most epochs).
+
+    Returns:
+        The curve, the best epoch and both weights. The curve is empty if there is nothing to train.
 
     Raises:
         ConfigError: a loss is not finite.
@@ -91,25 +94,25 @@ def pretrain(
         raise ValueError("every training list must hold its target")
     device = paths.sample.device
     fusion = Fusion().to(device)
-    optimizer = _optimizer(parameters, fusion, config.pretrain_lr)
-    learn, held = _split(paths.user.cpu().numpy(), seed)
-    learn = np.random.default_rng([seed, 0x5C0]).permutation(learn)
-    batches = _batches(paths, slots, learn)
-    judged = _batches(paths, slots, held)
-    best, average = _State(scorer, fusion), _Average([*parameters, *fusion.parameters()])
+    optimizer = _build_optimizer(parameters, fusion, config.pretrain_lr)
+    training_lists, held_out_lists = _split_by_user(paths.user.cpu().numpy(), seed)
+    training_lists = np.random.default_rng([seed, 0x5C0]).permutation(training_lists)
+    batches = _collate(paths, slots, training_lists)
+    held_out = _collate(paths, slots, held_out_lists)
+    best, average = _BestState(scorer, fusion), _Average([*parameters, *fusion.parameters()])
     curve: list[dict[str, float]] = []
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         torch.manual_seed(seed)
         for epoch in range(config.pretrain_epochs + 1):
-            train = math.nan
+            loss = math.nan
             if epoch:
                 order = np.random.default_rng([seed, epoch, 0x5C0]).permutation(len(batches))
-                chosen = [batches[i] for i in order]
-                train = _epoch(scorer, fusion, data, chosen, optimizer, average)
+                shuffled = [batches[i] for i in order]
+                loss = _train_epoch(scorer, fusion, data, shuffled, optimizer, average)
             with average.applied():
-                row = _judge(scorer, fusion, data, judged)
+                row = _evaluate(scorer, fusion, data, held_out)
                 best.offer(row["held"], epoch)
-            curve.append({"epoch": epoch, "train": train, **row})
+            curve.append({"epoch": epoch, "train": loss, **row})
             if progress is not None:
                 progress(epoch, config.pretrain_epochs)
             if epoch - best.epoch >= PATIENCE:
@@ -118,10 +121,10 @@ def pretrain(
     return Pretraining(curve, best.epoch, fusion.a.item(), fusion.b.item())
 
 
-def _optimizer(
+def _build_optimizer(
     parameters: list[torch.nn.Parameter], fusion: Fusion, rate: float
 ) -> torch.optim.Optimizer:
-    """AdamW; the fusion's two scalars must not be pulled towards 0."""
+    """AdamW, without weight decay for the fusion: its two scalars must not be pulled towards 0."""
     groups = [
         {"params": parameters, "weight_decay": WEIGHT_DECAY},
         {"params": list(fusion.parameters()), "weight_decay": 0.0},
@@ -129,21 +132,32 @@ def _optimizer(
     return torch.optim.AdamW(groups, lr=rate)
 
 
-def _split(user: NDArray[np.int64], seed: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Lists to learn from and lists held out, no user on both sides; strangers are one each."""
-    identity = np.where(user >= 0, user, user.max(initial=0) + 1 + np.arange(len(user)))
-    people = np.unique(identity)
-    order = np.random.default_rng([seed, 0x4E1D]).permutation(people)
-    away = order[: max(1, round(HELD * len(people)))] if len(people) > 1 else order[:0]
-    out = np.isin(identity, away)
-    # A single user cannot be split: then the same lists serve both ends.
-    return np.flatnonzero(~out), np.flatnonzero(out) if out.any() else np.arange(len(user))
+def _split_by_user(
+    user: NDArray[np.int64], seed: int
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Split lists into those to train on and those held out; no user is on both sides.
+
+    Args:
+        user: int64 ``[B]``, user index of each list; each -1 counts as a user of its own.
+        seed: of the draw.
+
+    Returns:
+        Indices of the training lists and of the held-out lists, int64. All lists of a single user are on
+        both sides.
+    """
+    user_id = np.where(user >= 0, user, user.max(initial=0) + 1 + np.arange(len(user)))
+    users = np.unique(user_id)
+    order = np.random.default_rng([seed, 0x4E1D]).permutation(users)
+    held_out_users = order[: max(1, round(HELD_OUT * len(users)))] if len(users) > 1 else order[:0]
+    is_out = np.isin(user_id, held_out_users)
+    held_out = np.flatnonzero(is_out) if is_out.any() else np.arange(len(user))
+    return np.flatnonzero(~is_out), held_out
 
 
 def _losses(
     scorer: PathScorer, fusion: Fusion, data: HeteroData, paths: PathBatch, target: Tensor
 ) -> tuple[Tensor, Tensor]:
-    """Cross-entropy of each list ``[B]``, fused and of the scorer alone."""
+    """Cross-entropy of each list ``[B]``, of the fused score and of the scorer alone."""
     mask = paths.candidate_mask
     candidate = score_paths(scorer, data, paths).candidate.float()
     fused = fusion(torch.zeros_like(candidate), candidate, paths.prior.float(), mask)
@@ -153,15 +167,15 @@ def _losses(
     )
 
 
-def _batches(
+def _collate(
     paths: PathBatch, target: Tensor, order: NDArray[np.int64]
 ) -> list[tuple[PathBatch, Tensor]]:
-    """Collated once: only the order of the batches changes from epoch to epoch."""
+    """Cut the lists into batches, once: only the order of the batches changes from epoch to epoch."""
     index = torch.as_tensor(order, device=target.device)
     return [(paths.prompts(part), target[part]) for part in index.split(BATCH)]
 
 
-def _epoch(
+def _train_epoch(
     scorer: PathScorer,
     fusion: Fusion,
     data: HeteroData,
@@ -169,7 +183,7 @@ def _epoch(
     optimizer: torch.optim.Optimizer,
     average: _Average,
 ) -> float:
-    """One pass; the mean loss."""
+    """Train on every batch once; return the mean loss."""
     scorer.train()
     total, count = 0.0, 0
     for paths, target in batches:
@@ -182,7 +196,7 @@ def _epoch(
         average.update()
         value = loss.item()
         if not math.isfinite(value):
-            # Else the scorer before its training would be kept, and nobody told.
+            # Without this error the untrained scorer would be kept without a word.
             raise ConfigError(
                 f"{option_of(scorer)}: its loss in training is {value}; lower scorer.pretrain_lr, or see that "
                 "its forward() stays finite where self.training is true"
@@ -193,10 +207,10 @@ def _epoch(
 
 
 @torch.no_grad()
-def _judge(
+def _evaluate(
     scorer: PathScorer, fusion: Fusion, data: HeteroData, batches: list[tuple[PathBatch, Tensor]]
 ) -> dict[str, float]:
-    """Mean losses over lists that nothing was learned from."""
+    """Mean losses over the held-out lists, as the curve names them."""
     parts = []
     for paths, target in batches:
         fused, alone = _losses(scorer, fusion, data, paths, target)
@@ -207,7 +221,7 @@ def _judge(
 
 
 class _Average:
-    """A running average of the parameters, less noisy than the last of few examples."""
+    """A running average of the parameters, which is less noisy than the last step."""
 
     def __init__(self, parameters: list[torch.nn.Parameter]) -> None:
         self.parameters = parameters
@@ -216,22 +230,22 @@ class _Average:
 
     @torch.no_grad()
     def update(self) -> None:
-        """Take the parameters of a step in."""
+        """Add the parameters of a step to the average."""
         self.steps += 1
-        # At first the plain mean of all steps, so that the start is soon forgotten.
+        # The first steps form a plain mean, so that the initial parameters soon stop to count.
         share = max(1.0 / self.steps, 1.0 - AVERAGING)
         for mean, parameter in zip(self.mean, self.parameters, strict=True):
             mean.lerp_(parameter, share)
 
     @contextmanager
     def applied(self) -> Iterator[None]:
-        """The modules have the averaged parameters within the block."""
-        last = [p.detach().clone() for p in self.parameters]
+        """Give the modules the averaged parameters within the block."""
+        current = [p.detach().clone() for p in self.parameters]
         self._set(self.mean)
         try:
             yield
         finally:
-            self._set(last)
+            self._set(current)
 
     @torch.no_grad()
     def _set(self, values: list[Tensor]) -> None:
@@ -239,20 +253,20 @@ class _Average:
             parameter.copy_(value)
 
 
-class _State:
-    """The best parameters so far."""
+class _BestState:
+    """The parameters of the best epoch so far."""
 
     def __init__(self, *modules: torch.nn.Module) -> None:
         self.modules, self.loss, self.epoch = modules, math.inf, 0
         self.best: list[dict[str, Tensor]] = []
 
     def offer(self, loss: float, epoch: int) -> None:
-        """Keep the parameters if this loss is the lowest."""
+        """Keep the current parameters if this loss is the lowest so far."""
         if loss < self.loss:
             self.loss, self.epoch = loss, epoch
             self.best = [copy.deepcopy(m.state_dict()) for m in self.modules]
 
     def restore(self) -> None:
-        """Put the best ones back."""
+        """Give the modules the best parameters."""
         for module, state in zip(self.modules, self.best, strict=False):
             module.load_state_dict(state)

@@ -1,13 +1,13 @@
-r"""A start for the readout's head: a linear probe of the frozen language model.
+r"""The initial weights of the readout's head: a linear probe of the frozen language model.
 
-A head that starts at random sends the adapter meaningless gradients for hundreds of prompts. So the
-head is first fitted to the untouched model's hidden states, then everything learns together (probing
-before fine-tuning, after Kumar et al., arXiv 2202.10054). With hidden states :math:`h_c` and the
-scorer's expectation :math:`s_c`, both centred per prompt, it is ridge regression:
+A random head would send the adapter meaningless gradients for hundreds of prompts. So the head is first
+fitted to the hidden states of the untrained model. Then all parts learn together (probing before
+fine-tuning, after Kumar et al., arXiv 2202.10054). The probe is a ridge regression of the scorer's
+expectation :math:`s_c` on the hidden states :math:`h_c`, both centred per prompt:
 
 .. math:: w = \arg\min_w \sum_c (w \cdot h_c - s_c)^2 + \lambda \|w\|^2
 
-with :math:`\lambda` chosen on every fourth prompt, which is held out.
+Every fourth prompt is held out to choose :math:`\lambda`.
 """
 
 from __future__ import annotations
@@ -31,10 +31,10 @@ if TYPE_CHECKING:
     from lkgrag.ranker.model import RankerModel
 
 log = logging.getLogger(__name__)
-#: Strengths of the ridge that are tried, in units of the features' mean square.
+#: Strengths of the ridge to try, in units of the features' mean square.
 RIDGES = (10.0, 100.0, 1000.0, 10000.0)
 #: One prompt in so many is held out to choose the strength.
-HELD = 4
+HELD_OUT = 4
 
 
 @torch.no_grad()
@@ -47,11 +47,11 @@ def probe_head(
     seed: int,
     progress: Callable[[int, int], None] | None = None,
 ) -> float | None:
-    """Fit the candidates head to what the scorer expects; nothing else is changed.
+    """Fit the head of the linear readout to the scorer's expectation; nothing else changes.
 
     Args:
-        model: with a language model whose adapter has not learned yet.
-        graph: of the examples, and its paths.
+        model: with a language model whose adapter is still untrained.
+        graph: the graph of the examples and its paths.
         queries: the examples; the first ``count`` of a seeded order are used.
         count: most prompts.
         batch_size: prompts a forward pass.
@@ -59,14 +59,14 @@ def probe_head(
         progress: called with (prompts done, prompts in all).
 
     Returns:
-        Correlation with the scorer on held-out prompts; None where there is nothing to fit (another
-        readout, too few prompts).
+        Correlation with the scorer on held-out prompts. None if there is nothing to fit: the readout
+        has no such head, or there are too few prompts.
     """
     lm = model.lm
     if lm is None or not isinstance(lm.readout, LinearReadout):
         return None
     chosen = np.random.default_rng([seed, 0x9B0B]).permutation(len(queries))[:count]
-    if len(chosen) < 2 * HELD:
+    if len(chosen) < 2 * HELD_OUT:
         return None
     order = CandidateOrder("random", seed)
     device = model.device
@@ -85,27 +85,29 @@ def probe_head(
         for h, s, mask in zip(hidden, teacher.float(), batch.paths.candidate_mask, strict=True):
             h, s = h[mask].double(), s[mask].double()
             rows.append((h - h.mean(0), s - s.mean()))
-    held = [row for n, row in enumerate(rows) if n % HELD == 0]
-    fit = [row for n, row in enumerate(rows) if n % HELD]
-    best, strength = max((_correlation(_ridge(fit, r), held), r) for r in RIDGES)
+    held_out = [row for n, row in enumerate(rows) if n % HELD_OUT == 0]
+    fitted = [row for n, row in enumerate(rows) if n % HELD_OUT]
+    best, strength = max((_correlate(_fit_ridge(fitted, r), held_out), r) for r in RIDGES)
     head = lm.readout.head
     if not np.isfinite(best) or best <= 0:
-        log.info("probe: nothing found (correlation %.3f); the head starts at random", best)
+        log.info("probe: no correlation with the scorer (%.3f); the head starts at random", best)
         return best
-    head.weight.copy_(_ridge(rows, strength)[None].to(head.weight))
+    head.weight.copy_(_fit_ridge(rows, strength)[None].to(head.weight))
     log.info("probe of %d prompts: correlation with the scorer %.3f", len(rows), best)
     return best
 
 
-def _ridge(rows: list[tuple[Tensor, Tensor]], strength: float) -> Tensor:
+def _fit_ridge(rows: list[tuple[Tensor, Tensor]], strength: float) -> Tensor:
+    """Weights of the ridge regression over prompts, float64, one a feature."""
     x, y = (torch.cat(part) for part in zip(*rows, strict=True))
     eye = torch.eye(x.shape[1], dtype=x.dtype, device=x.device)
     return torch.linalg.solve(x.T @ x + strength * x.square().mean() * eye, x.T @ y)
 
 
-def _correlation(weight: Tensor, rows: list[tuple[Tensor, Tensor]]) -> float:
+def _correlate(weight: Tensor, rows: list[tuple[Tensor, Tensor]]) -> float:
+    """Correlation within prompts of the regression's output with the scorer's expectation."""
     x, y = (torch.cat(part) for part in zip(*rows, strict=True))
     out = x @ weight
+    # Both are centred per prompt, so the cosine is the correlation.
     scale = out.norm() * y.norm()
-    # Both are centred per prompt, so this is the correlation within prompts.
     return float(out @ y / scale) if scale > 0 else -1.0

@@ -1,11 +1,11 @@
-"""Fully sharded training (FSDP2): the frozen base is cut among processes, what learns is not.
+"""Fully sharded training (FSDP2): the frozen base model is cut among processes, all else stays whole.
 
 With LoRA nearly all memory is the base model's, so only its frozen weights are cut. Adapter, head,
-scorer and fusion stay whole on every process, and their gradients are averaged once a step: saved files
-and checkpoints are those of an unsharded run, and a scorer may be any module (FSDP takes no scalar
-parameters, for one).
+scorer and fusion stay whole on every process, and their gradients are averaged once a step. Saved files
+and checkpoints are thus those of an unsharded run. A scorer may be any module, even one with scalar
+parameters, which FSDP refuses.
 
-Every forward pass of a sharded ranker is a common act: all processes must make equally many.
+Every forward pass of a sharded ranker needs all processes: each must make equally many.
 """
 
 from __future__ import annotations
@@ -14,9 +14,11 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 import torch
+from accelerate.utils import DistributedType
 from torch import nn
 
 from lkgrag.errors import ConfigError
+from lkgrag.llm.lora import decoder_layers
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
@@ -26,23 +28,19 @@ if TYPE_CHECKING:
 
 def is_sharded(accelerator: Accelerator) -> bool:
     """Whether the model is cut among processes."""
-    from accelerate.utils import DistributedType
-
     return accelerator.distributed_type == DistributedType.FSDP
 
 
 def choose_shards(accelerator: Accelerator, model: RankerModel) -> None:
-    """Tell Accelerate's plugin what to cut, before the ranker is prepared.
+    """Tell Accelerate's plugin what to cut; call it before Accelerate prepares the ranker.
 
     Raises:
-        ConfigError: there is no language model to cut.
+        ConfigError: the ranker has no language model to cut.
     """
-    from lkgrag.llm.lora import decoder_layers
-
     if model.lm is None:
         raise ConfigError("FSDP was asked for, but llm.name=none leaves nothing to shard")
     layer = decoder_layers(model.lm.model)[0]
-    # Where Accelerate looks for the layers of TRANSFORMER_BASED_WRAP.
+    # Accelerate reads the layers of TRANSFORMER_BASED_WRAP from this attribute.
     model._no_split_modules = [type(layer).__name__]  # type: ignore[assignment]
     accelerator.state.fsdp_plugin.ignored_modules = [
         module
@@ -51,21 +49,21 @@ def choose_shards(accelerator: Accelerator, model: RankerModel) -> None:
     ]
 
 
-def learned(module: nn.Module) -> list[nn.Parameter]:
-    """The parameters that learn, in the same order on every process."""
+def trainable_parameters(module: nn.Module) -> list[nn.Parameter]:
+    """The parameters that training changes, in the same order on every process."""
     return [p for p in module.parameters() if p.requires_grad]
 
 
 @torch.no_grad()
 def align(parameters: Iterable[nn.Parameter]) -> None:
-    """Start from the first process' values everywhere, as DistributedDataParallel does."""
+    """Copy the first process' values to all processes, as DistributedDataParallel does."""
     for parameter in parameters:
         torch.distributed.broadcast(parameter.data, src=0)
 
 
 @torch.no_grad()
 def average_gradients(parameters: Iterable[nn.Parameter]) -> None:
-    """Average gradients over processes, in place; a missing one counts as 0."""
+    """Average gradients over processes, in place; a missing gradient counts as 0."""
     for parameter in parameters:
         if parameter.grad is None:
             parameter.grad = torch.zeros_like(parameter)

@@ -1,5 +1,5 @@
-"""What every room may use: files, locks, the terminal, failures of the machine, other people's code.
+"""What every room may use: files, locks, the terminal, errors of the machine, custom classes.
 
-Nothing here knows what lkgrag is for; a module of this room imports :mod:`lkgrag.errors` and its
-neighbours only.
+Nothing here knows what lkgrag is for. A module of this room imports only :mod:`lkgrag.errors` and its
+neighbours.
 """

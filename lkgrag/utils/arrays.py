@@ -11,10 +11,15 @@ if TYPE_CHECKING:
 
 
 def distinct(values: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Each value once, rising. :func:`numpy.unique` hashes, which misses every cache from some millions on.
+    """Return each value once, in rising order.
+
+    :func:`numpy.unique` hashes the values. From some millions on, hashing is slower than sorting.
 
     Args:
         values: int64 ``[N]``.
+
+    Returns:
+        int64, at most ``[N]``.
     """
     ordered = np.sort(values)
     keep = np.ones(len(ordered), bool)

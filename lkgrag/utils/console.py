@@ -1,4 +1,4 @@
-"""Terminal output: one console, progress bars with a remaining time, warnings; plain when piped."""
+"""Terminal output: the consoles, progress bars with the remaining time, warnings. It is plain when piped."""
 
 from __future__ import annotations
 
@@ -21,52 +21,54 @@ console = Console(highlight=False, emoji=False)
 err_console = Console(stderr=True, highlight=False, emoji=False)
 
 
-#: Set by ``--quiet``: no stages, no progress; results and errors only.
+#: Set by ``--quiet``: only results and errors are shown, no stages and no progress.
 quiet = False
 
 
 class Warnings(logging.Handler):
-    """Shows a warning in one line on stderr; its traceback is for the log."""
+    """Shows a warning in one line on stderr. Its traceback goes to the run's log only."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Print it."""
+        """Print the warning."""
         text = Text.assemble(("warning:", "yellow"), " ", record.getMessage())
         err_console.print(text, soft_wrap=True)
 
 
-#: The handler that :func:`set_verbosity` put in place.
-_shown: logging.Handler | None = None
+#: The handler that :func:`set_verbosity` added to the logger.
+_handler: logging.Handler | None = None
 
 
 def set_verbosity(flags: set[str]) -> None:
-    """Follow ``--quiet`` and ``--verbose``: errors only, warnings too, or every log line, on stderr.
+    """Show on stderr what ``--quiet`` and ``--verbose`` ask for.
 
-    Of several processes only the first one speaks.
+    ``--quiet`` shows errors only, ``--verbose`` every log line. Without either, warnings are shown too.
+    Of several processes only the first one writes.
     """
-    global quiet, _shown
+    global quiet, _handler
     quiet = "--quiet" in flags
     logger = logging.getLogger("lkgrag")
-    # The run's own log gets everything of note, whatever is shown.
+    # The run's log takes every message from INFO on, whatever the terminal shows.
     logger.setLevel(logging.DEBUG if "--verbose" in flags else logging.INFO)
-    if _shown is not None:
-        logger.removeHandler(_shown)
+    if _handler is not None:
+        logger.removeHandler(_handler)
     if quiet or os.environ.get("RANK", "0") != "0":
-        _shown = logging.NullHandler()
+        _handler = logging.NullHandler()
     elif "--verbose" in flags:
+        # Only here: few commands are verbose, and this part of rich is slow to import.
         from rich.logging import RichHandler
 
-        _shown = RichHandler(console=err_console, show_path=False, rich_tracebacks=False)
+        _handler = RichHandler(console=err_console, show_path=False, rich_tracebacks=False)
     else:
-        _shown = Warnings(logging.WARNING)
-    logger.addHandler(_shown)
+        _handler = Warnings(logging.WARNING)
+    logger.addHandler(_handler)
 
 
-def bars_shown() -> bool:
-    """Whether progress bars are drawn: on a terminal, unless it shall be quiet."""
+def is_progress_shown() -> bool:
+    """Whether progress bars are drawn: stderr is a terminal, and ``--quiet`` is not set."""
     return sys.stderr.isatty() and not quiet
 
 
-def _bar() -> Progress:
+def _new_progress() -> Progress:
     columns = (
         TextColumn("  {task.description}"),
         BarColumn(),
@@ -77,21 +79,21 @@ def _bar() -> Progress:
 
 
 def track(items: Iterable[T], description: str, total: int | None = None) -> Iterator[T]:
-    """Iterate with a progress bar and a remaining time; no bar if stderr is no terminal."""
-    if not bars_shown():
+    """Iterate with a progress bar and the remaining time. There is no bar if stderr is no terminal."""
+    if not is_progress_shown():
         yield from items
         return
-    with _bar() as progress:
+    with _new_progress() as progress:
         yield from progress.track(items, description=description, total=total)
 
 
 @contextmanager
 def bar(description: str, show: bool = True) -> Iterator[Callable[[int, int], None]]:
-    """Give a function that is told ``(done, total)``; no bar if stderr is no terminal."""
-    if not show or not bars_shown():
+    """Yield a function that moves a progress bar to ``(done, total)``; without a terminal it does nothing."""
+    if not show or not is_progress_shown():
         yield lambda done, total: None
         return
-    with _bar() as progress:
+    with _new_progress() as progress:
         task = progress.add_task(description, total=None)
 
         def update(done: int, total: int) -> None:

@@ -1,6 +1,6 @@
-"""What the machine refuses (space, permission, memory), told in one line.
+"""Errors of the machine (no space, no permission, no memory) as one line, and a guard around custom code.
 
-Such errors can come from any library at any place, so they are recognised once, where a command ends.
+Any library can raise such an error at any place. So they are recognised once, where a command ends.
 """
 
 from __future__ import annotations
@@ -13,54 +13,60 @@ from contextlib import contextmanager
 
 from lkgrag.errors import ConfigError, LkgragError
 
-#: What to do about a refusal of the operating system.
+#: What to do about an error of the operating system, by its number.
 ADVICE = {
     errno.ENOSPC: "free space, or choose another out= and cache.root=",
     errno.EDQUOT: "free space, or choose another out= and cache.root=",
     errno.EFBIG: "raise the limit on the size of files, or choose another out= and cache.root=",
     errno.EROFS: "choose another out= and cache.root=",
-    errno.EACCES: "choose another out= and cache.root=, or mend its permissions",
-    errno.EPERM: "choose another out= and cache.root=, or mend its permissions",
+    errno.EACCES: "choose another out= and cache.root=, or correct its permissions",
+    errno.EPERM: "choose another out= and cache.root=, or correct its permissions",
     errno.EMFILE: "raise the limit on open files (ulimit -n)",
     errno.EIO: "the disk fails; choose another out= and cache.root=",
     errno.ENOMEM: "",
 }
-#: The settings that take memory, the most helpful first.
+#: What to do about too little memory; the setting that helps most comes first.
 MEMORY = (
-    "out of memory: make training.micro_batch or evaluation.batch_size smaller, or "
-    "llm.gradient_checkpointing=true, and the run goes on; or begin another with a smaller "
+    "out of memory: lower training.micro_batch or evaluation.batch_size, or set "
+    "llm.gradient_checkpointing=true, and the run continues; or start another run with a smaller "
     "prompt.max_tokens or llm.quantization=nf4"
 )
 
-#: What torch, CUDA's libraries and C++ call it.
+#: Words for too little memory in the messages of torch, CUDA's libraries and C++.
 NO_MEMORY = ("allocate memory", "out of memory", "not enough memory", "alloc_failed", "bad_alloc")
 
 
 @contextmanager
-def foreign(tell: Callable[[BaseException], str]) -> Iterator[None]:
-    """Code of someone else's runs within, and may raise anything.
+def guard_custom_code(tell: Callable[[BaseException], str]) -> Iterator[None]:
+    """Run custom code in the block, and turn whatever it raises into one line.
 
     Args:
-        tell: the one line for what it raised.
+        tell: gives the line for the error that the custom code raised.
 
     Raises:
-        ConfigError: that line. Errors of ours and of the machine pass as they are.
+        ConfigError: with that line. Errors of this package and of the machine pass unchanged.
     """
     try:
         yield
     except LkgragError:
         raise
-    except (Exception, SystemExit) as error:  # an end of the program would look like a success
+    except (
+        Exception,
+        SystemExit,
+    ) as error:  # a SystemExit would end the program as if all were well
         if explain(error) is not None:
             raise
         raise ConfigError(tell(error)) from error
 
 
 def explain(error: BaseException | None) -> LkgragError | None:
-    """The one line for an error of the machine; None for any other, which is a fault of the program.
+    """Turn an error of the machine into one line.
 
     Args:
-        error: as caught.
+        error: the error that was caught.
+
+    Returns:
+        The error to show; None if it is no error of the machine, but a fault of the program.
     """
     if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
         return LkgragError(MEMORY)
@@ -69,13 +75,13 @@ def explain(error: BaseException | None) -> LkgragError | None:
         return LkgragError(MEMORY)
     number = error.errno if isinstance(error, OSError) else None
     if number is None:
-        # Libraries written in Rust and C++ pass the system's error on as text.
-        found = re.search(r"\(?(?:os error|errno:?) (\d+)\)?", text)
-        number = int(found.group(1)) if found else None
+        # Libraries written in Rust and C++ give the system's error number in the text.
+        match = re.search(r"\(?(?:os error|errno:?) (\d+)\)?", text)
+        number = int(match.group(1)) if match else None
     if number not in ADVICE:
         return None
     if number == errno.ENOMEM:
         return LkgragError(MEMORY)
-    name = getattr(error, "filename", None)
-    what = f"{name}: " if name else ""
-    return LkgragError(f"{what}{os.strerror(number)}; {ADVICE[number]}")
+    file = getattr(error, "filename", None)
+    prefix = f"{file}: " if file else ""
+    return LkgragError(f"{prefix}{os.strerror(number)}; {ADVICE[number]}")

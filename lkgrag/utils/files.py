@@ -1,4 +1,4 @@
-"""Files: written under a temporary name and renamed, so that none is ever half there."""
+"""Reading and writing of files: each is written under a temporary name, then renamed, so none is partial."""
 
 from __future__ import annotations
 
@@ -15,14 +15,15 @@ from lkgrag.errors import LkgragError
 
 if TYPE_CHECKING:
     import pandas as pd
+    from torch import Tensor
 
 
 @contextmanager
 def atomic(path: str | os.PathLike[str]) -> Iterator[Path]:
-    """Give a temporary path beside ``path``; rename it to ``path`` if the block succeeds.
+    """Yield a temporary path beside ``path``, and rename it to ``path`` if the block succeeds.
 
     Raises:
-        LkgragError: the folder cannot be written or the disk is full; ``path`` is as it was.
+        LkgragError: the folder cannot be written, or the disk is full; ``path`` is unchanged.
     """
     path = Path(path)
     tmp: Path | None = None
@@ -49,46 +50,49 @@ def atomic(path: str | os.PathLike[str]) -> Iterator[Path]:
 def sweep(folder: str | os.PathLike[str]) -> None:
     """Delete the temporary files that a killed process left below a folder.
 
-    Only to be called by who holds the folder's lock: a living process' files look the same.
+    The caller must hold the folder's lock, because the files of a running process look the same.
     """
     for path in Path(folder).rglob(".*.tmp"):
         path.unlink(missing_ok=True)
 
 
-def not_ours(
-    folder: Path, ours: Callable[[Path], bool], passed_over: Collection[str] = ()
+def find_foreign_entry(
+    folder: Path, is_ours: Callable[[Path], bool], ignored: Collection[str] = ()
 ) -> str | None:
-    """The name of what is in a folder that is not ours to empty; None where it is, or there is nothing.
+    """Look for a reason not to empty a folder: an entry in it that this package did not write.
 
     Args:
-        folder: that is to be written.
-        ours: whether a folder with something in it is one of those that may be replaced.
-        passed_over: names that do not count.
+        folder: the folder that is to be written.
+        is_ours: tells of a folder that is not empty whether this package wrote it and may replace it.
+        ignored: names of entries that do not count.
+
+    Returns:
+        The name of such an entry; None if the folder is missing, empty or ours.
 
     Raises:
-        OSError: it is no folder, or cannot be read.
+        OSError: the path is no folder, or cannot be read.
     """
     if not folder.exists():
         return None
-    names = {entry.name for entry in folder.iterdir()} - set(passed_over)
-    return min(names) if names and not ours(folder) else None
+    names = {entry.name for entry in folder.iterdir()} - set(ignored)
+    return min(names) if names and not is_ours(folder) else None
 
 
 def write_json(path: str | os.PathLike[str], value: Any) -> None:
-    """Write JSON, keys in the order given, atomically; NaN and infinities become null."""
-    text = json.dumps(finite(value), indent=2, ensure_ascii=False, allow_nan=False)
+    """Write JSON atomically, with the keys in their order. NaN and infinities become null."""
+    text = json.dumps(nan_to_none(value), indent=2, ensure_ascii=False, allow_nan=False)
     with atomic(path) as tmp:
         tmp.write_text(text + "\n", encoding="utf-8")
 
 
-def finite(value: Any) -> Any:
-    """The value with null for every number that JSON has no word for."""
+def nan_to_none(value: Any) -> Any:
+    """Replace NaN and infinities, which JSON does not have, by None; also within lists and dictionaries."""
     if isinstance(value, float):
         return value if math.isfinite(value) else None
     if isinstance(value, dict):
-        return {key: finite(v) for key, v in value.items()}
+        return {key: nan_to_none(v) for key, v in value.items()}
     if isinstance(value, list | tuple):
-        return [finite(v) for v in value]
+        return [nan_to_none(v) for v in value]
     return value
 
 
@@ -107,7 +111,7 @@ def read_json(path: str | os.PathLike[str]) -> Any:
 
 
 def write_parquet(path: str | os.PathLike[str], table: pd.DataFrame) -> None:
-    """Write a table without its index, atomically."""
+    """Write a table atomically, without its index."""
     with atomic(path) as tmp:
         table.to_parquet(tmp, index=False)
 
@@ -117,11 +121,12 @@ def read_parquet(path: str | os.PathLike[str], advice: str = "make it again") ->
 
     Args:
         path: the file.
-        advice: what to do about a missing or broken one.
+        advice: what to do if the file is missing or broken.
 
     Raises:
         LkgragError: the file is missing or broken.
     """
+    # Only here: commands that read no table do not wait for pandas.
     import pandas as pd
 
     try:
@@ -133,21 +138,22 @@ def read_parquet(path: str | os.PathLike[str], advice: str = "make it again") ->
 
 
 def write_safetensors(
-    path: str | os.PathLike[str], tensors: dict[str, Any], metadata: dict[str, str] | None = None
+    path: str | os.PathLike[str], tensors: dict[str, Tensor], metadata: dict[str, str] | None = None
 ) -> None:
-    """Write torch tensors as safetensors, atomically; one of several names is written under each."""
+    """Write torch tensors as safetensors, atomically. A tensor with several names is written under each."""
+    # Only here: commands that write no tensor do not wait for torch.
     from safetensors import SafetensorError
     from safetensors.torch import save_file
 
     with atomic(path) as tmp:
         try:
-            save_file(_apart(tensors), tmp, metadata)
+            save_file(_unshare(tensors), tmp, metadata)
         except SafetensorError as error:
             raise OSError(str(error)) from error
 
 
-def _apart(tensors: dict[str, Any]) -> dict[str, Any]:
-    """The tensors on the CPU, none of which shares its memory with another: such are not written."""
+def _unshare(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Copy the tensors to the CPU so that no two share memory, which safetensors does not write."""
     out, places = {}, set()
     for name, tensor in tensors.items():
         tensor = tensor.detach().cpu().contiguous()
@@ -157,12 +163,13 @@ def _apart(tensors: dict[str, Any]) -> dict[str, Any]:
     return out
 
 
-def read_safetensors(path: str | os.PathLike[str]) -> dict[str, Any]:
-    """Read torch tensors.
+def read_safetensors(path: str | os.PathLike[str]) -> dict[str, Tensor]:
+    """Read torch tensors, onto the CPU.
 
     Raises:
         LkgragError: the file is missing or broken.
     """
+    # Only here: commands that read no tensor do not wait for torch.
     from safetensors import SafetensorError
     from safetensors.torch import load_file
 

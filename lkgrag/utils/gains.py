@@ -1,7 +1,7 @@
-"""What a rank is worth: the arithmetic of the metrics.
+"""The gain of a rank: the arithmetic of the metrics.
 
-A rank is 1 for the best item. Rank 0 means that the target was missed; its gain is 0. Each event has one
-target, so that a hit is the recall and the ideal DCG is 1. The mean of the gains over the events is the metric.
+The best item has rank 1. Rank 0 means that the target was missed; its gain is 0. A metric is the mean of
+the gains over the events. Each event has one target, so a hit is the recall, and the ideal DCG is 1.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def reciprocal_gain(rank: NDArray[np.int64]) -> NDArray[np.float64]:
-    r"""The gain :math:`1/r` of MRR.
+    r"""Return the gain :math:`1/r` of MRR.
 
     Args:
         rank: int64, any shape.
@@ -27,7 +27,7 @@ def reciprocal_gain(rank: NDArray[np.int64]) -> NDArray[np.float64]:
 
 
 def discounted_gain(rank: NDArray[np.int64], k: int) -> NDArray[np.float64]:
-    r"""The gain :math:`1/\log_2(1+r)` of NDCG@k where :math:`r \le k`, else 0.
+    r"""Return the gain of NDCG@k: :math:`1/\log_2(1+r)` where :math:`r \le k`, else 0.
 
     Args:
         rank: int64, any shape.
@@ -40,7 +40,7 @@ def discounted_gain(rank: NDArray[np.int64], k: int) -> NDArray[np.float64]:
 
 
 def hit_gain(rank: NDArray[np.int64], k: int) -> NDArray[np.float64]:
-    r"""The gain of Recall@k: 1 where :math:`r \le k`, else 0.
+    r"""Return the gain of Recall@k: 1 where :math:`r \le k`, else 0.
 
     Args:
         rank: int64, any shape.

@@ -1,6 +1,7 @@
-"""Inner loops are compiled by numba, a dependency. Where it cannot be had, NumPy does the frequent ones.
+"""Compiling of inner loops by numba, which is a dependency.
 
-The searches for shortest paths then run as the plain Python that they are written in: right, but slow.
+Where numba is not available, NumPy does the frequent loops. The search for shortest paths then runs as plain
+Python: it gives the same paths, but slowly.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Names that several rooms share: the files of a run and of a saved ranker, and the keys of ``metrics.json``."""
 
-#: The complete configuration, of a run and of a saved ranker.
+#: The complete configuration of a run or of a saved ranker.
 CONFIG = "config.yaml"
 
 # Files of a run's folder.
@@ -8,30 +8,30 @@ METRICS = "metrics.json"
 RANKER = "ranker"
 LOG = "run.log"
 LOCK = ".lock"
-#: The report, a page to look at.
+#: The report, a page for the browser.
 PAGE = "report.html"
 EXPLANATIONS = "explanations.json"
 RANKS = "ranks.parquet"
 CURVE = "curve.json"
-#: One row a prompt: who, tokens, items chosen before, attributes of the user (``user_<name>``).
+#: One row for each prompt: the user, tokens, items chosen before, attributes of the user (``user_<name>``).
 PROMPTS = "prompts.parquet"
-#: One row a prompt and meta-path that got attention: its share.
+#: One row for each prompt and each meta-path that got attention: the share of it.
 SALIENCE = "salience.parquet"
-#: The graph, of a run and of a saved ranker.
+#: The graph of a run or of a saved ranker.
 KG = "kg"
 
 # Files of a saved ranker's folder.
-#: Its description.
+#: The description of the ranker.
 META = "ranker.json"
 SCORER = "scorer.safetensors"
-#: What the prompter learned.
+#: The tables that the prompter fitted.
 TABLES = "tables.safetensors"
 ADAPTER = "adapter"
 RETRIEVER = "retriever"
 CATALOGUE = "catalogue.parquet"
 USERS = "users.parquet"
 
-#: Order of the systems in tables; custom retrievers come after the last part of the fused one.
+#: Order of the systems in tables. Custom retrievers come after the last built-in part of stage one.
 SYSTEM_ORDER = (
     "random",
     "popularity",
@@ -44,7 +44,7 @@ SYSTEM_ORDER = (
     "scorer",
     "ranker",
 )
-#: What ``metrics.json`` has beside the systems; no system has such a name.
+#: Keys of ``metrics.json`` that are no system; no system may have such a name.
 BESIDE = (
     "format",
     "data",

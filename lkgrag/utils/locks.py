@@ -1,4 +1,4 @@
-"""Locks of folders, and their emptying."""
+"""Locks of folders, and how a locked folder is emptied."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from lkgrag.errors import LkgragError, RunError
 
 
 def clear(folder: Path, first: str = "", last: str = "") -> None:
-    """Delete what is in a folder, but its lock.
+    """Delete everything in a folder except its lock.
 
     Args:
-        folder: to be emptied.
-        first: the entry that says that the rest is whole.
-        last: the entry by which the folder is known to be ours.
+        folder: the folder to empty.
+        first: the entry to delete first, because it says that the others are complete.
+        last: the entry to delete last, because it shows that this package wrote the folder.
     """
     for entry in sorted(folder.iterdir(), key=lambda e: (e.name == last) - (e.name == first)):
         if entry.name == ".lock":
@@ -31,10 +31,16 @@ def clear(folder: Path, first: str = "", last: str = "") -> None:
 
 @contextmanager
 def locked(path: Path, wait: bool, what: str = "it") -> Iterator[None]:
-    """Hold an exclusive lock that the system drops when the process dies, however it dies.
+    """Hold an exclusive lock, which the system releases when the process ends, even if it is killed.
+
+    Args:
+        path: the file that stands for the lock.
+        wait: whether to wait while another process holds it.
+        what: the thing that is locked, for messages.
 
     Raises:
-        RunError: another living process holds it and ``wait`` is False.
+        RunError: another running process holds the lock, and ``wait`` is False.
+        LkgragError: the file cannot be written.
     """
     try:
         handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)

@@ -1,6 +1,6 @@
-"""Addresses that were public in earlier versions: they still work, with a ``DeprecationWarning``.
+"""Addresses that were public in earlier versions. They still work, with a ``DeprecationWarning``.
 
-The new address is given in words and imported when it is asked for, so that no room imports a higher one.
+A new address is a string here and is imported on first use, so that no room imports a higher one.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from importlib.machinery import ModuleSpec
 from types import ModuleType
 from typing import Any
 
-#: Modules that are gone, and where their names are now; the first module that has a name gives it.
+#: Modules that are gone, and the modules that hold their names now; the first one that has a name gives it.
 MODULES: dict[str, tuple[str, ...]] = {
     "lkgrag.cache": ("lkgrag.run.cache", "lkgrag.utils.locks"),
     "lkgrag.fusion": ("lkgrag.ranker.fusion", "lkgrag.ranker.fusion_weights"),
@@ -40,18 +40,18 @@ MODULES: dict[str, tuple[str, ...]] = {
     "lkgrag.retrieval.own": ("lkgrag.retrieval.resolver", "lkgrag.retrieval.custom"),
     "lkgrag.review": ("lkgrag.run.reevaluate",),
 }
-#: Names that a room no longer has, and where they are now.
+#: Names that a room no longer has, and the modules that hold them now.
 NAMES: dict[tuple[str, str], str] = {
     ("lkgrag.scorer", "Pretraining"): "lkgrag.training.pretraining",
     ("lkgrag.scorer", "pretrain"): "lkgrag.training.pretraining",
 }
 
 
-def moved_name(room: str, name: str) -> Any:
-    """A name that moved out of a room; to be called by the room's ``__getattr__``.
+def import_moved(room: str, name: str) -> Any:
+    """Import a name that moved out of a room, with a warning. The room's ``__getattr__`` calls this.
 
     Raises:
-        AttributeError: the room never had it.
+        AttributeError: the room never had that name.
     """
     if (room, name) not in NAMES:
         raise AttributeError(f"module {room!r} has no attribute {name!r}")
@@ -64,11 +64,11 @@ def moved_name(room: str, name: str) -> Any:
     return getattr(importlib.import_module(home), name)
 
 
-class _Moved(ModuleType):
-    """Stands for a module that is gone."""
+class _MovedModule(ModuleType):
+    """Stands in for a module that is gone."""
 
     def __getattr__(self, name: str) -> Any:
-        """The name from where it is now."""
+        """Return the name from the module that holds it now."""
         if not name.startswith("__"):
             for home in MODULES[self.__name__]:
                 module = importlib.import_module(home)
@@ -78,28 +78,28 @@ class _Moved(ModuleType):
 
 
 class MovedModules(MetaPathFinder, Loader):
-    """Finds modules of :data:`MODULES` that nothing else finds."""
+    """Finds the modules of :data:`MODULES` that no other finder finds."""
 
     def find_spec(
         self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
-        """A stand-in for a module that is gone."""
+        """Describe the stand-in for a module that is gone."""
         return ModuleSpec(fullname, self) if fullname in MODULES else None
 
     def create_module(self, spec: ModuleSpec) -> ModuleType:
-        """The stand-in."""
+        """Create the stand-in, with a warning."""
         warnings.warn(
             f"{spec.name} is now {MODULES[spec.name][0]}; the old address goes with version 0.3",
             DeprecationWarning,
             stacklevel=2,
         )
-        return _Moved(spec.name)
+        return _MovedModule(spec.name)
 
     def exec_module(self, module: ModuleType) -> None:
-        """Nothing is run."""
+        """Run nothing: the stand-in has no code."""
 
 
 def install() -> None:
-    """Let Python find the old addresses, once."""
+    """Make Python find the old addresses. A second call changes nothing."""
     if not any(type(finder).__name__ == MovedModules.__name__ for finder in sys.meta_path):
         sys.meta_path.append(MovedModules())

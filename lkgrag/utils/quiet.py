@@ -1,4 +1,4 @@
-"""Silence of libraries that write to the terminal while they load."""
+"""A switch for libraries that write to the terminal while they load models."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ from contextlib import contextmanager
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Keep transformers' bars, notes and notices of renamings, and bitsandbytes' line, off the terminal."""
+    """Keep the bars, notes and warnings of transformers and of bitsandbytes off the terminal."""
+    # Only here: what loads no model does not wait for transformers.
     from transformers.utils import logging as hf
 
     bits = logging.getLogger("bitsandbytes")

@@ -1,13 +1,16 @@
-"""How containers of large arrays are shown: by their sizes, as PyG shows its ``Data``."""
+"""The text of containers of large arrays: their sizes, as PyG shows its ``Data``."""
 
 from __future__ import annotations
 
 from dataclasses import fields
-from typing import Any
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
 
 
-def sizes(self: Any) -> str:
-    """A dataclass in one line; to be its ``__repr__``.
+def sizes(self: DataclassInstance) -> str:
+    """Describe a dataclass in one line by its sizes; to be used as its ``__repr__``.
 
     >>> from lkgrag.serving.catalogue import Catalogue
     >>> Catalogue(["1", "2"], ["Heat", "Fargo"])
@@ -17,7 +20,7 @@ def sizes(self: Any) -> str:
     return f"{type(self).__name__}({shown})"
 
 
-def _size(value: Any) -> str:
+def _size(value: object) -> str:
     if hasattr(value, "shape"):
         return str(list(value.shape))
     return f"[{len(value)}]" if isinstance(value, list | tuple | dict) else repr(value)

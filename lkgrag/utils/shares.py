@@ -1,4 +1,4 @@
-"""How work is shared out among processes."""
+"""How processes share work among them."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Shares:
-    """This process among those that share a piece of work.
+    """This process among those that share the work.
 
     Attributes:
-        rank: of this process.
+        rank: number of this process, from 0.
         world: how many processes there are; each takes every ``world``-th part.
         wait: returns when every process has called it.
     """
@@ -21,5 +21,5 @@ class Shares:
     wait: Callable[[], None] = lambda: None
 
 
-#: One process does everything.
+#: A single process, which does everything.
 ALONE = Shares()

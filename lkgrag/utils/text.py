@@ -1,4 +1,4 @@
-"""Text for a terminal: one line, cut to what fits, figures to two places."""
+"""Text for a terminal: in one line, cut to a width, numbers with two decimals."""
 
 from __future__ import annotations
 
@@ -12,29 +12,29 @@ if TYPE_CHECKING:
 
 
 def one_line(text: str) -> str:
-    """Text that cannot break a line or move the cursor of a terminal."""
+    """Return the text in one line, without characters that could move the cursor of a terminal."""
     return " ".join("".join(c if c.isprintable() else " " for c in text).split())
 
 
 def shown_title(text: str) -> str:
-    """A title in one line, or that there is none."""
+    """Return a title in one line, or ``(no title)``."""
     return one_line(text) or "(no title)"
 
 
 def fit(text: str, columns: int) -> str:
-    """Text cut to what fits; characters of some scripts take two columns of a terminal."""
+    """Cut text to a number of columns; characters of some scripts take two columns of a terminal."""
     if cell_len(text) <= columns:
         return text
     return set_cell_size(text, columns - 1).rstrip() + "…"
 
 
 def two_places(value: float, sign: str = "") -> str:
-    """A figure to two places, ``sign="+"`` with its sign; -0.001 is 0.00, not -0.00."""
+    """Write a number with two decimals, with ``sign="+"`` always with its sign; -0.001 is 0.00, not -0.00."""
     return f"{round(value, 2) + 0.0:{sign}.2f}"
 
 
 def print_wrapped(console: Console, indent: int, text: Text) -> None:
-    """Print text whose further lines stand below its first."""
+    """Print text with every line after the first one indented by ``indent`` columns."""
     for line in text.wrap(console, max(console.width - indent, 20)):
         line.rstrip()
         console.print(Text(" " * indent).append_text(line))

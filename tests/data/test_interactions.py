@@ -26,17 +26,17 @@ def test_sequences_are_in_time_order_and_ids_in_natural_order():
 
 def test_ties_do_not_depend_on_the_order_of_the_file_but_on_the_seed():
     rows = [("u", str(i), 1, 5) for i in range(50)]
-    one = Interactions.from_frames(events(rows), config=DataConfig(**LOOSE))
-    two = Interactions.from_frames(events(rows[::-1]), config=DataConfig(**LOOSE))
+    first = Interactions.from_frames(events(rows), config=DataConfig(**LOOSE))
+    second = Interactions.from_frames(events(rows[::-1]), config=DataConfig(**LOOSE))
     other = Interactions.from_frames(events(rows), config=DataConfig(**LOOSE, tie_seed=1))
-    assert np.array_equal(one.item, two.item)
-    assert not np.array_equal(one.item, other.item)
-    assert not np.array_equal(one.item, np.sort(one.item))
+    assert np.array_equal(first.item, second.item)
+    assert not np.array_equal(first.item, other.item)
+    assert not np.array_equal(first.item, np.sort(first.item))
     by_id = Interactions.from_frames(events(rows[::-1]), config=DataConfig(**LOOSE, ties="id"))
     assert by_id.item.tolist() == list(range(50))
     by_file = Interactions.from_frames(events(rows[::-1]), config=DataConfig(**LOOSE, ties="file"))
     assert by_file.item.tolist() == list(range(50))[::-1]
-    assert one.stats["tied_last_two"] == 1.0
+    assert first.stats["tied_last_two"] == 1.0
 
 
 def test_without_times_the_file_decides():

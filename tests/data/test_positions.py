@@ -21,7 +21,7 @@ def of_times(first, users=20, length=6):
 def test_times_that_begin_anew_for_each_user_are_positions():
     assert not of_times(lambda u: 0).dated
     assert not of_times(lambda u: 1).dated
-    # One user of twenty may begin later, as where first items were filtered out.
+    # One user of twenty may begin later, because the filters may drop first items.
     assert not of_times(lambda u: 2 if u == 3 else 0).dated
     assert of_times(lambda u: 1_400_000_000 + 50 * u).dated
     # Small numbers that all users share are times as well.
@@ -48,10 +48,10 @@ def folder(tmp_path):
 
 @pytest.mark.parametrize("option", [{"kg.temporal": "true"}, {"data.split": "time"}])
 def test_what_compares_the_times_of_users_is_refused(folder, option):
-    with pytest.raises(DataError, match="positions in each user's history") as found:
+    with pytest.raises(DataError, match="positions in each user's history") as error:
         load_dataset(load_config({**folder, **option}))
     name, value = next(iter(option.items()))
-    assert f"{name}={value}" in str(found.value)
+    assert f"{name}={value}" in str(error.value)
 
 
 def with_times(folder, lines, change):
@@ -81,5 +81,5 @@ def test_unknown_times_of_a_graph_in_time_are_counted_in_a_warning(folder, caplo
 
 def test_a_run_says_so(folder, capsys):
     loaded = load_dataset(load_config(folder))
-    display.StageDisplay(True).interactions(loaded)
+    display.StageDisplay(True).show_interactions(loaded)
     assert "positions in each user's history" in " ".join(capsys.readouterr().out.split())

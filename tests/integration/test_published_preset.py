@@ -17,7 +17,7 @@ from lkgrag.run.pipeline import train
 from lkgrag.run.ranker_stages import build_ranker, training_queries
 from lkgrag.run.stages import Stages, load_dataset
 from lkgrag.scorer import build_scorer
-from lkgrag.training.objective import losses, total
+from lkgrag.training.objective import losses, total_loss
 from lkgrag.training.pretraining import Pretraining
 from lkgrag.utils.files import read_json
 
@@ -59,7 +59,7 @@ def gradients(config, tmp_path):
     target, weight = torch.as_tensor(queries.target), torch.ones(len(queries))
     mask = batch.paths.candidate_mask
     found = losses(ranker(batch), target, mask, weight, config.training.distill)
-    total(found, config.training).backward()
+    total_loss(found, config.training).backward()
     reached = [p.grad is not None and bool(p.grad.abs().any()) for p in ranker.scorer.parameters()]
     adapter = [p.grad for n, p in ranker.named_parameters() if "lora_B" in n]
     assert any(g is not None and bool(g.abs().any()) for g in adapter)

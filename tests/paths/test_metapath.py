@@ -21,11 +21,11 @@ def test_shorter_first_and_no_users_inside():
 def test_items_inside_only_on_demand():
     edges = [GENRE, OF_GENRE, NEXT]
     assert metapaths(edges, PathsConfig(max_length=3)) == [(NEXT,), (GENRE, OF_GENRE)]
-    found = metapaths(edges, PathsConfig(max_length=3, through_items=True))
-    assert (NEXT, NEXT, NEXT) in found
-    assert (NEXT, GENRE, OF_GENRE) in found
-    assert len(found) == len(set(found))
-    assert [len(m) for m in found] == sorted(len(m) for m in found)
+    listed = metapaths(edges, PathsConfig(max_length=3, through_items=True))
+    assert (NEXT, NEXT, NEXT) in listed
+    assert (NEXT, GENRE, OF_GENRE) in listed
+    assert len(listed) == len(set(listed))
+    assert [len(m) for m in listed] == sorted(len(m) for m in listed)
 
 
 def test_one_meaning_occurs_once():

@@ -21,7 +21,7 @@ def data():
     return toy_kg(KGConfig(behaviour_min=1))
 
 
-def asked(data):
+def shifted_queries(data):
     items = np.arange(int(data["item"].num_nodes))
     history = np.stack([np.roll(items, n)[:5] for n in range(6)])
     return queries_of(history, np.stack([np.roll(items, -n)[:7] for n in range(6)]))
@@ -34,20 +34,20 @@ def assert_same(a, b):
 
 
 def test_mapped_tables_give_the_same_paths(data, tmp_path):
-    queries = asked(data)
-    want = PathFinder(data, PathsConfig())(queries)
-    assert len(want)
-    assert_same(want, PathFinder(data, PathsConfig(), tmp_path)(queries))
+    queries = shifted_queries(data)
+    expected = PathFinder(data, PathsConfig())(queries)
+    assert len(expected)
+    assert_same(expected, PathFinder(data, PathsConfig(), tmp_path)(queries))
     opened = PathFinder.open(tmp_path)
     assert isinstance(opened._short.tables.edge_target, np.memmap)
-    assert_same(want, opened(queries))
+    assert_same(expected, opened(queries))
 
 
 def test_numpy_finds_what_the_compiled_lookup_finds(data, monkeypatch):
-    queries = asked(data)
-    want = PathFinder(data, PathsConfig())(queries)
+    queries = shifted_queries(data)
+    expected = PathFinder(data, PathsConfig())(queries)
     monkeypatch.setattr(short, "edges_between", lookup.vectorised_lookup)
-    assert_same(want, PathFinder(data, PathsConfig())(queries))
+    assert_same(expected, PathFinder(data, PathsConfig())(queries))
 
 
 def test_long_paths_do_not_fit_into_tables(data, tmp_path):
@@ -69,15 +69,15 @@ def test_broken_tables_are_named(data, tmp_path):
         PathFinder.open(tmp_path)
 
 
-#: No cap, whose choice among equals goes by the order of the relations, which stores do not keep.
+#: Without a cap: its choice among equal paths follows the order of the relations, which stores do not keep.
 EVERY = PathsConfig(max_per_pair=64)
 
 
-def told(found):
-    """Paths by what they are."""
-    columns = (found.sample, found.candidate, found.history, found.metapath, found.weight)
-    rows = zip(*(c.tolist() for c in columns), found.nodes.tolist(), strict=True)
-    return {(s, c, h, found.metapaths[m], w, *n) for s, c, h, m, w, n in rows}
+def as_rows(batch):
+    """The paths as a set that does not depend on the numbers of the meta-paths."""
+    columns = (batch.sample, batch.candidate, batch.history, batch.metapath, batch.weight)
+    rows = zip(*(c.tolist() for c in columns), batch.nodes.tolist(), strict=True)
+    return {(s, c, h, batch.metapaths[m], w, *n) for s, c, h, m, w, n in rows}
 
 
 def stores(data, layout, inverses=True):
@@ -103,30 +103,30 @@ def stores(data, layout, inverses=True):
 @pytest.mark.parametrize("layout", ["coo", "csr"])
 @pytest.mark.parametrize("mapped", [False, True])
 def test_remote_stores_give_the_same_paths(data, layout, mapped, tmp_path):
-    queries = asked(data)
-    want = told(PathFinder(data, EVERY)(queries))
+    queries = shifted_queries(data)
+    expected = as_rows(PathFinder(data, EVERY)(queries))
     remote = RemoteKG(*stores(data, layout))
-    assert want
-    assert want == told(PathFinder(remote, EVERY, tmp_path if mapped else None)(queries))
+    assert expected
+    assert expected == as_rows(PathFinder(remote, EVERY, tmp_path if mapped else None)(queries))
 
 
 def test_inverses_are_read_backwards(data):
     remote = RemoteKG(*stores(data, "coo", inverses=False))
     assert set(remote.edge_types) >= set(data.edge_types)
     for edge_type in data.edge_types:
-        want = {tuple(e) for e in data[edge_type].edge_index.T.tolist()}
-        assert {tuple(e) for e in remote[edge_type].edge_index.T.tolist()} == want
+        expected = {tuple(e) for e in data[edge_type].edge_index.T.tolist()}
+        assert {tuple(e) for e in remote[edge_type].edge_index.T.tolist()} == expected
 
 
 def test_a_graph_of_pyg_is_both_stores(data):
-    queries = asked(data)
+    queries = shifted_queries(data)
     plain = HeteroData()
     for node in data.node_types:
         plain[node].x = torch.zeros(data[node].num_nodes, 1)
     for edge_type in data.edge_types:
         plain[edge_type].edge_index = data[edge_type].edge_index
-    want = told(PathFinder(plain, EVERY)(queries))
-    assert want == told(PathFinder(RemoteKG(plain, plain), EVERY)(queries))
+    expected = as_rows(PathFinder(plain, EVERY)(queries))
+    assert expected == as_rows(PathFinder(RemoteKG(plain, plain), EVERY)(queries))
 
 
 def test_stores_without_items_or_sizes_are_refused():

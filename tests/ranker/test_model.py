@@ -7,7 +7,7 @@ from helpers.rankers import Planted
 from lkgrag.errors import ConfigError
 from lkgrag.ranker.fusion import list_cross_entropy
 from lkgrag.ranker.model import RankerModel
-from lkgrag.training.objective import losses, total
+from lkgrag.training.objective import losses, total_loss
 
 
 @pytest.fixture(scope="module", params=["candidates", "letters"])
@@ -78,7 +78,7 @@ def test_no_parameter_is_outside_both_routes(toy):
     mask = batch.paths.candidate_mask
     parts = losses(out, target, mask, torch.ones(len(target)))
     ranker.zero_grad()
-    total(parts, toy.config.training).backward()
+    total_loss(parts, toy.config.training).backward()
     assert {n for n, g in gradients(ranker).items() if not lively(g)} == set()
 
 

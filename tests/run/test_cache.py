@@ -20,11 +20,11 @@ def test_a_stage_is_built_once_and_again_when_what_it_depends_on_changes(tmp_pat
 
     cache = StageCache(tmp_path)
     load = lambda folder: (folder / "x").read_text()  # noqa: E731
-    assert cache.stage("a", {"k": 1}, build, load) == "1"
-    assert cache.stage("a", {"k": 1}, build, load) == "1"
-    assert cache.stage("a", {"k": 2}, build, load) == "2"
-    assert cache.stage("b", {"k": 1}, build, load) == "3"
-    assert StageCache(tmp_path, enabled=False).stage("a", {"k": 1}, build, load) == "4"
+    assert cache.load_or_build("a", {"k": 1}, build, load) == "1"
+    assert cache.load_or_build("a", {"k": 1}, build, load) == "1"
+    assert cache.load_or_build("a", {"k": 2}, build, load) == "2"
+    assert cache.load_or_build("b", {"k": 1}, build, load) == "3"
+    assert StageCache(tmp_path, enabled=False).load_or_build("a", {"k": 1}, build, load) == "4"
 
 
 def test_no_one_clears_a_stage_while_it_is_read(tmp_path):
@@ -36,7 +36,7 @@ def test_no_one_clears_a_stage_while_it_is_read(tmp_path):
         return (folder / "x").read_text()
 
     cache = StageCache(tmp_path, enabled=False)
-    assert cache.stage("a", {}, lambda f: (f / "x").write_text("whole"), load) == "whole"
+    assert cache.load_or_build("a", {}, lambda f: (f / "x").write_text("whole"), load) == "whole"
     assert others == []
 
 
@@ -47,13 +47,13 @@ def test_an_interrupted_build_is_not_taken_for_a_whole_one(tmp_path):
 
     cache = StageCache(tmp_path)
     with pytest.raises(KeyboardInterrupt):
-        cache.stage("a", {}, broken, lambda f: None)
+        cache.load_or_build("a", {}, broken, lambda f: None)
 
     def finish(folder):
         assert (folder / "x").read_text() == "half"
         (folder / "x").write_text("whole")
 
-    assert cache.stage("a", {}, finish, lambda f: (f / "x").read_text()) == "whole"
+    assert cache.load_or_build("a", {}, finish, lambda f: (f / "x").read_text()) == "whole"
 
 
 @pytest.mark.parametrize("harm", ["cut", "remove", "other"])
@@ -69,14 +69,14 @@ def test_a_damaged_stage_is_made_again_with_a_warning(tmp_path, caplog, name, ha
         return read_json(folder / "x.json")["value"]
 
     cache = StageCache(tmp_path)
-    assert cache.stage("a", {}, build, load) == 1
+    assert cache.load_or_build("a", {}, build, load) == 1
     file = built[0] / name
     if harm == "remove":
         file.unlink()
     else:
         file.write_text("{" if harm == "cut" else "{}")
-    assert cache.stage("a", {}, build, load) == 2
-    assert cache.stage("a", {}, build, load) == 2
+    assert cache.load_or_build("a", {}, build, load) == 2
+    assert cache.load_or_build("a", {}, build, load) == 2
     told = [r.getMessage() for r in caplog.records if "made again" in r.getMessage()]
     # Without its last file a stage is merely not there yet.
     assert len(told) == (0 if (name, harm) == ("done.json", "remove") else 1)
@@ -90,9 +90,9 @@ def test_what_the_machine_refuses_to_read_is_kept(tmp_path):
             raise LkgragError("not readable") from error
 
     cache = StageCache(tmp_path)
-    cache.stage("a", {}, lambda f: (f / "x").write_text("whole"), lambda f: None)
+    cache.load_or_build("a", {}, lambda f: (f / "x").write_text("whole"), lambda f: None)
     with pytest.raises(LkgragError, match="not readable"):
-        cache.stage("a", {}, lambda f: pytest.fail("made again"), load)
+        cache.load_or_build("a", {}, lambda f: pytest.fail("made again"), load)
     assert [p.read_text() for p in tmp_path.rglob("x")] == ["whole"]
 
 
@@ -101,7 +101,7 @@ def test_a_stage_that_cannot_be_read_as_soon_as_it_is_made_is_an_error(tmp_path)
         raise ValueError("a fault of the program")
 
     with pytest.raises(ValueError, match="a fault"):
-        StageCache(tmp_path).stage("a", {}, lambda f: None, load)
+        StageCache(tmp_path).load_or_build("a", {}, lambda f: None, load)
 
 
 def test_links_are_unlinked_and_what_they_lead_to_stays(tmp_path):

@@ -35,7 +35,7 @@ def metrics(figure, faithful=None):
 def test_figures_that_do_not_exist_are_dashes(shown):
     deletion = {"ranker": {"fall": None, "score": None, "control": None}}
     found = {"prompts": 0, "share_existing": None, "deletion": deletion}
-    display.results(metrics(None, found), [], Path("nowhere"))
+    display.print_results(metrics(None, found), [], Path("nowhere"))
     row = next(line for line in shown.getvalue().splitlines() if line.startswith(" ranker"))
     assert row.split() == ["ranker"] + ["-"] * 6
     assert "0 prompts: no path was worded" in shown.getvalue()
@@ -49,22 +49,22 @@ def test_a_difference_that_does_not_exist_is_printed(shown):
     value["differences"] = [
         {**place, "population": "all", **dict.fromkeys(names), "users": 0, "events": 0}
     ]
-    display.results(value, [], Path("nowhere"))
+    display.print_results(value, [], Path("nowhere"))
     assert "lm - random: +nan" in shown.getvalue()
 
 
 def test_the_page_is_pointed_at_where_there_is_one(shown, tmp_path):
-    display.results(metrics(0.5), [], tmp_path)
+    display.print_results(metrics(0.5), [], tmp_path)
     assert "look at" not in shown.getvalue()
     (tmp_path / "report.html").touch()
-    display.results(metrics(0.5), [], tmp_path)
+    display.print_results(metrics(0.5), [], tmp_path)
     assert f"look at {tmp_path / 'report.html'}" in shown.getvalue()
 
 
 def test_quiet_leaves_the_figures_only(shown, monkeypatch):
     monkeypatch.setattr(progress, "quiet", True)
     display.StageDisplay(True).start("interactions")
-    display.results(metrics(0.5), [], Path("nowhere"))
+    display.print_results(metrics(0.5), [], Path("nowhere"))
     assert shown.getvalue().lstrip().startswith("val: all users")
     assert "seconds" not in shown.getvalue()
 
@@ -80,7 +80,7 @@ def test_stages_wrap_below_their_beginning_and_take_no_markup(shown):
 def test_losses_that_are_not_finite_are_told(shown):
     row = dict.fromkeys(("epoch", "train", "held", "held_scorer", "held_prior"))
     stages = display.StageDisplay(True)
-    stages.scorer(SimpleNamespace(metapaths=[]), [], Pretraining(curve=[row]))
+    stages.show_scorer(SimpleNamespace(metapaths=[]), [], Pretraining(curve=[row]))
     assert "cross-entropy nan with the prior" in " ".join(shown.getvalue().split())
 
 
@@ -89,12 +89,12 @@ def test_chance_is_that_of_the_lists(shown):
     none = np.zeros(items.shape, np.float32)
     examples = Queries.from_histories([np.array([0])] * 2, items, none, history=1)
     curve = [dict.fromkeys(("loss", "loss_lm", "loss_scorer"), 1.0)]
-    display.StageDisplay(True).training(curve, examples, 2)
+    display.StageDisplay(True).show_training(curve, examples, 2)
     assert f"chance {(np.log(4) + np.log(2)) / 2:.3f}" in " ".join(shown.getvalue().split())
 
 
 def test_a_small_weight_is_not_shown_as_none(shown):
     weights = {"lrurec": 1.234, "mine": 0.0012, "popularity": 0.0}
     one = SimpleNamespace(val=[], test=[], examples=[], report={"fusion": weights})
-    display.StageDisplay(True).retrieval(one, SimpleNamespace(), 10)
+    display.StageDisplay(True).show_retrieval(one, 10)
     assert "fusion: lrurec 1.23, mine 0.001, popularity 0.00" in shown.getvalue()

@@ -9,7 +9,7 @@ from lkgrag.config.loading import load_config
 from lkgrag.data import Queries
 from lkgrag.evaluation.score_cache import ScoreCache
 from lkgrag.run.cache import STAGE_VERSION
-from lkgrag.run.keys import StageKeys, code_of_others
+from lkgrag.run.keys import StageKeys, hash_custom_code
 
 CONFIGURATIONS = {
     "default": {},
@@ -126,4 +126,4 @@ def test_an_option_invalidates_what_depends_on_it_and_nothing_else(option, value
 
 def test_only_custom_code_is_hashed():
     config = load_config({})
-    assert code_of_others(config.retrieval, config.scorer, config.prompt, config.llm) == {}
+    assert hash_custom_code(config.retrieval, config.scorer, config.prompt, config.llm) == {}

@@ -22,7 +22,7 @@ def test_the_published_arithmetic():
     data = toy_kg(KGConfig(behaviour=False))
     paths = toy_paths(data=data)
     scorer = build_scorer(ScorerConfig(name="published"), data, paths.metapaths).eval()
-    found = scorer(data, paths).salience
+    salience = scorer(data, paths).salience
     for p in range(len(paths)):
         same = [
             q
@@ -33,13 +33,13 @@ def test_the_published_arithmetic():
         classes = scorer.relations
         occurs = [sum(r.count(name) for r in relations) for name in classes]
         idf = [math.log(len(same) / (n + 1)) + 1 for n in occurs]
-        own = [relations[same.index(p)].count(name) for name in classes]
-        tf = softmax([n / max(1, sum(own)) * i for n, i in zip(own, idf, strict=True)])
+        counts = [relations[same.index(p)].count(name) for name in classes]
+        tf = softmax([n / max(1, sum(counts)) * i for n, i in zip(counts, idf, strict=True)])
         user = int(paths.user[paths.sample[p]])
         e = scorer.user.weight[user] if user >= 0 else scorer.user.weight.mean(0)
         preference = scorer.preference(scorer.norm(e)).softmax(0).tolist()
         expected = sum(x * y for x, y in zip(tf, preference, strict=True))
-        assert float(found[p].detach()) == pytest.approx(expected, rel=1e-4)
+        assert float(salience[p].detach()) == pytest.approx(expected, rel=1e-4)
 
 
 def test_paths_of_any_length_are_read_off_the_batch():

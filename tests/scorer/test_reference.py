@@ -24,7 +24,7 @@ def build(cls, data, paths):
 
 def test_tfidf_by_hand(data, paths):
     scorer = build(ReferencePreference, data, paths)
-    found = scorer.tfidf(data, paths)
+    tfidf = scorer.tfidf(data, paths)
     place = scorer.relations.index("directed_by")
     # One director an item: every document has the term, so its IDF is 1.
     idf = {"directed_by": 1.0}
@@ -39,12 +39,12 @@ def test_tfidf_by_hand(data, paths):
     for m in of.tolist():
         for edge_type in paths.metapaths[m]:
             counts[scorer.relations.index(edge_type[1].removeprefix("rev_"))] += 1
-    ratio = found[0] / counts.clamp(min=1)
+    ratio = tfidf[0] / counts.clamp(min=1)
     sequel = scorer.relations.index("sequel")
     if counts[sequel] and counts[place]:
         assert ratio[sequel] / ratio[place] == pytest.approx(idf["sequel"] / idf["directed_by"])
-    assert found.norm(dim=1)[0] == pytest.approx(1.0)
-    assert ((found[0] > 0) == (counts > 0)).all()
+    assert tfidf.norm(dim=1)[0] == pytest.approx(1.0)
+    assert ((tfidf[0] > 0) == (counts > 0)).all()
 
 
 def test_directions_are_one_class(data, paths):
@@ -69,6 +69,6 @@ def test_shorter_then_stronger(data, paths):
     salience = build(Shortest, data, paths)(data, paths).salience
     edges = torch.tensor([len(m) for m in paths.metapaths])[paths.metapath]
     assert salience[edges == 1].min() >= salience[edges == 2].max()
-    one = edges == 1
-    order = torch.argsort(salience[one])
-    assert (paths.weight[one][order].diff() >= 0).all()
+    single = edges == 1
+    order = torch.argsort(salience[single])
+    assert (paths.weight[single][order].diff() >= 0).all()

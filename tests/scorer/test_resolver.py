@@ -196,11 +196,11 @@ def test_code_of_an_edited_scorer_differs(tmp_path, monkeypatch):
     monkeypatch.syspath_prepend(str(tmp_path))
     file = tmp_path / "edited_scorer.py"
     text = "from lkgrag.scorer.shortest import Shortest\n\nclass Mine(Shortest):\n    steps = {}\n"
-    found = []
+    hashes = []
     for steps in (1, 22):
         file.write_text(text.format(steps))
         sys.modules.pop("edited_scorer", None)
-        found.append(code_of("edited_scorer:Mine"))
-    assert None not in found
-    assert found[0] != found[1]
+        hashes.append(code_of("edited_scorer:Mine"))
+    assert None not in hashes
+    assert hashes[0] != hashes[1]
     assert code_of("metapath_attention") is None

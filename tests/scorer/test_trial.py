@@ -1,4 +1,4 @@
-"""Scorers of other people: what cannot be trained or saved is refused before it is trained."""
+"""The trial of custom scorers: what cannot be trained or saved is refused before training."""
 
 from functools import partial
 
@@ -16,7 +16,7 @@ from lkgrag.training.pretraining import pretrain
 
 
 class Plain(PathScorer):
-    """Weighs meta-paths; the others each have one fault."""
+    """Weighs meta-paths; each of its subclasses has one fault."""
 
     def __init__(self, metadata, num_nodes, metapaths):
         super().__init__(metadata, num_nodes, metapaths)
@@ -120,15 +120,15 @@ class Chance(Plain):
 
 
 class Counts(Plain):
-    """Its scores follow from how often it was asked."""
+    """Its scores depend on how often it was called."""
 
     def __init__(self, metadata, num_nodes, metapaths):
         super().__init__(metadata, num_nodes, metapaths)
-        self.register_buffer("asked", torch.zeros(()))
+        self.register_buffer("calls", torch.zeros(()))
 
     def forward(self, data, paths):
-        self.asked += 1
-        return super().forward(data, paths) * self.asked
+        self.calls += 1
+        return super().forward(data, paths) * self.calls
 
 
 class Raises(Plain):
@@ -150,7 +150,7 @@ class Tied(Plain):
 
 
 class TensorState(Tied):
-    """State beside parameters and buffers, which is allowed where it is a tensor."""
+    """State beside parameters and buffers, which is allowed if it is a tensor."""
 
     seen = 0
 
@@ -169,7 +169,7 @@ def build(cls, data, paths):
 @pytest.mark.parametrize(
     ("cls", "words"),
     [
-        (Nothing, "PathScores of two tensors, or a tensor of saliences, got NoneType"),
+        (Nothing, "PathScores with two tensors, or a tensor of saliences, got NoneType"),
         (Mapping, "got dict"),
         (Column, r"salience, one value a path, must have shape \[\d+\], got \[\d+, 1\]"),
         (Masked, "NaN or infinite"),
@@ -183,8 +183,8 @@ def build(cls, data, paths):
         (AddsToTheGraph, "changes the graph"),
         (ChangesPaths, "changes the paths"),
         (ChangesRatings, "changes the paths"),
-        (Chance, "other scores when it is asked again"),
-        (Counts, "other scores when it is asked again"),
+        (Chance, "other scores when it is called again"),
+        (Counts, "other scores when it is called again"),
         (Raises, r"its forward\(\) fails \(IndexError: too many indices"),
     ],
 )
@@ -212,9 +212,9 @@ def test_the_suite_finds_what_a_run_refuses(tmp_path, cls, test):
     suite = PathScorerTests()
     suite.scorer = cls
     data = toy_kg()
-    given = [data, toy_paths(data=data)] + [tmp_path] * (test == "state_survives")
+    arguments = [data, toy_paths(data=data)] + [tmp_path] * (test == "state_survives")
     with pytest.raises((AssertionError, ConfigError)):
-        getattr(suite, f"test_{test}")(*given)
+        getattr(suite, f"test_{test}")(*arguments)
 
 
 @pytest.mark.parametrize("cls", [Plain, Tied, TensorState])

@@ -9,11 +9,12 @@ import numpy as np
 import pandas as pd
 import pytest
 from helpers import processes
+from helpers.users import users_of
 
 from lkgrag import recommend
-from lkgrag.errors import DataError, LkgragError
+from lkgrag.errors import LkgragError
 from lkgrag.serving.ranker import Ranker
-from lkgrag.serving.shards import MANIFEST, BulkRequest, _make, recommend_all, shard_name
+from lkgrag.serving.shards import MANIFEST, BulkRequest, recommend_all, shard_name, write_shard
 from lkgrag.serving.users import GROUP, Users, UsersInMemory
 
 
@@ -143,43 +144,6 @@ def test_a_candidate_named_twice_is_one(small_run, tmp_path):
     assert len(table) == 2 * table["user"].nunique()
 
 
-def users_of(num, seed=0):
-    rng = np.random.default_rng(seed)
-    indptr = np.concatenate([[0], np.cumsum(rng.integers(1, 6, num))])
-    items = rng.integers(0, 40, indptr[-1])
-    ratings = rng.integers(1, 6, indptr[-1]).astype(np.float32)
-    ratings[::7] = np.nan
-    return UsersInMemory([f"u{n}" for n in range(num)], indptr, items, ratings)
-
-
-def test_a_table_of_users_is_the_same_from_its_file(tmp_path):
-    held = users_of(2 * GROUP + 100)
-    held.save(tmp_path / "users.parquet")
-    read = Users(tmp_path / "users.parquet")
-    assert len(read) == len(held)
-    assert list(read) == list(held)
-    for span in (
-        (0, 5),
-        (GROUP - 3, GROUP + 3),
-        (0, len(held)),
-        (len(held) - 1, len(held) + 9),
-        (7, 7),
-    ):
-        for (a, (i, r)), (b, (j, s)) in zip(held.rows(*span), read.rows(*span), strict=True):
-            assert a == b
-            np.testing.assert_array_equal(i, j)
-            np.testing.assert_array_equal(r, s)
-    assert read.index("u1500") == held.index("u1500") == 1500
-    for table in (held, read):
-        with pytest.raises(DataError, match=r"no such user among the 2148.*Did you mean"):
-            table.index("u99999")
-    read.save(tmp_path / "copy.parquet")
-    assert (tmp_path / "copy.parquet").read_bytes() == (tmp_path / "users.parquet").read_bytes()
-    (tmp_path / "copy.parquet").write_bytes(b"x" * 100)
-    with pytest.raises(LkgragError, match=r"copy\.parquet: broken Parquet"):
-        Users(tmp_path / "copy.parquet")
-
-
 def test_memory_does_not_grow_with_the_number_of_users(small_run, tmp_path):
     """Peak memory of ranking the same few users of a hundred times as many."""
     import tracemalloc
@@ -191,7 +155,7 @@ def test_memory_does_not_grow_with_the_number_of_users(small_run, tmp_path):
         tracemalloc.start()
         ranker.context.users = Users(tmp_path / f"{num}.parquet")
         for n in (0, num // 2, num - 40):
-            _make(ranker, tmp_path / f"{num}-{n}.parquet", range(n, n + 40), BulkRequest(k=3))
+            write_shard(ranker, tmp_path / f"{num}-{n}.parquet", range(n, n + 40), BulkRequest(k=3))
         peaks.append(tracemalloc.get_traced_memory()[1])
         tracemalloc.stop()
     assert peaks[1] < 1.2 * peaks[0]

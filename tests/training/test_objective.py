@@ -5,7 +5,7 @@ import torch
 
 from lkgrag.config import TrainingConfig
 from lkgrag.ranker.batch import RankerOutput
-from lkgrag.training.objective import losses, no_loss, rate, soft_cross_entropy, total
+from lkgrag.training.objective import losses, rate, soft_cross_entropy, total_loss, zero_loss
 
 MASK = torch.tensor([[True, True, False]])
 
@@ -29,7 +29,7 @@ def test_the_teacher_gets_no_gradient_from_what_it_teaches():
     assert lm.grad[0, 0] < 0 < lm.grad[0, 1]
     config = TrainingConfig(aux_lm=2.0, aux_scorer=0.0)
     plain = losses(output, target, MASK, ones, distill=0.0)
-    assert total(plain, config).item() == pytest.approx(3 * math.log(2))
+    assert total_loss(plain, config).item() == pytest.approx(3 * math.log(2))
 
 
 def test_a_prompt_of_weight_0_counts_nothing():
@@ -55,7 +55,7 @@ def test_what_a_batch_leaves_out_has_a_gradient_of_0():
     used, unused = torch.nn.Parameter(torch.ones(2)), torch.nn.Parameter(torch.ones(3, 4))
     # As the fusion holds a weight of 0.
     silent = torch.nn.Parameter(torch.tensor([-math.inf]))
-    loss = used.sum() + no_loss([used, unused, silent])
+    loss = used.sum() + zero_loss([used, unused, silent])
     assert loss.item() == 2.0
     loss.backward()
     assert torch.equal(used.grad, torch.ones(2))

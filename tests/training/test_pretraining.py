@@ -10,7 +10,7 @@ from lkgrag.kg import build_kg
 from lkgrag.paths import PathFinder
 from lkgrag.scorer import build_scorer
 from lkgrag.testing import planted
-from lkgrag.training.pretraining import _split, pretrain
+from lkgrag.training.pretraining import _split_by_user, pretrain
 
 
 @pytest.fixture(scope="module")
@@ -101,13 +101,13 @@ def test_never_worse_than_the_start_on_held_out_users(world):
 
 def test_users_are_on_one_side_only():
     user = np.repeat([4, 7, 9, 11, 12, 15, 16], 3)
-    learn, held = _split(user, seed=0)
+    learn, held = _split_by_user(user, seed=0)
     assert set(learn) | set(held) == set(range(21))
     assert not set(user[learn]) & set(user[held])
     assert len(held) == 3
-    learn, held = _split(np.full(20, -1), seed=0)
+    learn, held = _split_by_user(np.full(20, -1), seed=0)
     assert (len(learn), len(held)) == (17, 3)
-    learn, held = _split(np.zeros(5, np.int64), seed=0)
+    learn, held = _split_by_user(np.zeros(5, np.int64), seed=0)
     assert len(learn) == len(held) == 5
 
 

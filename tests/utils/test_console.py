@@ -6,7 +6,7 @@ from lkgrag.utils import console as progress
 
 
 @pytest.fixture(autouse=True)
-def as_before():
+def logging_as_before():
     logger = logging.getLogger("lkgrag")
     level, handlers = logger.level, list(logger.handlers)
     yield
@@ -16,7 +16,7 @@ def as_before():
     logger.setLevel(level)
 
 
-def said(capsys, flags):
+def show_and_read(capsys, flags):
     progress.set_verbosity(flags)
     log = logging.getLogger("lkgrag.somewhere")
     log.debug("fine")
@@ -28,23 +28,23 @@ def said(capsys, flags):
 
 
 def test_a_warning_is_one_line_on_stderr(capsys):
-    assert said(capsys, set()) == "warning: [red]odd[/]\n"
+    assert show_and_read(capsys, set()) == "warning: [red]odd[/]\n"
 
 
 def test_quiet_says_nothing(capsys):
-    assert said(capsys, {"--quiet"}) == ""
-    assert not progress.bars_shown()
+    assert show_and_read(capsys, {"--quiet"}) == ""
+    assert not progress.is_progress_shown()
 
 
 def test_verbose_tells_every_log_line_once(capsys):
     progress.set_verbosity(set())
-    err = said(capsys, {"--verbose"})
+    err = show_and_read(capsys, {"--verbose"})
     assert [err.count(word) for word in ("fine", "news", "odd")] == [1, 1, 1]
 
 
 def test_only_the_first_process_speaks(capsys, monkeypatch):
     monkeypatch.setenv("RANK", "1")
-    assert said(capsys, set()) == ""
+    assert show_and_read(capsys, set()) == ""
 
 
 def test_no_bar_where_nobody_looks(capsys):

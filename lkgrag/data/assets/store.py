@@ -1,28 +1,31 @@
 """Built-in data sets and models in the user's cache.
 
-Nothing here may be redistributed with this package, so it is fetched to the user's cache
-(``LKGRAG_CACHE``; ``LKGRAG_OFFLINE=1`` forbids the network) and compared with SHA-256 sums.
+This package may not redistribute them. So they are fetched to the user's cache (``LKGRAG_CACHE``;
+``LKGRAG_OFFLINE=1`` forbids the network) and compared with SHA-256 sums.
 """
 
 from __future__ import annotations
 
 from pathlib import Path
 
+import pooch
+
+from lkgrag.data.assets.builtin import DATASETS, GGUF, MODELS, Asset, Part
 from lkgrag.data.assets.fetching import RECORD, cache_root, check_file, complete_folder
-from lkgrag.data.assets.known import DATASETS, GGUF, MODELS, Asset, Part
+from lkgrag.data.assets.gguf import convert_gguf
 from lkgrag.errors import AssetError, LkgragError, nearest
 from lkgrag.utils.console import err_console
 from lkgrag.utils.files import read_json, write_json
 
 
 def fetch_dataset(name: str) -> Path:
-    """The folder of a built-in data set, fetched if it is not in the cache.
+    """Return the folder of a built-in data set, and fetch it if it is not in the cache.
 
     Args:
         name: a key of :data:`DATASETS`.
 
     Raises:
-        AssetError: no such data set, it could not be had, or a file is not what it should be.
+        AssetError: there is no such data set, no source gave it, or a file differs from its checksum.
     """
     if name not in DATASETS:
         raise AssetError(
@@ -31,17 +34,17 @@ def fetch_dataset(name: str) -> Path:
         )
     asset = DATASETS[name]
     folder = cache_root() / "data" / name
-    if not _whole(folder):
+    if not _is_complete(folder):
         _announce(asset)
         with complete_folder(folder) as tmp:
             _fetch(asset, tmp)
-            _record(tmp, asset)
+            _write_record(tmp, asset)
     _verify(folder)
     return folder
 
 
 def fetch_model(name: str) -> Path:
-    """The folder of a built-in language model, fetched and converted if it is not in the cache.
+    """Return the folder of a built-in language model, and fetch and convert it if it is not in the cache.
 
     Args:
         name: a key of :data:`MODELS`.
@@ -50,7 +53,7 @@ def fetch_model(name: str) -> Path:
         A folder that ``AutoModelForCausalLM.from_pretrained`` reads: config, safetensors, tokenizer.
 
     Raises:
-        AssetError: no such model, it could not be had, or a file is not what it should be.
+        AssetError: there is no such model, no source gave it, or a file differs from its checksum.
     """
     if name not in MODELS:
         raise AssetError(
@@ -59,18 +62,18 @@ def fetch_model(name: str) -> Path:
         )
     asset = MODELS[name]
     folder = cache_root() / "models" / name
-    if not _whole(folder):
+    if not _is_complete(folder):
         _announce(asset)
         with complete_folder(folder) as tmp:
             _fetch(asset, tmp)
             _convert(tmp)
-            _record(tmp, asset)
+            _write_record(tmp, asset)
     _verify(folder)
     return folder
 
 
-def _whole(folder: Path) -> bool:
-    """Whether a folder was completed; it is renamed into place only then."""
+def _is_complete(folder: Path) -> bool:
+    """Whether a folder is complete. Only a complete folder is renamed into its place."""
     return (folder / RECORD).is_file()
 
 
@@ -103,18 +106,14 @@ def _fetch_part(part: Part, folder: Path) -> None:
 
 
 def _convert(folder: Path) -> None:
-    """Turn the GGUF file of a folder into a plain model, and remove it."""
-    from lkgrag.data.assets.gguf import convert_gguf
-
+    """Turn the GGUF file of a folder into a plain model, and remove the file."""
     with err_console.status("  converting the weights"):
         convert_gguf(folder / GGUF, folder)
     (folder / GGUF).unlink()
 
 
-def _record(folder: Path, asset: Asset) -> None:
-    """Write down what the folder holds, so that a later change is noticed."""
-    import pooch
-
+def _write_record(folder: Path, asset: Asset) -> None:
+    """Write the sums of the folder's files, so that a later change is noticed."""
     sums = {p.name: pooch.file_hash(str(p)) for p in sorted(folder.iterdir()) if p.is_file()}
     sources = {file.name: file.sha256 for file in asset.files}
     try:

@@ -12,8 +12,8 @@ from lkgrag.data.memory import refuse_reading
 from lkgrag.data.readers.resolver import OPTION, find_reader
 from lkgrag.data.tables import Tables
 from lkgrag.errors import ConfigError, DataError, LkgragError
-from lkgrag.utils.failures import foreign
-from lkgrag.utils.plugins import of_others, source_hash
+from lkgrag.utils.failures import guard_custom_code
+from lkgrag.utils.plugins import is_custom, source_hash
 
 if TYPE_CHECKING:
     from lkgrag.config import DataConfig
@@ -84,7 +84,7 @@ def _read(reader: Reader, folder: Path, config: DataConfig) -> Tables:
     def tell(error: BaseException) -> str:
         return f"{label} fails ({type(error).__name__}: {error}); --debug shows where"
 
-    with foreign(tell) if of_others(type(reader)) else nullcontext():
+    with guard_custom_code(tell) if is_custom(type(reader)) else nullcontext():
         tables = reader.read(folder, config)
     if not isinstance(tables, Tables):
         raise ConfigError(f"{label} must return lkgrag.data.Tables, got {type(tables).__name__}")

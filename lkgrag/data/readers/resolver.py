@@ -16,8 +16,8 @@ from lkgrag.data.readers.base import Reader
 from lkgrag.data.readers.movielens import MovieLens100K, MovieLensCSV, MovieLensDat
 from lkgrag.data.readers.recbole import RecBole
 from lkgrag.errors import ConfigError, DataError, nearest
-from lkgrag.utils.failures import foreign
-from lkgrag.utils.plugins import imported
+from lkgrag.utils.failures import guard_custom_code
+from lkgrag.utils.plugins import import_class
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -50,7 +50,7 @@ def readers() -> dict[str, Reader]:
     """All readers by name: those of this package, of installed packages, and registered ones.
 
     Raises:
-        ConfigError: an entry point cannot be imported, or has the name of a built-in reader.
+        ConfigError: an entry point cannot be import_class, or has the name of a built-in reader.
     """
     return {**_BUILT_IN, **_installed(), **_REGISTERED}
 
@@ -63,11 +63,11 @@ def find_reader(folder: Path, config: DataConfig) -> Reader:
         config: ``reader`` is ``auto``, a name of :func:`readers`, or ``package.module:Class``.
 
     Raises:
-        ConfigError: no reader of that name, or it cannot be imported.
+        ConfigError: no reader of that name, or it cannot be import_class.
         DataError: no reader knows the folder's layout; the message tells what is there.
     """
     if ":" in config.reader:
-        return _build(imported(config.reader, OPTION, Reader), config.reader)
+        return _build(import_class(config.reader, OPTION, Reader), config.reader)
     by_name = readers()
     if config.reader != "auto":
         if config.reader not in by_name:
@@ -99,7 +99,7 @@ def _no_layout(folder: Path, config: DataConfig) -> str:
 
 
 def _build(cls: type[Reader], name: str) -> Reader:
-    with foreign(lambda e: f"{OPTION}={name}: cannot be built without arguments ({e})"):
+    with guard_custom_code(lambda e: f"{OPTION}={name}: cannot be built without arguments ({e})"):
         return cls()
 
 
@@ -108,7 +108,7 @@ def _installed() -> dict[str, Reader]:
     """The readers of installed packages by name."""
     installed: dict[str, Reader] = {}
     for point in sorted(entry_points(group=GROUP), key=lambda p: (p.name, p.value)):
-        reader = _build(imported(point.value, GROUP, Reader, point.name), point.value)
+        reader = _build(import_class(point.value, GROUP, Reader, point.name), point.value)
         if reader.name in _BUILT_IN or reader.name in installed:
             raise ConfigError(
                 f"{GROUP}={point.name}: another reader has the name '{reader.name}'; rename one"

@@ -10,8 +10,8 @@ import numpy as np
 from lkgrag.errors import ConfigError
 from lkgrag.kg.base import Edges
 from lkgrag.kg.sources.resolver import class_name
-from lkgrag.utils.failures import foreign
-from lkgrag.utils.plugins import of_others
+from lkgrag.utils.failures import guard_custom_code
+from lkgrag.utils.plugins import is_custom
 
 if TYPE_CHECKING:
     from lkgrag.config import KGConfig
@@ -30,14 +30,14 @@ def make_edges(source: RelationSource, training: Training, config: KGConfig) -> 
         ConfigError: a custom source fails, or its edges do not keep the contract; the message names
             its class.
     """
-    custom = of_others(type(source))
+    custom = is_custom(type(source))
     label = f"relation '{source.name}' of {class_name(type(source))}"
 
     def tell(error: BaseException) -> str:
         cause = f"{type(error).__name__}: {error}"
         return f"{label}: edges() fails ({cause}); --debug shows where"
 
-    with foreign(tell) if custom else nullcontext():
+    with guard_custom_code(tell) if custom else nullcontext():
         edges = source.edges(training, config)
     if custom:
         fault = find_fault(source, edges, training, config)

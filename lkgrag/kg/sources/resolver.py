@@ -23,7 +23,7 @@ from lkgrag.kg.sources.followed_by import FollowedBy
 from lkgrag.kg.sources.rated import Rated
 from lkgrag.kg.sources.similar_title import SimilarTitle
 from lkgrag.kg.vocabulary import well_known
-from lkgrag.utils.plugins import imported, source_hash
+from lkgrag.utils.plugins import import_class, source_hash
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -50,7 +50,7 @@ def relation_sources() -> Mapping[str, RelationSource]:
     Those of this package come first, then custom ones by name.
 
     Raises:
-        ConfigError: an entry point cannot be imported, or two sources have one name.
+        ConfigError: an entry point cannot be import_class, or two sources have one name.
     """
     custom = dict(_installed())
     for name, source in _REGISTERED.items():
@@ -184,7 +184,7 @@ def _installed() -> dict[str, RelationSource]:
     """The sources of installed packages, by the name of their relation."""
     sources: dict[str, RelationSource] = {}
     for point in sorted(entry_points(group=GROUP), key=lambda p: (p.name, p.value)):
-        cls: type[RelationSource] = imported(point.value, GROUP, RelationSource, point.name)
+        cls: type[RelationSource] = import_class(point.value, GROUP, RelationSource, point.name)
         check_source(cls)
         source = cls()
         _refuse_second(source.name, sources.get(source.name), source)

@@ -80,6 +80,7 @@ def similar_titles(titles: Sequence[str | None], top: int) -> Edges:
 
 def title_vectors(titles: Sequence[str | None]) -> sparse.csr_matrix:
     """TF-IDF vectors of length 1, float32 ``[I, terms]``; 0 for items without a title."""
+    # Only here: it takes a second, and a graph without titles needs none of it.
     from sklearn.feature_extraction.text import TfidfVectorizer
 
     texts = [t if isinstance(t, str) else "" for t in titles]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from lkgrag.llm.readouts.base import Readout
-from lkgrag.utils.failures import foreign
+from lkgrag.utils.failures import guard_custom_code
 from lkgrag.utils.plugins import resolve
 
 if TYPE_CHECKING:
@@ -53,5 +53,5 @@ def build_readout(model: PreTrainedModel, config: LLMConfig, seed: int) -> Reado
     def tell(error: BaseException) -> str:
         return f"{OPTION}={config.readout}: {cls.__name__} cannot be built: {error!r}"
 
-    with foreign(tell):
+    with guard_custom_code(tell):
         return cls(model, config, seed)

@@ -1,1 +1,1 @@
-"""metapath_search."""
+"""The search for all instances of the meta-paths."""

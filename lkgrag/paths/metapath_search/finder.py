@@ -1,20 +1,20 @@
-r"""Path instances between the history and the candidates of a batch of prompts.
+r"""The search for path instances between the history and the candidates of a batch of prompts.
 
 An instance is a walk along one meta-path from a history item to a candidate that visits no node
-twice. Of each (history slot, candidate slot) pair at most ``paths.max_per_pair`` are kept, in this
+twice. Each (history slot, candidate slot) pair keeps at most ``paths.max_per_pair`` instances, in this
 order of preference:
 
 1. fewer edges;
-2. the smaller largest degree of an inner node, where a node's degree is the number of edges, of the
-   relation by which the path enters it, that lead to it (0 if there is no inner node): what few items
-   share says more;
-3. the smaller index of the meta-path;
-4. the smaller node indices, compared from left to right.
+2. a smaller largest degree of the inner nodes, because a value that few items share says more. The degree of
+   a node is the number of edges that lead to it, of the relation by which the path enters it. Without an
+   inner node it is 0;
+3. a smaller index of the meta-path;
+4. smaller node indices, compared from left to right.
 
-``weight`` is the product over the path of the ``weight`` of every edge between items and of
-:math:`1 / \log_2(1 + d)` for every inner node of degree :math:`d` that is no item. It lies in (0, 1].
+``weight`` is a product over the path, in (0, 1]. Every edge between items gives its ``weight`` as a factor.
+Every inner node that is no item gives :math:`1 / \log_2(1 + d)`, where :math:`d` is its degree.
 
-Users are never inner nodes, so no path can hold the edge between the prompt's user and the target.
+Users are never inner nodes, so no path contains the edge between the prompt's user and the target.
 """
 
 from __future__ import annotations
@@ -35,9 +35,14 @@ from lkgrag.errors import ConfigError
 from lkgrag.paths.adjacency import Adjacency
 from lkgrag.paths.batch import PathBatch, PathColumns
 from lkgrag.paths.metapath import ITEM, metapaths
-from lkgrag.paths.metapath_search.more_edges import LongPaths, best, concatenate, in_order
-from lkgrag.paths.metapath_search.tables import Tables, mapped
-from lkgrag.paths.metapath_search.two_edges import Found, ShortPaths
+from lkgrag.paths.metapath_search.more_edges import (
+    LongPaths,
+    concatenate,
+    keep_best,
+    sort_instances,
+)
+from lkgrag.paths.metapath_search.tables import PathTables, allocate_files
+from lkgrag.paths.metapath_search.two_edges import Instances, ShortPaths
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -47,11 +52,11 @@ if TYPE_CHECKING:
     from lkgrag.paths.batch import MetaPath
     from lkgrag.paths.metapath_search.tables import Edges
 
-#: Prompts worked on at a time; blocks of this size stay in the processor's cache.
+#: Number of prompts of a block; the data of such a block fit into the processor's cache.
 BLOCK = 32
-#: Most partial paths of one meta-path that a block may have at its longest, unless one prompt has more.
+#: Largest number of partial paths of a meta-path in a block, unless a single prompt has more.
 PARTIAL = 200_000
-#: Instances of different meta-paths that are gathered before they are cut to the cap.
+#: Number of instances of different meta-paths from which on they are cut to the cap.
 GATHER = 500_000
 
 
@@ -60,17 +65,17 @@ class PathFinder:
 
     Args:
         data: the graph, or one behind PyG's remote interfaces (:class:`~lkgrag.kg.RemoteKG`). With
-            ``data.temporal`` an edge that has a ``time`` counts only for prompts whose prediction is
-            strictly later.
+            ``data.temporal``, an edge with a ``time`` counts only for predictions that are strictly later.
         config: longest path, cap, and whether items may be inner nodes.
-        folder: to keep the tables in files, mapped into memory, instead of in memory; see :meth:`open`.
+        folder: where to store the tables as files that are mapped into memory; see :meth:`open`. By default
+            they are in memory.
 
     Attributes:
         metapaths: the meta-paths of the graph, as in every :class:`~lkgrag.paths.PathBatch`.
 
     Raises:
-        ConfigError: an option is out of range, or with ``folder`` a meta-path is longer than two edges
-            or leads over items.
+        ConfigError: an option is out of range. Or there is a ``folder``, and a meta-path has more than two
+            edges or has items as inner nodes.
     """
 
     def __init__(
@@ -89,27 +94,26 @@ class PathFinder:
         if isinstance(data, HeteroData) and folder is None:
             edges: Edges = {e: Adjacency.of(data, e) for e in used}.__getitem__
         else:
-            # Read anew each time it is asked for, so that one relation at a time is in memory.
+            # Edges are read again each time they are needed, so that memory holds one relation at a time.
             edges = partial(Adjacency.of, data)
-        # Edges between items have weights and times; the short way knows neither in two steps.
-        short = [m for m, p in enumerate(self.metapaths) if len(p) <= 2 and _plain(p, edges)]
+        short = [m for m, p in enumerate(self.metapaths) if len(p) <= 2 and _is_short(p, edges)]
         direct = [m for m in short if len(self.metapaths[m]) == 1]
         rest = [m for m in range(len(self.metapaths)) if m not in set(short)]
         if rest and folder is not None:
             raise ConfigError(
-                "paths in files are those of one edge or over one shared value: set paths.max_length "
-                "to 2, paths.through_items=false and kg.temporal=false"
+                "files hold only paths of one edge or over one shared value: set paths.max_length to 2, "
+                "paths.through_items=false and kg.temporal=false"
             )
-        tables = Tables.build(
+        tables = PathTables.build(
             [self.metapaths[m] for m in direct],
             {m: self.metapaths[m] for m in short if m not in direct},
             edges,
             self.num_items,
-            None if folder is None else mapped(Path(folder)),
+            None if folder is None else allocate_files(Path(folder)),
         )
         if folder is not None:
-            told = {"metapaths": self.metapaths, "config": asdict(config)}
-            tables.tell(Path(folder), {**told, "num_items": self.num_items})
+            header = {"metapaths": self.metapaths, "config": asdict(config)}
+            tables.write_header(Path(folder), {**header, "num_items": self.num_items})
         self._short = ShortPaths(direct, tables)
         adjacency = {e: edges(e) for m in rest for e in self.metapaths[m]}
         backward = {e: a.reversed() for e, a in adjacency.items()}
@@ -117,19 +121,19 @@ class PathFinder:
 
     @classmethod
     def open(cls, folder: str | os.PathLike[str]) -> PathFinder:
-        """Open the tables that a finder was made with; the graph itself is not needed.
+        """Open the tables of another finder's folder; the graph itself is not needed.
 
-        They are mapped: a prompt reads the rows of its own items, and the system keeps in memory what
-        is asked for often. So the graph may be larger than memory.
+        The files are mapped: a prompt reads only the rows of its items, and the system keeps rows in memory
+        that are used often. So the graph may be larger than memory.
 
         Raises:
             LkgragError: a file is missing or broken.
         """
-        tables, told = Tables.open(Path(folder))
+        tables, header = PathTables.open(Path(folder))
         self = cls.__new__(cls)
-        self.config = PathsConfig(**told["config"])
-        self.metapaths = [tuple((s, r, t) for s, r, t in m) for m in told["metapaths"]]
-        self.num_items = int(told["num_items"])
+        self.config = PathsConfig(**header["config"])
+        self.metapaths = [tuple((s, r, t) for s, r, t in m) for m in header["metapaths"]]
+        self.num_items = int(header["num_items"])
         self._width = max((len(m) + 1 for m in self.metapaths), default=0)
         direct = [m for m, path in enumerate(self.metapaths) if len(path) == 1]
         self._short, self._long = ShortPaths(direct, tables), []
@@ -157,12 +161,12 @@ class PathFinder:
             bounds = self._bounds(history, candidates)
             for start, end in pairwise(bounds):
                 part = slice(start, end)
-                found = self._block(history[part], candidates[part], queries.time[part])
-                blocks.append((start * per_prompt, found))
+                instances = self._search(history[part], candidates[part], queries.time[part])
+                blocks.append((start * per_prompt, instances))
         return self._batch(queries, blocks)
 
     def _bounds(self, history: NDArray[np.int64], candidates: NDArray[np.int64]) -> list[int]:
-        """Where blocks of prompts begin and end, by their number and what they cost."""
+        """Cut the prompts into blocks by their number and their cost: where blocks begin, and the end."""
         group = np.arange(len(history)) // BLOCK
         if self._long:
             cost = np.append(np.max([finder.cost for finder in self._long], axis=0), 0)
@@ -172,41 +176,44 @@ class PathFinder:
         starts = np.flatnonzero(np.diff(group, prepend=-1))
         return [*starts.tolist(), len(history)]
 
-    def _block(
+    def _search(
         self, history: NDArray[np.int64], candidates: NDArray[np.int64], time: NDArray[np.float64]
-    ) -> Found:
+    ) -> Instances:
+        """Find the instances of a block of prompts, sorted by pair, then meta-path, then nodes."""
         most = self.config.max_per_pair
-        found = self._short(history, candidates, time, most, self._width)
+        instances = self._short(history, candidates, time, most, self._width)
         if not self._long:
-            return found
+            return instances
         pairs = history.size * candidates.shape[1]
-        parts, length = [found], 0
-        # A simple path does not end where it began.
+        parts, length = [instances], 0
+        # A path that visits no node twice does not end where it began.
         same = candidates[:, :, None] == history[:, None, :]
-        nobody = (candidates < 0)[:, :, None] | (history < 0)[:, None, :]
-        never = (same | nobody).reshape(-1)
-        full = never
+        padding = (candidates < 0)[:, :, None] | (history < 0)[:, None, :]
+        pathless = (same | padding).reshape(-1)
+        full = pathless
         for finder in self._long:
             if len(finder.types) > length:
                 # A pair that has enough shorter paths keeps none of the longer ones.
                 length = len(finder.types)
-                parts = [best(concatenate(parts), most)]
+                parts = [keep_best(concatenate(parts), most)]
                 shorter = (parts[0].nodes >= 0).sum(1) < length
                 full = np.bincount(parts[0].pair[shorter], minlength=pairs) >= most
-                full |= never
+                full |= pathless
             if full.all():
                 continue
             parts += finder(history, candidates, time, most, full, self._width)
             if sum(len(p.pair) for p in parts) > GATHER:
-                parts = [best(concatenate(parts), most)]
-        return in_order(best(concatenate(parts), most))
+                parts = [keep_best(concatenate(parts), most)]
+        return sort_instances(keep_best(concatenate(parts), most))
 
-    def _batch(self, queries: Queries, blocks: list[tuple[int, Found]]) -> PathBatch:
+    def _batch(self, queries: Queries, blocks: list[tuple[int, Instances]]) -> PathBatch:
+        """Join the instances of all blocks; each block comes with the number of its first pair."""
+
         def column(name: str, shape: tuple[int, ...] = (0,)) -> NDArray:
-            parts = [getattr(found, name) for _, found in blocks]
+            parts = [getattr(instances, name) for _, instances in blocks]
             return np.concatenate(parts) if parts else np.zeros(shape, np.int64)
 
-        pair = [offset + found.pair for offset, found in blocks]
+        pair = [offset + instances.pair for offset, instances in blocks]
         flat = np.concatenate(pair) if pair else np.zeros(0, np.int64)
         num_history, num_candidates = (
             queries.history_items.shape[1],
@@ -225,8 +232,11 @@ class PathFinder:
         return PathBatch.of(queries, self.metapaths, columns)
 
 
-def _plain(metapath: MetaPath, edges: Edges) -> bool:
-    """Whether :class:`~lkgrag.paths.metapath_search.two_edges.ShortPaths` can find a meta-path's instances."""
+def _is_short(metapath: MetaPath, edges: Edges) -> bool:
+    """Whether :class:`ShortPaths` can find the instances of a meta-path of one or two edges.
+
+    With two edges it knows neither the weights of edges between items nor the times of edges.
+    """
     if len(metapath) == 1:
         return True
-    return metapath[0][2] != ITEM and not any(edges(e).timed for e in metapath)
+    return metapath[0][2] != ITEM and not any(edges(e).has_times for e in metapath)

@@ -1,4 +1,4 @@
-"""The edges between two items, looked up in rows of sorted targets; compiled by numba."""
+"""Lookup of the edges between two items in rows of sorted targets, compiled by numba."""
 
 from __future__ import annotations
 
@@ -10,25 +10,25 @@ from lkgrag.utils.jit import JIT, compiled
 
 @compiled(cache=True, nogil=True)
 def compiled_lookup(history, candidates, ptr, target, pair, number, place):  # type: ignore[no-untyped-def]
-    """All edges from a history item to a candidate of the same prompt.
+    """Find all edges from a history item to a candidate of the same prompt.
 
     Args:
         history: int64 ``[S, H]``, -1 padding.
         candidates: int64 ``[S, C]``, -1 padding.
         ptr: int64 ``[R, I + 1]``, where each item's edges begin, by relation.
         target: int32 ``[E]``, rising within a row.
-        pair: int64, room for ``(sample * C + candidate) * H + history`` of each edge found; written.
-        number: int64, room for the edges' relations; written.
-        place: int64, room for the edges' places; written.
+        pair: int64, written with ``(sample * C + candidate) * H + history`` of each edge.
+        number: int64, written with the relation of each edge.
+        place: int64, written with the place of each edge in ``target``.
 
     Returns:
-        How many were found; they come in no order.
+        The number of edges; they are in no order.
     """
-    found = 0
+    num_edges = 0
     num_history, num_candidates = history.shape[1], candidates.shape[1]
     slots = np.empty(num_candidates, np.int64)
     for sample in range(history.shape[0]):
-        # By rising item, so that each search goes on where the last one ended.
+        # Candidates are sorted by item, so that each bisection starts where the last one ended.
         filled = 0
         for c in range(num_candidates):
             if candidates[sample, c] >= 0:
@@ -57,40 +57,40 @@ def compiled_lookup(history, candidates, ptr, target, pair, number, place):  # t
                     if low == end:
                         break
                     if target[low] == wanted:
-                        pair[found] = (sample * num_candidates + c) * num_history + h
-                        number[found] = r
-                        place[found] = low
-                        found += 1
-    return found
+                        pair[num_edges] = (sample * num_candidates + c) * num_history + h
+                        number[num_edges] = r
+                        place[num_edges] = low
+                        num_edges += 1
+    return num_edges
 
 
 def vectorised_lookup(history, candidates, ptr, target, pair, number, place):  # type: ignore[no-untyped-def]
-    """The same by NumPy: the rows of the history items joined with the candidates by one sort."""
+    """Do the same as :func:`compiled_lookup` by NumPy: join the history items' rows with the candidates."""
     num_history, num_candidates = history.shape[1], candidates.shape[1]
     flat = history.reshape(-1)
     filled = np.flatnonzero(flat >= 0)
     wanted = np.flatnonzero(candidates.reshape(-1) >= 0)
     width = int(max(target.max(initial=0), candidates.max(initial=0))) + 1
-    # One number for (prompt, item), sorted, to look targets up in.
+    # One number for each (prompt, candidate item), sorted, in which targets are looked up.
     key = wanted // num_candidates * width + candidates.reshape(-1)[wanted]
     order = np.argsort(key, kind="stable")
     key, slot = key[order], wanted[order] % num_candidates
-    found = 0
+    num_edges = 0
     for row in range(len(ptr)):
         start = ptr[row, flat[filled]]
         source, edge = spread(start, ptr[row, flat[filled] + 1] - start)
         source = filled[source]
         sample = source // num_history
-        asked = sample * width + target[edge]
-        low, high = np.searchsorted(key, asked), np.searchsorted(key, asked, "right")
+        reached = sample * width + target[edge]
+        low, high = np.searchsorted(key, reached), np.searchsorted(key, reached, "right")
         hit, at = spread(low, high - low)
-        part = slice(found, found + len(hit))
+        part = slice(num_edges, num_edges + len(hit))
         pair[part] = (sample[hit] * num_candidates + slot[at]) * num_history + source[
             hit
         ] % num_history
         number[part], place[part] = row, edge[hit]
-        found += len(hit)
-    return found
+        num_edges += len(hit)
+    return num_edges
 
 
 edges_between = compiled_lookup if JIT else vectorised_lookup

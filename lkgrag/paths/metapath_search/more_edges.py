@@ -1,4 +1,4 @@
-"""Instances of any meta-path: grown from both ends and joined at the middle node."""
+"""The search for instances of any meta-path: paths grow from both ends and are joined at the middle node."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from lkgrag.paths.adjacency import Adjacency, cap, spread
-from lkgrag.paths.metapath_search.two_edges import Found, rarity
+from lkgrag.paths.metapath_search.two_edges import Instances, rarity
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from lkgrag.paths.batch import MetaPath
 
-#: Most joined instances held at a time; a larger join is cut into parts.
+#: Largest number of joined instances in memory; a larger join is cut into parts.
 BUDGET = 500_000
 
 
@@ -27,8 +27,8 @@ class _Half:
     Attributes:
         slot: int64 ``[N]``, flat slot of the end in the block's history or candidates.
         nodes: int64 ``[N, k + 1]``, from the end to the middle.
-        degree: int64 ``[N]``, largest degree of the inner nodes that are known.
-        weight: float64 ``[N]``.
+        degree: int64 ``[N]``, largest degree of the inner nodes so far.
+        weight: float64 ``[N]``, product of the weights so far.
         time: float64 ``[N]``, of the latest edge.
     """
 
@@ -39,7 +39,7 @@ class _Half:
     time: NDArray[np.float64]
 
     def take(self, rows: NDArray) -> _Half:
-        """Some of the rows."""
+        """Select some of the rows."""
         return _Half(*(getattr(self, name)[rows] for name in self.__dataclass_fields__))
 
 
@@ -47,10 +47,10 @@ class LongPaths:
     """Finds the instances of one meta-path of two edges or more.
 
     Args:
-        index: of the meta-path.
+        index: number of the meta-path.
         metapath: its edge types.
-        adjacency: of each edge type.
-        backward: the same, reversed.
+        adjacency: the edges of each type.
+        backward: the reversed edges of each type.
     """
 
     def __init__(
@@ -66,9 +66,9 @@ class LongPaths:
         lists = [adjacency[e] for e in metapath]
         self._outward = lists[: len(metapath) - self.split]
         self._inward = [backward[e] for e in reversed(metapath[len(metapath) - self.split :])]
-        #: Rows that the walk from each item has at its longest, int64 ``[num_items]``.
-        self.cost = np.maximum(_walks(self._outward), _walks(self._inward))
-        # Degree of the inner node at place i: edges that enter it; only values have a rarity.
+        #: Number of partial paths from each item, int64 ``[num_items]``.
+        self.cost = np.maximum(_count_walks(self._outward), _count_walks(self._inward))
+        # Degrees of the inner nodes by place: the number of edges that enter them.
         self._degree = [None, *(a.degree for a in lists[:-1]), None]
 
     def __call__(
@@ -79,25 +79,25 @@ class LongPaths:
         most: int,
         full: NDArray[np.bool_],
         width: int,
-    ) -> list[Found]:
-        """Find the instances of a block of prompts, the best ``most`` a pair.
+    ) -> list[Instances]:
+        """Find the instances of a block of prompts, at most the ``most`` best of each pair.
 
         Args:
             history: int64 ``[S, H]``, -1 padding.
             candidates: int64 ``[S, C]``, -1 padding.
-            time: float64 ``[S]``, NaN unknown; every edge must have stood before.
+            time: float64 ``[S]``, NaN unknown; every edge must exist before it.
             most: the cap.
             full: bool ``[S * C * H]``, pairs that need no more paths, or can have none.
             width: columns of ``nodes``.
 
         Returns:
-            Parts; each capped, none sorted in a way to rely on.
+            Parts, each with at most ``most`` instances of a pair, in no fixed order.
         """
         num_history, num_candidates = history.shape[1], candidates.shape[1]
-        wanted = ~full.reshape(len(history), num_candidates, num_history)
-        # Who has no such pair needs no walk.
-        history = np.where(wanted.any(1), history, -1)
-        candidates = np.where(wanted.any(2), candidates, -1)
+        is_open = ~full.reshape(len(history), num_candidates, num_history)
+        # An item without an open pair needs no walk.
+        history = np.where(is_open.any(1), history, -1)
+        candidates = np.where(is_open.any(2), candidates, -1)
         places = list(range(len(self.types)))
         middle = len(self._outward)
         left = self._grow(history, self._outward, places[: middle + 1])
@@ -110,19 +110,19 @@ class LongPaths:
         start = np.searchsorted(right_key, left_key, "left")
         count = np.searchsorted(right_key, left_key, "right") - start
         parts = []
-        for rows in _blocks(count):
+        for rows in _split_rows(count):
             row, entry = spread(start[rows], count[rows])
             row = rows[row]
             pair = right.slot[entry] * num_history + left.slot[row] % num_history
-            open_ = ~full[pair]
-            row, entry = row[open_], entry[open_]
+            keep = ~full[pair]
+            row, entry = row[keep], entry[keep]
             if len(row):
                 joined = self._join(left.take(row), right.take(entry), time, num_history, width)
-                parts.append(best(joined, most))
+                parts.append(keep_best(joined, most))
         return parts
 
     def _grow(self, items: NDArray[np.int64], lists: list[Adjacency], places: list[int]) -> _Half:
-        """Walk from the items of a padded array; simple paths only."""
+        """Walk from the items of a padded array, without visiting a node twice."""
         flat = items.reshape(-1)
         slot = np.flatnonzero(flat >= 0)
         half = _Half(
@@ -136,8 +136,9 @@ class LongPaths:
             at = half.nodes[:, -1]
             row, place = spread(edges.indptr[at], edges.indptr[at + 1] - edges.indptr[at])
             half, node = half.take(row), edges.target[place]
-            inner = step + 1 < len(lists) or lists is self._outward
-            degree, weight = self._inner(places[step + 1], node) if inner else (0, 1.0)
+            # The middle node counts on the history's side only.
+            is_counted = step + 1 < len(lists) or lists is self._outward
+            degree, weight = self._weigh(places[step + 1], node) if is_counted else (0, 1.0)
             grown = _Half(
                 half.slot,
                 np.concatenate([half.nodes, node[:, None]], 1),
@@ -146,13 +147,13 @@ class LongPaths:
                 np.maximum(half.time, edges.time[place]),
             )
             types = [self.types[p] for p in places[: step + 2]]
-            half = grown.take(np.flatnonzero(_new(grown.nodes, types)))
+            half = grown.take(np.flatnonzero(_is_new(grown.nodes, types)))
         return half
 
-    def _inner(
+    def _weigh(
         self, place: int, node: NDArray[np.int64]
     ) -> tuple[NDArray[np.int64], NDArray[np.float64] | float]:
-        """Degree and weight factor of an inner node; the middle one counts on the history's side."""
+        """Return the degree of an inner node and its factor in the weight; only values have a rarity."""
         degree = self._degree[place]
         assert degree is not None
         return degree[node], (1.0 if self.types[place] == "item" else rarity(degree[node]))
@@ -164,7 +165,8 @@ class LongPaths:
         time: NDArray[np.float64],
         num_history: int,
         width: int,
-    ) -> Found:
+    ) -> Instances:
+        """Join partial paths row by row, and drop those that are too late or visit a node twice."""
         sample = left.slot // num_history
         pair = right.slot * num_history + left.slot % num_history
         nodes = np.concatenate([left.nodes, right.nodes[:, -2::-1]], 1)
@@ -177,7 +179,7 @@ class LongPaths:
         rows = np.flatnonzero(keep)
         padded = np.full((len(rows), width), -1, np.int64)
         padded[:, : nodes.shape[1]] = nodes[rows]
-        return Found(
+        return Instances(
             pair[rows],
             np.full(len(rows), self.index),
             np.maximum(left.degree, right.degree)[rows],
@@ -186,8 +188,8 @@ class LongPaths:
         )
 
 
-def _walks(lists: list[Adjacency]) -> NDArray[np.int64]:
-    """Number of walks from each source through a chain of adjacency lists."""
+def _count_walks(lists: list[Adjacency]) -> NDArray[np.int64]:
+    """Count the walks from each source through a chain of adjacency lists."""
     walks = np.ones(len(lists[-1].degree), np.int64)
     for edges in reversed(lists):
         sums = np.concatenate([[0], np.cumsum(walks[edges.target])])
@@ -195,8 +197,8 @@ def _walks(lists: list[Adjacency]) -> NDArray[np.int64]:
     return walks
 
 
-def _new(nodes: NDArray[np.int64], types: list[str]) -> NDArray[np.bool_]:
-    """Whether the last node is none of those before."""
+def _is_new(nodes: NDArray[np.int64], types: list[str]) -> NDArray[np.bool_]:
+    """Whether the last node of each row is none of those before it."""
     keep = np.ones(len(nodes), bool)
     for place, kind in enumerate(types[:-1]):
         if kind == types[-1]:
@@ -204,8 +206,8 @@ def _new(nodes: NDArray[np.int64], types: list[str]) -> NDArray[np.bool_]:
     return keep
 
 
-def _blocks(count: NDArray[np.int64]) -> list[NDArray[np.int64]]:
-    """Rows in blocks that join to about ``BUDGET`` instances each."""
+def _split_rows(count: NDArray[np.int64]) -> list[NDArray[np.int64]]:
+    """Split the rows into blocks that join to about :data:`BUDGET` instances each."""
     rows = np.flatnonzero(count)
     if not len(rows):
         return []
@@ -213,26 +215,26 @@ def _blocks(count: NDArray[np.int64]) -> list[NDArray[np.int64]]:
     return np.split(rows, np.flatnonzero(np.diff(block)) + 1)
 
 
-def best(found: Found, most: int) -> Found:
-    """The ``most`` best instances of each pair: shorter, then rarer, then meta-path, then nodes."""
-    length = (found.nodes >= 0).sum(1)
-    columns = [*found.nodes.T[::-1], found.metapath, found.degree, length, found.pair]
-    order = np.lexsort(columns)
-    return take(found, order[cap(found.pair[order], most)])
+def keep_best(instances: Instances, most: int) -> Instances:
+    """Keep the ``most`` best instances of each pair: shorter, then rarer, then by meta-path and nodes."""
+    x, length = instances, (instances.nodes >= 0).sum(1)
+    order = np.lexsort([*x.nodes.T[::-1], x.metapath, x.degree, length, x.pair])
+    return take(x, order[cap(x.pair[order], most)])
 
 
-def in_order(found: Found) -> Found:
-    """Sorted by pair, then meta-path, then nodes."""
-    return take(found, np.lexsort([*found.nodes.T[::-1], found.metapath, found.pair]))
+def sort_instances(instances: Instances) -> Instances:
+    """Sort instances by pair, then meta-path, then nodes."""
+    x = instances
+    return take(x, np.lexsort([*x.nodes.T[::-1], x.metapath, x.pair]))
 
 
-def take(found: Found, rows: NDArray[np.int64]) -> Found:
-    """Some of the instances."""
-    return Found(*(getattr(found, name)[rows] for name in Found.__dataclass_fields__))
+def take(instances: Instances, rows: NDArray[np.int64]) -> Instances:
+    """Select some of the instances."""
+    names = Instances.__dataclass_fields__
+    return Instances(*(getattr(instances, name)[rows] for name in names))
 
 
-def concatenate(parts: list[Found]) -> Found:
-    """Several groups of instances as one."""
-    return Found(
-        *(np.concatenate([getattr(p, name) for p in parts]) for name in Found.__dataclass_fields__)
-    )
+def concatenate(parts: list[Instances]) -> Instances:
+    """Join several groups of instances into one."""
+    names = Instances.__dataclass_fields__
+    return Instances(*(np.concatenate([getattr(p, name) for p in parts]) for name in names))

@@ -1,8 +1,7 @@
-"""The tables that short paths are read from: rows of sorted integers, in memory or mapped from files.
+"""The tables from which short paths are read: rows of sorted integers, in memory or in mapped files.
 
-They are filled relation by relation, so that a graph larger than memory can be indexed as long as its
-largest relation fits; and a prompt reads the rows of its own items alone, so that of mapped tables only
-what is asked for is ever in memory.
+The tables are filled relation by relation. So a graph may be larger than memory, as long as its largest
+relation fits. A prompt reads only the rows of its items, so that memory never holds all of a mapped table.
 """
 
 from __future__ import annotations
@@ -25,34 +24,36 @@ if TYPE_CHECKING:
     from lkgrag.paths.adjacency import Adjacency
     from lkgrag.paths.batch import MetaPath
 
-    #: Gives the edges of a type; may be asked more than once.
+    #: Reads the edges of a type; may be called more than once for one type.
     Edges = Callable[[EdgeType], Adjacency]
-    #: Gives an array to fill: name, shape, type.
-    Room = Callable[[str, tuple[int, ...], Any], NDArray]
+    #: Allocates an array to fill, by its name, shape and type.
+    Allocate = Callable[[str, tuple[int, ...], type[np.generic]], NDArray]
 
-#: Written last, so that a folder with it is whole.
+#: Written last, so that the tables of a folder with this file are complete.
 META = "tables.json"
 VERSION = 1
 
 
 @dataclass(frozen=True)
-class Tables:
+class PathTables:
     """Edges between items, and values that items share.
+
+    A value is a pair of a meta-path and its inner node. All of them are numbered from 0 to ``V - 1``.
 
     Attributes:
         edge_ptr: int64 ``[R, I + 1]``, where each item's edges begin, by relation between items.
         edge_target: int32 ``[E]``, rising within a row.
         edge_weight: float32 ``[E]``.
-        edge_time: float64 ``[E]``, or empty where no edge has a time to be minded.
-        out_ptr: int64 ``[I + 1]``, where the values begin that paths lead to from each item.
-        out_value: int32, values of all meta-paths numbered through, rising within a row.
-        in_ptr: int64 ``[I + 1]``, likewise of the values that lead to each item.
-        in_value: int32.
+        edge_time: float64 ``[E]``, from when on the edge exists; empty if no edge has a time.
+        out_ptr: int64 ``[I + 1]``, where the values begin to which each item leads.
+        out_value: int32, these values, rising within a row.
+        in_ptr: int64 ``[I + 1]``, where the values begin that lead to each item.
+        in_value: int32, these values, rising within a row.
         owner: int32 ``[V]``, meta-path of each value.
         node: int32 ``[V]``, its index within its node type.
-        degree: int32 ``[V]``, edges that enter it.
+        degree: int32 ``[V]``, number of edges that lead to it.
         by_rank: int32 ``[V]``, values from the rarest on.
-        rank: int32 ``[V]``, its inverse.
+        rank: int32 ``[V]``, the inverse of ``by_rank``.
     """
 
     edge_ptr: NDArray[np.int64]
@@ -76,31 +77,35 @@ class Tables:
         shared: dict[int, MetaPath],
         edges: Edges,
         num_items: int,
-        room: Room | None = None,
-    ) -> Tables:
+        allocate: Allocate | None = None,
+    ) -> PathTables:
         """Fill the tables.
 
         Args:
             direct: meta-paths of one edge.
             shared: meta-paths of two edges over a value, by their number.
-            edges: of a type.
+            edges: reads the edges of a type.
             num_items: ``I``.
-            room: where the arrays are; in memory by default.
+            allocate: creates the arrays; in memory by default.
         """
-        room = room or (lambda name, shape, kind: np.empty(shape, kind))
+        allocate = allocate or (lambda name, shape, kind: np.empty(shape, kind))
         return cls(
-            **_direct(direct, edges, num_items, room), **_shared(shared, edges, num_items, room)
+            **_fill_edges(direct, edges, num_items, allocate),
+            **_fill_values(shared, edges, num_items, allocate),
         )
 
     @classmethod
-    def open(cls, folder: Path) -> tuple[Tables, dict[str, Any]]:
-        """Map the tables of a folder, and what was told of them; nothing is read before it is asked for.
+    def open(cls, folder: Path) -> tuple[PathTables, dict[str, Any]]:
+        """Map the tables of a folder, without reading them.
+
+        Returns:
+            The tables, and the header that :meth:`write_header` stored.
 
         Raises:
             LkgragError: a file is missing or broken.
         """
-        told = read_json(folder / META)
-        if told.get("version") != VERSION:
+        header = read_json(folder / META)
+        if header.get("version") != VERSION:
             raise LkgragError(f"{folder / META}: of another version; make the tables again")
         arrays = {}
         for field in fields(cls):
@@ -109,64 +114,67 @@ class Tables:
                 arrays[field.name] = np.load(path, mmap_mode="r", allow_pickle=False)
             except (OSError, ValueError) as error:
                 raise LkgragError(f"{path}: broken ({error}); make the tables again") from error
-            if list(arrays[field.name].shape) != told["shapes"][field.name]:
+            if list(arrays[field.name].shape) != header["shapes"][field.name]:
                 raise LkgragError(f"{path}: not of these tables; make them again")
-        return cls(**arrays), told
+        return cls(**arrays), header
 
-    def tell(self, folder: Path, told: dict[str, Any]) -> None:
-        """Write what :meth:`open` needs beside the arrays."""
+    def write_header(self, folder: Path, header: dict[str, Any]) -> None:
+        """Write the file that :meth:`open` needs beside the arrays: their shapes, and further values."""
         shapes = {f.name: list(getattr(self, f.name).shape) for f in fields(self)}
-        write_json(folder / META, {"version": VERSION, "shapes": shapes, **told})
+        write_json(folder / META, {"version": VERSION, "shapes": shapes, **header})
 
 
-def mapped(folder: Path) -> Room:
-    """Room in the files of a folder."""
+def allocate_files(folder: Path) -> Allocate:
+    """Return a function that creates arrays in the files of a folder."""
     folder.mkdir(parents=True, exist_ok=True)
     (folder / META).unlink(missing_ok=True)
 
-    def room(name: str, shape: tuple[int, ...], kind: Any) -> NDArray:
+    def allocate(name: str, shape: tuple[int, ...], kind: type[np.generic]) -> NDArray:
         path = folder / f"{name}.npy"
         if 0 in shape:
-            # Nothing cannot be mapped.
+            # An empty array cannot be mapped.
             np.save(path, np.empty(shape, kind))
             return np.empty(shape, kind)
         array: NDArray = np.lib.format.open_memmap(path, mode="w+", dtype=kind, shape=shape)
         return array
 
-    return room
+    return allocate
 
 
-def _direct(direct: list[MetaPath], edges: Edges, num_items: int, room: Room) -> dict[str, NDArray]:
-    ptr = room("edge_ptr", (len(direct), num_items + 1), np.int64)
-    total, timed = 0, False
+def _fill_edges(
+    direct: list[MetaPath], edges: Edges, num_items: int, allocate: Allocate
+) -> dict[str, NDArray]:
+    """Fill the tables of edges between items, in two passes: one counts, one fills."""
+    ptr = allocate("edge_ptr", (len(direct), num_items + 1), np.int64)
+    total, has_times = 0, False
     for row, (edge_type,) in enumerate(direct):
-        found = edges(edge_type)
-        ptr[row] = found.indptr + total
-        total += len(found.target)
-        timed = timed or found.timed
-    target = room("edge_target", (total,), np.int32)
-    weight = room("edge_weight", (total,), np.float32)
-    time = room("edge_time", (total if timed else 0,), np.float64)
+        adjacency = edges(edge_type)
+        ptr[row] = adjacency.indptr + total
+        total += len(adjacency.target)
+        has_times = has_times or adjacency.has_times
+    target = allocate("edge_target", (total,), np.int32)
+    weight = allocate("edge_weight", (total,), np.float32)
+    time = allocate("edge_time", (total if has_times else 0,), np.float64)
     for row, (edge_type,) in enumerate(direct):
-        found = edges(edge_type)
+        adjacency = edges(edge_type)
         part = slice(int(ptr[row, 0]), int(ptr[row, -1]))
-        target[part], weight[part] = found.target, found.weight
-        if timed:
-            time[part] = found.time
+        target[part], weight[part] = adjacency.target, adjacency.weight
+        if has_times:
+            time[part] = adjacency.time
     return {"edge_ptr": ptr, "edge_target": target, "edge_weight": weight, "edge_time": time}
 
 
-def _shared(
-    shared: dict[int, MetaPath], edges: Edges, num_items: int, room: Room
+def _fill_values(
+    shared: dict[int, MetaPath], edges: Edges, num_items: int, allocate: Allocate
 ) -> dict[str, NDArray]:
-    """Number the values of all meta-paths through, and list each item's.
+    """Number the values of all meta-paths, and list the values of each item.
 
-    Two passes: one counts, one fills.
+    There are two passes: one counts, one fills.
     """
     offset, owner, degree = [0], [], []
     count = np.zeros((2, num_items + 1), np.int64)
     for number, first, second in _ends(shared, edges):
-        useful = _useful(first, second)
+        useful = _find_useful(first, second)
         for side, (item, value) in enumerate(_sides(first, second)):
             count[side, 1:] += np.bincount(item[useful[value]], minlength=num_items)
         owner.append(np.full(len(useful), number, np.int32))
@@ -175,12 +183,12 @@ def _shared(
     out: dict[str, NDArray] = {}
     cursor = []
     for side, name in enumerate(("out", "in")):
-        ptr = out[f"{name}_ptr"] = room(f"{name}_ptr", (num_items + 1,), np.int64)
+        ptr = out[f"{name}_ptr"] = allocate(f"{name}_ptr", (num_items + 1,), np.int64)
         np.cumsum(count[side], out=ptr)
-        out[f"{name}_value"] = room(f"{name}_value", (int(ptr[-1]),), np.int32)
+        out[f"{name}_value"] = allocate(f"{name}_value", (int(ptr[-1]),), np.int32)
         cursor.append(ptr[:-1].copy())
     for place, (_, first, second) in enumerate(_ends(shared, edges)):
-        useful = _useful(first, second)
+        useful = _find_useful(first, second)
         for side, (name, (item, value)) in enumerate(
             zip(("out", "in"), _sides(first, second), strict=True)
         ):
@@ -192,26 +200,26 @@ def _shared(
             cursor[side] += size
     none = [np.zeros(0, np.int32)]
     node = [np.arange(b - a, dtype=np.int32) for a, b in pairwise(offset)]
-    whole = np.concatenate(degree or none)
-    # Preference: rarer first, then meta-path and node, which is the numbering itself.
-    by_rank = np.argsort(whole, kind="stable").astype(np.int32)
+    degrees = np.concatenate(degree or none)
+    # Rarer values come first, then the order of meta-path and node, which is that of the numbers.
+    by_rank = np.argsort(degrees, kind="stable").astype(np.int32)
     rank = np.empty_like(by_rank)
     rank[by_rank] = np.arange(len(by_rank), dtype=np.int32)
     small = {
         "owner": np.concatenate(owner or none),
         "node": np.concatenate(node or none),
-        "degree": whole,
+        "degree": degrees,
         "by_rank": by_rank,
         "rank": rank,
     }
     for name, values in small.items():
-        out[name] = room(name, values.shape, np.int32)
+        out[name] = allocate(name, values.shape, np.int32)
         out[name][...] = values
     return out
 
 
 def _ends(shared: dict[int, MetaPath], edges: Edges) -> Iterator[tuple[int, Adjacency, Adjacency]]:
-    """Of each meta-path its number, the edges to values, and the edges from values by item."""
+    """Yield of each meta-path its number, the edges to values, and the edges from values sorted by item."""
     for number, (first, second) in shared.items():
         yield number, edges(first), edges(second).reversed()
 
@@ -219,15 +227,15 @@ def _ends(shared: dict[int, MetaPath], edges: Edges) -> Iterator[tuple[int, Adja
 def _sides(
     first: Adjacency, second: Adjacency
 ) -> tuple[tuple[NDArray, NDArray], tuple[NDArray, NDArray]]:
-    """Items and values of either side, by item, then value."""
+    """Return the items and values of both sides, each sorted by item, then value."""
     return (first.source, first.target), (second.source, second.target)
 
 
-def _useful(first: Adjacency, second: Adjacency) -> NDArray[np.bool_]:
-    """Which values join two different items, bool ``[size]``."""
+def _find_useful(first: Adjacency, second: Adjacency) -> NDArray[np.bool_]:
+    """Mark the values that join two different items, bool ``[size]``."""
     size = len(first.degree)
     into, out = first.degree, np.bincount(second.target, minlength=size)
-    # A value whose only item is the same on either side joins nothing.
+    # A value with the same single item on both sides joins nothing.
     ends = np.full((2, size), -1, np.int64)
     ends[0, first.target] = first.source
     ends[1, second.target] = second.source

@@ -1,7 +1,7 @@
-"""Instances of short meta-paths, many prompts at a time: relations between items and shared values.
+"""The search for instances of short meta-paths: relations between items, and values that items share.
 
-An instance of these is a pair of slots and one number: the *rank* of its meta-path and middle node in
-the order of preference. So a batch is joined, ordered and cut by sorting one array of integers.
+Such an instance is a pair of slots and one number: the *rank* of its meta-path and middle node in the order
+of preference. So sorting one array of integers joins, orders and cuts a whole batch.
 """
 
 from __future__ import annotations
@@ -17,17 +17,17 @@ from lkgrag.paths.metapath_search.lookup import edges_between
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from lkgrag.paths.metapath_search.tables import Tables
+    from lkgrag.paths.metapath_search.tables import PathTables
 
 
 @dataclass(frozen=True)
-class Found:
-    """Instances of a block of prompts.
+class Instances:
+    """Path instances of a block of prompts.
 
     Attributes:
-        pair: int64 ``[P]``, ``(sample * C + candidate) * H + history``, samples counted in the block.
+        pair: int64 ``[P]``, ``(sample * C + candidate) * H + history``; samples are counted in the block.
         metapath: int64 ``[P]``.
-        degree: int64 ``[P]``, largest degree of an inner node, 0 for none.
+        degree: int64 ``[P]``, largest degree of an inner node, 0 without inner nodes.
         nodes: int64 ``[P, L]``, -1 padding.
         weight: float64 ``[P]``.
     """
@@ -44,10 +44,10 @@ class ShortPaths:
 
     Args:
         direct: numbers of the meta-paths of one edge, in the order of the tables' relations.
-        tables: what to read from.
+        tables: the tables of the graph.
     """
 
-    def __init__(self, direct: list[int], tables: Tables) -> None:
+    def __init__(self, direct: list[int], tables: PathTables) -> None:
         self.tables = tables
         self.direct = np.array(direct, np.int64)
 
@@ -58,13 +58,13 @@ class ShortPaths:
         time: NDArray[np.float64],
         most: int,
         width: int,
-    ) -> Found:
-        """Find the instances of a block of prompts, the best ``most`` a pair.
+    ) -> Instances:
+        """Find the instances of a block of prompts, at most the ``most`` best of each pair.
 
         Args:
             history: int64 ``[S, H]``, -1 padding.
             candidates: int64 ``[S, C]``, -1 padding.
-            time: float64 ``[S]``; edges between items must have stood before, where that is known.
+            time: float64 ``[S]``, NaN unknown; edges between items must exist before it.
             most: the cap.
             width: columns of ``nodes``.
 
@@ -93,15 +93,15 @@ class ShortPaths:
     def _direct(
         self, history: NDArray[np.int64], candidates: NDArray[np.int64], time: NDArray[np.float64]
     ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]]:
-        """All edges between a history item and a candidate: pair, number of the relation, weight."""
+        """Find all edges between a history item and a candidate: pair, number of the relation, weight."""
         t = self.tables
-        room = history.size * candidates.shape[1] * len(self.direct)
-        pair, number, edge = (np.empty(room, np.int64) for _ in range(3))
-        found = edges_between(history, candidates, t.edge_ptr, t.edge_target, pair, number, edge)
-        pair, number, edge = pair[:found], number[:found], edge[:found]
+        size = history.size * candidates.shape[1] * len(self.direct)
+        pair, number, edge = (np.empty(size, np.int64) for _ in range(3))
+        count = edges_between(history, candidates, t.edge_ptr, t.edge_target, pair, number, edge)
+        pair, number, edge = pair[:count], number[:count], edge[:count]
         if len(t.edge_time):
             sample = pair // (history.shape[1] * candidates.shape[1])
-            # An unknown time of the prediction (NaN) hides nothing.
+            # If the time of the prediction is unknown (NaN), no edge is hidden.
             before = ~(t.edge_time[edge] >= time[sample])
             pair, number, edge = pair[before], number[before], edge[before]
         return pair, number, t.edge_weight[edge].astype(np.float64)
@@ -109,12 +109,12 @@ class ShortPaths:
     def _shared(
         self, history: NDArray[np.int64], candidates: NDArray[np.int64]
     ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """All values that a history item and a candidate share: pair and middle number."""
+        """Find all values that a history item and a candidate share: pair and number of the value."""
         num_history, num_candidates = history.shape[1], candidates.shape[1]
         size = len(self.tables.node)
         left, left_slot = self._expand(self.tables.out_ptr, self.tables.out_value, history)
         right, right_slot = self._expand(self.tables.in_ptr, self.tables.in_value, candidates)
-        # Keys are (sample, middle); the candidate's slot rides along in the lowest digits.
+        # A key is (sample, value); its lowest digits hold the candidate's slot.
         left = left_slot // num_history * size + left
         packed = right_slot // num_candidates * size + right
         packed = packed * num_candidates + right_slot % num_candidates
@@ -141,7 +141,7 @@ class ShortPaths:
     def _expand(
         indptr: NDArray[np.int64], value: NDArray[np.int32], items: NDArray[np.int64]
     ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """The values of all items of a padded array, each with its flat slot."""
+        """List the values of all items of a padded array, each with the flat slot of its item."""
         flat = items.reshape(-1)
         slot = np.flatnonzero(flat >= 0)
         start = indptr[flat[slot]]
@@ -156,8 +156,8 @@ class ShortPaths:
         candidates: NDArray[np.int64],
         direct: tuple[NDArray[np.int64], NDArray[np.float64]],
         width: int,
-    ) -> Found:
-        """From sorted keys ``pair * ranks + number`` back to columns."""
+    ) -> Instances:
+        """Turn sorted keys ``pair * ranks + number`` back into columns."""
         num_direct = len(self.direct)
         pair = key // ranks
         number = key - pair * ranks
@@ -168,20 +168,21 @@ class ShortPaths:
         nodes[:, 0], nodes[:, 1] = start, end
         metapath, degree = np.zeros_like(key), np.zeros_like(key)
         weight = np.ones(len(key))
-        one, two = np.flatnonzero(number < num_direct), np.flatnonzero(number >= num_direct)
-        if len(one):
-            metapath[one] = self.direct[number[one]]
+        is_edge = number < num_direct
+        edge, shared = np.flatnonzero(is_edge), np.flatnonzero(~is_edge)
+        if len(edge):
+            metapath[edge] = self.direct[number[edge]]
             table = np.zeros(history.size * candidates.shape[1] * num_direct)
             table[direct[0]] = direct[1]
-            weight[one] = table[pair[one] * num_direct + number[one]]
-        if len(two):
-            middle = number[two] - num_direct
-            metapath[two], degree[two] = self.tables.owner[middle], self.tables.degree[middle]
-            nodes[two, 1], nodes[two, 2] = self.tables.node[middle], end[two]
-            weight[two] = rarity(degree[two])
-        return Found(pair, metapath, degree, nodes, weight)
+            weight[edge] = table[pair[edge] * num_direct + number[edge]]
+        if len(shared):
+            value = number[shared] - num_direct
+            metapath[shared], degree[shared] = self.tables.owner[value], self.tables.degree[value]
+            nodes[shared, 1], nodes[shared, 2] = self.tables.node[value], end[shared]
+            weight[shared] = rarity(degree[shared])
+        return Instances(pair, metapath, degree, nodes, weight)
 
 
 def rarity(degree: NDArray[np.int64]) -> NDArray[np.float64]:
-    r"""How telling a shared value is, :math:`1 / \log_2(1 + d)`, in (0, 1]."""
+    r"""Rate how much a shared value of this degree says: :math:`1 / \log_2(1 + d)`, in (0, 1]."""
     return 1.0 / np.log2(1.0 + np.maximum(degree, 1))

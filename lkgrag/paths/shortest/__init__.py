@@ -1,1 +1,1 @@
-"""shortest."""
+"""The search for one shortest path of each pair."""

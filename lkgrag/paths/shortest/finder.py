@@ -1,4 +1,4 @@
-"""One shortest path for each pair, of any length, as the published LlamaRec-LKG-RAG asks of its graph."""
+"""The search for one shortest path of any length for each pair, as in the published LlamaRec-LKG-RAG."""
 
 from __future__ import annotations
 
@@ -11,9 +11,10 @@ from lkgrag.errors import ConfigError
 from lkgrag.kg.naming import REVERSE
 from lkgrag.paths.adjacency import Adjacency
 from lkgrag.paths.batch import PathBatch, PathColumns
-from lkgrag.paths.metapath import ITEM, USER, chosen, distinct
+from lkgrag.paths.metapath import ITEM, USER, drop_duplicates, select_edge_types
 from lkgrag.paths.metapath_search.two_edges import rarity
-from lkgrag.paths.shortest.kernel import BITS, EdgeTables, PathRoom, scratch, search
+from lkgrag.paths.shortest.arrays import BITS, EdgeTables, PathBuffer, new_scratch
+from lkgrag.paths.shortest.kernel import search
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -24,20 +25,20 @@ if TYPE_CHECKING:
     from lkgrag.data.queries import Queries
     from lkgrag.paths.batch import MetaPath
 
-#: Edges a path that the search has room for at first.
+#: Number of edges for each path that the buffer is first allocated for.
 ROOM = 6
-#: Prompts a call of the kernel; what one gives stays in the processor's cache.
+#: Number of prompts in a call of the kernel; the results of one call fit into the processor's cache.
 BLOCK = 64
 
 
 class Witnesses(NamedTuple):
-    """One shortest path a connected pair, sorted by (prompt, candidate, history).
+    """One shortest path of each connected pair, sorted by (prompt, candidate, history).
 
     Attributes:
         ends: int64 ``[N, 3]``: prompt, candidate slot, history slot.
-        length: int64 ``[N]``, edges.
-        chain: int64 ``[length.sum()]``, the paths' edges one after the other, as places in the
-            finder's tables ``source``, ``kind`` and ``target``.
+        length: int64 ``[N]``, number of edges.
+        chain: int64 ``[length.sum()]``, the edges of the paths one after the other, as places in the finder's
+            tables ``source``, ``kind`` and ``target``.
     """
 
     ends: NDArray[np.int64]
@@ -48,33 +49,32 @@ class Witnesses(NamedTuple):
 class ShortestPaths:
     r"""Finds one shortest path from every history item to every candidate.
 
-    Paths follow the direction of relations between items (``also_bought``, not its inverse) and both
-    directions of relations to values; no node is a user. A pair of equal items has no path. Of several
-    shortest paths of :math:`L` edges that is taken whose node after :math:`\lfloor L/2 \rfloor` edges
-    comes first by (node type, index), types in the order of ``data.node_types``; from there, edge by edge
-    towards either end, that whose edge comes first by (edge type, next node), edge types in the order of
-    ``data.edge_types``.
+    Paths follow relations between items in their direction only (``also_bought``, not its inverse), and
+    relations to values in both directions. No node is a user. A pair of equal items has no path.
 
-    The kinds of paths are not known beforehand: ``metapaths`` is empty, each
-    :class:`~lkgrag.paths.PathBatch` brings its own, and only scorers with ``open_metapaths`` can
-    read them.
+    Among several shortest paths of :math:`L` edges, the node after :math:`\lfloor L/2 \rfloor` edges decides:
+    the one that comes first by (node type, index). From there towards either end, the edge decides that comes
+    first by (edge type, next node). Types are in the order of ``data.node_types`` and ``data.edge_types``.
+
+    The meta-paths are not known before the search. So ``metapaths`` is empty, each
+    :class:`~lkgrag.paths.PathBatch` has its own, and only scorers with ``open_metapaths`` can read them.
 
     Args:
         data: the graph.
-        config: relations that paths go over; all by default.
-        longest: most edges of a path; 0 for no bound.
+        config: relations that paths use; all by default.
+        longest: largest number of edges of a path; 0 for no limit.
 
     Attributes:
         metapaths: empty.
-        edge_types: that paths go over.
-        source: int64 ``[E]``, edges' sources among all nodes; see :meth:`offset`.
-        kind: int32 ``[E]``, which of ``edge_types``.
-        target: int32 ``[E]``.
-        touched: edges that the last call looked at.
+        edge_types: that paths use.
+        source: int64 ``[E]``, sources of the edges among all nodes; see :meth:`offset`.
+        kind: int32 ``[E]``, index into ``edge_types``.
+        target: int32 ``[E]``, targets among all nodes.
+        touched: number of edges that the last call read.
 
     Raises:
-        ConfigError: edges have times to be minded (``kg.temporal``), which this search does not, or a
-            relation is unknown.
+        ConfigError: edges have times (``kg.temporal``), which this search does not compare, or a relation is
+            unknown.
     """
 
     def __init__(
@@ -84,20 +84,20 @@ class ShortestPaths:
         self.longest = longest
         self.touched = 0
         self.num_items = int(data[ITEM].num_nodes)
-        edge_types = distinct(data.edge_types)
+        edge_types = drop_duplicates(data.edge_types)
         if config is not None:
-            edge_types = chosen(edge_types, config)
-        self.edge_types = [e for e in edge_types if _used(e)]
+            edge_types = select_edge_types(edge_types, config)
+        self.edge_types = [e for e in edge_types if _is_used(e)]
         types = [t for t in data.node_types if t != USER]
         sizes = [int(data[t].num_nodes) for t in types]
         self._offset = dict(zip(types, np.cumsum([0, *sizes])[:-1].tolist(), strict=True))
         parts = []
         for number, edge_type in enumerate(self.edge_types):
             edges = Adjacency.of(data, edge_type)
-            if edges.timed:
+            if edges.has_times:
                 raise ConfigError(
-                    "paths.search=shortest does not mind when an edge first stood: set "
-                    "kg.temporal=false or kg.behaviour=false"
+                    "paths.search=shortest cannot compare the times of edges: set kg.temporal=false or "
+                    "kg.behaviour=false"
                 )
             strength: NDArray[np.float64] = edges.weight.astype(np.float64)
             if edge_type[2] != ITEM:
@@ -125,12 +125,12 @@ class ShortestPaths:
             source[by_pair].astype(np.int32),
             by_pair.astype(np.int64),
         )
-        #: First index of each edge type's targets among all nodes.
+        #: For each edge type, the first index of its targets' type among all nodes.
         self._ends = np.array([self._offset[e[2]] for e in self.edge_types], np.int64)
-        self._work = scratch(total)
+        self._work = new_scratch(total)
 
     def offset(self, node_type: str) -> int:
-        """First index of a node type among all nodes."""
+        """Return the first index of a node type among all nodes."""
         return self._offset[node_type]
 
     def __call__(self, queries: Queries) -> PathBatch:
@@ -140,21 +140,21 @@ class ShortestPaths:
             queries: ``B`` prompts.
 
         Returns:
-            The batch on the CPU, sorted by (sample, candidate, history); its ``metapaths`` are those
-            that occur, shorter first.
+            The batch on the CPU, sorted by (sample, candidate, history). Its ``metapaths`` are those that
+            occur, shorter ones first.
 
         Raises:
             ValueError: an item of the queries is not in the graph.
         """
-        found = self.find(queries.history_items, queries.candidate_items)
-        return self._batch(queries, found)
+        witnesses = self.find(queries.history_items, queries.candidate_items)
+        return self._batch(queries, witnesses)
 
     def find(self, history: NDArray[np.int64], candidates: NDArray[np.int64]) -> Witnesses:
         """Find one shortest path for each pair.
 
         Args:
             history: int64 ``[B, H]``, item indices, -1 padding.
-            candidates: int64 ``[B, C]``, likewise.
+            candidates: int64 ``[B, C]``, item indices, -1 padding.
 
         Raises:
             ValueError: an item is not in the graph.
@@ -193,58 +193,64 @@ class ShortestPaths:
     def _part(
         self, history: NDArray[np.int64], candidates: NDArray[np.int64]
     ) -> list[tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]]:
-        """The paths for at most :data:`BITS` slots on either side, in as many rounds as it takes."""
-        most = history.shape[1] * candidates.shape[1]
+        """Find the paths for at most :data:`BITS` slots on either side.
+
+        If the buffer is too small, the search is repeated with a larger one for the prompts that are left.
+        """
+        pairs_per_prompt = history.shape[1] * candidates.shape[1]
         done, room, out = 0, ROOM, []
         while done < len(history):
-            pairs = (len(history) - done) * most
-            paths = PathRoom(
+            pairs = (len(history) - done) * pairs_per_prompt
+            paths = PathBuffer(
                 ends=np.empty((pairs, 3), np.int64),
                 indptr=np.zeros(pairs + 1, np.int64),
                 chain=np.empty(pairs * room, np.int64),
             )
-            found, touched, problem = search(
+            count, touched, problem = search(
                 history[done:], candidates[done:], self._tables, self.longest, self._work, paths
             )
             self.touched += touched
             if problem == 1:
                 bits = self._work.bits
-                self._work = scratch(bits.shape[2], 2 * (bits.shape[1] - 1))
+                self._work = new_scratch(bits.shape[2], 2 * (bits.shape[1] - 1))
             elif problem == 2:
                 room *= 2
-            place = paths.ends[:found] + np.array([done, 0, 0])
-            whole = int(paths.indptr[found])
-            out.append((place, np.diff(paths.indptr[: found + 1]), paths.chain[:whole].copy()))
+            place = paths.ends[:count] + np.array([done, 0, 0])
+            num_edges = int(paths.indptr[count])
+            chain = paths.chain[:num_edges].copy()
+            out.append((place, np.diff(paths.indptr[: count + 1]), chain))
             if not problem:
                 break
-            # The prompt that had no room comes again, with those behind it; others are done.
-            done = int(place[-1, 0]) + 1 if found else done
+            # The prompt for which the room was too small is searched again, and those after it.
+            done = int(place[-1, 0]) + 1 if count else done
         return out
 
-    def _batch(self, queries: Queries, found: Witnesses) -> PathBatch:
-        longest = int(found.length.max(initial=0))
-        number = len(found.length)
-        row = np.repeat(np.arange(number), found.length)
-        step = np.arange(len(row)) - np.repeat(np.cumsum(found.length) - found.length, found.length)
+    def _batch(self, queries: Queries, witnesses: Witnesses) -> PathBatch:
+        """Turn the edges of the paths into columns, and collect the meta-paths that occur."""
+        ends, length, chain = witnesses
+        longest = int(length.max(initial=0))
+        number = len(length)
+        row = np.repeat(np.arange(number), length)
+        step = np.arange(len(row)) - np.repeat(np.cumsum(length) - length, length)
         kinds = np.full((number, longest), -1, np.int64)
-        kinds[row, step] = self.kind[found.chain]
+        kinds[row, step] = self.kind[chain]
         nodes = np.full((number, longest + 1), -1, np.int64)
-        ends = self._ends[self.kind[found.chain]] if len(row) else row
-        nodes[row, step + 1] = self.target[found.chain] - ends
-        nodes[:, 0] = queries.history_items[found.ends[:, 0], found.ends[:, 2]]
+        offset = self._ends[self.kind[chain]] if len(row) else row
+        nodes[row, step + 1] = self.target[chain] - offset
+        nodes[:, 0] = queries.history_items[ends[:, 0], ends[:, 2]]
         weight = np.ones(number)
-        np.multiply.at(weight, row, self._strength[found.chain])
-        order = np.lexsort([*kinds.T[::-1], found.length]) if longest else np.arange(number)
+        np.multiply.at(weight, row, self._strength[chain])
+        order = np.lexsort([*kinds.T[::-1], length]) if longest else np.arange(number)
         new = np.ones(number, bool)
         new[1:] = (kinds[order][1:] != kinds[order][:-1]).any(1)
         metapath = np.empty(number, np.int64)
         metapath[order] = np.cumsum(new) - 1
-        known = kinds[order][new]
-        metapaths = [tuple(self.edge_types[k] for k in kind if k >= 0) for kind in known]
+        occurring = kinds[order][new]
+        metapaths = [tuple(self.edge_types[k] for k in kind if k >= 0) for kind in occurring]
         columns = PathColumns(
-            sample=torch.from_numpy(found.ends[:, 0].copy()),
-            candidate=torch.from_numpy(found.ends[:, 1].copy()),
-            history=torch.from_numpy(found.ends[:, 2].copy()),
+            sample=torch.from_numpy(ends[:, 0].copy()),
+            candidate=torch.from_numpy(ends[:, 1].copy()),
+            history=torch.from_numpy(ends[:, 2].copy()),
             metapath=torch.from_numpy(metapath),
             nodes=torch.from_numpy(nodes),
             weight=torch.from_numpy(weight.astype(np.float32)),
@@ -252,8 +258,8 @@ class ShortestPaths:
         return PathBatch.of(queries, metapaths, columns)
 
 
-def _used(edge_type: EdgeType) -> bool:
-    """Whether paths may take an edge type."""
+def _is_used(edge_type: EdgeType) -> bool:
+    """Whether paths use an edge type."""
     source, relation, target = edge_type
     if USER in (source, target):
         return False

@@ -1,102 +1,31 @@
-"""The inner loop of the search for shortest paths, compiled by numba where that is installed.
+"""The inner loop of the search for shortest paths, compiled by numba where it is available.
 
-A search meets in the middle. Every node carries a bit for each history item that reaches it in exactly
-so many steps, and one for each candidate that it reaches; the two sides grow in turns, and a pair is
-joined at the first node that both meet at. So a path of length 4 costs two steps from either side, not
-four from one.
+The search starts from both ends and meets in the middle. For every number of steps, a node has one bit for
+each history item that reaches it, and one for each candidate that it reaches. The two sides grow in turn, and
+a pair is joined at the first node that has both bits. So a path of length 4 takes two steps from either side,
+not four from one side.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
-
 import numpy as np
 
+from lkgrag.paths.shortest.arrays import BITS
 from lkgrag.utils.jit import compiled
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-#: Slots that one pass carries on either side, a bit each.
-BITS = 64
-#: Steps from either side that the scratch arrays have room for at first.
-STEPS = 6
 
 _ZERO = np.uint64(0)
 _ONE = np.uint64(1)
-#: A bit's place without a loop: the top six bits of its product with a de Bruijn sequence.
+#: The place of a bit is the top six bits of its product with this de Bruijn sequence, so no loop is needed.
 _BRUIJN, _SHIFT = np.uint64(0x03F79D71B4CB0A89), np.uint64(58)
 SLOT_OF = np.zeros(BITS, np.int64)
 SLOT_OF[[(2**slot * int(_BRUIJN) % 2**64) >> 58 for slot in range(BITS)]] = np.arange(BITS)
 
 
-class EdgeTables(NamedTuple):
-    """The edges of a graph in three orders; ``V`` nodes, ``E`` edges.
-
-    Attributes:
-        out_ptr: int64 ``[V + 1]``, edges by source, sorted by (type, target) within it.
-        out_type: int32 ``[E]``.
-        out_node: int32 ``[E]``, targets.
-        in_ptr: int64 ``[V + 1]``, edges by target, sorted by (type, source) within it.
-        in_type: int32 ``[E]``.
-        in_node: int32 ``[E]``, sources.
-        in_edge: int64 ``[E]``, the same edges as places in the order by source.
-        pair_node: int32 ``[E]``, sources of the edges by (target, source, type).
-        pair_edge: int64 ``[E]``, these edges as places in the order by source.
-    """
-
-    out_ptr: NDArray[np.int64]
-    out_type: NDArray[np.int32]
-    out_node: NDArray[np.int32]
-    in_ptr: NDArray[np.int64]
-    in_type: NDArray[np.int32]
-    in_node: NDArray[np.int32]
-    in_edge: NDArray[np.int64]
-    pair_node: NDArray[np.int32]
-    pair_edge: NDArray[np.int64]
-
-
-class Scratch(NamedTuple):
-    """Arrays that :func:`search` works in; all 0 before and after.
-
-    Attributes:
-        bits: uint64 ``[2, steps + 1, V]``, the bits of either side by (step, node).
-        nodes: int32 ``[2, steps + 1, V + 1]``, the nodes by (step, place).
-        seen: uint64 ``[2, V]``, the bits seen.
-    """
-
-    bits: NDArray[np.uint64]
-    nodes: NDArray[np.int32]
-    seen: NDArray[np.uint64]
-
-
-class PathRoom(NamedTuple):
-    """Room for the paths that :func:`search` finds.
-
-    Attributes:
-        ends: int64 ``[N, 3]``, (prompt, candidate slot, history slot) of each path.
-        indptr: int64 ``[N + 1]``, where each path's edges begin.
-        chain: int64 ``[M]``, edges, by source, from history item to candidate.
-    """
-
-    ends: NDArray[np.int64]
-    indptr: NDArray[np.int64]
-    chain: NDArray[np.int64]
-
-
-def scratch(num_nodes: int, steps: int = STEPS) -> Scratch:
-    """Arrays to work in, for so many nodes; untouched pages of them take no memory."""
-    bits = np.zeros((2, steps + 1, num_nodes), np.uint64)
-    # One more place, which may be written to before it is known whether it counts.
-    nodes = np.zeros((2, steps + 1, num_nodes + 1), np.int32)
-    return Scratch(bits, nodes, np.zeros((2, num_nodes), np.uint64))
-
-
 @compiled(cache=True, nogil=True)
 def _grow(side, step, count, active, indptr, neighbour, work):  # type: ignore[no-untyped-def]
-    """One more step of a side for the active bits; how many nodes it reaches, and edges touched."""
+    """Take one more step of a side for the active bits; return the numbers of nodes and of edges read."""
     bits, nodes, seen = work.bits, work.nodes, work.seen
-    found, touched = 0, 0
+    num_reached, touched = 0, 0
     here, reached, before_all = bits[side, step], bits[side, step + 1], seen[side]
     front, listed = nodes[side, step], nodes[side, step + 1]
     for place in range(count):
@@ -106,20 +35,20 @@ def _grow(side, step, count, active, indptr, neighbour, work):  # type: ignore[n
             continue
         touched += indptr[node + 1] - indptr[node]
         for edge in range(indptr[node], indptr[node + 1]):
-            # No branch: which neighbours are new is nothing a processor can guess.
+            # There is no branch here, because a processor cannot predict which neighbours are new.
             other = neighbour[edge]
             before = reached[other]
             new = bit & ~before_all[other]
             reached[other] = before | new
             before_all[other] |= new
-            listed[found] = other
-            found += (before == _ZERO) & (new != _ZERO)
-    return found, touched
+            listed[num_reached] = other
+            num_reached += (before == _ZERO) & (new != _ZERO)
+    return num_reached, touched
 
 
 @compiled(cache=True, nogil=True)
 def _between(source, target, in_ptr, pair_node, pair_edge):  # type: ignore[no-untyped-def]
-    """The edge between two neighbours, of the first type that there is; by bisection."""
+    """Find the edge of the first edge type between two neighbours, by bisection."""
     low, high = in_ptr[target], in_ptr[target + 1]
     while low < high:
         middle = (low + high) // 2
@@ -132,19 +61,19 @@ def _between(source, target, in_ptr, pair_node, pair_edge):  # type: ignore[no-u
 
 @compiled(cache=True, nogil=True)
 def search(history, candidates, tables, longest, work, room):  # type: ignore[no-untyped-def]
-    """One shortest path for every pair of each prompt.
+    """Find one shortest path for every pair of each prompt.
 
     Args:
-        history: int64 ``[B, H]``, nodes, -1 padding; ``H`` at most 64.
-        candidates: int64 ``[B, C]``, likewise.
+        history: int64 ``[B, H]``, nodes, -1 padding; ``H`` is at most 64.
+        candidates: int64 ``[B, C]``, nodes, -1 padding; ``C`` is at most 64.
         tables: :class:`EdgeTables` of the graph.
-        longest: most edges of a path; 0 for no bound.
-        work: of :func:`scratch`.
-        room: :class:`PathRoom` for the paths.
+        longest: largest number of edges of a path; 0 for no limit.
+        work: :class:`Scratch` arrays.
+        room: :class:`PathBuffer` for the paths.
 
     Returns:
-        Paths found, edges touched by the search, and 0; or, if the room was too small, 1 for more steps and 2
-        for more room in ``chain``: the paths of whole prompts before it stand.
+        The number of paths, the number of edges read, and 0. The last value is 1 if ``work`` has too few
+        steps, and 2 if ``chain`` is too short. The paths of the prompts before that one are then valid.
     """
     out_ptr, out_node = tables.out_ptr, tables.out_node
     in_ptr, in_node, in_edge = tables.in_ptr, tables.in_node, tables.in_edge
@@ -155,7 +84,7 @@ def search(history, candidates, tables, longest, work, room):  # type: ignore[no
     num_history, num_candidates = history.shape[1], candidates.shape[1]
     counts = np.zeros((2, steps + 1), np.int64)
     remaining = np.zeros(history.shape[1], np.uint64)
-    # The paths of one prompt by pair, until they are told in the order of the pairs.
+    # The paths of one prompt by pair, before they are written in the order of the pairs.
     way = np.zeros((num_candidates * num_history, 2 * steps), np.int64)
     lengths = np.zeros(num_candidates * num_history, np.int64)
     met = np.zeros(bits.shape[2], np.int32)
@@ -163,9 +92,9 @@ def search(history, candidates, tables, longest, work, room):  # type: ignore[no
     way_c = np.zeros((num_candidates, steps), np.int64)
     slot_of = SLOT_OF
     reach = np.zeros(2, np.int64)
-    found, touched = 0, 0
+    num_paths, touched = 0, 0
     for prompt in range(history.shape[0]):
-        first, problem = found, 0
+        first, problem = num_paths, 0
         lengths[:] = 0
         wanted = _ZERO
         counts[:] = 0
@@ -190,7 +119,7 @@ def search(history, candidates, tables, longest, work, room):  # type: ignore[no
                     counts[0, 0] += 1
                 bits[0, 0, node] |= bit
                 seen[0, node] |= bit
-                # A pair of equal items has no path.
+                # A pair of equal items gets no path.
                 remaining[slot] = wanted & ~bits[1, 0, node]
                 if remaining[slot] != _ZERO:
                     left += 1
@@ -203,7 +132,7 @@ def search(history, candidates, tables, longest, work, room):  # type: ignore[no
             if step >= steps:
                 problem = 1
                 break
-            # Slots whose pairs are all joined need no further step.
+            # Slots whose pairs are all joined take no further step.
             active = _ZERO
             for h in range(num_history):
                 if remaining[h] != _ZERO:
@@ -221,14 +150,14 @@ def search(history, candidates, tables, longest, work, room):  # type: ignore[no
             reach[side] = step + 1
             if counts[side, step + 1] == 0:
                 break
-            # The side that is at fewer nodes tells where to look.
+            # The nodes where the sides can meet are those of the side that has fewer.
             less = 0 if counts[0, reach[0]] <= counts[1, reach[1]] else 1
             open_h, open_c = _ZERO, _ZERO
             for h in range(num_history):
                 if remaining[h] != _ZERO:
                     open_h |= _ONE << np.uint64(h)
                     open_c |= remaining[h]
-            # The nodes where an open pair meets; by node, since the first one counts.
+            # Collect the nodes where an open pair meets, and sort them, because the first one counts.
             number = 0
             ours, theirs = bits[0, reach[0]], bits[1, reach[1]]
             listed = nodes[less, reach[less]]
@@ -260,7 +189,7 @@ def search(history, candidates, tables, longest, work, room):  # type: ignore[no
                     if remaining[h] == _ZERO:
                         left -= 1
                         open_h ^= h_bit
-                    # From the middle back to the history item: the same way for all candidates.
+                    # Walk from the middle back to the history item; the way is the same for all candidates.
                     node = middle
                     for back in range(reach[0], 0, -1):
                         if back == 1:
@@ -277,7 +206,8 @@ def search(history, candidates, tables, longest, work, room):  # type: ignore[no
                         pairs ^= c_bit
                         c = slot_of[(c_bit * _BRUIJN) >> _SHIFT]
                         if walked & c_bit == _ZERO:
-                            # From the middle to the candidate: the same way for all history items.
+                            # Walk from the middle to the candidate; the way is the same for all history
+                            # items.
                             walked |= c_bit
                             node = middle
                             for ahead in range(reach[1], 0, -1):
@@ -302,31 +232,31 @@ def search(history, candidates, tables, longest, work, room):  # type: ignore[no
                 length = lengths[pair]
                 if length == 0:
                     continue
-                begin = indptr[found]
+                begin = indptr[num_paths]
                 if begin + length > len(chain):
                     problem = 2
                     break
                 for k in range(length):
                     chain[begin + k] = way[pair, k]
-                ends[found, 0] = prompt
-                ends[found, 1], ends[found, 2] = pair // num_history, pair % num_history
-                indptr[found + 1] = begin + length
-                found += 1
+                ends[num_paths, 0] = prompt
+                ends[num_paths, 1], ends[num_paths, 2] = pair // num_history, pair % num_history
+                indptr[num_paths + 1] = begin + length
+                num_paths += 1
         for side in range(2):
-            whole = False
+            is_swept = False
             for step in range(reach[side] + 1):
                 if counts[side, step] > bits.shape[2] // 8:
-                    # Most of the graph: clearing all of it in one sweep is quicker.
+                    # For a large part of the graph, it is faster to clear the whole array.
                     bits[side, step, :] = _ZERO
-                    whole = True
+                    is_swept = True
                     continue
                 for place in range(counts[side, step]):
                     node = nodes[side, step, place]
                     bits[side, step, node] = _ZERO
                     seen[side, node] = _ZERO
-            if whole:
+            if is_swept:
                 seen[side, :] = _ZERO
         if problem:
-            # What was written of this prompt does not stand.
+            # The paths of this prompt are not complete, so they do not count.
             return first, touched, problem
-    return found, touched, 0
+    return num_paths, touched, 0

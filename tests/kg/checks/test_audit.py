@@ -90,8 +90,8 @@ def test_links_made_of_all_choices_are_suspect(shop, capsys):
     found = findings(with_triples(shop, sorted(triples)))
     assert found["also_bought"].verdict == SUSPECTED
     assert found["also_bought"].train.lift > 3
-    command.show(list(found.values()))
-    assert "without them: kg.exclude=[also_bought]" in capsys.readouterr().out
+    command.print_findings(list(found.values()))
+    assert "to leave them out: kg.exclude=[also_bought]" in capsys.readouterr().out
 
 
 def test_behaviour_counted_with_the_test(shop):

@@ -17,7 +17,7 @@ from lkgrag.config import PathsConfig
 from lkgrag.errors import ConfigError
 from lkgrag.evaluation import exist
 from lkgrag.paths import PathFinder
-from lkgrag.paths.metapath_search import finder as instances
+from lkgrag.paths.metapath_search import finder as search
 from lkgrag.paths.metapath_search import more_edges as long_paths
 from lkgrag.testing.graph import TOY_ITEMS, toy_kg
 
@@ -35,8 +35,8 @@ def oracle(data, config, metapaths, history, candidates, times):
                 continue
             seen[s, t] = (weight, when)
         out_edges[edge_type] = {}
-        for (s, t), known in seen.items():
-            out_edges[edge_type].setdefault(s, []).append((t, *known))
+        for (s, t), attributes in seen.items():
+            out_edges[edge_type].setdefault(s, []).append((t, *attributes))
             degree[edge_type, t] = degree.get((edge_type, t), 0) + 1
     result = {}
     for b, (row, cands) in enumerate(zip(history, candidates, strict=True)):
@@ -44,7 +44,7 @@ def oracle(data, config, metapaths, history, candidates, times):
             start, end = row[h], cands[c]
             if start < 0 or end < 0 or start == end:
                 continue
-            found = []
+            instances = []
             for m, metapath in enumerate(metapaths):
                 walks = [((start,), 1.0, 0)]
                 for step, edge_type in enumerate(metapath):
@@ -66,9 +66,9 @@ def oracle(data, config, metapaths, history, candidates, times):
                     walks = grown
                 for nodes, weight, rare in walks:
                     if nodes[-1] == end:
-                        found.append((len(metapath), rare, m, nodes, weight))
-            found.sort()
-            for _, _, m, nodes, weight in found[: config.max_per_pair]:
+                        instances.append((len(metapath), rare, m, nodes, weight))
+            instances.sort()
+            for _, _, m, nodes, weight in instances[: config.max_per_pair]:
                 result[b, h, c, m, nodes] = weight
     return result
 
@@ -83,9 +83,9 @@ def as_dict(batch):
         batch.weight.tolist(),
         strict=True,
     )
-    found = [((b, h, c, m, tuple(n for n in ns if n >= 0)), w) for b, h, c, m, ns, w in rows]
-    assert len({path for path, _ in found}) == len(found), "a path occurs twice"
-    return dict(found)
+    instances = [((b, h, c, m, tuple(n for n in ns if n >= 0)), w) for b, h, c, m, ns, w in rows]
+    assert len({path for path, _ in instances}) == len(instances), "a path occurs twice"
+    return dict(instances)
 
 
 @settings(max_examples=150, deadline=None)
@@ -106,15 +106,15 @@ def test_equals_the_oracle(data, length, most, through_items, seed, tiny_budget)
     with pytest.MonkeyPatch.context() as patch:
         if tiny_budget:
             patch.setattr(long_paths, "BUDGET", 3)
-            patch.setattr(instances, "BLOCK", 2)
-            patch.setattr(instances, "GATHER", 5)
-            patch.setattr(instances, "PARTIAL", 20)
+            patch.setattr(search, "BLOCK", 2)
+            patch.setattr(search, "GATHER", 5)
+            patch.setattr(search, "PARTIAL", 20)
         finder = PathFinder(data, config)
         batch = finder(queries(history, candidates, times))
     expected = oracle(data, config, finder.metapaths, history.tolist(), candidates.tolist(), times)
-    found = as_dict(batch)
-    assert found.keys() == expected.keys()
-    for path, weight in found.items():
+    instances = as_dict(batch)
+    assert instances.keys() == expected.keys()
+    for path, weight in instances.items():
         assert weight == pytest.approx(expected[path], rel=1e-5)
     assert len(batch) == len(expected)
     order = [
@@ -169,7 +169,7 @@ def test_no_edges_at_all():
 
 
 def test_longer_paths_are_looked_for_only_where_there_is_room(monkeypatch):
-    """Items that all follow one another, but for one that only one other leads to, and so far."""
+    """Items 0 to 6 all follow one another; only item 6 leads to item 7."""
     data = HeteroData()
     data["item"].num_nodes = 8
     pairs = [(a, b) for a in range(7) for b in range(7) if a != b] + [(6, 7)]
@@ -183,11 +183,11 @@ def test_longer_paths_are_looked_for_only_where_there_is_room(monkeypatch):
 
     monkeypatch.setattr(long_paths.LongPaths, "_grow", counted)
     finder = PathFinder(data, PathsConfig(max_length=3, max_per_pair=1, through_items=True))
-    # One step is enough between each of these, and none leads to oneself.
+    # All these pairs have a path of one edge, except the pair of item 1 with itself.
     batch = finder(queries([[0, 1]], [[1, 2]]))
     assert len(batch) == 3
     assert not grown
-    # From 0 and 1 to the last item it takes two steps, to the others one.
+    # The paths from 0 and 1 to item 7 have two edges, those to item 2 have one.
     batch = finder(queries([[0, 1]], [[2, 7]]))
     assert sorted((n >= 0).sum().item() for n in batch.nodes) == [2, 2, 3, 3]
     assert [length for length, _ in grown] == [3, 3]

@@ -15,7 +15,7 @@ from lkgrag.evaluation import exist
 from lkgrag.paths import ShortestPaths, path_finder
 from lkgrag.paths.shortest import finder as shortest
 from lkgrag.paths.shortest import kernel
-from lkgrag.paths.shortest.kernel import scratch
+from lkgrag.paths.shortest.arrays import new_scratch
 from lkgrag.testing import planted
 from lkgrag.testing.graph import TOY_ITEMS, toy_kg
 
@@ -65,14 +65,14 @@ def test_equals_networkx(data, seed):
     rng = np.random.default_rng(seed)
     history, candidates = rng.integers(-1, 6, (3, 4)), rng.integers(-1, 6, (3, 5))
     batch = ShortestPaths(data, PathsConfig())(queries(history, candidates))
-    found = {
+    actual = {
         (int(b), int(c), int(h)): (list(batch.metapaths[m]), [n for n in nodes.tolist() if n >= 0])
         for b, c, h, m, nodes in zip(
             batch.sample, batch.candidate, batch.history, batch.metapath, batch.nodes, strict=True
         )
     }
-    assert len(found) == len(batch)
-    assert list(found) == sorted(found)
+    assert len(actual) == len(batch)
+    assert list(actual) == sorted(actual)
     graph, expected = multigraph(data), {}
     for b in range(3):
         for c, end in enumerate(candidates[b]):
@@ -81,7 +81,7 @@ def test_equals_networkx(data, seed):
                     path = oracle(data, graph, int(start), int(end))
                     if path is not None:
                         expected[b, c, h] = path
-    assert found == expected
+    assert actual == expected
     assert bool(exist(data, batch).all())
     if len(batch):
         assert 0 < float(batch.weight.min()) <= float(batch.weight.max()) <= 1
@@ -107,7 +107,7 @@ def test_bounds_and_small_rooms_change_nothing_else(data, seed, longest):
     whole = ShortestPaths(data).find(history, candidates)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(shortest, "ROOM", 1)
-        patch.setattr(shortest, "scratch", lambda nodes, steps=1: scratch(nodes, steps))
+        patch.setattr(shortest, "new_scratch", lambda nodes, steps=1: new_scratch(nodes, steps))
         again = ShortestPaths(data).find(history, candidates)
         short = ShortestPaths(data, longest=longest).find(history, candidates)
     for one, other in zip(whole, again, strict=True):
@@ -119,11 +119,11 @@ def test_bounds_and_small_rooms_change_nothing_else(data, seed, longest):
 
 def test_without_numba_the_same(monkeypatch):
     data = toy_kg(KGConfig(behaviour=False))
-    asked = queries([[0, 3, 5], [1, 2, -1]], [[7, 8, 9], [4, 6, 0]])
-    compiled = ShortestPaths(data).find(asked.history_items, asked.candidate_items)
+    prompts = queries([[0, 3, 5], [1, 2, -1]], [[7, 8, 9], [4, 6, 0]])
+    compiled = ShortestPaths(data).find(prompts.history_items, prompts.candidate_items)
     monkeypatch.setattr(shortest, "search", kernel.search.py_func)
     monkeypatch.setattr(kernel, "_grow", kernel._grow.py_func)
-    plain = ShortestPaths(data).find(asked.history_items, asked.candidate_items)
+    plain = ShortestPaths(data).find(prompts.history_items, prompts.candidate_items)
     for one, other in zip(compiled, plain, strict=True):
         np.testing.assert_array_equal(one, other)
 

@@ -1,4 +1,4 @@
-"""The built-in data sets and models: where they come from, what they must look like, who allows what."""
+"""The built-in data sets and models: their sources, checksums and licences."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ class File:
     Attributes:
         name: in the asset's folder.
         member: its name within the source.
-        sha256: of its content; None where the publisher changes it now and then: then the sum of
-            the first download is what later ones must have.
+        sha256: of its content; None if the publisher changes the file from time to time. Then the cached file
+            is compared with the sum that it had when it was downloaded.
     """
 
     name: str
@@ -25,11 +25,11 @@ class File:
 
 @dataclass(frozen=True)
 class Part:
-    """Files that come together.
+    """Files that come from one source.
 
     Attributes:
-        files: what is wanted.
-        sources: tried in order.
+        files: the files to fetch.
+        sources: where to get them, tried in this order.
     """
 
     files: tuple[File, ...]
@@ -45,7 +45,7 @@ class Asset:
         about: one line for the terminal.
         licence: in words.
         size: of the download, in words.
-        parts: what it is made of.
+        parts: its files, grouped by source.
     """
 
     name: str
@@ -83,7 +83,7 @@ _SNAP = "http://snap.stanford.edu/data/amazon/productGraph/categoryFiles"
 
 
 def _amazon(name: str, category: str, size: str) -> Asset:
-    """A category of the Amazon data of 2014; its files are as their server has them, unchecked."""
+    """Describe a category of the Amazon data of 2014. Its files are taken as they are, without checksums."""
     files = (f"ratings_{category}.csv", f"meta_{category}.json.gz")
     return Asset(
         name=name,

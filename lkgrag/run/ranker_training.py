@@ -1,0 +1,109 @@
+"""The training of a run's ranker: its budget of prompts, the probe of the head, then everything together."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from lkgrag.prompt.order import CandidateOrder
+from lkgrag.training.checkpoint import Checkpoint
+from lkgrag.training.loop import Trainer
+from lkgrag.training.probe import probe_head
+from lkgrag.utils.console import bar
+
+if TYPE_CHECKING:
+    from lkgrag.data import Queries
+    from lkgrag.paths import GraphPaths
+    from lkgrag.ranker.model import RankerModel
+    from lkgrag.run.context import RunContext
+    from lkgrag.run.display import StageDisplay
+    from lkgrag.run.stages import Stages
+
+#: Most training prompts on a CPU, unless ``training.max_examples`` is set. The default language model takes
+#: about ten minutes for them on two cores.
+CPU_BUDGET = 800
+#: Folder below the run's, for the checkpoint of its training and the scores of its evaluation.
+CHECKPOINTS = "checkpoints"
+
+
+@dataclass(frozen=True)
+class RankerTraining:
+    """The record of the ranker's training; the trained weights are in the model.
+
+    Attributes:
+        curve: one row a step; empty without training.
+        seconds: seconds that it took.
+    """
+
+    curve: list[dict[str, float]] = field(default_factory=list)
+    seconds: float = 0.0
+
+
+def train_ranker(
+    stages: Stages,
+    context: RunContext,
+    model: RankerModel,
+    graph: GraphPaths,
+    examples: Queries,
+) -> RankerTraining:
+    """Train the ranker in place, within its budget of prompts.
+
+    Args:
+        stages: of the run.
+        context: how the run is carried out.
+        model: the untrained ranker.
+        graph: the graph of the examples and its paths.
+        examples: the training examples.
+    """
+    if model.lm is None or not len(examples):
+        return RankerTraining()
+    config, accelerator = stages.config, context.accelerator
+    training = config.training
+    if training.max_examples < 0 and accelerator.device.type != "cuda":
+        training = dataclasses.replace(training, max_examples=CPU_BUDGET)
+    trainer = Trainer(
+        model,
+        graph,
+        examples,
+        training,
+        CandidateOrder(config.prompt.order, config.seed),
+        accelerator,
+        Checkpoint(context.folder / CHECKPOINTS, stages.keys.training()),
+    )
+    if training.probe > 0 and not trainer.has_checkpoint:
+        prompts = training.probe
+        if training.max_examples > 0:
+            prompts = min(prompts, training.max_examples)
+        _probe_head(trainer, prompts, config.evaluation.batch_size, context.display)
+    if accelerator.trackers or training.tracker == "tensorboard":
+        accelerator.init_trackers("ranker")
+    with bar("train the ranker", context.is_main) as update:
+        curve = trainer.fit(update)
+    context.display.show_training(curve, examples, sum(len(b) for b in trainer.batches))
+    return RankerTraining(curve, trainer.seconds)
+
+
+def _probe_head(trainer: Trainer, prompts: int, batch_size: int, show: StageDisplay) -> None:
+    """Fit the readout's head on some prompts, before the whole ranker trains.
+
+    Args:
+        trainer: of the ranker.
+        prompts: most prompts.
+        batch_size: prompts a forward pass.
+        show: prints the result.
+    """
+    with bar("probe the language model", trainer.accelerator.is_main_process) as update:
+        correlation = probe_head(
+            trainer.model,
+            trainer.graph,
+            trainer.queries,
+            prompts,
+            batch_size,
+            trainer.seed,
+            update,
+        )
+    if correlation is not None:
+        show.say(
+            f"readout probed: correlation with the scorer {correlation:.2f} on held-out prompts"
+        )
