@@ -9,7 +9,7 @@ from torch_geometric.data import HeteroData
 
 from lkgrag.paths.adjacency import Adjacency
 from lkgrag.paths.metapath_search.more_edges import LongPaths
-from lkgrag.paths.metapath_search.tables import Tables
+from lkgrag.paths.metapath_search.tables import PathTables
 from lkgrag.paths.metapath_search.two_edges import ShortPaths
 
 
@@ -93,7 +93,7 @@ class Oracle:
 
 
 def named(found, num_history, num_candidates):
-    """The columns of a ``Found`` as :class:`Oracle` gives them."""
+    """The columns of a ``Instances`` as :class:`Oracle` gives them."""
     out = {}
     for pair, m, nodes, weight in zip(
         found.pair.tolist(),
@@ -121,7 +121,7 @@ def short_paths(data, metapaths, history, candidates, time=None, most=8):
     """What :class:`ShortPaths` gives for numbered meta-paths of one edge or over a value."""
     direct = {m: path for m, path in metapaths.items() if len(path) == 1}
     shared = {m: path for m, path in metapaths.items() if len(path) == 2}
-    tables = Tables.build(
+    tables = PathTables.build(
         list(direct.values()),
         shared,
         lambda edge_type: Adjacency.of(data, edge_type),
