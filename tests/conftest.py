@@ -3,16 +3,12 @@
 import os
 from pathlib import Path
 
-# Threads that wait by spinning take the core from the other process; it is read at the import of NumPy and torch.
-os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
-
 import pytest
-import torch
 from helpers import RUNS
 
-# Tiny tensors: a second thread costs more than it brings.
-torch.set_num_threads(1)
+# Threads that wait by spinning take the core from the other process; NumPy and torch read this at their import.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 DATA = os.environ.get("LKGRAG_DATA")
 _SKIPPED = []
@@ -28,9 +24,20 @@ def pytest_collection_modifyitems(items):
     items.sort(key=lambda item: item.path not in slow)
 
 
+@pytest.fixture(autouse=True, scope="session")
+def _one_thread():
+    """Tensors are tiny: a second thread costs more than it brings."""
+    # Here and below, not above: the process that hands the tests out does without torch.
+    import torch
+
+    torch.set_num_threads(1)
+
+
 @pytest.fixture(autouse=True)
-def _threads():
+def _threads(_one_thread):
     """A run sets the number of threads; the tests after it have the old one."""
+    import torch
+
     before = torch.get_num_threads()
     yield
     if torch.get_num_threads() != before:

@@ -202,6 +202,7 @@ def test_the_valid_files_are_read(tmp_path, name):
     assert outcome(tmp_path, name, LAYOUTS[name], {}) is None
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", LAYOUTS)
 def test_broken_files_are_an_error_of_ours(tmp_path, name):
     seen = {"read": 0, "refused": 0}
