@@ -98,6 +98,16 @@ def test_the_cap_keeps_shorter_paths_of_any_rarity():
     assert (longer(queries([[0]], [[2]])).nodes[:, 3] >= 0).any()
 
 
+def test_the_cap_drops_no_shorter_path_for_rarer_longer_ones():
+    makers = [(i, 0) for i in range(6)]
+    pairs = [(0, 1), (1, 2), (2, 5), (0, 3), (3, 4), (4, 5)]
+    data = graph({MADE: makers, OF_MAKER: [(v, i) for i, v in makers], NEXT: pairs}, SIZES)
+    finder = PathFinder(data, PathsConfig(max_length=3, max_per_pair=2, through_items=True))
+    # Over a maker of six items, and the first of two ways over items that one edge enters each.
+    found = finder(queries([[0]], [[5]])).nodes.tolist()
+    assert sorted(found) == [[0, 0, 5, -1], [0, 1, 2, 5]]
+
+
 def test_a_pair_that_is_full_gets_no_path():
     data = graph({NEXT: [(0, 1), (1, 2), (0, 3), (3, 2), (3, 4), (1, 4)]}, SIZES)
     full = np.array([[[True], [False]]])
