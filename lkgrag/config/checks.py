@@ -17,7 +17,6 @@ from lkgrag.config.schema import (
     TERMS,
     Config,
     LLMConfig,
-    PromptConfig,
     TrainingConfig,
 )
 from lkgrag.errors import ConfigError, nearest
@@ -105,11 +104,15 @@ def _check_range(key: str, f: Field[Any], number: float) -> None:
     raise ConfigError(f"option '{key}' must be {', '.join(takes)}, got {str(number)[:LONGEST]}")
 
 
-def is_scorer_trained(prompt: PromptConfig, llm: LLMConfig, training: TrainingConfig) -> bool:
+def is_scorer_trained(words_paths: bool, llm: LLMConfig, training: TrainingConfig) -> bool:
     """Whether any loss reaches the scorer: through the fusion, its own loss, or the gates of the paths.
 
     Otherwise the scorer only chooses which paths are worded, as in the published LlamaRec-LKG-RAG.
+
+    Args:
+        words_paths: whether the prompts hold paths, as the class of ``prompt.verbaliser`` says.
+        llm: its gate works on the words of paths alone.
+        training: its fusion and losses.
     """
-    words_paths = prompt.verbaliser not in ("none", "llamarec")
     is_gated = llm.gate != "off" and llm.name != NO_LLM and words_paths
     return "scorer" in training.fuse or training.aux_scorer > 0 or is_gated

@@ -64,7 +64,7 @@ class Evaluation:
         result = self.result_of(split)
         scored, queries = self.scored[split], self.queries[split]
         terms = {"scorer": SCORER, "prior": PRIOR}
-        if scored.tokens.any():
+        if scored.has_lm:
             terms = {"lm": LM, **terms}
         out = {}
         for name, index in terms.items():
@@ -111,7 +111,7 @@ class Evaluation:
             "retriever": queries.prior,
             "scorer": scored.term(SCORER),
         }
-        if scored.tokens.any():
+        if scored.has_lm:
             scores["lm"] = scored.term(LM)
         scores["ranker"] = scored.fused(*self.fusion.weights)
         return lists_of(scores, queries.candidate_items)

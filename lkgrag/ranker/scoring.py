@@ -42,6 +42,11 @@ class Predictions:
     tokens: NDArray[np.int64]
     shares: NDArray[np.float64]
 
+    @property
+    def has_lm(self) -> bool:
+        """Whether a language model scored: otherwise its term is 0 everywhere."""
+        return bool(self.tokens.any())
+
     def fused(
         self, a: float | NDArray[np.float64], b: float | NDArray[np.float64]
     ) -> NDArray[np.float64]:

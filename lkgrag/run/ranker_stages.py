@@ -11,6 +11,7 @@ from lkgrag.config import NO_LLM
 from lkgrag.config.checks import is_scorer_trained
 from lkgrag.llm import LMScorer, load_llm
 from lkgrag.prompt import build_prompter
+from lkgrag.prompt.resolver import resolve_verbaliser
 from lkgrag.ranker.fusion import Fusion
 from lkgrag.ranker.model import RankerModel
 from lkgrag.scorer import PathScorer, resolve_scorer
@@ -115,7 +116,8 @@ def build_ranker(
     """
     config, device = stages.config, stages.device
     fusion = Fusion(pretraining.a, pretraining.b, config.training.fuse)
-    if not is_scorer_trained(config.prompt, config.llm, config.training):
+    words_paths = resolve_verbaliser(config.prompt.verbaliser).words_paths
+    if not is_scorer_trained(words_paths, config.llm, config.training):
         # DistributedDataParallel would wait for parameters that no loss reaches.
         scorer.requires_grad_(False)
     lm: LMScorer | None = None

@@ -6,6 +6,7 @@ This package may not redistribute them. So they are fetched to the user's cache 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pooch
@@ -32,15 +33,7 @@ def fetch_dataset(name: str) -> Path:
             f"data.name={name}: no built-in data set.{nearest(name, DATASETS)} There are: "
             f"{', '.join(DATASETS)}; for your own files set data.root to their folder"
         )
-    asset = DATASETS[name]
-    folder = cache_root() / "data" / name
-    if not _is_complete(folder):
-        _announce(asset)
-        with complete_folder(folder) as tmp:
-            _fetch(asset, tmp)
-            _write_record(tmp, asset)
-    _verify(folder)
-    return folder
+    return _cached(DATASETS[name], cache_root() / "data" / name, _fetch)
 
 
 def fetch_model(name: str) -> Path:
@@ -60,21 +53,19 @@ def fetch_model(name: str) -> Path:
             f"llm.name={name}: no built-in model.{nearest(name, MODELS)} There are: "
             f"{', '.join(MODELS)}; a local folder or a hub name works too"
         )
-    asset = MODELS[name]
-    folder = cache_root() / "models" / name
-    if not _is_complete(folder):
+    return _cached(MODELS[name], cache_root() / "models" / name, _fetch_and_convert)
+
+
+def _cached(asset: Asset, folder: Path, fill: Callable[[Asset, Path], None]) -> Path:
+    """Return the folder of an asset, which ``fill`` makes if it is not in the cache."""
+    # Only a complete folder is renamed into its place, so its record says that all of it is there.
+    if not (folder / RECORD).is_file():
         _announce(asset)
         with complete_folder(folder) as tmp:
-            _fetch(asset, tmp)
-            _convert(tmp)
+            fill(asset, tmp)
             _write_record(tmp, asset)
     _verify(folder)
     return folder
-
-
-def _is_complete(folder: Path) -> bool:
-    """Whether a folder is complete. Only a complete folder is renamed into its place."""
-    return (folder / RECORD).is_file()
 
 
 def _announce(asset: Asset) -> None:
@@ -90,6 +81,14 @@ def _fetch(asset: Asset, folder: Path) -> None:
         _fetch_part(part, folder)
 
 
+def _fetch_and_convert(asset: Asset, folder: Path) -> None:
+    """Fetch a GGUF file, turn it into a plain model, and remove it."""
+    _fetch(asset, folder)
+    with err_console.status("  converting the weights"):
+        convert_gguf(folder / GGUF, folder)
+    (folder / GGUF).unlink()
+
+
 def _fetch_part(part: Part, folder: Path) -> None:
     members = {file.name: file.member for file in part.files}
     failures = []
@@ -103,13 +102,6 @@ def _fetch_part(part: Part, folder: Path) -> None:
         except AssetError as error:
             failures.append(str(error))
     raise AssetError("; ".join(failures) + f". What is needed: {part.sources[0].needs}")
-
-
-def _convert(folder: Path) -> None:
-    """Turn the GGUF file of a folder into a plain model, and remove the file."""
-    with err_console.status("  converting the weights"):
-        convert_gguf(folder / GGUF, folder)
-    (folder / GGUF).unlink()
 
 
 def _write_record(folder: Path, asset: Asset) -> None:

@@ -50,7 +50,7 @@ def readers() -> dict[str, Reader]:
     """All readers by name: those of this package, of installed packages, and registered ones.
 
     Raises:
-        ConfigError: an entry point cannot be import_class, or has the name of a built-in reader.
+        ConfigError: an entry point cannot be imported, or has the name of a built-in reader.
     """
     return {**_BUILT_IN, **_installed(), **_REGISTERED}
 
@@ -63,7 +63,7 @@ def find_reader(folder: Path, config: DataConfig) -> Reader:
         config: ``reader`` is ``auto``, a name of :func:`readers`, or ``package.module:Class``.
 
     Raises:
-        ConfigError: no reader of that name, or it cannot be import_class.
+        ConfigError: no reader of that name, or it cannot be imported.
         DataError: no reader knows the folder's layout; the message tells what is there.
     """
     if ":" in config.reader:

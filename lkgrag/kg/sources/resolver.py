@@ -50,7 +50,7 @@ def relation_sources() -> Mapping[str, RelationSource]:
     Those of this package come first, then custom ones by name.
 
     Raises:
-        ConfigError: an entry point cannot be import_class, or two sources have one name.
+        ConfigError: an entry point cannot be imported, or two sources have one name.
     """
     custom = dict(_installed())
     for name, source in _REGISTERED.items():

@@ -7,6 +7,7 @@ import json
 import logging
 import math
 from collections.abc import Iterator
+from dataclasses import asdict
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
@@ -36,19 +37,6 @@ log = logging.getLogger(__name__)
 CUTOFF = 10
 #: Largest gradient norm.
 CLIP = 5.0
-#: Options that the weights after a given epoch depend on.
-OPTIONS = (
-    "hidden",
-    "blocks",
-    "dropout",
-    "max_len",
-    "lr",
-    "weight_decay",
-    "batch_size",
-    "sampled",
-    "epochs",
-    "mask_seen",
-)
 #: Windows are sorted by length within so many batches, so that there is little padding.
 POOL = 8
 #: Largest catalogue that gets the full softmax, and drawn items a step for larger ones.
@@ -190,7 +178,9 @@ class Training:
 
     def identity(self) -> str:
         """What a checkpoint must agree with: options, seed and all training items."""
-        options = {name: getattr(self.options, name) for name in OPTIONS}
+        options = asdict(self.options)
+        # It only says when to stop: the weights after a given epoch do not depend on it.
+        del options["patience"]
         data = hashlib.sha256()
         for sequence in self.sequences:
             data.update(np.int64(len(sequence)).tobytes() + sequence.astype(np.int64).tobytes())
