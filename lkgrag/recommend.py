@@ -33,6 +33,10 @@ COMMAND = Command(
         "k": ("10", "items to show"),
         "shard": ("256", "users a shard, where out is a folder"),
         "explain": ("true", "show the paths in words"),
+        "lm": (
+            "auto | always | never",
+            "rank with the language model (default: as saved; auto: only if it earned a weight)",
+        ),
         "format": (
             "text",
             "text (80 columns), json, html (a page for the browser), or parquet (shards in the folder out) "
@@ -86,7 +90,7 @@ def body(pairs: dict[str, str], flags: set[str]) -> None:
     if not is_sharded and not state.is_main_process:
         # One process answers, however many were started.
         return
-    ranker = Ranker.from_pretrained(folder / RANKER, state.device)
+    ranker = Ranker.from_pretrained(folder / RANKER, state.device, pairs.get("lm"))
     candidates = parse_list(pairs, "candidates") if "candidates" in pairs else None
     if is_sharded:
         request = BulkRequest(

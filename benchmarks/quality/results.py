@@ -146,6 +146,9 @@ def path_of(data: str) -> Path:
 
 def _events(ranks: pd.DataFrame) -> pd.DataFrame:
     """The part of a run's ranks that the tables are made of."""
+    if "rank_lm" in ranks:
+        # All systems of a row are compared on the users that its language model read.
+        ranks = ranks[ranks["rank_lm"] >= 0]
     test = ranks["split"] == "test"
     columns = [c for c in ranks if c in COLUMNS or str(c).startswith("rank_")]
     frames = [ranks.loc[test, columns]]

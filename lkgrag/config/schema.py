@@ -290,6 +290,12 @@ class LLMConfig:
         "type of the computation; auto: bfloat16 where it is fast",
         ("auto", "float32", "bfloat16", "float16"),
     )
+    layers: int = opt(
+        -1,
+        "number of lower decoder layers that are kept (0: all; -1: 10 of smollm2-135m's 30, from which scores "
+        "are read as well as from all, and all of any other model or for llm.readout=letters)",
+        low=-1,
+    )
     quantization: str = opt("none", "quantisation of the base weights", ("none", "nf4"))
     readout: str = opt(
         "candidates", "how scores are read from the LM's output", ("candidates", "letters")
@@ -320,7 +326,8 @@ class TrainingConfig:
 
     max_examples: int = opt(
         -1,
-        "total number of training prompts (-1: the default budget, 800 on a CPU, every one on a GPU)",
+        "total number of training prompts (-1: the default budget: 96 on a CPU in float32, 400 on a CPU in "
+        "bfloat16, every one on a GPU)",
         low=-1,
     )
     negatives: str = opt(
@@ -345,7 +352,7 @@ class TrainingConfig:
     clip: float = opt(1.0, "largest gradient norm (inf: no limit)", low=1e-6, high=math.inf)
     aux_lm: float = opt(1.0, "weight of the loss on the LM's scores alone", low=0)
     probe: int = opt(
-        128,
+        256,
         "prompts on which the readout's head is fitted before everything else is trained (0: none)",
         low=0,
     )
@@ -377,7 +384,10 @@ class EvaluationConfig:
     )
     batch_size: int = opt(8, "prompts of a forward pass", low=1)
     max_events: int = opt(
-        -1, "prompts of each split that the LM ranks (-1: every retrieved one)", low=-1
+        0,
+        "prompts of each split that the LM ranks; every other system ranks all (-1: every retrieved one; 0: the "
+        "default budget: 200 on a CPU in float32, 400 on a CPU in bfloat16, every one on a GPU)",
+        low=-1,
     )
     max_val_events: int = opt(
         -1, "prompts of validation that the LM ranks (-1: as evaluation.max_events)", low=-1
@@ -386,6 +396,17 @@ class EvaluationConfig:
     explain: int = opt(3, "number of users whose rankings the terminal explains", low=0)
     faithfulness: int = opt(
         32, "prompts whose evidence is deleted to measure its effect (0: none)", low=0
+    )
+
+
+@dataclass
+class ServingConfig:
+    """How a saved ranker serves."""
+
+    lm: str = opt(
+        "auto",
+        "whether the ranker serves with its language model; auto: only if it earned a weight on validation",
+        ("auto", "always", "never"),
     )
 
 
@@ -421,4 +442,5 @@ class Config:
     llm: LLMConfig = field(default_factory=LLMConfig)
     training: TrainingConfig = field(default_factory=TrainingConfig)
     evaluation: EvaluationConfig = field(default_factory=EvaluationConfig)
+    serving: ServingConfig = field(default_factory=ServingConfig)
     cache: CacheConfig = field(default_factory=CacheConfig)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -30,7 +31,7 @@ def cold_start(result: SplitResult, popularity: NDArray[np.int64]) -> dict[str, 
     Returns:
         ``split``; and for ``history`` (items before the prediction) and ``popularity`` (training
         interactions of the true item) a list of groups, each with its name (``6-10``), the number of
-        ``events`` and ``systems``: ``{system: {metric: mean}}``.
+        ``events`` and ``systems``: ``{system: {metric: mean}}``, NaN for a system that ranked none of them.
     """
     return {
         "split": result.split,
@@ -43,16 +44,20 @@ def _groups(
     result: SplitResult, value: NDArray[np.int64], ends: tuple[int, ...]
 ) -> list[dict[str, Any]]:
     gains = {s: {m: result.gains(s, m) for m in GROUP_METRICS} for s in result.systems}
+    covered = {s: result.covered(s) for s in result.systems}
     group = np.searchsorted(ends, value, "left")
     out = []
     for number in range(len(ends) + 1):
         inside = group == number
         if not inside.any():
             continue
-        systems = {
-            system: {name: float(v[inside].mean()) for name, v in values.items()}
-            for system, values in gains.items()
-        }
+        systems = {}
+        for system, values in gains.items():
+            keep = inside & covered[system]
+            systems[system] = {
+                name: float(v[keep].mean()) if keep.any() else math.nan
+                for name, v in values.items()
+            }
         out.append({"group": _name(number, ends), "events": int(inside.sum()), "systems": systems})
     return out
 

@@ -58,6 +58,7 @@ def measure_faithfulness(
     device = model.device
     graph = graph.to(device)
     model.eval()
+    silent = model.without_lm()
     existing: list[float] = []
     sizes: list[int] = []
     falls: dict[str, list[Deletion]] = {"ranker": []}
@@ -70,12 +71,16 @@ def measure_faithfulness(
         slots = order(index, queries.candidate_items.shape[1])
         batch = RankerBatch.of(graph, queries[index], slots, device)
         forward = partial(_forward, model, graph.data, batch.order)
-        worded = _select_worded(forward(batch.paths), batch.paths)
+        before = forward(batch.paths)
+        worded = _select_worded(before, batch.paths)
         if bool(worded.any()):
             existing.append(share_existing(graph.data, batch.paths, worded))
             sizes.append(int(worded.sum()))
         for system, rows in falls.items():
-            rank = partial(_score, forward, system)
+            # Without a weight in the fused score the language model need not read what is deleted from it.
+            is_read = system == "lm" or model.fusion.weights.lm > 0
+            again = forward if is_read else partial(_forward, silent, graph.data, batch.order)
+            rank = partial(_score, _after(again, batch.paths, before), system)
             rows.append(deletion_test(rank, partial(_keep_worded, worded), batch.paths, seed))
     if progress is not None:
         progress(len(chosen), len(chosen))
@@ -105,6 +110,13 @@ def _forward(model: RankerModel, data: HeteroData, order: Tensor, paths: PathBat
     """The model's output for a batch with these paths."""
     output: RankerOutput = model(RankerBatch(data, paths, order))
     return output
+
+
+def _after(
+    forward: Callable[[PathBatch], RankerOutput], paths: PathBatch, output: RankerOutput
+) -> Callable[[PathBatch], RankerOutput]:
+    """A forward pass that takes the output for these very paths as known."""
+    return lambda batch: output if batch is paths else forward(batch)
 
 
 def _score(forward: Callable[[PathBatch], RankerOutput], system: str, paths: PathBatch) -> Tensor:

@@ -3,22 +3,29 @@
 from __future__ import annotations
 
 import copy
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from lkgrag.evaluation.metrics import pessimistic_rank
 from lkgrag.evaluation.protocol import SplitResult, sample_events
-from lkgrag.evaluation.result import Evaluation
+from lkgrag.evaluation.result import Evaluation, rank_targets
 from lkgrag.evaluation.score_cache import ScoreCache, measure_time
-from lkgrag.ranker.fusion import Fusion
-from lkgrag.ranker.fusion_weights import TermLists, cross_fit_weights, fit_weights
+from lkgrag.ranker.fusion_weights import (
+    CrossFittedWeights,
+    FittedWeights,
+    TermLists,
+    cross_fit_weights,
+    fit_weights,
+)
 from lkgrag.ranker.scoring import LM, SCORER, Predictions, score_queries
 from lkgrag.retrieval.ranks import MISSED
 from lkgrag.utils.console import bar
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from accelerate import Accelerator
     from numpy.typing import NDArray
 
@@ -26,6 +33,7 @@ if TYPE_CHECKING:
     from lkgrag.data import Interactions, Queries
     from lkgrag.paths import GraphPaths
     from lkgrag.prompt.order import CandidateOrder
+    from lkgrag.ranker.fusion import Weights
     from lkgrag.ranker.model import RankerModel
     from lkgrag.retrieval import CandidateLists
 
@@ -38,7 +46,8 @@ class Evaluator:
     """Ranks the events of both splits with the language model, the scorer and the ranker.
 
     Only events whose target is a candidate are scored: every system that reorders candidates misses all
-    others. The evaluator does not change the model.
+    others. The language model reads the prompts of as many users as the options allow; every other system ranks
+    all. The evaluator does not change the model.
 
     Attributes:
         interactions: the sequences.
@@ -63,7 +72,7 @@ class Evaluator:
         model: RankerModel,
         lists: dict[str, CandidateLists],
         users: NDArray[np.int64] | None = None,
-        start: tuple[float, float] | None = None,
+        start: Weights | None = None,
     ) -> Evaluation:
         """Evaluate a model on the candidate lists of both splits.
 
@@ -79,75 +88,88 @@ class Evaluator:
         Returns:
             The ranks of both splits, and the fitted weights.
         """
-        chosen = {split: self.choose_lists(split, part, users) for split, part in lists.items()}
-        queries = {
-            split: part[part.retrieved].queries(self.interactions, self.history)
-            for split, part in chosen.items()
-        }
-        scored, seconds = {}, 0.0
-        for split in queries:
-            scored[split], took = self._score(model, split, queries[split])
-            seconds += took
-        fusion = copy.deepcopy(model.fusion)
-        weights = np.tile(model.fusion.weights, (len(queries["val"]), 1))
-        if users is None:
-            unread = self._choose_unread(lists["val"], chosen["val"])
-            unread_queries = unread.queries(self.interactions, self.history)
-            unread_scores, _ = self._score(
-                model.without_lm(), "val without language model", unread_queries
+        parts = {
+            split: self._score_split(
+                model, split, part if users is None else part[np.isin(part.events.user, users)]
             )
-            terms = _join_terms((queries["val"], unread_queries), (scored["val"], unread_scores))
+            for split, part in lists.items()
+        }
+        queries = {split: part.queries for split, part in parts.items()}
+        scored = {split: part.scored for split, part in parts.items()}
+        fusion = copy.deepcopy(model.fusion)
+        weights, of_lists = _keep_weights(model.fusion.weights, len(queries["val"]))
+        if users is None:
             initial = model.fusion.weights if start is None else start
-            weights = self._refit(fusion, terms, initial)[: len(queries["val"])]
-        fused = {
-            "val": scored["val"].fused(weights[:, 0], weights[:, 1]),
-            "test": scored["test"].fused(*fusion.weights),
+            weights, of_lists = self._fit(parts["val"], initial, fusion.terms)
+        fusion.set(weights.chosen if model.lm is not None else weights.without_lm)
+        chosen = of_lists.chosen if model.lm is not None else of_lists.without_lm
+        fused = {"val": scored["val"].fused(chosen), "test": scored["test"].fused(fusion.weights)}
+        without = {
+            "val": scored["val"].fused(of_lists.without_lm),
+            "test": scored["test"].fused(weights.without_lm),
         }
         results = {
             split: _add_reorderings(
-                rank_stage_one(split, chosen[split]),
-                scored[split],
-                queries[split],
-                fused[split],
+                rank_stage_one(split, part.lists),
+                part,
+                {"without_lm": without[split], "ranker": fused[split]},
                 has_lm=model.lm is not None,
+                is_lm_fused=fusion.weights.lm > 0,
             )
-            for split in lists
+            for split, part in parts.items()
         }
-        tokens = np.concatenate([s.tokens for s in scored.values()])
+        tokens = np.concatenate([s.tokens[s.tokens > 0] for s in scored.values()])
         return Evaluation(
             val=results["val"],
             test=results["test"],
             fusion=fusion,
+            weights=weights,
+            of_lists=of_lists,
             tokens=float(tokens.mean()) if len(tokens) else 0.0,
-            prompts=len(tokens),
-            seconds=seconds,
+            prompts=sum(int(part.read.sum()) for part in parts.values()),
+            seconds=sum(part.seconds for part in parts.values()),
             queries=queries,
             scored=scored,
+            read={split: part.read for split, part in parts.items()},
         )
 
-    def choose_lists(
-        self, split: str, lists: CandidateLists, users: NDArray[np.int64] | None = None
-    ) -> CandidateLists:
-        """The lists to evaluate: all, or those of random users within ``evaluation.max_events``.
+    def draw_read(self, split: str, lists: CandidateLists) -> NDArray[np.bool_]:
+        """The events of the users whose prompts the language model reads, bool ``[E]``.
 
-        ``evaluation.max_val_events``, if not negative, is the limit of validation instead.
+        ``evaluation.max_events`` limits the prompts, or for validation ``evaluation.max_val_events``, if it is
+        not negative.
 
         Args:
             split: ``val`` or ``test``.
             lists: all lists of the split.
-            users: keep only these user indices, int64; all by default.
         """
-        if users is not None:
-            lists = lists[np.isin(lists.events.user, users)]
-        limit = self.config.max_events
+        # 0 stands for the default budget; whoever has none reads all.
+        limit = self.config.max_events or -1
         if split == "val" and self.config.max_val_events >= 0:
             limit = self.config.max_val_events
-        return lists[sample_events(lists.events.user, lists.retrieved, limit, self.order.seed)]
+        read = np.zeros(len(lists), bool)
+        read[sample_events(lists.events.user, lists.retrieved, limit, self.order.seed)] = True
+        return read
 
-    def _choose_unread(self, val: CandidateLists, read: CandidateLists) -> CandidateLists:
-        """Validation lists that hold their target, of users whose lists the language model does not read."""
-        rest = val[val.retrieved & ~np.isin(val.events.user, read.events.user)]
-        return rest[sample_events(rest.events.user, rest.retrieved, UNREAD_LISTS, self.order.seed)]
+    def _score_split(self, model: RankerModel, split: str, lists: CandidateLists) -> _ScoredSplit:
+        """Score all prompts of a split; the language model scores those that it reads."""
+        retrieved = lists[lists.retrieved]
+        queries = retrieved.queries(self.interactions, self.history)
+        read_event = self.draw_read(split, lists)
+        if model.lm is None:
+            scored, seconds = self._score(model, split, queries)
+            everything = np.ones(len(queries), bool)
+            return _ScoredSplit(lists, queries, scored, everything, seconds)
+        read = read_event[lists.retrieved]
+        scored, seconds = self._score(model, split, queries[np.flatnonzero(read)])
+        if not read.all():
+            rest, more = self._score(
+                model.without_lm(),
+                f"{split} without language model",
+                queries[np.flatnonzero(~read)],
+            )
+            scored, seconds = scored.interleaved(rest, read), seconds + more
+        return _ScoredSplit(lists, queries, scored, read, seconds, read_event)
 
     def _score(self, model: RankerModel, name: str, queries: Queries) -> tuple[Predictions, float]:
         """Scores of queries and the seconds that they took; read from the cache if they are there."""
@@ -169,30 +191,51 @@ class Evaluator:
             return measure_time(score)
         return cache.load_or_score(name, model, queries, score, self.accelerator)
 
-    def _refit(
-        self, fusion: Fusion, lists: TermLists, start: tuple[float, float]
-    ) -> NDArray[np.float64]:
-        """Set the fusion's weights to those fitted on all lists.
+    def _fit(
+        self, val: _ScoredSplit, start: Weights, fuse: Sequence[str]
+    ) -> tuple[FittedWeights, CrossFittedWeights]:
+        """The weights fitted on validation, and for each of its lists those fitted on other users."""
+        lists = TermLists(
+            val.scored.terms, val.scored.mask, val.queries.target, val.queries.user, val.read
+        )
+        kept = np.ones(len(lists), bool)
+        spare = np.flatnonzero(~val.read)
+        if len(spare) > UNREAD_LISTS:
+            draw = np.random.default_rng([self.order.seed, 0xE7E8])
+            kept[draw.permutation(spare)[UNREAD_LISTS:]] = False
+        fitted = fit_weights(lists[kept], start, self.order.seed, fuse)
+        cross_fitted = cross_fit_weights(lists, start, self.order.seed, fuse, kept)
+        return fitted, cross_fitted
 
-        Returns:
-            Cross-fitted weights, float64 ``[E, 2]``: each row is fitted without the user of its list.
-        """
-        cross_fitted = cross_fit_weights(lists, start, self.order.seed, fusion.terms)
-        fusion.set(*fit_weights(lists, start, self.order.seed, fusion.terms))
-        return cross_fitted
+
+@dataclass(frozen=True)
+class _ScoredSplit:
+    """The prompts of a split and their scores.
+
+    Attributes:
+        lists: the candidate lists of its ``E`` events.
+        queries: the ``Q`` prompts: the events whose target is a candidate.
+        scored: of the prompts.
+        read: bool ``[Q]``, the prompts that the language model read; all without one.
+        seconds: that the scores took.
+        read_event: bool ``[E]``, the events of the users whose prompts it read; None for all.
+    """
+
+    lists: CandidateLists
+    queries: Queries
+    scored: Predictions
+    read: NDArray[np.bool_]
+    seconds: float
+    read_event: NDArray[np.bool_] | None = None
 
 
-def _join_terms(
-    queries: tuple[Queries, Queries], scored: tuple[Predictions, Predictions]
-) -> TermLists:
-    """The lists that the language model read, followed by the lists that it did not read."""
-    target = np.concatenate([q.target for q in queries])
-    return TermLists(
-        terms=np.concatenate([s.terms for s in scored], axis=1),
-        mask=np.concatenate([s.mask for s in scored]),
-        target=target,
-        user=np.concatenate([q.user for q in queries]),
-        read=np.arange(len(target)) < len(queries[0]),
+def _keep_weights(weights: Weights, num: int) -> tuple[FittedWeights, CrossFittedWeights]:
+    """A model's own weights for ``num`` lists, with nothing fitted."""
+    without = weights._replace(lm=0.0).normalised()
+    rows = np.tile(np.asarray(weights), (num, 1))
+    return (
+        FittedWeights(weights, without, gain=math.inf),
+        CrossFittedWeights(rows, np.tile(np.asarray(without), (num, 1)), rows),
     )
 
 
@@ -213,18 +256,27 @@ def rank_stage_one(split: str, lists: CandidateLists) -> SplitResult:
 
 def _add_reorderings(
     result: SplitResult,
-    scored: Predictions,
-    queries: Queries,
-    fused: NDArray[np.float64],
+    part: _ScoredSplit,
+    fused: dict[str, NDArray[np.float64]],
     has_lm: bool,
+    is_lm_fused: bool,
 ) -> SplitResult:
-    """Add the ranks of the language model, the scorer and the ranker."""
-    terms = {"scorer": scored.term(SCORER), "ranker": fused}
+    """Add the ranks of the language model, the scorer and the ranker.
+
+    Args:
+        result: of stage one.
+        part: the prompts of the split and their scores.
+        fused: scores ``[Q, C]`` of ``ranker`` and ``without_lm``.
+        has_lm: whether there is a language model.
+        is_lm_fused: whether it has a weight in the ranker's score.
+    """
+    terms = {"scorer": part.scored.term(SCORER), "ranker": fused["ranker"]}
+    reading = set()
     if has_lm:
-        terms["lm"] = scored.term(LM)
-    ranks = {}
-    for name, scores in terms.items():
-        rank = np.zeros(len(result), np.int64)
-        rank[result.retrieved] = pessimistic_rank(scores, queries.target, scored.mask)
-        ranks[name] = rank
-    return result.with_ranks(ranks)
+        terms |= {"lm": part.scored.term(LM), "without_lm": fused["without_lm"]}
+        reading = {"lm", "ranker"} if is_lm_fused else {"lm"}
+    ranks = {
+        name: rank_targets(result, part.queries, part.scored, scores)
+        for name, scores in terms.items()
+    }
+    return result.with_ranks(ranks, part.read_event, reading)

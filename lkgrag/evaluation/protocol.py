@@ -1,5 +1,8 @@
 """The protocol: from the rank of each event to the figures of each system.
 
+A language model is slow, so it may read the prompts of a drawn part of the users only (:func:`sample_events`). Its
+systems then have figures of those users, and every other system has figures of all.
+
 There are two populations. ``all`` is every event; a target that a system misses counts 0. ``retrieved`` is
 the events whose target is among the candidates. Systems that only reorder candidates (``lm``, ``scorer``,
 ``ranker``, ``random``) miss every target that is no candidate. Every ranking ends after ``depth`` items, the
@@ -20,6 +23,8 @@ from lkgrag.evaluation.significance import Difference, paired_bootstrap
 from lkgrag.utils.layout import SYSTEM_ORDER
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from numpy.typing import NDArray
 
 Metrics = dict[str, dict[str, dict[str, dict[str, float]]]]
@@ -29,8 +34,10 @@ RANDOM = "random"
 POPULATIONS = ("all", "retrieved")
 #: Rank of a target that a retriever may not propose.
 NEVER = np.iinfo(np.int64).max
+#: Rank of a target in a list that the system did not rank: the language model did not read its prompt.
+UNREAD = -1
 #: Systems that can only reorder the candidates.
-REORDERING = {"lm", "scorer", "ranker"}
+REORDERING = {"lm", "scorer", "without_lm", "ranker"}
 
 
 @dataclass(frozen=True)
@@ -46,6 +53,8 @@ class SplitResult:
         retrieved: bool ``[E]``, whether the target is in it.
         ranks: by system int64 ``[E]``, 1 the best, 0 missed; a rank behind ``depth`` is missed, too.
         depth: where every ranking ends.
+        read: bool ``[E]``, the events of the users whose prompts the language model read; None for all.
+        reading: the systems that rank those events only.
 
     Raises:
         ValueError: a shape differs, or a target that was not retrieved has a rank from a system
@@ -60,6 +69,8 @@ class SplitResult:
     retrieved: NDArray[np.bool_]
     depth: int
     ranks: dict[str, NDArray[np.int64]] = field(default_factory=dict)
+    read: NDArray[np.bool_] | None = None
+    reading: frozenset[str] = frozenset()
 
     def __post_init__(self) -> None:
         """Check shapes, and that no reordering system ranks what is no candidate."""
@@ -81,10 +92,27 @@ class SplitResult:
         """``random`` and every system with ranks, in the order of tables."""
         return sorted({RANDOM, *self.ranks}, key=place)
 
-    def with_ranks(self, ranks: dict[str, NDArray[np.int64]]) -> SplitResult:
-        """The same events with more systems."""
+    def with_ranks(
+        self,
+        ranks: dict[str, NDArray[np.int64]],
+        read: NDArray[np.bool_] | None = None,
+        reading: Iterable[str] = (),
+    ) -> SplitResult:
+        """The same events with more systems.
+
+        Args:
+            ranks: of the new systems.
+            read: as of the class.
+            reading: as of the class.
+        """
         fields = {**vars(self), "ranks": {**self.ranks, **ranks}}
-        return SplitResult(**fields)
+        return SplitResult(**{**fields, "read": read, "reading": frozenset(reading)})
+
+    def covered(self, system: str) -> NDArray[np.bool_]:
+        """The events that a system ranks, bool ``[E]``."""
+        if self.read is None or system not in self.reading:
+            return np.ones(len(self), bool)
+        return self.read
 
     def mask(self, population: str) -> NDArray[np.bool_]:
         """The events of a population, bool ``[E]``.
@@ -108,14 +136,13 @@ class SplitResult:
         out: dict[str, dict[str, dict[str, float]]] = {}
         for system in self.systems:
             values = {name: self.gains(system, name) for name in metric_names(ks)}
+            events = {p: self.mask(p) & self.covered(system) for p in POPULATIONS}
             out[system] = {
                 population: {
-                    name: float(v[self.mask(population)].mean())
-                    if self.mask(population).any()
-                    else float("nan")
+                    name: float(v[keep].mean()) if keep.any() else float("nan")
                     for name, v in values.items()
                 }
-                for population in POPULATIONS
+                for population, keep in events.items()
             }
         return out
 
@@ -128,7 +155,9 @@ class SplitResult:
         resamples: int = 10_000,
         seed: int = 0,
     ) -> Difference:
-        """The difference of two systems with its interval (paired bootstrap over users).
+        """The difference of two systems on the events that both rank, with its interval.
+
+        The interval is that of a paired bootstrap over users.
 
         Args:
             system: of :attr:`systems`.
@@ -141,14 +170,16 @@ class SplitResult:
         Raises:
             ValueError: no such metric or population.
         """
-        keep = self.mask(population)
+        keep = self.mask(population) & self.covered(system) & self.covered(other)
         difference = self.gains(system, metric) - self.gains(other, metric)
         return paired_bootstrap(difference[keep], self.user[keep], resamples, seed)
 
     def frame(
         self, user_ids: list[str] | None = None, item_ids: list[str] | None = None
     ) -> pd.DataFrame:
-        """A table with a row an event, for Parquet: user, item, and the rank by each system (0 missed).
+        """A table with a row an event, for Parquet: user, item, and the rank by each system.
+
+        A rank of 0 is a missed target, and :data:`UNREAD` a list that the system did not rank.
 
         Args:
             user_ids: original ids of the users, in place of indices.
@@ -164,7 +195,8 @@ class SplitResult:
         }
         for system in (s for s in self.systems if s in self.ranks):
             ranks = self.ranks[system]
-            columns[f"rank_{system}"] = np.where(ranks < NEVER, ranks, 0)
+            ranks = np.where(ranks < NEVER, ranks, 0)
+            columns[f"rank_{system}"] = np.where(self.covered(system), ranks, UNREAD)
         return pd.DataFrame(columns)
 
 
@@ -188,7 +220,7 @@ def sample_events(
     Args:
         user: int64 ``[E]``.
         retrieved: bool ``[E]``.
-        most: of the retrieved events; -1 takes every event.
+        most: of the retrieved events; a negative number takes every event.
         seed: of the draw.
 
     Returns:

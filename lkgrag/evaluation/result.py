@@ -9,8 +9,8 @@ import numpy as np
 from scipy.special import logsumexp
 
 from lkgrag.evaluation.beyond import lists_of
-from lkgrag.evaluation.metrics import HEADLINE
-from lkgrag.evaluation.protocol import Metrics, SplitResult, nest
+from lkgrag.evaluation.metrics import HEADLINE, pessimistic_rank
+from lkgrag.evaluation.protocol import POPULATIONS, Metrics, SplitResult, nest
 from lkgrag.evaluation.significance import Difference, standard_error
 from lkgrag.ranker.scoring import LM, PRIOR, SCORER, Predictions
 
@@ -18,7 +18,27 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from lkgrag.data import Queries
-    from lkgrag.ranker.fusion import Fusion
+    from lkgrag.ranker.fusion import Fusion, Weights
+    from lkgrag.ranker.fusion_weights import CrossFittedWeights, FittedWeights
+
+
+def rank_targets(
+    result: SplitResult,
+    queries: Queries,
+    scored: Predictions,
+    scores: NDArray[np.float64],
+) -> NDArray[np.int64]:
+    """The rank of each event's target by some scores, int64 ``[E]``; 0 if it is no candidate.
+
+    Args:
+        result: of the split, which says whose target is a candidate.
+        queries: the ``Q`` prompts.
+        scored: their predictions, which say where candidates stand.
+        scores: float ``[Q, C]``.
+    """
+    rank = np.zeros(len(result), np.int64)
+    rank[result.retrieved] = pessimistic_rank(scores, queries.target, scored.mask)
+    return rank
 
 
 @dataclass(frozen=True)
@@ -28,22 +48,33 @@ class Evaluation:
     Attributes:
         val: ranks on validation; the ranker's weights for a list are fitted on other users.
         test: ranks on test; the ranker's weights are fitted on all of validation.
-        fusion: a fusion with the fitted weights, for the model that serves.
+        fusion: a fusion with the chosen weights, for the model that serves.
+        weights: the weights fitted on validation, with and without the language model.
+        of_lists: for each prompt of validation, weights that were fitted on other users.
         tokens: mean tokens of a prompt.
         prompts: number of scored prompts.
         seconds: wall-clock seconds of the forward passes.
         queries: the prompts of each split.
         scored: their scores, tokens and attention.
+        read: of each split bool ``[Q]``, the prompts that the language model read; all without one.
     """
 
     val: SplitResult
     test: SplitResult
     fusion: Fusion
+    weights: FittedWeights
+    of_lists: CrossFittedWeights
     tokens: float
     prompts: int
     seconds: float
     queries: dict[str, Queries]
     scored: dict[str, Predictions]
+    read: dict[str, NDArray[np.bool_]]
+
+    @property
+    def has_lm(self) -> bool:
+        """Whether a language model ranked."""
+        return "lm" in self.test.ranks
 
     @property
     def results(self) -> list[SplitResult]:
@@ -58,13 +89,13 @@ class Evaluation:
         """Negative log-probability of each event's target among the candidates, in nats.
 
         Returns:
-            For each term of the fused score alone, float64 ``[E]``; NaN if the target is no candidate.
-            Chance is the logarithm of the number of candidates.
+            For each term of the fused score alone, float64 ``[E]``; NaN if the target is no candidate, and for
+            the language model also if it did not read the prompt. Chance is the logarithm of the number of candidates.
         """
         result = self.result_of(split)
         scored, queries = self.scored[split], self.queries[split]
         terms = {"scorer": SCORER, "prior": PRIOR}
-        if scored.has_lm:
+        if self.has_lm:
             terms = {"lm": LM, **terms}
         out = {}
         for name, index in terms.items():
@@ -72,6 +103,8 @@ class Evaluation:
             loss = logsumexp(score, axis=1) - score[np.arange(len(score)), queries.target]
             out[name] = np.full(len(result), np.nan)
             out[name][result.retrieved] = loss
+        if self.has_lm:
+            out["lm"][~result.covered("lm")] = np.nan
         return out
 
     def cross_entropies(self) -> dict[str, dict[str, dict[str, float]]]:
@@ -83,38 +116,72 @@ class Evaluation:
         out: dict[str, dict[str, dict[str, float]]] = {}
         for split in ("val", "test"):
             result = self.result_of(split)
-            prompts = int(result.retrieved.sum())
-            if not prompts:
-                continue
-            chance = float(np.log(result.num_candidates[result.retrieved]).mean())
-            out[split] = {
-                term: {
-                    "mean": float(np.nanmean(loss)),
-                    "se": standard_error(loss[result.retrieved], result.user[result.retrieved]),
-                    "chance": chance,
-                    "prompts": prompts,
+            for term, loss in self.losses(split).items():
+                scored = ~np.isnan(loss)
+                if not scored.any():
+                    continue
+                out.setdefault(split, {})[term] = {
+                    "mean": float(loss[scored].mean()),
+                    "se": standard_error(loss[scored], result.user[scored]),
+                    "chance": float(np.log(result.num_candidates[scored]).mean()),
+                    "prompts": int(scored.sum()),
                 }
-                for term, loss in self.losses(split).items()
-            }
         return out
 
     def lists(self, split: str) -> dict[str, NDArray[np.int64]]:
         """The first items of each system's ranking of the prompts' candidates.
 
-        Only events whose target is a candidate have a prompt.
+        Only events whose target is a candidate have a prompt, and only those count that the language model read.
 
         Returns:
             For each system, ``retriever`` first, item indices, int64 ``[E, k]``; -1 pads shorter lists.
         """
-        queries, scored = self.queries[split], self.scored[split]
+        read = self.read[split]
+        queries, scored = self.queries[split][np.flatnonzero(read)], self.scored[split][read]
         scores: dict[str, NDArray[np.floating]] = {
             "retriever": queries.prior,
             "scorer": scored.term(SCORER),
         }
-        if scored.has_lm:
+        if self.has_lm:
             scores["lm"] = scored.term(LM)
-        scores["ranker"] = scored.fused(*self.fusion.weights)
+        scores["ranker"] = scored.fused(self.fusion.weights)
         return lists_of(scores, queries.candidate_items)
+
+    def measure_marginal(self, resamples: int, seed: int) -> list[tuple[str, str, str, Difference]]:
+        """What the language model adds to scorer and prior.
+
+        Both systems have weights of their own fitted on validation, whether the language model earned its weight
+        or not: on validation those of other users. Only lists that it read count.
+
+        Args:
+            resamples: of the bootstrap.
+            seed: of its draws.
+
+        Returns:
+            ``(split, metric, population, difference)``; empty without a language model.
+        """
+        if not self.has_lm:
+            return []
+        weights: dict[str, tuple[Weights | NDArray[np.float64], Weights | NDArray[np.float64]]] = {
+            "val": (self.of_lists.with_lm, self.of_lists.without_lm),
+            "test": (self.weights.with_lm, self.weights.without_lm),
+        }
+        out = []
+        for result in self.results:
+            scored, queries = self.scored[result.split], self.queries[result.split]
+            with_lm, without_lm = weights[result.split]
+            ranks = {
+                "with_lm": rank_targets(result, queries, scored, scored.fused(with_lm)),
+                "without_lm": rank_targets(result, queries, scored, scored.fused(without_lm)),
+            }
+            both = result.with_ranks(ranks, result.read, ranks)
+            for population in POPULATIONS:
+                if (both.mask(population) & both.covered("with_lm")).any():
+                    difference = both.compare(
+                        "with_lm", "without_lm", HEADLINE, population, resamples, seed
+                    )
+                    out.append((result.split, HEADLINE, population, difference))
+        return out
 
     def metrics(self, ks: list[int]) -> Metrics:
         """``{system: {split: {population: {metric: mean}}}}``."""
@@ -143,7 +210,9 @@ class Evaluation:
         out = []
         for split, system, other, metric, population in comparisons:
             result = self.result_of(split)
-            if system not in result.ranks or not result.mask(population).any():
+            if system not in result.ranks:
+                continue
+            if not (result.mask(population) & result.covered(system)).any():
                 continue
             difference = result.compare(system, other, metric, population, resamples, seed)
             out.append((split, system, other, metric, population, difference))

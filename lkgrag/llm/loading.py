@@ -12,6 +12,7 @@ from lkgrag.data.assets.fetching import is_offline
 from lkgrag.data.assets.store import MODELS, fetch_model
 from lkgrag.errors import AssetError, ModelError, nearest
 from lkgrag.llm.four_bit import four_bit_options, keep_trainable
+from lkgrag.llm.lora import backbone, decoder_layers
 from lkgrag.utils.device import is_fsdp_asked
 from lkgrag.utils.quiet import quiet
 
@@ -20,6 +21,9 @@ if TYPE_CHECKING:
 
     from lkgrag.config import LLMConfig
 
+#: Layers that ``llm.layers=-1`` keeps of a built-in model. A linear probe of the tenth of SmolLM2-135M's
+#: thirty layers reads the evidence as well as one of the last (docs/experiments.md).
+DEFAULT_LAYERS = {"smollm2-135m": 10}
 #: Files of which a tokenizer folder has at least one.
 TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "vocab.json", "vocab.txt")
 SENTENCEPIECE = "tokenizer.model"
@@ -44,9 +48,45 @@ def load_llm(
     where = locate(config.name)
     tokenizer = load_tokenizer(where)
     model = _load_model(where, config, device)
+    keep_layers(model, count_layers(config, len(decoder_layers(model))))
     model.requires_grad_(False)
     model.eval()
     return model, tokenizer
+
+
+def count_layers(config: LLMConfig, layers: int) -> int:
+    """Number of decoder layers that ``llm.layers`` keeps of a model.
+
+    Args:
+        config: of the language model.
+        layers: that the model has.
+
+    Raises:
+        ModelError: the option asks for more layers than there are.
+    """
+    if config.layers > layers:
+        raise ModelError(
+            f"llm.layers={config.layers}: the model has {layers} layers; set a smaller number, or 0 for all"
+        )
+    if config.layers > 0:
+        return config.layers
+    # The letters' logits need the last layers, whose output the model's own head reads.
+    is_cut = config.layers < 0 and config.readout != "letters"
+    return min(layers, DEFAULT_LAYERS.get(config.name, layers)) if is_cut else layers
+
+
+def keep_layers(model: PreTrainedModel, count: int) -> None:
+    """Cut a model above its lower ``count`` decoder layers, in place; its last norm stays."""
+    decoder = backbone(model)
+    layers = decoder_layers(model)
+    if count == len(layers):
+        return
+    decoder.layers = layers[:count]
+    text = model.config.get_text_config()
+    text.num_hidden_layers = count
+    kinds = getattr(text, "layer_types", None)
+    if kinds is not None:
+        text.layer_types = list(kinds)[:count]
 
 
 def locate(name: str) -> str:

@@ -1,13 +1,15 @@
-r"""The fused score: :math:`score(c) = lm(c) + a \cdot scorer(c) + b \cdot prior(c)`.
+r"""The fused score: :math:`score(c) = l \cdot lm(c) + a \cdot scorer(c) + b \cdot prior(c)`.
 
 ``lm`` and ``scorer`` are centred per prompt. ``prior`` is the log-softmax of the retriever's scores.
-``a`` and ``b`` are non-negative scalars.
+The weights are non-negative. In training ``l`` is 1, and ``a`` and ``b`` learn. Validation then fits all three,
+which sum to one; a language model that earns no weight has ``l = 0``.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -39,27 +41,53 @@ def list_cross_entropy(scores: Tensor, target: Tensor, mask: Tensor) -> Tensor:
     return F.cross_entropy(scores.masked_fill(~mask, -math.inf), target, reduction="none")
 
 
+class Weights(NamedTuple):
+    """The weights of the three terms of the fused score, non-negative.
+
+    Attributes:
+        lm: of the language model.
+        scorer: of the path scorer, ``a``.
+        prior: of the retriever's prior, ``b``.
+    """
+
+    lm: float
+    scorer: float
+    prior: float
+
+    def normalised(self) -> Weights:
+        """The same ranking with weights that sum to one; weights of 0 alone stay as they are."""
+        total = sum(self)
+        return Weights(*(w / total for w in self)) if total > 0 else self
+
+
 class Fusion(nn.Module):
-    """The two non-negative scalars ``a`` (scorer) and ``b`` (prior).
+    """The weights of the fused score: a fixed one of the language model, two learned ones of the other terms.
 
     Args:
         a: initial weight of the scorer.
         b: initial weight of the prior.
         terms: those of ``scorer`` and ``prior`` that count; the weight of any other stays 0.
+        lm: weight of the language model, which training does not change.
     """
 
     used: Tensor
+    lm_weight: Tensor
 
-    def __init__(self, a: float = 1.0, b: float = 1.0, terms: Sequence[str] = TERMS) -> None:
+    def __init__(
+        self, a: float = 1.0, b: float = 1.0, terms: Sequence[str] = TERMS, lm: float = 1.0
+    ) -> None:
         super().__init__()
         self.terms = tuple(t for t in TERMS if t in terms)
         used = torch.tensor([float(t in self.terms) for t in TERMS])
         self.register_buffer("used", used, persistent=False)
+        self.register_buffer("lm_weight", torch.tensor(float(lm)))
         self.raw = nn.Parameter(torch.zeros(2))
-        self.set(a, b)
+        self.set(Weights(lm, a, b))
 
-    def set(self, a: float, b: float) -> None:
-        """Set both weights."""
+    def set(self, weights: Weights) -> None:
+        """Set all three weights."""
+        lm, a, b = weights
+        self.lm_weight.fill_(max(lm, 0.0))
         values = torch.tensor([max(a, 0.0), max(b, 0.0)], dtype=torch.float64)
         with torch.no_grad():
             # The inverse of softplus; 0 maps to minus infinity, which softplus maps back to 0.
@@ -77,12 +105,12 @@ class Fusion(nn.Module):
         return self.used[1] * F.softplus(self.raw[1])
 
     @property
-    def weights(self) -> tuple[float, float]:
-        """Both weights ``(a, b)`` as numbers."""
-        return self.a.item(), self.b.item()
+    def weights(self) -> Weights:
+        """All three weights as numbers."""
+        return Weights(self.lm_weight.item(), self.a.item(), self.b.item())
 
     def forward(self, lm: Tensor, scorer: Tensor, prior: Tensor, mask: Tensor) -> Tensor:
         """Fuse three terms of shape ``[B, C]``; ``-inf`` in padding."""
         prior = prior.masked_fill(~mask, 0.0)
-        score = centre(lm, mask) + self.a * centre(scorer, mask) + self.b * prior
+        score = self.lm_weight * centre(lm, mask) + self.a * centre(scorer, mask) + self.b * prior
         return score.masked_fill(~mask, -math.inf)

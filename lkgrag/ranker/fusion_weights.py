@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,6 +13,7 @@ from scipy.optimize import minimize
 from scipy.special import logsumexp
 
 from lkgrag.config import TERMS
+from lkgrag.ranker.fusion import Weights
 
 #: Strengths of the ridge that the fit tries, strongest first. A strength is the number of lists whose
 #: evidence moves the weight of a standardised term half of its way.
@@ -19,9 +22,8 @@ STRENGTHS = (1e6, 1000.0, 300.0, 100.0, 30.0, 10.0)
 FOLDS = 5
 #: The least weight of the prior, so that something always ranks the candidates.
 SMALLEST = 1e-3
-#: The most that a term may weigh, in units of the LM's weight. An LM without any weight of its own then
-#: decides between near-equal candidates only.
-LARGEST = 50.0
+#: The weights where nothing is known: each term counts as much as any other.
+EQUAL = Weights(1.0, 1.0, 1.0)
 #: Index of the LM among the terms.
 LM = 0
 #: Weights of the retriever's ranking: the prior alone.
@@ -67,13 +69,70 @@ class TermLists:
         )
 
 
+@dataclass(frozen=True)
+class FittedWeights:
+    """Weights of the fused score, fitted with and without the language model; each sums to one.
+
+    Attributes:
+        with_lm: of all three terms.
+        without_lm: of scorer and prior; the language model has none.
+        gain: how much lower the cross-entropy of held-out users is with the language model, in nats a list,
+            on the lists that it read; 0 without one.
+        gain_se: its standard error, over users.
+    """
+
+    with_lm: Weights
+    without_lm: Weights
+    gain: float = 0.0
+    gain_se: float = 0.0
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, without infinity, which JSON lacks."""
+        finite = {
+            name: value if math.isfinite(value) else None
+            for name, value in (("gain", self.gain), ("gain_se", self.gain_se))
+        }
+        return {"with_lm": list(self.with_lm), "without_lm": list(self.without_lm), **finite}
+
+    @classmethod
+    def from_dict(cls, value: dict[str, Any]) -> FittedWeights:
+        """What :meth:`to_dict` gave."""
+        finite = {n: math.inf if value[n] is None else value[n] for n in ("gain", "gain_se")}
+        return cls(Weights(*value["with_lm"]), Weights(*value["without_lm"]), **finite)
+
+    @property
+    def lm_earns_weight(self) -> bool:
+        """Whether the language model helps on other users' lists by more than one standard error."""
+        return self.with_lm.lm > 0 and self.gain > self.gain_se
+
+    @property
+    def chosen(self) -> Weights:
+        """The weights to rank with: a language model that earns no weight has none."""
+        return self.with_lm if self.lm_earns_weight else self.without_lm
+
+
+@dataclass(frozen=True)
+class CrossFittedWeights:
+    """For each of ``E`` lists, weights that were fitted on other users, each float64 ``[E, 3]``.
+
+    Attributes:
+        with_lm: of all three terms.
+        without_lm: without the language model.
+        chosen: those of the two that other users' lists chose.
+    """
+
+    with_lm: NDArray[np.float64]
+    without_lm: NDArray[np.float64]
+    chosen: NDArray[np.float64]
+
+
 def fit_weights(
     lists: TermLists,
-    start: tuple[float, float] = (1.0, 1.0),
+    start: Weights = EQUAL,
     seed: int = 0,
     fuse: Sequence[str] = TERMS,
-) -> tuple[float, float]:
-    """Fit ``a`` and ``b`` on lists whose terms are known.
+) -> FittedWeights:
+    """Fit the weights of the three terms on lists whose terms are known.
 
     The model is a conditional logit with one non-negative weight a term, fitted in two steps:
 
@@ -81,24 +140,25 @@ def fit_weights(
     2. All three weights are fitted on the lists that the LM read, with a ridge towards the first result.
 
     Cross-validation over users chooses the strength of each ridge. A term that does not help on the lists
-    of other users gets no weight. Many lists can thus weigh scorer and prior, even if the LM reads few.
-    At the end all weights are divided by the LM's weight; a common factor changes no ranking.
+    of other users gets no weight: then the strongest ridge wins, which stands for no move at all. Many lists
+    can thus weigh scorer and prior, even if the LM reads few.
+
+    The LM costs far more than all else. So it must help on other users' lists by more than one standard error
+    (the rule of Breiman et al. 1984, section 3.4.3), or :attr:`FittedWeights.chosen` leaves it out.
 
     Args:
         lists: the lists to fit on.
         start: the result if no list has a target.
         seed: of the folds.
         fuse: those of ``scorer`` and ``prior`` that count; the weight of any other is 0.
-
-    Returns:
-        ``(a, b)``.
     """
     usable = lists[lists.target >= 0]
     m, y, user, read = usable.mask, usable.target, usable.user, usable.is_read
     x = np.where(m, usable.terms, 0.0)
     used = np.asarray([1.0, *(float(t in fuse) for t in TERMS)])
     if len(y) == 0 or used.sum() == 1:
-        return start[0] * used[1], start[1] * used[2]
+        # Without another term the LM ranks alone.
+        return _without_lists(Weights(*(np.asarray(start) * used)), alone=used.sum() == 1)
     x = x * used[:, None, None]
     spread = x[LM, read].std(where=m[read]) if read.any() else 0.0
     scale = np.asarray([spread, x[1].std(where=m), 1.0])
@@ -107,36 +167,70 @@ def fit_weights(
     x = x / divisor[:, None, None]
     fold = _draw_folds(user, seed)
     without_lm = x * np.asarray([0.0, 1.0, 1.0])[:, None, None]
-    w, by_fold = _fit_ridge(without_lm, m, y, fold, _PRIOR_ALONE, np.asarray([1.0, 1.0, 0.0]))
-    if scale[LM] > 0:
-        x, m, y, fold = x[:, read], m[read], y[read], fold[read]
-        w, _ = _fit_ridge(x, m, y, fold, w, np.ones(3), by_fold)
-    lm, scorer, prior = w / divisor
-    unit = lm if scale[LM] > 0 else 1.0
-    prior = prior * used[2]
-    # Scorer and prior keep their proportion if the LM has no weight.
-    unit = max(unit, scorer / LARGEST, prior / LARGEST, 1e-12)
-    return float(scorer / unit), float(prior / unit)
+    first = _fit_ridge(without_lm, m, y, fold, _PRIOR_ALONE, np.asarray([1.0, 1.0, 0.0]))
+    base = _state(first.weights, divisor, used)
+    if scale[LM] == 0:
+        return FittedWeights(base, base)
+    x, m, y, fold, user = x[:, read], m[read], y[read], fold[read], user[read]
+    second = _fit_ridge(x, m, y, fold, first.weights, np.ones(3), first.by_fold)
+    gain = second.measure_gain(x, m, y, fold, first.by_fold)
+    return FittedWeights(
+        _state(second.weights, divisor, used), base, float(gain.mean()), _standard_error(gain, user)
+    )
+
+
+def _without_lists(weights: Weights, alone: bool) -> FittedWeights:
+    """The weights where nothing can be fitted; nothing then speaks against the LM."""
+    base = weights.normalised() if alone else weights._replace(lm=0.0).normalised()
+    return FittedWeights(weights.normalised(), base, gain=np.inf)
+
+
+def _state(
+    w: NDArray[np.float64], divisor: NDArray[np.float64], used: NDArray[np.float64]
+) -> Weights:
+    """Weights of standardised terms as weights of the terms, which sum to one."""
+    lm, scorer, prior = (w / divisor * used).tolist()
+    return Weights(lm, scorer, prior).normalised()
+
+
+def _standard_error(gain: NDArray[np.float64], user: NDArray[np.int64]) -> float:
+    """Standard error of the mean over lists, with users as the units; infinite with fewer than two users."""
+    _, row = np.unique(user, return_inverse=True)
+    users = int(row.max()) + 1
+    if users < 2:
+        return math.inf
+    residual = np.bincount(row, gain - gain.mean()) / len(gain)
+    return math.sqrt(users / (users - 1) * float((residual**2).sum()))
 
 
 def cross_fit_weights(
     lists: TermLists,
-    start: tuple[float, float],
+    start: Weights = EQUAL,
     seed: int = 0,
     fuse: Sequence[str] = TERMS,
-) -> NDArray[np.float64]:
-    """Weights for each list, fitted without any list of its user; arguments as of :func:`fit_weights`.
+    kept: NDArray[np.bool_] | None = None,
+) -> CrossFittedWeights:
+    """Weights for each list, fitted without any list of its user.
 
-    The ranker's figures on validation use them, so that no list measures weights that were fitted on it.
+    The figures on validation use them, so that no list measures weights that were fitted on it.
 
-    Returns:
-        Shape ``[E, 2]``.
+    Args:
+        lists: ``E`` lists.
+        start: as of :func:`fit_weights`.
+        seed: of the folds.
+        fuse: as of :func:`fit_weights`.
+        kept: bool ``[E]``, the lists to fit on; all by default.
     """
+    kept = np.ones(len(lists), bool) if kept is None else kept
     fold = _draw_folds(lists.user, seed)
-    out = np.tile(np.asarray(start, np.float64), (len(lists), 1))
+    out = [np.tile(np.asarray(start, np.float64), (len(lists), 1)) for _ in range(3)]
     for f in np.unique(fold):
-        out[fold == f] = fit_weights(lists[fold != f], start, seed + 1, fuse)
-    return out
+        fitted = fit_weights(lists[(fold != f) & kept], start, seed + 1, fuse)
+        for rows, weights in zip(
+            out, (fitted.with_lm, fitted.without_lm, fitted.chosen), strict=True
+        ):
+            rows[fold == f] = weights
+    return CrossFittedWeights(*out)
 
 
 def _draw_folds(user: NDArray[np.int64], seed: int) -> NDArray[np.int64]:
@@ -149,11 +243,54 @@ def _cross_entropy(
     w: NDArray[np.float64], x: NDArray[np.float64], m: NDArray[np.bool_], y: NDArray[np.int64]
 ) -> tuple[float, NDArray[np.float64]]:
     """Cross-entropy of the weighted terms ``[3, E, C]``, summed, in nats, and its gradient ``[3]``."""
-    score = np.where(m, np.tensordot(w, x, 1), -np.inf)
-    log_p = score - logsumexp(score, axis=1, keepdims=True)
+    log_p = _log_softmax(w, x, m)
     rows = np.arange(len(y))
     gradient = (x * np.exp(log_p)).sum((1, 2)) - x[:, rows, y].sum(1)
     return float(-log_p[rows, y].sum()), gradient
+
+
+def _log_softmax(
+    w: NDArray[np.float64], x: NDArray[np.float64], m: NDArray[np.bool_]
+) -> NDArray[np.float64]:
+    """Log-probability of each candidate under the weighted terms, ``[E, C]``."""
+    score = np.where(m, np.tensordot(w, x, 1), -np.inf)
+    return np.asarray(score - logsumexp(score, axis=1, keepdims=True))
+
+
+def _list_losses(
+    w: NDArray[np.float64], x: NDArray[np.float64], m: NDArray[np.bool_], y: NDArray[np.int64]
+) -> NDArray[np.float64]:
+    """Cross-entropy of each list, ``[E]``, in nats."""
+    return np.asarray(-_log_softmax(w, x, m)[np.arange(len(y)), y])
+
+
+@dataclass(frozen=True)
+class _RidgeFit:
+    """The result of a fit with a ridge.
+
+    Attributes:
+        weights: fitted on all lists, float64 ``[3]``.
+        by_fold: for each fold, the weights fitted on the other folds.
+    """
+
+    weights: NDArray[np.float64]
+    by_fold: dict[int, NDArray[np.float64]]
+
+    def measure_gain(
+        self,
+        x: NDArray[np.float64],
+        m: NDArray[np.bool_],
+        y: NDArray[np.int64],
+        fold: NDArray[np.int64],
+        base: dict[int, NDArray[np.float64]],
+    ) -> NDArray[np.float64]:
+        """How much lower each held-out list's cross-entropy is than with other weights, ``[E]``, in nats."""
+        gain = np.zeros(len(y))
+        for f, weights in self.by_fold.items():
+            out = fold == f
+            old, new = (_list_losses(w, x[:, out], m[out], y[out]) for w in (base[f], weights))
+            gain[out] = old - new
+        return gain
 
 
 def _fit_ridge(
@@ -164,7 +301,7 @@ def _fit_ridge(
     centre: NDArray[np.float64],
     pull: NDArray[np.float64],
     centres: dict[int, NDArray[np.float64]] | None = None,
-) -> tuple[NDArray[np.float64], dict[int, NDArray[np.float64]]]:
+) -> _RidgeFit:
     """Fit weights with a ridge towards a centre; cross-validation over folds chooses its strength.
 
     Args:
@@ -175,9 +312,6 @@ def _fit_ridge(
         centre: ``[3]``, where the ridge pulls the weights that are fitted on all lists.
         pull: ``[3]``, the share of the strength that acts on each term.
         centres: for each fold, a centre that was fitted without the fold's lists.
-
-    Returns:
-        The weights fitted on all lists, and for each fold the weights fitted on the other folds.
     """
     held_out_loss = np.zeros(len(STRENGTHS))
     # For each fold, the weights by strength.
@@ -192,7 +326,14 @@ def _fit_ridge(
     # Among equal losses the first one wins, which has the strongest ridge.
     best = int(held_out_loss.argmin())
     weights = _fit_logit(x, m, y, STRENGTHS[best] * pull, centre)
-    return weights, {f: w[best] for f, w in by_fold.items()}
+    chosen = {f: w[best] for f, w in by_fold.items()}
+    if best == 0:
+        # The strongest ridge stands for no move: what it holds stays exactly where it was.
+        weights = np.where(pull > 0, centre, weights)
+        chosen = {
+            f: np.where(pull > 0, (centres or {}).get(f, centre), w) for f, w in chosen.items()
+        }
+    return _RidgeFit(weights, chosen)
 
 
 def _fit_logit(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from lkgrag.data import Queries
     from lkgrag.paths import GraphPaths
     from lkgrag.prompt.order import CandidateOrder
+    from lkgrag.ranker.fusion import Weights
     from lkgrag.ranker.model import RankerModel
 
 #: Indices of the terms.
@@ -47,18 +48,37 @@ class Predictions:
         """Whether a language model scored: otherwise its term is 0 everywhere."""
         return bool(self.tokens.any())
 
-    def fused(
-        self, a: float | NDArray[np.float64], b: float | NDArray[np.float64]
-    ) -> NDArray[np.float64]:
+    def fused(self, weights: Weights | NDArray[np.float64]) -> NDArray[np.float64]:
         """Fused scores ``[E, C]``, ``-inf`` in padding.
 
         Args:
-            a: weight of the scorer, a scalar or float64 ``[E]``.
-            b: weight of the prior, likewise.
+            weights: of the three terms, one set for all prompts or float64 ``[E, 3]``.
         """
-        lm, scorer, prior = self.terms
-        a, b = np.reshape(a, (-1, 1)), np.reshape(b, (-1, 1))
-        return np.where(self.mask, lm + a * scorer + b * prior, -np.inf)
+        by_term = np.reshape(np.asarray(weights, np.float64), (-1, 3)).T[:, :, None]
+        return np.where(self.mask, (by_term * self.terms).sum(0), -np.inf)
+
+    def __getitem__(self, index: NDArray[np.bool_]) -> Predictions:
+        """The predictions of some prompts, by a mask, bool ``[E]``."""
+        return Predictions(
+            self.terms[:, index], self.mask[index], self.tokens[index], self.shares[index]
+        )
+
+    def interleaved(self, rest: Predictions, is_own: NDArray[np.bool_]) -> Predictions:
+        """These predictions and others as one.
+
+        Args:
+            rest: the predictions of all other prompts.
+            is_own: bool ``[E]``, which of all prompts are those of ``self``, in their order.
+        """
+
+        def join(own: NDArray[Any], other: NDArray[Any]) -> NDArray[Any]:
+            out = np.empty((len(is_own), *own.shape[1:]), own.dtype)
+            out[is_own], out[~is_own] = own, other
+            return out
+
+        terms = join(self.terms.swapaxes(0, 1), rest.terms.swapaxes(0, 1)).swapaxes(0, 1)
+        names = ("mask", "tokens", "shares")
+        return Predictions(terms, *(join(getattr(self, n), getattr(rest, n)) for n in names))
 
     def term(self, index: int) -> NDArray[np.float64]:
         """A single term ``[E, C]``, ``-inf`` in padding, by its index in :attr:`terms`."""

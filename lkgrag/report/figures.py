@@ -125,6 +125,8 @@ def recall(run: RunData) -> Figure | None:
         return None
     depth = int(test["candidates"].max())
     ranks = {s: test[f"rank_{s}"].to_numpy() for s in systems}
+    # A list that the language model did not read tells nothing of it.
+    ranks = {s: rank[rank >= 0] for s, rank in ranks.items()}
     deepest = {s: max(int(rank.max()), depth) for s, rank in ranks.items()}
     far = min(FAR, max(deepest.values()))
     figure, axes = axes_of(3.1)

@@ -14,6 +14,7 @@ from markupsafe import Markup
 from lkgrag import __version__
 from lkgrag.evaluation.metrics import HEADLINE, metric_label, metric_place
 from lkgrag.evaluation.protocol import place, systems_of
+from lkgrag.evaluation.summary import formula, marginal_sentence, verdict
 from lkgrag.evaluation.tables import faithful_line, four_digits
 from lkgrag.report.drawing import draw
 from lkgrag.report.figures import COLD, custom_systems, figures
@@ -123,11 +124,21 @@ def write_report(folder: Path, metrics: dict[str, Any] | None = None) -> Path:
         metric_names=[metric_label(m) for m in _metrics(run)],
         pictures=charts,
         faithful=faithful_line(faithful) if faithful else "",
+        formula=formula(run.metrics),
+        verdict=verdict(run.metrics),
+        marginal=_marginal_lines(run.metrics),
         users=_users(run.explained, folder / PICTURES),
     )
     with atomic(folder / PAGE) as tmp:
         tmp.write_text(text, encoding="utf-8")
     return folder / PAGE
+
+
+def _marginal_lines(metrics: dict[str, Any]) -> list[str]:
+    """What the language model adds, on test and on validation."""
+    words = {"test": "Test", "val": "Validation"}
+    lines = {word: marginal_sentence(metrics, split) for split, word in words.items()}
+    return [f"{word}: {line}." for word, line in lines.items() if line]
 
 
 def recommendation_page(rankings: list[Recommendation]) -> str:

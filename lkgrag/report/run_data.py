@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 def prompt_tables(
     interactions: Interactions, metapaths: list[MetaPath], evaluation: Evaluation
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """The tables :data:`PROMPTS` and :data:`SALIENCE` of the prompts of an evaluation.
+    """The tables :data:`PROMPTS` and :data:`SALIENCE` of the prompts that an evaluation's language model read.
 
     Args:
         interactions: whose users the prompts are for.
@@ -35,11 +35,13 @@ def prompt_tables(
     ids = np.asarray(interactions.user_ids, object)
     prompts, salience = [], []
     for result in evaluation.results:
-        q, scored = evaluation.queries[result.split], evaluation.scored[result.split]
+        read = evaluation.read[result.split]
+        q = evaluation.queries[result.split][np.flatnonzero(read)]
+        scored = evaluation.scored[result.split][read]
         table = {
             "user": ids[q.user],
             "split": result.split,
-            "history": result.position[result.retrieved],
+            "history": result.position[result.retrieved][read],
             "tokens": scored.tokens,
         }
         for column in interactions.users.columns.difference(["user"]):

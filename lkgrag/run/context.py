@@ -10,6 +10,7 @@ if TYPE_CHECKING:
 
     from accelerate import Accelerator
 
+    from lkgrag.run.budget import Budget
     from lkgrag.run.cache import StageCache
     from lkgrag.run.display import StageDisplay
 
@@ -25,6 +26,7 @@ class RunContext:
         display: prints the result of each stage.
         threads: CPU threads of this process.
         begun: start of the stages, on the clock of :func:`time.perf_counter`.
+        budget: most prompts of the language model.
     """
 
     folder: Path
@@ -33,6 +35,7 @@ class RunContext:
     display: StageDisplay
     threads: int
     begun: float
+    budget: Budget
 
     @property
     def is_main(self) -> bool:

@@ -11,8 +11,10 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
+from lkgrag.config import NO_LLM
 from lkgrag.evaluation import Difference, difference_line, show
 from lkgrag.evaluation.protocol import systems_of
+from lkgrag.evaluation.summary import formula, marginal_sentence, verdict
 from lkgrag.evaluation.tables import faithful_line
 from lkgrag.kg import kg_table
 from lkgrag.serving.recommendation import Recommendation
@@ -36,8 +38,6 @@ log = logging.getLogger(__name__)
 INDENT = 3
 #: Examples whose paths are counted for the display.
 SAMPLE = 64
-#: The fields that name a difference in ``metrics.json``; the others are its figures.
-NAMES = ("split", "system", "other", "metric", "population")
 
 
 class StageDisplay:
@@ -194,33 +194,49 @@ def print_results(metrics: dict[str, Any], explained: list[dict[str, Any]], fold
         explained: content of ``explanations.json``.
         folder: of the run.
     """
-    differences = []
-    for row in metrics["differences"]:
-        figures = {key: value for key, value in row.items() if key not in NAMES}
-        split, system, other, metric, population = (str(row[name]) for name in NAMES)
-        difference = Difference(**_restore_nan(figures))
-        differences.append((split, system, other, metric, population, difference))
-    print_tables(metrics, differences)
     for recommendation in explained:
         Recommendation.from_dict(recommendation).show(console)
     if metrics.get("faithfulness"):
         console.print()
         print_wrapped(console, 0, Text(faithful_line(metrics["faithfulness"])))
+    console.print()
+    show(console, _restore_nan(systems_of(metrics)), "test", [])
+    console.print()
+    for sentence in (marginal_sentence(metrics), verdict(metrics)):
+        if sentence:
+            print_wrapped(console, 0, Text(sentence))
     if not terminal.quiet:
         _print_summary(metrics, folder)
 
 
 def _print_summary(metrics: dict[str, Any], folder: Path) -> None:
-    """Print tokens, seconds and seed of a run, and where its files are."""
-    tokens = metrics["tokens_per_prompt"]
-    console.print()
+    """Print how the run ranks, how long it took, where to look, and what to try next."""
+    tokens, score, minutes = (
+        metrics["tokens_per_prompt"],
+        formula(metrics),
+        metrics["seconds"]["total"] / 60,
+    )
     console.print(
-        (f"{tokens:.0f} tokens a prompt, " if tokens else "")
-        + f"{metrics['seconds']['total']:.0f} seconds, seed {metrics['seed']}"
+        (f"score = {score}; " if score else "")
+        + (f"{tokens:.0f} tokens a prompt; " if tokens else "")
+        + f"{minutes:.1f} minutes, seed {metrics['seed']}"
     )
     page = folder / PAGE
-    console.print(
-        f"everything is in {folder}" + (f"; look at {page}" if page.exists() else ""),
-        soft_wrap=True,
-        markup=False,
-    )
+    console.print()
+    lines = {"look at": str(page if page.exists() else folder), **_advise(metrics, folder)}
+    for what, line in lines.items():
+        console.print(f"{what:<9}{line}", soft_wrap=True, markup=False)
+
+
+def _advise(metrics: dict[str, Any], folder: Path) -> dict[str, str]:
+    """What to try next, as commands."""
+    advice = {"try next": f"python -m lkgrag.recommend run={folder} users=all k=5 | less"}
+    if metrics.get("llm") == NO_LLM:
+        advice["or"] = "accelerate launch -m lkgrag.train   # with a language model"
+    elif metrics.get("fusion", {}).get("lm") == 0:
+        advice["or"] = "python -m lkgrag.train llm.name=none   # the same ranking in less time"
+    else:
+        advice["or"] = (
+            "accelerate launch -m lkgrag.train training.max_examples=2000   # more prompts"
+        )
+    return advice

@@ -131,12 +131,16 @@ class StageKeys:
             key["code"] = code
         return key
 
-    def training(self) -> str:
-        """A hash of all that the ranker's training depends on; a checkpoint with another hash is refused."""
+    def training(self, prompts: int) -> str:
+        """A hash of all that the ranker's training depends on; a checkpoint with another hash is refused.
+
+        Args:
+            prompts: the budget of training prompts.
+        """
         sections, options = ("paths", "scorer", "prompt", "llm", "training"), computed(self.config)
-        return digest(
-            {**self.retrieval(), **{name: options[name] for name in sections}, **self.code()}
-        )
+        parts = {name: options[name] for name in sections}
+        parts["training"] = {**parts["training"], "max_examples": prompts}
+        return digest({**self.retrieval(), **parts, **self.code()})
 
     def scores(self) -> Key:
         """Key of scores, beside the trained weights and the queries.

@@ -33,6 +33,8 @@ if TYPE_CHECKING:
     from lkgrag.data.dataset import Dataset
     from lkgrag.evaluation.result import Evaluation
     from lkgrag.paths import GraphPaths
+    from lkgrag.ranker.fusion import Weights
+    from lkgrag.ranker.fusion_weights import FittedWeights
     from lkgrag.ranker.model import RankerModel
     from lkgrag.retrieval import CandidateLists, StageOne
     from lkgrag.run.context import RunContext
@@ -48,7 +50,11 @@ EXPLAINED_ITEMS = 5
 
 
 def build_context(
-    stages: Stages, graph: GraphPaths, stage_one: StageOne, learned: tuple[float, float]
+    stages: Stages,
+    graph: GraphPaths,
+    stage_one: StageOne,
+    learned: Weights,
+    fitted: FittedWeights,
 ) -> Context:
     """The context with which the ranker serves; it holds the whole history of each user.
 
@@ -56,7 +62,8 @@ def build_context(
         stages: of the run.
         graph: the graph of all training interactions, and its paths.
         stage_one: its retriever proposes candidates.
-        learned: the weights (a, b) after training, before their refit.
+        learned: the weights after training, before their refit.
+        fitted: the weights with and without the language model.
     """
     interactions = stages.dataset.interactions
     return Context(
@@ -68,6 +75,7 @@ def build_context(
             interactions.user_ids, interactions.indptr, interactions.item, interactions.rating
         ),
         learned=learned,
+        fitted=fitted,
     )
 
 
@@ -121,7 +129,8 @@ def collect_metrics(
     keys = ("split", "system", "other", "metric", "population")
     training_items = interactions.item[dataset.split.train_mask(interactions)]
     popularity = np.bincount(training_items, minlength=interactions.num_items)
-    a, b = evaluation.fusion.weights
+    weights, fitted = evaluation.fusion.weights, evaluation.weights
+    marginal = evaluation.measure_marginal(config.evaluation.bootstrap, config.seed)
     return {
         **evaluation.metrics(config.evaluation.ks),
         "format": FORMAT,
@@ -149,7 +158,17 @@ def collect_metrics(
         "faithfulness": faithfulness,
         "cold_start": cold_start(evaluation.test, popularity),
         "beyond_accuracy": beyond_of(evaluation.lists("test"), popularity, ranker.context.data),
-        "fusion": {"a": a, "b": b},
+        "fusion": {
+            "lm": weights.lm,
+            "a": weights.scorer,
+            "b": weights.prior,
+            **fitted.to_dict(),
+        },
+        "marginal": [
+            {"split": split, "metric": metric, "population": population, **asdict(difference)}
+            for split, metric, population, difference in marginal
+        ],
+        "budget": context.budget.to_dict(),
         "stage_one": {k: v for k, v in stage_one.report.items() if k != "lrurec_curve"},
         "differences": [
             {**dict(zip(keys, names, strict=True)), **asdict(difference)}

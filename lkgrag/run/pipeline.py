@@ -23,6 +23,7 @@ from lkgrag.evaluation.score_cache import ScoreCache
 from lkgrag.paths import graph_paths
 from lkgrag.prompt.order import CandidateOrder
 from lkgrag.run import display
+from lkgrag.run.budget import choose_budget
 from lkgrag.run.cache import StageCache
 from lkgrag.run.context import RunContext
 from lkgrag.run.folder import open_run, run_folder
@@ -101,7 +102,8 @@ def train(config: Config, interactions: Interactions | None = None) -> Path:
             dataset = dataset or _check_and_load(config, interactions, accelerator, show)
             cache = StageCache(Path(config.cache.root), config.cache.enabled)
             begun = time.perf_counter()
-            context = RunContext(folder, cache, accelerator, show, threads, begun)
+            budget = choose_budget(config, accelerator.device)
+            context = RunContext(folder, cache, accelerator, show, threads, begun, budget)
             metrics = _run_stages(config, dataset, context)
         if is_main:
             display.print_results(metrics, read_json(folder / EXPLANATIONS), folder)
@@ -191,10 +193,11 @@ def _run_stages(config: Config, dataset: Dataset, context: RunContext) -> dict[s
     training = train_ranker(stages, context, model, fit_graph, examples)
     learned = model.fusion.weights
     show.start("evaluation")
+    _, options = context.budget.apply(config.training, config.evaluation)
     evaluator = Evaluator(
         dataset.interactions,
         graph,
-        config.evaluation,
+        options,
         CandidateOrder(config.prompt.order, config.seed),
         config.paths.history,
         accelerator,
@@ -202,7 +205,7 @@ def _run_stages(config: Config, dataset: Dataset, context: RunContext) -> dict[s
     )
     evaluation = evaluator.evaluate(model, {"val": stage_one.val, "test": stage_one.test})
     model.fusion.load_state_dict(evaluation.fusion.state_dict())
-    ranker = Ranker(model, build_context(stages, graph, stage_one, learned))
+    ranker = Ranker(model, build_context(stages, graph, stage_one, learned, evaluation.weights))
     metrics: dict[str, Any] = {}
     # A forward pass of a sharded model needs all processes, so they join those of the first one.
     takes_part = context.is_main or is_sharded(accelerator)
@@ -216,7 +219,8 @@ def _run_stages(config: Config, dataset: Dataset, context: RunContext) -> dict[s
     # The others wait here with the run's own limit; in a sharded model's pass NCCL's short limit holds.
     accelerator.wait_for_everyone()
     if takes_part:
-        explained = explain_events(ranker, dataset.interactions, stage_one.test)
+        serving = ranker.with_serving(config.serving.lm)
+        explained = explain_events(serving, dataset.interactions, stage_one.test)
     if context.is_main:
         curves = {
             "ranker": training.curve,

@@ -20,9 +20,6 @@ if TYPE_CHECKING:
     from lkgrag.run.display import StageDisplay
     from lkgrag.run.stages import Stages
 
-#: Most training prompts on a CPU, unless ``training.max_examples`` is set. The default language model takes
-#: about ten minutes for them on two cores.
-CPU_BUDGET = 800
 #: Folder below the run's, for the checkpoint of its training and the scores of its evaluation.
 CHECKPOINTS = "checkpoints"
 
@@ -59,9 +56,7 @@ def train_ranker(
     if model.lm is None or not len(examples):
         return RankerTraining()
     config, accelerator = stages.config, context.accelerator
-    training = config.training
-    if training.max_examples < 0 and accelerator.device.type != "cuda":
-        training = dataclasses.replace(training, max_examples=CPU_BUDGET)
+    training = dataclasses.replace(config.training, max_examples=context.budget.training)
     trainer = Trainer(
         model,
         graph,
@@ -69,7 +64,7 @@ def train_ranker(
         training,
         CandidateOrder(config.prompt.order, config.seed),
         accelerator,
-        Checkpoint(context.folder / CHECKPOINTS, stages.keys.training()),
+        Checkpoint(context.folder / CHECKPOINTS, stages.keys.training(context.budget.training)),
     )
     if training.probe > 0 and not trainer.has_checkpoint:
         prompts = training.probe

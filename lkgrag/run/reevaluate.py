@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,7 +15,7 @@ from lkgrag.run import display
 from lkgrag.run.cache import StageCache
 from lkgrag.run.stages import Stages, load_dataset
 from lkgrag.serving.ranker import Ranker
-from lkgrag.serving.saved_run import load_run
+from lkgrag.serving.saved_run import load_run, read_metrics
 from lkgrag.utils.device import choose_device, set_threads
 from lkgrag.utils.files import write_json
 from lkgrag.utils.layout import RANKER
@@ -69,11 +70,11 @@ def evaluate_run(
     chosen = None if users is None else _find_users(users, dataset.interactions.user_ids)
     cache = StageCache(Path(config.cache.root), config.cache.enabled)
     stage_one = Stages(cache, config, dataset, choose_device()).retrieval()
-    ranker = Ranker.from_pretrained(folder / RANKER)
+    ranker = Ranker.from_pretrained(folder / RANKER, lm="always")
     evaluator = Evaluator(
         dataset.interactions,
         ranker.context.graph,
-        config.evaluation,
+        replace(config.evaluation, max_events=_ranked_prompts(folder)),
         CandidateOrder(config.prompt.order, config.seed),
         config.paths.history,
     )
@@ -85,6 +86,15 @@ def evaluate_run(
     if out is not None:
         write_json(Path(out), metrics)
     return metrics
+
+
+def _ranked_prompts(folder: Path) -> int:
+    """Prompts of each split that the run's language model ranked at most; -1 for all.
+
+    Runs of older versions, and exports, have no such record: their language model ranked all.
+    """
+    metrics = read_metrics(folder) or {}
+    return int((metrics.get("budget") or {}).get("ranking", -1))
 
 
 def _find_users(users: Sequence[str], user_ids: list[str]) -> NDArray[np.int64]:

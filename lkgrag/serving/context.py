@@ -7,12 +7,14 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from lkgrag.kg.path_words import PathWords
+from lkgrag.ranker.fusion import Weights
 
 if TYPE_CHECKING:
     from torch_geometric.data import HeteroData
 
     from lkgrag.config import Config
     from lkgrag.paths import Finder, GraphPaths
+    from lkgrag.ranker.fusion_weights import FittedWeights
     from lkgrag.retrieval import FusedRetriever
     from lkgrag.serving.catalogue import Catalogue
     from lkgrag.serving.users import UserTable
@@ -28,7 +30,9 @@ class Context:
         catalogue: ids and titles of the items.
         config: of the run.
         users: ids and histories of the data's users.
-        learned: the weights (a, b) after training, before validation refits them.
+        learned: the weights after training, before validation refits them.
+        fitted: the weights that validation fitted, with and without the language model; None for a ranker of an
+            older version, which has one set only.
         merged: folder of the language model, if the adapter is merged into it; None with an adapter.
     """
 
@@ -37,7 +41,8 @@ class Context:
     catalogue: Catalogue
     config: Config
     users: UserTable
-    learned: tuple[float, float] = (1.0, 1.0)
+    learned: Weights = Weights(1.0, 1.0, 1.0)
+    fitted: FittedWeights | None = None
     merged: str | None = None
 
     @property

@@ -12,6 +12,8 @@ import torch
 
 from lkgrag.errors import ConfigError, ModelError
 from lkgrag.llm.merge import merge, write_model
+from lkgrag.ranker.fusion import Fusion
+from lkgrag.ranker.model import RankerModel
 from lkgrag.serving.ranker import Ranker
 from lkgrag.utils.console import console
 from lkgrag.utils.files import find_foreign_entry, read_json, write_json
@@ -97,7 +99,7 @@ def export(run: Path, out: str, dtype: str, prompts: int, overwrite: bool) -> Mo
         raise ModelError(f"run={run}: it has no language model (llm.name=none): nothing to merge")
     if meta.get("merged") is not None:
         raise ModelError(f"run={run}: this is an export, its adapter is merged already")
-    ranker = Ranker.from_pretrained(run / RANKER)
+    ranker = Ranker.from_pretrained(run / RANKER, lm="always")
     before = score_users(ranker, prompts)
     part = target.with_name(f".{target.name}.part")
     if part.exists():
@@ -106,7 +108,7 @@ def export(run: Path, out: str, dtype: str, prompts: int, overwrite: bool) -> Mo
         weights = _write(ranker, run / RANKER, part, dtype)
         llm = ranker.context.config.llm
         del ranker
-        moved = compare(before, score_users(Ranker.from_pretrained(part), prompts))
+        moved = compare(before, score_users(Ranker.from_pretrained(part, lm="always"), prompts))
         write_json(part / REPORT, vars(moved))
         has_head = (part / RANKER / "readout.safetensors").exists()
         text = _format_readme(target, llm, weights, moved, has_head)
@@ -170,11 +172,17 @@ def _write(ranker: Ranker, source: Path, part: Path, dtype: str) -> torch.dtype:
 
 
 def score_users(ranker: Ranker, prompts: int) -> Scores:
-    """Scores of the candidates of the first ``prompts`` users."""
-    context = ranker.context
+    """Scores of the candidates of the first ``prompts`` users.
+
+    The language model counts in full, whatever weight it has earned: it is what is compared.
+    """
+    context, model = ranker.context, ranker.model
     users = ranker.users()[:prompts]
     k = min(context.config.retrieval.k, len(context.catalogue))
-    rankings = ranker.recommend_users(users, k=k, explain=False)
+    _, a, b = model.fusion.weights
+    fusion = Fusion(a, b, model.fusion.terms).to(model.device)
+    reading = Ranker(RankerModel(model.lm, model.scorer, model.prompter, fusion), context)
+    rankings = reading.recommend_users(users, k=k, explain=False)
     return [{item.item: (item.lm, item.score) for item in ranking.items} for ranking in rankings]
 
 

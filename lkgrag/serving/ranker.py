@@ -7,6 +7,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from lkgrag.ranker.fusion import Fusion
+from lkgrag.ranker.model import RankerModel
+from lkgrag.serving.lm_choice import choose_serving
 from lkgrag.serving.ranking import rank
 from lkgrag.serving.requests import request_for, request_of_user
 from lkgrag.serving.saving import load, save
@@ -16,8 +19,6 @@ if TYPE_CHECKING:
 
     from lkgrag.llm import LMScorer
     from lkgrag.prompt import BasePrompter
-    from lkgrag.ranker.fusion import Fusion
-    from lkgrag.ranker.model import RankerModel
     from lkgrag.scorer import PathScorer
     from lkgrag.serving.context import Context
     from lkgrag.serving.recommendation import Recommendation
@@ -62,19 +63,42 @@ class Ranker:
 
     @classmethod
     def from_pretrained(
-        cls, folder: str | os.PathLike[str], device: torch.device | str | None = None
+        cls,
+        folder: str | os.PathLike[str],
+        device: torch.device | str | None = None,
+        lm: str | None = None,
     ) -> Ranker:
         """Read what :meth:`save_pretrained` wrote.
 
         Args:
             folder: a saved ranker, or a run or an export that holds one as ``ranker``.
             device: by default a GPU if there is one, else the CPU.
+            lm: whether to serve with the language model: ``always``, ``never``, or ``auto``, which leaves out a
+                language model that earned no weight on validation. By default what the run's ``serving.lm`` says.
 
         Raises:
+            ConfigError: ``lm`` is another word, or ``always`` for a ranker without a language model.
             LkgragError: the folder is no saved ranker or has a newer format, a file is missing or broken,
                 or the device cannot be used.
         """
-        return cls(*load(Path(folder), device))
+        return cls(*load(Path(folder), device, lm))
+
+    def with_serving(self, lm: str) -> Ranker:
+        """The same ranker as it serves with ``serving.lm``; parts are shared.
+
+        Args:
+            lm: as of :meth:`from_pretrained`.
+
+        Raises:
+            ConfigError: ``always`` for a ranker without a language model.
+        """
+        weights, is_read = choose_serving(
+            self.fusion.weights, self.context.fitted, lm, self.lm is not None, "this ranker"
+        )
+        model = self.model if is_read else self.model.without_lm()
+        fusion = Fusion(weights.scorer, weights.prior, self.fusion.terms, weights.lm)
+        served = RankerModel(model.lm, model.scorer, model.prompter, fusion.to(self.device))
+        return Ranker(served, self.context)
 
     def save_pretrained(self, folder: str | os.PathLike[str]) -> None:
         """Write the ranker and all that it needs to rank for anyone, except the base language model.

@@ -151,12 +151,8 @@ class RankingBatch:
             with_paths: word the paths of each item.
         """
         score = output.scores.cpu().numpy()
-        a, b = self.model.fusion.weights
-        parts = torch.stack([output.lm, a * output.scorer, b * output.prior])
-        # If the prior weighs more than the LM, scores are stated in units of the retriever's
-        # log-probability. A common factor changes no ranking, and the figures stay readable.
-        unit = max(b, 1.0)
-        parts, score = parts / unit, score / unit
+        lm, a, b = self.model.fusion.weights
+        parts = torch.stack([lm * output.lm, a * output.scorer, b * output.prior])
         paths, salience = batch.paths.to("cpu"), output.salience.float().cpu().numpy()
         chosen = self._choose_paths(paths, output, salience) if with_paths else {}
         ids, titles = self.context.catalogue.ids, self.context.catalogue.titles

@@ -57,10 +57,10 @@ class RankedItem:
         rank: 1 is best.
         item: its id.
         title: its title.
-        score: fused score, the sum of the three parts; all four are divided by ``b`` if ``b`` is above 1.
-        lm: the language model's part.
-        scorer: the path scorer's part, weighted by ``a``.
-        prior: the retriever's part, weighted by ``b``.
+        score: fused score, the sum of the three parts; the weights of the parts sum to one.
+        lm: the language model's part, weighted; 0 if it has no weight.
+        scorer: the path scorer's part, weighted.
+        prior: the retriever's part, weighted.
         paths: the item's worded paths, most salient first; empty without explanation.
     """
 
@@ -110,7 +110,7 @@ class Recommendation:
 
           - ``rank`` (1 is best), ``item`` (id) and ``title``;
           - ``score`` and its parts ``lm``, ``scorer`` and ``prior``, which add up to it. The parts are
-            weighted, and divided by ``b`` if ``b`` is above 1;
+            weighted, and the weights sum to one;
           - ``paths``, most salient first; empty without explanation or without paths. Each path has
             ``words`` (a phrase about the item), ``salience`` (a number, higher is more), ``nodes``
             (``[type, name]`` from the history item to this one), ``relations`` (one a step, so one fewer

@@ -14,15 +14,18 @@ from lkgrag.config.loading import load_config
 from lkgrag.errors import RunError
 from lkgrag.kg import load_kg, save_kg
 from lkgrag.llm import LMScorer, load_llm
+from lkgrag.llm.lora import decoder_layers
 from lkgrag.paths import graph_paths
 from lkgrag.prompt import build_prompter
-from lkgrag.ranker.fusion import Fusion
+from lkgrag.ranker.fusion import Fusion, Weights
+from lkgrag.ranker.fusion_weights import FittedWeights
 from lkgrag.ranker.model import RankerModel
 from lkgrag.retrieval import FusedRetriever
 from lkgrag.scorer.resolver import new_scorer
 from lkgrag.scorer.state import load_scorer, save_scorer
 from lkgrag.serving.catalogue import Catalogue
 from lkgrag.serving.context import Context
+from lkgrag.serving.lm_choice import choose_serving
 from lkgrag.serving.users import Users
 from lkgrag.utils.device import choose_device
 from lkgrag.utils.files import (
@@ -93,8 +96,10 @@ def save(model: RankerModel, context: Context, folder: Path) -> None:
             "lkgrag": __version__,
             "llm": context.config.llm.name if model.lm is not None else None,
             "merged": context.merged,
-            "fusion": dict(zip("ab", model.fusion.weights, strict=True)),
+            "fusion": dict(zip(("lm", "a", "b"), model.fusion.weights, strict=True)),
+            "fitted": None if context.fitted is None else context.fitted.to_dict(),
             "learned": list(context.learned),
+            "layers": len(decoder_layers(model.lm.model)) if model.lm is not None else None,
             "metapaths": [[list(edge) for edge in m] for m in context.graph.metapaths],
         },
     )
@@ -116,14 +121,20 @@ def _refuse_others_files(folder: Path) -> None:
         raise RunError(f"{folder} holds {other} and no ranker; choose another folder")
 
 
-def load(folder: Path, device: torch.device | str | None = None) -> tuple[RankerModel, Context]:
+def load(
+    folder: Path, device: torch.device | str | None = None, lm: str | None = None
+) -> tuple[RankerModel, Context]:
     """Read a ranker; its scores are bit-equal to those of the saved one.
+
+    A language model without a weight is left out: it costs seconds to load and to ask, and changes no ranking.
 
     Args:
         folder: written by :func:`save`, or a run or an export that holds such a folder as ``ranker``.
         device: by default a GPU if there is one, else the CPU.
+        lm: ``auto``, ``always`` or ``never``, as the option ``serving.lm``; by default what was saved.
 
     Raises:
+        ConfigError: ``lm`` is another word, or ``always`` for a ranker that has no language model.
         RunError: the folder is no saved ranker, or has a newer format.
         ModelError: the device or the language model cannot be used.
         LkgragError: a file is missing or broken.
@@ -143,23 +154,43 @@ def load(folder: Path, device: torch.device | str | None = None) -> tuple[Ranker
         raise RunError(f"{folder}: its graph and its meta-paths differ; train it again")
     scorer = new_scorer(config.scorer, config.paths.search, graph, config.seed)
     load_scorer(folder / SCORER, scorer)
-    fusion = Fusion(meta["fusion"]["a"], meta["fusion"]["b"], config.training.fuse)
-    lm = prompter = None
-    if meta["llm"] is not None:
-        lm, tokenizer = _load_lm(folder, config.llm, config.seed, place, merged is not None)
-        prompter = build_prompter(tokenizer, graph.data, config.prompt, lm.readout.layout)
+    fitted = None if meta.get("fitted") is None else FittedWeights.from_dict(meta["fitted"])
+    weights, is_read = choose_serving(
+        _read_weights(meta), fitted, lm or config.serving.lm, meta["llm"] is not None, str(folder)
+    )
+    fusion = Fusion(weights.scorer, weights.prior, config.training.fuse, weights.lm)
+    scores_by_text = prompter = None
+    if is_read:
+        # Rankers of older versions have all layers.
+        llm = replace(config.llm, layers=meta.get("layers") or 0)
+        scores_by_text, tokenizer = _load_lm(folder, llm, config.seed, place, merged is not None)
+        prompter = build_prompter(
+            tokenizer, graph.data, config.prompt, scores_by_text.readout.layout
+        )
         prompter.load_tables(read_safetensors(folder / TABLES))
-    model = RankerModel(lm, scorer.to(place), prompter, fusion.to(place))
+    model = RankerModel(scores_by_text, scorer.to(place), prompter, fusion.to(place))
     context = Context(
         graph=graph,
         retriever=FusedRetriever.load(folder / RETRIEVER),
         catalogue=Catalogue.load(folder / CATALOGUE),
         config=config,
         users=Users(folder / USERS),
-        learned=(float(meta["learned"][0]), float(meta["learned"][1])),
+        learned=Weights(
+            *([1.0] * (3 - len(meta["learned"])) + [float(w) for w in meta["learned"]])
+        ),
+        fitted=fitted,
         merged=merged,
     )
     return model.eval(), context
+
+
+def _read_weights(meta: dict[str, Any]) -> Weights:
+    """The weights of a saved ranker; older versions state them in units of the language model's."""
+    fusion = meta["fusion"]
+    if "lm" in fusion:
+        return Weights(fusion["lm"], fusion["a"], fusion["b"])
+    has_lm = meta["llm"] is not None
+    return Weights(float(has_lm), fusion["a"], fusion["b"]).normalised()
 
 
 def _load_lm(

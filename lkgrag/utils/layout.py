@@ -42,6 +42,7 @@ SYSTEM_ORDER = (
     "retriever",
     "lm",
     "scorer",
+    "without_lm",
     "ranker",
 )
 #: Keys of ``metrics.json`` that are no system; no system may have such a name.
@@ -68,6 +69,8 @@ BESIDE = (
     "cold_start",
     "beyond_accuracy",
     "fusion",
+    "marginal",
+    "budget",
     "stage_one",
     "differences",
 )

@@ -13,6 +13,7 @@ from lkgrag.evaluation import pessimistic_rank
 from lkgrag.evaluation.evaluator import Evaluator
 from lkgrag.evaluation.score_cache import ScoreCache
 from lkgrag.prompt.order import CandidateOrder
+from lkgrag.ranker.fusion import Weights
 from lkgrag.ranker.fusion_weights import TermLists, cross_fit_weights, fit_weights
 from lkgrag.ranker.model import RankerModel
 from lkgrag.ranker.scoring import LM, SCORER, Predictions
@@ -30,7 +31,7 @@ def toy():
 def model(toy):
     """With weights that no fit gives."""
     ranker = toy.ranker().eval()
-    ranker.fusion.set(0.123, 0.456)
+    ranker.fusion.set(Weights(1.0, 0.123, 0.456))
     return ranker
 
 
@@ -114,7 +115,7 @@ def test_the_model_is_what_it_was(toy, model, lists):
     assert evaluation.fusion is not model.fusion
     assert evaluation.fusion.weights != model.fusion.weights
     assert evaluation.tokens > 10
-    assert evaluation.prompts == sum(len(q) for q in evaluation.queries.values()) > 0
+    assert evaluation.prompts == sum(int(read.sum()) for read in evaluation.read.values()) > 0
 
 
 def test_only_events_with_their_target_are_scored_and_the_others_are_missed(
@@ -136,16 +137,18 @@ def test_the_weights_are_fitted_on_validation_and_rank_the_test(toy, model, list
     evaluation = evaluator_of(toy).evaluate(model, lists)
     queries, scored = evaluation.queries["val"], evaluation.scored["val"]
     known = TermLists(scored.terms, scored.mask, queries.target, queries.user)
-    weights = fit_weights(known, model.fusion.weights, SEED)
-    assert evaluation.fusion.weights == pytest.approx(weights, rel=1e-5)
-    # The scorer decides.
-    assert weights[0] > 0.5
+    fitted = fit_weights(known, model.fusion.weights, SEED)
+    assert evaluation.weights == fitted
+    assert evaluation.fusion.weights == pytest.approx(fitted.chosen, rel=1e-5)
+    # The scorer decides, and the language model is noise.
+    assert fitted.chosen.scorer > 0.5
+    assert fitted.chosen.lm == 0
     queries, scored = evaluation.queries["test"], evaluation.scored["test"]
-    fused = scored.fused(*evaluation.fusion.weights)
+    fused = scored.fused(evaluation.fusion.weights)
     expected = pessimistic_rank(fused, queries.target, scored.mask)
     ranks = evaluation.test.ranks["ranker"][evaluation.test.retrieved]
     assert np.array_equal(ranks, expected)
-    before = pessimistic_rank(scored.fused(*model.fusion.weights), queries.target, scored.mask)
+    before = pessimistic_rank(scored.fused(model.fusion.weights), queries.target, scored.mask)
     assert not np.array_equal(ranks, before)
 
 
@@ -164,25 +167,27 @@ def test_no_list_of_validation_is_ranked_by_weights_that_it_helped_to_fit(
     queries, scored = evaluation.queries["val"], evaluation.scored["val"]
     known = TermLists(scored.terms, scored.mask, queries.target, queries.user)
     weights = cross_fit_weights(known, model.fusion.weights, SEED)
-    assert len(np.unique(weights, axis=0)) > 1
+    assert len(np.unique(weights.chosen, axis=0)) > 1
 
-    def ranks_with(a, b):
-        return pessimistic_rank(scored.fused(a, b), queries.target, scored.mask)
+    def ranks_with(weights):
+        return pessimistic_rank(scored.fused(weights), queries.target, scored.mask)
 
     ranks = evaluation.val.ranks["ranker"][evaluation.val.retrieved]
-    assert np.array_equal(ranks, ranks_with(weights[:, 0], weights[:, 1]))
-    assert not np.array_equal(ranks, ranks_with(*evaluation.fusion.weights))
+    assert np.array_equal(ranks, ranks_with(weights.chosen))
+    assert not np.array_equal(ranks, ranks_with(evaluation.fusion.weights))
+    without = evaluation.val.ranks["without_lm"][evaluation.val.retrieved]
+    assert np.array_equal(without, ranks_with(weights.without_lm))
 
 
 def test_for_some_users_the_weights_of_the_model_are_taken(toy, model, lists, by_hand):
     users = np.array([3, 4, 11, 17])
     evaluation = evaluator_of(toy).evaluate(model, lists, users)
-    assert evaluation.fusion.weights == model.fusion.weights
+    assert evaluation.fusion.weights == pytest.approx(model.fusion.weights)
     for split in ("val", "test"):
         result, queries = evaluation.result_of(split), evaluation.queries[split]
         assert users_of(result) == set(users.tolist())
         scored = evaluation.scored[split]
-        fused = scored.fused(*model.fusion.weights)
+        fused = scored.fused(model.fusion.weights)
         expected = pessimistic_rank(fused, queries.target, scored.mask)
         assert np.array_equal(result.ranks["ranker"][result.retrieved], expected)
     # Nothing is fitted, so no further list is scored.
@@ -193,37 +198,86 @@ def test_without_a_list_to_fit_on_the_weights_are_the_start(toy, model, lists, b
     missed = np.flatnonzero(~lists["val"].retrieved)
     lists = {"val": lists["val"][missed], "test": lists["test"]}
     evaluation = evaluator_of(toy).evaluate(model, lists)
-    assert evaluation.fusion.weights == pytest.approx(model.fusion.weights, rel=1e-5)
-    started = evaluator_of(toy).evaluate(model, lists, start=(0.7, 0.9))
-    assert started.fusion.weights == pytest.approx((0.7, 0.9), rel=1e-5)
+    same = model.fusion.weights.normalised()
+    assert evaluation.fusion.weights == pytest.approx(same, rel=1e-5)
+    started = evaluator_of(toy).evaluate(model, lists, start=Weights(0.4, 0.7, 0.9))
+    assert started.fusion.weights == pytest.approx((0.2, 0.35, 0.45), rel=1e-5)
 
 
-def test_within_a_limit_the_events_of_whole_users_are_drawn(toy, model, lists, by_hand):
+def test_within_a_limit_the_language_model_reads_whole_users_and_the_others_rank_all(
+    toy, model, lists, by_hand
+):
     evaluation = evaluator_of(toy, max_events=9, max_val_events=5).evaluate(model, lists)
     for split, most in (("val", 5), ("test", 9)):
-        result = evaluation.result_of(split)
-        assert 0 < result.retrieved.sum() <= most
-        whole = np.isin(lists[split].events.user, list(users_of(result)))
-        assert np.array_equal(result.target, lists[split].events.target[whole])
+        result, read = evaluation.result_of(split), evaluation.result_of(split).read
+        assert np.array_equal(result.target, lists[split].events.target)
+        assert 0 < (result.retrieved & read).sum() <= most
+        assert not set(result.user[read].tolist()) & set(result.user[~read].tolist())
+        assert np.array_equal(result.covered("lm"), read)
+        for system in ("retriever", "scorer", "without_lm"):
+            assert result.covered(system).all()
+        rank = result.frame()["rank_lm"].to_numpy()
+        assert np.array_equal(rank == -1, ~read)
+        losses = evaluation.losses(split)
+        assert np.array_equal(~np.isnan(losses["lm"]), read & result.retrieved)
+        assert np.array_equal(~np.isnan(losses["scorer"]), result.retrieved)
+        assert (
+            evaluation.cross_entropies()[split]["lm"]["prompts"] == (read & result.retrieved).sum()
+        )
+
+
+def test_figures_of_a_language_model_are_of_the_lists_that_it_read(toy, model, lists, by_hand):
+    limited = evaluator_of(toy, max_events=9).evaluate(model, lists).test
+    whole = evaluator_of(toy, max_events=-1).evaluate(model, lists).test
+    gains = whole.gains("lm", "ndcg@10")[limited.read]
+    assert limited.figures([10])["lm"]["all"]["ndcg@10"] == pytest.approx(gains.mean())
+    assert limited.compare("lm", "scorer").events == limited.read.sum()
+    assert limited.compare("scorer", "retriever").events == len(limited)
 
 
 def test_lists_beyond_the_limit_weigh_scorer_and_prior_without_the_language_model(
     toy, model, lists, by_hand
 ):
-    evaluation = evaluator_of(toy, max_val_events=5).evaluate(model, lists)
+    evaluation = evaluator_of(toy, max_events=-1, max_val_events=5).evaluate(model, lists)
     ((_, unread),) = [call for call in by_hand.calls if not call[0]]
-    read = evaluation.queries["val"]
-    assert not set(read.user.tolist()) & set(unread.user.tolist())
-    assert len(read) + len(unread) == lists["val"].retrieved.sum()
-    assert evaluation.prompts == len(read) + len(evaluation.queries["test"])
-    # They change the weights, but are no events of the result.
-    alone = TermLists(
-        evaluation.scored["val"].terms, evaluation.scored["val"].mask, read.target, read.user
-    )
-    assert evaluation.fusion.weights != pytest.approx(
-        fit_weights(alone, model.fusion.weights, SEED), rel=1e-3
-    )
-    assert len(evaluation.val) == len(read) + (~evaluation.val.retrieved).sum()
+    read = evaluation.read["val"]
+    queries, scored = evaluation.queries["val"], evaluation.scored["val"]
+    assert not set(queries.user[read].tolist()) & set(unread.user.tolist())
+    assert read.sum() + len(unread) == lists["val"].retrieved.sum()
+    assert evaluation.prompts == read.sum() + len(evaluation.queries["test"])
+    few = TermLists(scored.terms, scored.mask, queries.target, queries.user)[read]
+    alone = fit_weights(few, model.fusion.weights, SEED)
+    assert evaluation.weights.without_lm != pytest.approx(alone.without_lm, rel=1e-3)
+
+
+def test_the_worth_of_a_language_model_is_that_of_its_weights_on_what_it_read(
+    toy, model, lists, by_hand
+):
+    def telling(queries):
+        terms = signals(queries)
+        terms[LM, np.arange(len(queries)), queries.target] += 4.0
+        return terms
+
+    by_hand.terms = telling
+    evaluation = evaluator_of(toy, max_events=12).evaluate(model, lists)
+    rows = {(split, pop): d for split, _, pop, d in evaluation.measure_marginal(200, 0)}
+    assert set(rows) == {(s, p) for s in ("val", "test") for p in ("all", "retrieved")}
+    for split in ("val", "test"):
+        result = evaluation.result_of(split)
+        assert rows[split, "retrieved"].events == (result.read & result.retrieved).sum()
+        assert rows[split, "retrieved"].mean > 0.1
+    assert evaluation.fusion.weights.lm > 0
+    # The ranker, too, ranks what the language model read.
+    assert np.array_equal(evaluation.test.covered("ranker"), evaluation.test.read)
+    assert evaluator_of(toy).evaluate(model.without_lm(), lists).measure_marginal(200, 0) == []
+
+
+def test_a_language_model_without_weight_ranks_nothing(toy, model, lists, by_hand):
+    evaluation = evaluator_of(toy, max_events=12).evaluate(model, lists)
+    assert evaluation.fusion.weights.lm == 0
+    result = evaluation.test
+    assert result.covered("ranker").all()
+    assert np.array_equal(result.ranks["ranker"], result.ranks["without_lm"])
 
 
 def test_equal_scores_count_against_the_target(toy, model, lists, by_hand):
@@ -255,8 +309,7 @@ def test_scores_of_a_language_model_are_stored_and_read_again(toy, model, lists,
     assert sorted(path.stem for path in tmp_path.iterdir()) == ["test", "val"]
     by_hand.calls.clear()
     again = evaluator.evaluate(model, lists)
-    # Lists without the language model are scored anew.
-    assert [has_lm for has_lm, _ in by_hand.calls] == [False]
+    assert by_hand.calls == []
     assert again.seconds == first.seconds
     for system, ranks in first.test.ranks.items():
         assert np.array_equal(ranks, again.test.ranks[system])

@@ -120,7 +120,7 @@ def test_validation_may_be_smaller_than_the_test():
     def judged(*limits):
         config = EvaluationConfig(max_events=limits[0], max_val_events=limits[1])
         evaluator = Evaluator(None, None, config, CandidateOrder("random", 0), 20)
-        return tuple(len(evaluator.choose_lists(split, lists)) for split in ("val", "test"))
+        return tuple(evaluator.draw_read(split, lists).sum() for split in ("val", "test"))
 
     assert judged(-1, -1) == (30, 30)
     assert judged(-1, 7) == (7, 30)

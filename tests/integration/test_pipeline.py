@@ -29,6 +29,7 @@ SYSTEMS = [
     "retriever",
     "lm",
     "scorer",
+    "without_lm",
     "ranker",
 ]
 

@@ -6,7 +6,7 @@ import torch
 from lkgrag.config import LLMConfig, PromptConfig
 from lkgrag.errors import ModelError
 from lkgrag.llm import LMScorer, letter_ids, load_llm
-from lkgrag.llm.loading import compute_dtype, load_tokenizer, locate
+from lkgrag.llm.loading import compute_dtype, count_layers, load_tokenizer, locate
 from lkgrag.prompt import Prompter
 from lkgrag.prompt.template import ANSWER
 from lkgrag.testing.llm import tiny_llama, tiny_tokenizer
@@ -157,3 +157,33 @@ def test_llama_2s_own_tokenizer(shared_data):
     ids = tokens.input_ids[0, : tokens.lengths[0]].tolist()
     # Put together from parts, it is what the tokenizer makes of the whole text.
     assert ids == tokenizer(tokenizer.decode(ids[1:]))["input_ids"]
+
+
+def test_the_lower_layers_are_kept_as_they_are(tmp_path):
+    tokenizer = tiny_tokenizer()
+    tiny_llama(len(tokenizer), layers=4).save_pretrained(tmp_path)
+    tokenizer.save_pretrained(tmp_path)
+    whole, _ = load_llm(LLMConfig(name=str(tmp_path), dtype="float32"))
+    cut, _ = load_llm(LLMConfig(name=str(tmp_path), dtype="float32", layers=2))
+    assert (len(whole.model.layers), len(cut.model.layers)) == (4, 2)
+    assert cut.config.num_hidden_layers == 2
+    tokens = torch.arange(12)[None]
+    states = whole(tokens, output_hidden_states=True).hidden_states
+    last = cut.model(tokens).last_hidden_state
+    assert torch.equal(last, whole.model.norm(states[2]))
+    with pytest.raises(ModelError, match=r"llm\.layers=5: the model has 4 layers"):
+        load_llm(LLMConfig(name=str(tmp_path), layers=5))
+
+
+@pytest.mark.parametrize(
+    ("options", "kept"),
+    [
+        ({}, 10),
+        ({"layers": 0}, 30),
+        ({"layers": 7}, 7),
+        ({"readout": "letters"}, 30),
+        ({"name": "another"}, 30),
+    ],
+)
+def test_the_default_is_that_of_the_built_in_model_and_the_readout(options, kept):
+    assert count_layers(LLMConfig(**options), 30) == kept

@@ -14,9 +14,11 @@ def test_fusion_without_terms():
     mask, target, user = np.ones((60, 5), bool), rng.integers(0, 5, 60), np.arange(60)
     terms[1, np.arange(60), target] += 3
     lists = TermLists(terms, mask, target, user)
-    assert fit_weights(lists, fuse=[]) == (0.0, 0.0)
-    a, b = fit_weights(lists, fuse=["scorer"])
-    assert a > 0
-    assert b == 0
-    a, b = fit_weights(lists, fuse=["prior"])
-    assert a == 0
+    assert fit_weights(lists, fuse=[]).chosen == (1.0, 0.0, 0.0)
+    for weights in (
+        fit_weights(lists, fuse=["scorer"]).with_lm,
+        fit_weights(lists, fuse=["scorer"]).without_lm,
+    ):
+        assert weights.scorer > 0
+        assert weights.prior == 0
+    assert fit_weights(lists, fuse=["prior"]).with_lm.scorer == 0

@@ -42,30 +42,27 @@ def test_figures_that_do_not_exist_are_dashes(shown):
     assert "tokens" not in shown.getvalue()
 
 
-def test_a_difference_that_does_not_exist_is_printed(shown):
-    value = metrics(0.5)
-    names = ("mean", "low", "high", "p", "se")
-    place = {"split": "test", "system": "lm", "other": "random", "metric": "mrr"}
-    value["differences"] = [
-        {**place, "population": "all", **dict.fromkeys(names), "users": 0, "events": 0}
-    ]
-    display.print_results(value, [], Path("nowhere"))
-    assert "lm - random: +nan" in shown.getvalue()
-
-
 def test_the_page_is_pointed_at_where_there_is_one(shown, tmp_path):
     display.print_results(metrics(0.5), [], tmp_path)
-    assert "look at" not in shown.getvalue()
+    assert f"look at  {tmp_path}\n" in shown.getvalue()
     (tmp_path / "report.html").touch()
     display.print_results(metrics(0.5), [], tmp_path)
-    assert f"look at {tmp_path / 'report.html'}" in shown.getvalue()
+    assert f"look at  {tmp_path / 'report.html'}" in shown.getvalue()
+
+
+def test_the_end_fits_one_screen_and_says_what_to_do_next(shown, tmp_path):
+    display.print_results({**metrics(0.5), "llm": "none"}, [], tmp_path)
+    text = shown.getvalue()
+    assert len(text.splitlines()) <= 24
+    assert f"python -m lkgrag.recommend run={tmp_path}" in text
+    assert "accelerate launch -m lkgrag.train" in text
 
 
 def test_quiet_leaves_the_figures_only(shown, monkeypatch):
     monkeypatch.setattr(progress, "quiet", True)
     display.StageDisplay(True).start("interactions")
     display.print_results(metrics(0.5), [], Path("nowhere"))
-    assert shown.getvalue().lstrip().startswith("val: all users")
+    assert shown.getvalue().lstrip().startswith("test: all users")
     assert "seconds" not in shown.getvalue()
 
 

@@ -32,7 +32,7 @@ class Finished:
         stages = Stages(StageCache(root / "cache"), config, self.dataset, torch.device("cpu"))
         stage_one = stages.retrieval()
         self.test = stage_one.test
-        self.ranker = Ranker.from_pretrained(root / "out", "cpu")
+        self.ranker = Ranker.from_pretrained(root / "out", "cpu", lm="always")
         evaluator = Evaluator(
             self.interactions,
             self.ranker.context.graph,

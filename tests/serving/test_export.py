@@ -15,6 +15,7 @@ from lkgrag.errors import ConfigError, ModelError, RunError
 from lkgrag.llm import LMScorer
 from lkgrag.llm.lora import add_lora
 from lkgrag.llm.merge import merge
+from lkgrag.ranker.fusion import Weights
 from lkgrag.run.pipeline import train
 from lkgrag.serving.export import export
 from lkgrag.serving.saved_run import load_run
@@ -49,6 +50,13 @@ def started(*arguments):
     return subprocess.run(command, capture_output=True, text=True, check=False)
 
 
+def reading(folder):
+    """A saved ranker in which the language model counts in full."""
+    ranker = Ranker.from_pretrained(folder, lm="always")
+    ranker.fusion.set(Weights(1.0, 0.5, 0.5))
+    return ranker
+
+
 def test_qlora_and_plain_lora_run_through_the_whole_training(run):
     curve = json.loads((run / "curve.json").read_text())["ranker"]
     assert len(curve) == 3
@@ -56,12 +64,12 @@ def test_qlora_and_plain_lora_run_through_the_whole_training(run):
     metrics = json.loads((run / "metrics.json").read_text())
     assert 0 <= metrics["lm"]["test"]["all"]["ndcg@10"] <= 1
     config = load_run(str(run))[1]
-    ranker = Ranker.from_pretrained(run)
+    ranker = reading(run)
     four_bit = any(type(m).__name__ == "Linear4bit" for m in ranker.model.modules())
     assert four_bit == (config.llm.quantization == "nf4")
     learned = [p for n, p in ranker.model.lm.named_parameters() if "lora_B" in n]
     assert all(p.abs().max() > 0 for p in learned)
-    copy = Ranker.from_pretrained(run / "ranker")
+    copy = reading(run / "ranker")
     users = ranker.users()[:5]
     assert ranker.recommend_users(users, k=5) == copy.recommend_users(users, k=5)
 
@@ -76,13 +84,13 @@ def test_an_export_is_a_plain_model_and_serves_like_the_run(run, tmp_path):
     assert 0 <= moved["score"] < BOUND
     assert moved["first"] == 0
     # The adapter has an effect, so that the bound says something.
-    ranker = Ranker.from_pretrained(run)
+    ranker = reading(run)
     for name, parameter in ranker.model.lm.named_parameters():
         if "lora_B" in name:
             parameter.data.zero_()
     users = ranker.users()[:20]
     bare = ranker.recommend_users(users, k=3)
-    served = Ranker.from_pretrained(out)
+    served = reading(out)
     found = served.recommend_users(users, k=3)
     gap = max(
         abs(a.lm - b.lm)
@@ -107,7 +115,7 @@ def test_an_export_is_a_plain_model_and_serves_like_the_run(run, tmp_path):
     assert ("4 bits" in text) == (load_run(str(run))[1].llm.quantization == "nf4")
     # A copy of it serves too, wherever it lies.
     served.save_pretrained(tmp_path / "copy")
-    assert Ranker.from_pretrained(tmp_path / "copy").recommend_users(users, k=3) == found
+    assert reading(tmp_path / "copy").recommend_users(users, k=3) == found
     done = processes.run("lkgrag.recommend", f"run={out}", "history=[i3]", "k=2", "format=json")
     assert done.returncode == 0, done.stderr
     with pytest.raises(ModelError, match="merged already"):
