@@ -79,17 +79,16 @@ def power(data: str, result: dict[str, Any]) -> list[str]:
     if detectable is None:
         return []
     parts = [
-        f"The smallest difference to the retriever that this would show with probability .8: "
-        f"{four_digits(detectable)} {LABEL}. Targets are among the candidates for "
-        f"{lines['retriever']['candidates']:.1%} of the events."
+        f"The targets are among the candidates for {lines['retriever']['candidates']:.1%} of the events. A difference "
+        f"to the retriever of {four_digits(detectable)} {LABEL} would show with probability .8."
     ]
     if result.get("uses_paths"):
         fused = (lines.get("lkgrag-shuffled") or {}).get("minus") or {}
         fused = fused.get("shared", fused)
         parts.append(
-            f"What another candidate's paths in the prompt, in training too, cost: the LM alone, {LABEL} where "
-            f"the target is a candidate, {interval(result['uses_paths'])}; the fused ranking, all users, "
-            f"{interval(fused)}, since scorer and prior decide it."
+            "Prompts with another candidate's paths, in training too, cost the language model alone "
+            f"{interval(result['uses_paths'])} ({LABEL}, retrieved). They cost the fused ranking, which scorer and "
+            f"prior decide, {interval(fused)} (all users)."
         )
     parts.append(f"![What {result['main']} gains over each row](_static/quality-{data}.svg)")
     return parts
@@ -146,14 +145,15 @@ def order_of_ids(data: str) -> str:
         for name, group in result["groups"].items()
     }
     return (
-        "**These files have no times, only each user's order.** Ids rise from one item of a user to the next in "
-        f"{share['pairs']:.0%} of the cases (by chance 50 %), over the last three items for "
-        f"{share['last_three']:.0%} of the users (17 %): what was bought on one day stands in the order of the ids, as "
-        "it does in the published evaluations of this data set, and no other order can be tried. So the next item "
-        "is often the next id of one basket. Where the test item's id is above that of the item before it, "
-        f"{result['main']} gains {told['above']} over the fused retriever; where it is below, {told['below']} "
-        "(`python -m benchmarks.run order`). How much of the first is baskets, which paths know well, and would hold "
-        "for a later day as well, this file cannot tell."
+        "**These files have no times, only each user's order.** The published evaluations of this data set have the "
+        "same order, and no other can be tried. Ids rise from one item of a user to the next in "
+        f"{share['pairs']:.0%} of the cases (by chance 50 %). They rise over the last three items of "
+        f"{share['last_three']:.0%} of the users (17 %). So what was bought on one day stands in the order of the ids, "
+        "and the next item is often the next id of one basket.\n\n"
+        f"{result['main']} gains over the fused retriever (`python -m benchmarks.run order`):\n\n"
+        f"- where the test item's id is above that of the item before it, {told['above']};\n"
+        f"- where it is below, {told['below']}.\n\n"
+        "Paths know baskets well. This file cannot tell how much of the first gain would hold for a later day."
     )
 
 
@@ -183,15 +183,16 @@ def _with_main(results: dict[str, dict[str, Any]]) -> dict[str, dict[str, dict[s
 
 
 def targets(results: dict[str, dict[str, Any]]) -> str:
-    """Every target on every data set that has it: measured, and in brackets the aim; misses are bold."""
+    """Every target on every data set that has it; misses are bold.
+
+    A cell holds what was measured, after a slash the same of the shared events alone, and the aim in brackets.
+    """
     cells: dict[tuple[str, str], dict[str, str]] = {}
     for data, result in results.items():
         for target in result["targets"]:
             told = number(target["value"]) if target["value"] is not None else "not measured"
-            if "note" in target:
-                told += f", {target['note']}"
             if "shared" in target:
-                told += f", shared events alone {number(target['shared'])}"
+                told += f" / {number(target['shared'])}"
             told += f" ({number(target['target'])})"
             line = cells.setdefault((target["name"], target["what"]), {})
             line[data] = told if target["met"] else f"**missed: {told}**"
@@ -227,8 +228,9 @@ def language_model(results: dict[str, dict[str, Any]]) -> str:
 
 
 def _short(value: float) -> str:
-    """A signed difference without its leading 0."""
-    return f"{value:+.4f}".replace("0.", ".", 1)
+    """A signed difference without its leading 0; what rounds to 0 has no sign."""
+    told = f"{value:+.4f}".replace("0.", ".", 1)
+    return told if float(told) else told[1:]
 
 
 def _gain(over: dict[str, float] | None) -> str:

@@ -47,12 +47,11 @@ def test_the_table_of_costs_has_a_line_a_row_and_chip():
 def test_targets_of_all_data_sets_stand_in_one_table_and_misses_are_told():
     met = {"name": "Q2_gain", "what": "gain", "value": 7.0, "target": 5, "met": True, "shared": 4.0}
     first = {"name": "Q1_gain", "what": "fusing", "value": None, "target": 0, "met": False}
-    missed = {**met, "value": 1.5, "met": False, "note": "of one order"}
+    missed = {**met, "value": 1.5, "met": False}
     results = {"ml-100k": {"targets": [met, first]}, "amazon-beauty": {"targets": [missed]}}
     assert quality_page.targets(results).splitlines()[2:] == [
         "| Q1_gain: fusing | **missed: not measured (0)** |  |",
-        "| Q2_gain: gain | 7, shared events alone 4 (5) "
-        "| **missed: 1.5, of one order, shared events alone 4 (5)** |",
+        "| Q2_gain: gain | 7 / 4 (5) | **missed: 1.5 / 4 (5)** |",
     ]
 
 
