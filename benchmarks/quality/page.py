@@ -145,7 +145,7 @@ def order_of_ids(data: str) -> str:
         for name, group in result["groups"].items()
     }
     return (
-        "**These files have no times, only each user's order.** The published evaluations of this data set have the "
+        "**These files have no times, only each user's order.** Published evaluations on this copy have the "
         "same order, and no other can be tried. Ids rise from one item of a user to the next in "
         f"{share['pairs']:.0%} of the cases (by chance 50 %). They rise over the last three items of "
         f"{share['last_three']:.0%} of the users (17 %). So what was bought on one day stands in the order of the ids, "
