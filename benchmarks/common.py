@@ -11,10 +11,11 @@ from typing import Any
 
 from omegaconf import OmegaConf
 
-from benchmarks.record import RESULTS
 from lkgrag.run.provenance import commit, environment, hardware, today
-from lkgrag.utils.files import read_json, write_json
+from lkgrag.utils.files import atomic, read_json, write_json
 
+ROOT = Path(__file__).resolve().parents[1]
+RESULTS = ROOT / "benchmarks" / "results"
 TARGETS = Path(__file__).with_name("targets.yaml")
 #: Folders of data sets below LKGRAG_DATA.
 ROOTS = ("ml-latest-small", "amazon-beauty")
@@ -125,3 +126,25 @@ def say(text: str) -> None:
 def fell(now: float, before: float, share: float = 1 / 3) -> bool:
     """Whether a ratio has fallen by more than a share of the stored one."""
     return now < (1 - share) * before
+
+
+def probability(p: float) -> str:
+    """A p value with three digits."""
+    return "p < .001" if p < 0.001 else f"p = {p:.3f}".replace("0.", ".")
+
+
+def interval(gap: dict[str, Any]) -> str:
+    """A difference with its 95 % interval and p."""
+    return f"{gap['mean']:+.4f} [{gap['low']:+.4f}, {gap['high']:+.4f}], {probability(gap['p'])}"
+
+
+def put(page: Path, name: str, text: str) -> None:
+    """Replace what stands between a name's markers on a page."""
+    begin, end = f"<!-- {name} -->", f"<!-- /{name} -->"
+    whole = page.read_text(encoding="utf-8")
+    if begin not in whole or end not in whole:
+        raise SystemExit(f"{page}: no markers {begin} and {end}")
+    before, rest = whole.split(begin, 1)
+    after = rest.split(end, 1)[1]
+    with atomic(page) as tmp:
+        tmp.write_text(f"{before}{begin}\n{text}\n{end}{after}", encoding="utf-8")

@@ -1,28 +1,24 @@
-"""Record a finished run as a result, and put its table into README.
+"""Record a finished run as a result, and put its table and its times into the pages.
 
-``python -m benchmarks.record RUN NAME ["COMMAND" ["NOTE"]]`` writes ``benchmarks/results/NAME.json`` and
-replaces what stands between the markers ``<!-- NAME -->`` and ``<!-- /NAME -->`` of README.md or of a page of
-the docs; a NAME that begins with ``default`` also replaces the example ranking of README.md.
+``python -m benchmarks.record RUN NAME ["COMMAND" ["NOTE"]]`` writes ``benchmarks/results/NAME.json``. It replaces
+what stands between the markers ``<!-- NAME -->`` and ``<!-- /NAME -->`` of a page of the docs, if one has them.
+The name ``default-ml-100k`` also keeps one explained ranking of the run, for README's picture.
 """
 
 from __future__ import annotations
 
-import io
 import sys
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
-
+from benchmarks import readme
+from benchmarks.common import RESULTS, ROOT, interval, put
 from lkgrag.evaluation.metrics import HEADLINE, metric_label
 from lkgrag.evaluation.protocol import systems_of
 from lkgrag.evaluation.tables import four_digits
 from lkgrag.run.provenance import hardware
-from lkgrag.serving.recommendation import Recommendation
-from lkgrag.utils.files import atomic, read_json, write_json
+from lkgrag.utils.files import read_json, write_json
 
-ROOT = Path(__file__).resolve().parents[1]
-RESULTS = ROOT / "benchmarks" / "results"
 COMMAND = "accelerate launch -m lkgrag.train"
 COLUMNS = ("mrr", HEADLINE, "recall@1", "recall@10", "recall@20")
 
@@ -42,11 +38,6 @@ def record(run: Path, name: str, command: str, note: str = "") -> dict[str, Any]
     return result
 
 
-def probability(p: float) -> str:
-    """A p value with three digits."""
-    return "p < .001" if p < 0.001 else f"p = {p:.3f}".replace("0.", ".")
-
-
 def markdown(result: dict[str, Any]) -> str:
     """The table of systems on test, with the differences and the cost below."""
     head = " | ".join(map(metric_label, COLUMNS))
@@ -63,7 +54,13 @@ def markdown(result: dict[str, Any]) -> str:
     for d in result["differences"]:
         lines.append(
             f"- {d['split']}, {d['population']}: {d['system']} − {d['other']}, {metric_label(d['metric'])}: "
-            f"{d['mean']:+.4f} [{d['low']:+.4f}, {d['high']:+.4f}], {probability(d['p'])}"
+            f"{interval(d)}"
+        )
+    # Records of older versions do not have it.
+    for d in result.get("marginal") or []:
+        lines.append(
+            f"- {d['split']}, {d['population']}: language model over scorer + prior, {metric_label(d['metric'])}: "
+            f"{interval(d)}"
         )
     seconds = result["seconds"]
     prompts = result["tokens_per_prompt"]
@@ -79,26 +76,6 @@ def markdown(result: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def example(run: Path) -> str:
-    """The first explained user of a run, as the terminal shows it."""
-    out = io.StringIO()
-    ranking = Recommendation.from_dict(read_json(run / "explanations.json")[0])
-    ranking.show(Console(file=out, width=80, highlight=False))
-    return f"```text\n{out.getvalue().strip(chr(10))}\n```"
-
-
-def put(readme: Path, name: str, text: str) -> None:
-    """Replace what stands between a name's markers."""
-    begin, end = f"<!-- {name} -->", f"<!-- /{name} -->"
-    page = readme.read_text(encoding="utf-8")
-    if begin not in page or end not in page:
-        raise SystemExit(f"{readme}: no markers {begin} and {end}")
-    before, rest = page.split(begin, 1)
-    after = rest.split(end, 1)[1]
-    with atomic(readme) as tmp:
-        tmp.write_text(f"{before}{begin}\n{text}\n{end}{after}", encoding="utf-8")
-
-
 def main() -> int:
     """Entry point."""
     if not 3 <= len(sys.argv) <= 5:
@@ -107,12 +84,12 @@ def main() -> int:
     run, name = Path(sys.argv[1]), sys.argv[2]
     command, note = [*sys.argv[3:], *(COMMAND, "")[len(sys.argv) - 3 :]]
     result = record(run, name, command, note)
-    pages = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
-    page = next((p for p in pages if f"<!-- {name} -->" in p.read_text(encoding="utf-8")), pages[0])
-    put(page, name, markdown(result))
-    if name.startswith("default"):
-        put(ROOT / "README.md", "example", example(run))
-    return 0
+    for page in sorted((ROOT / "docs").glob("*.md")):
+        if f"<!-- {name} -->" in page.read_text(encoding="utf-8"):
+            put(page, name, markdown(result))
+    if name == readme.MAIN_RECORD:
+        readme.keep_example(run)
+    return readme.main()
 
 
 if __name__ == "__main__":

@@ -7,9 +7,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from benchmarks.common import stored
+from benchmarks.common import put, stored
 from benchmarks.large import READOUTS, seconds_a_prompt
-from benchmarks.record import put
 from benchmarks.scale.slopes import SIZES, projection, slopes
 
 DOCS = Path(__file__).resolve().parents[1] / "docs"

@@ -38,6 +38,8 @@ COMMANDS = ("audit", "evaluate", "export", "recommend", "train")
 LAZY = {
     # What lets old addresses be found; it imports nothing of this package.
     ("__init__", "utils.moved"),
+    ("__init__", "config.loading"),
+    ("__init__", "data.interactions"),
     ("__init__", "serving.ranker"),
     ("__init__", "run.pipeline"),
     ("__init__", "run.reevaluate"),

@@ -2,54 +2,66 @@
 
 from __future__ import annotations
 
+import math
+from statistics import fmean
 from typing import Any
 
+from benchmarks.quality.words import WORDS
 from benchmarks.tables import table
+
+#: Heads of the columns after the row's name; the first is left out where all runs used one chip.
+COLUMNS = (
+    "made on",
+    "tokens a prompt",
+    "seconds of training",
+    "seconds a prompt",
+    "LM's cross-entropy, worst seed (chance 2.996)",
+    "places that the first item falls without its evidence (controls)",
+    "the LM's first item",
+)
 
 
 def costs(runs: dict[str, Any]) -> str:
-    """Tokens, seconds and faithfulness of the rows with a language model, a line a run."""
-    rows = []
+    """Tokens, seconds and faithfulness of the rows with a language model, a line a row and chip, means over its seeds."""
+    groups: dict[tuple[str, str], list[dict[str, Any]]] = {}
     for key, run in runs.items():
-        if not run["tokens_per_prompt"]:
-            continue
-        loss = (run.get("cross_entropy") or {}).get("val", {}).get("lm")
-        # Prompts without worded paths have nothing to delete.
-        falls = (run.get("faithfulness") or {}).get("deletion", {})
-        rows.append(
-            [
-                key,
-                chip(run),
-                f"{run['tokens_per_prompt']:.0f}",
-                f"{run['seconds'].get('ranker', float('nan')):.0f}",
-                f"{run['seconds']['evaluation'] / max(run['prompts_ranked'], 1):.2f}",
-                "" if loss is None else f"{loss['mean']:.3f} ± {loss['se']:.3f}",
-                *(_falls(falls.get(system) or {}) for system in ("ranker", "lm")),
-            ]
-        )
-    if not rows:
+        if run["tokens_per_prompt"]:
+            groups.setdefault((key.split("/")[0], chip(run)), []).append(run)
+    if not groups:
         return ""
-    return table(
-        [
-            "row / seed",
-            "made on",
-            "tokens a prompt",
-            "seconds of training",
-            "seconds a prompt",
-            "LM's cross-entropy, validation (chance 2.996)",
-            "places that the first item falls without its evidence (controls)",
-            "the LM's first item",
-        ],
-        rows,
-    )
+    first = 0 if len({used for _, used in groups}) > 1 else 1
+    rows = [
+        [WORDS.get(row, row), *[used, *_cells(made)][first:]]
+        for (row, used), made in groups.items()
+    ]
+    return table(["row", *COLUMNS[first:]], rows)
 
 
-def _falls(deletion: dict[str, float | None]) -> str:
+def _cells(runs: list[dict[str, Any]]) -> list[str]:
+    """The line of runs of one row and chip, by :data:`COLUMNS` after the first."""
+    losses = [(run.get("cross_entropy") or {}).get("val", {}).get("lm") for run in runs]
+    worst = max((loss for loss in losses if loss), key=lambda loss: loss["mean"], default=None)
+    seconds = [run["seconds"]["evaluation"] / max(run["prompts_ranked"], 1) for run in runs]
+    # Prompts without worded paths have nothing to delete.
+    falls = [(run.get("faithfulness") or {}).get("deletion", {}) for run in runs]
+    return [
+        f"{fmean(run['tokens_per_prompt'] for run in runs):.0f}",
+        f"{fmean(run['seconds'].get('ranker', math.nan) for run in runs):.0f}",
+        f"{fmean(seconds):.2f}",
+        "" if worst is None else f"{worst['mean']:.3f} ± {worst['se']:.3f}",
+        *(_falls([fall.get(system) or {} for fall in falls]) for system in ("ranker", "lm")),
+    ]
+
+
+def _falls(deletions: list[dict[str, float | None]]) -> str:
     """Places that an item falls without its evidence, and in brackets those of the two controls."""
-    if deletion.get("fall") is None:
-        return ""
-    controls = [deletion[n] for n in ("control", "spare") if deletion.get(n) is not None]
-    return f"{deletion['fall']:.1f} ({', '.join(f'{v:.1f}' for v in controls)})"
+
+    def mean(name: str) -> str:
+        values = [d[name] for d in deletions if d.get(name) is not None]
+        return f"{fmean(v for v in values if v is not None):.1f}" if values else ""
+
+    controls = [told for told in map(mean, ("control", "spare")) if told]
+    return f"{mean('fall')} ({', '.join(controls)})" if mean("fall") else ""
 
 
 def made_on(runs: dict[str, Any]) -> str:

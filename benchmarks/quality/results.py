@@ -12,11 +12,10 @@ import pandas as pd
 from omegaconf import OmegaConf
 
 import lkgrag
-from benchmarks.common import provenance, say
+from benchmarks.common import RESULTS, provenance, say
 from benchmarks.quality.rows import overrides, rows_with_runs, seeds_of
 from benchmarks.quality.table import lines_of, main_line, summary, uses_paths
 from benchmarks.quality.targets import targets
-from benchmarks.record import RESULTS
 from lkgrag.config.identity import to_dict
 from lkgrag.config.loading import load_config
 from lkgrag.errors import LkgragError

@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 
 from benchmarks.common import stored
+from benchmarks.quality import page as quality_page
+from benchmarks.record import markdown
 from lkgrag.cli.command import parse
 from lkgrag.config.loading import load_config
 from lkgrag.errors import ConfigError, nearest
@@ -62,15 +64,18 @@ def test_the_messages_on_the_page_of_reliability_are_those_that_are_given():
 
 
 def test_figures_of_quality_are_those_of_the_results():
-    """README's table and the pages follow from the stored results."""
-    from benchmarks.quality import page as quality_page
+    """README's table and the pages follow from the stored results and the papers' figures."""
+    found = quality_page.blocks(quality_page.stored_results())
+    assert len(found) == 8
+    for page, marker, text in found:
+        assert f"<!-- {marker} -->\n{text}\n<!-- /{marker} -->" in page.read_text(encoding="utf-8")
 
-    results = {n: r for n in quality_page.TITLES if (r := stored(f"quality-{n}")) is not None}
-    assert results
-    assert quality_page.headline(results) in PAGES[0].read_text()
-    page = (ROOT / "docs" / "quality.md").read_text()
-    for name, found in results.items():
-        assert quality_page.section(name, found) in page
+
+def test_tables_of_recorded_runs_are_those_of_the_records():
+    pages = "".join(page.read_text(encoding="utf-8") for page in PAGES)
+    for name in ("default-ml-100k", "processor-ml-100k"):
+        table = markdown(stored(name))
+        assert f"<!-- {name} -->\n{table}\n<!-- /{name} -->" in pages
 
 
 def masked(text):

@@ -129,9 +129,7 @@ def test_parts_of_stage_two_are_compared_without_a_language_model():
     assert quality_rows.rows_of(settings, "shop") == ["scorer", "scorer-titles", "lkgrag"]
     assert quality_rows.rows_of(settings, "small") == ["scorer"]
     found = {"settings": settings, "rows": [{"row": "scorer"}]}
-    assert quality_page.missing("shop", found) == (
-        "Not made here: fused + path scorer without paths over like titles; **lkgrag**."
-    )
+    assert quality_page.missing("shop", found) == "Not made here: 2 of the 3 rows."
     assert quality_page.missing("small", found) == ""
 
 
