@@ -18,6 +18,7 @@ from lkgrag.serving.saved_run import load_run
 from lkgrag.utils.device import choose_device, set_threads
 from lkgrag.utils.files import write_json
 from lkgrag.utils.layout import RANKER
+from lkgrag.utils.progress import activity, rename_activity
 
 if TYPE_CHECKING:
     import os
@@ -56,6 +57,7 @@ def evaluate(
     return evaluate_run(folder, config, users, out, interactions)
 
 
+@activity("evaluation")
 def evaluate_run(
     folder: Path,
     config: Config,
@@ -64,12 +66,15 @@ def evaluate_run(
     interactions: Interactions | None = None,
 ) -> Metrics:
     """Evaluate a run whose configuration is read already; see :func:`evaluate`."""
+    rename_activity("read the data")
     set_threads(config.threads)
     dataset = load_dataset(config, interactions)
     chosen = None if users is None else _find_users(users, dataset.interactions.user_ids)
     cache = StageCache(Path(config.cache.root), config.cache.enabled)
     stage_one = Stages(cache, config, dataset, choose_device()).retrieval()
+    rename_activity("load the ranker")
     ranker = Ranker.from_pretrained(folder / RANKER)
+    rename_activity("evaluation")
     evaluator = Evaluator(
         dataset.interactions,
         ranker.context.graph,
