@@ -5,6 +5,8 @@ Nothing heavy is imported here, so that ``--help`` and an unknown key answer at 
 
 from __future__ import annotations
 
+import atexit
+import gc
 import io
 import logging
 import os
@@ -134,6 +136,8 @@ def run(command: Command, body: Callable[[dict[str, str], set[str]], None]) -> i
             if "--debug" in sys.argv[1:]:
                 traceback.print_exc()
             interruption.say()
+            # Otherwise Python 3.11 ends by the signal if the interruption has passed through an `exec`.
+            exec("")
             return STATUS
 
 
@@ -159,6 +163,8 @@ def _run(command: Command, body: Callable[[dict[str, str], set[str]], None]) -> 
         # A log that cannot be written, as on a full disk, must not hide the error behind its own.
         logging.raiseExceptions = debug
         set_verbosity(flags)
+        # At its end Python would look at every object of the libraries for two seconds.
+        atexit.register(gc.freeze)
         with activity("load libraries", first=FIRST):
             body(pairs, flags)
         # The reader of a pipe may have closed it, which the last text shows.
