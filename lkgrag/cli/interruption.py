@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import _thread
 import os
 import signal
 import sys
@@ -16,6 +15,8 @@ from types import FrameType
 STATUS = 130
 #: A launcher repeats the signal to its processes. A later one within so many seconds is its echo.
 ECHO = 2.0
+#: Seconds after which an interruption that was dropped is repeated.
+AGAIN = 0.05
 
 
 class Interruption:
@@ -60,7 +61,11 @@ class Interruption:
         """Interrupt again where Python has dropped the interruption, as in a destructor or a weak reference."""
         if event.exc_type is not None and issubclass(event.exc_type, KeyboardInterrupt):
             self.time = None
-            _thread.interrupt_main()
+            # Here a second exception would be dropped, too: another thread raises it.
+            main = threading.main_thread().ident
+            again = threading.Timer(AGAIN, signal.pthread_kill, (main, signal.SIGINT))
+            again.daemon = True
+            again.start()
         else:
             sys.__unraisablehook__(event)
 

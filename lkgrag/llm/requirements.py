@@ -25,7 +25,7 @@ FOUR_BIT = 0.6
 #: Rows, columns and inner size of the product that is timed: a feed-forward layer of a small model.
 PRODUCT = (256, 1536, 576)
 #: How often it is timed; the fastest counts.
-TIMES = 5
+TIMES = 3
 #: Least factor of bfloat16 over float32 that a warning tells.
 SLOW = 1.2
 

@@ -213,7 +213,7 @@ def forecast(
         whole = took / made * all_of_it
         if whole >= WORTH and made < all_of_it:
             line = (
-                f"{made:,} {units} took {format_duration(took)}: about {format_duration(whole)} for "
+                f"{made:,} {units if made > 1 else units.removesuffix('s')} took {format_duration(took)}: about {format_duration(whole)} for "
                 f"{all_of_it:,}" + (f"; {advice}" if advice else "")
             )
             log.info("%s", line)

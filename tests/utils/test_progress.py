@@ -177,6 +177,14 @@ def test_the_cost_is_told_after_some_seconds(capsys, clock):
     assert lines(capsys) == ["5 steps took 5 s: about 80 s for 80"]
 
 
+def test_one_is_singular(capsys, clock):
+    update = forecast(lambda done, total: None, "steps")
+    for time_, done in ((0, 0), (30, 1)):
+        clock(time_)
+        update(done, 6)
+    assert lines(capsys) == ["1 step took 30 s: about 3 min for 6"]
+
+
 def test_short_work_has_no_forecast(capsys, clock):
     update = forecast(lambda done, total: None, "prompts")
     for time_, done in ((0, 0), (5, 48), (10, 96)):
