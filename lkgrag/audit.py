@@ -43,9 +43,12 @@ def body(pairs: dict[str, str], flags: set[str]) -> None:
     from lkgrag.kg import load_kg
     from lkgrag.kg.checks.audit import audit
     from lkgrag.run.stages import load_dataset
+    from lkgrag.utils.progress import rename_activity
 
+    rename_activity("read the data")
     dataset = load_dataset(config)
     data = load_kg(folder / RANKER / "kg")
+    rename_activity("examine the relations")
     findings = audit(data, dataset.interactions, dataset.split, config.kg, config.seed)
     print_findings(findings)
     if "out" in pairs:

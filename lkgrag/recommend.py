@@ -54,6 +54,7 @@ COMMAND = Command(
         'python -m lkgrag.recommend run=... "history=[Toy Story,Fargo,50]" k=5 format=json',
     ],
     configurable=False,
+    after_stop="the same command starts again; shards that are there already are kept",
 )
 
 
@@ -82,6 +83,7 @@ def body(pairs: dict[str, str], flags: set[str]) -> None:
     from lkgrag.serving.requests import candidate_items
     from lkgrag.serving.shards import BulkRequest, fingerprint
     from lkgrag.utils.device import is_cpu_asked, set_threads
+    from lkgrag.utils.progress import rename_activity
 
     set_threads(config.threads)
     refuse_other_engines()
@@ -90,7 +92,9 @@ def body(pairs: dict[str, str], flags: set[str]) -> None:
     if not is_sharded and not state.is_main_process:
         # One process answers, however many were started.
         return
+    rename_activity("load the ranker")
     ranker = Ranker.from_pretrained(folder / RANKER, state.device, pairs.get("lm"))
+    rename_activity("rank")
     candidates = parse_list(pairs, "candidates") if "candidates" in pairs else None
     if is_sharded:
         request = BulkRequest(
@@ -135,7 +139,8 @@ def _rank_all(ranker: Ranker, out: Path, request: BulkRequest, state: PartialSta
     """Rank for all users; each process writes its own shards."""
     # Only here: --help waits neither for rich nor for torch.
     from lkgrag.serving.shards import recommend_all
-    from lkgrag.utils.console import bar, err_console
+    from lkgrag.utils.console import err_console
+    from lkgrag.utils.progress import bar
 
     shares = Shares(state.process_index, state.num_processes, state.wait_for_everyone)
     with bar("rank users: shards", state.is_main_process) as update:
@@ -156,7 +161,8 @@ def _write(results: list[Recommendation], form: str, out: str | None) -> None:
 
     from lkgrag.utils.console import console
 
-    text = _format(results, form)
+    encoding = "utf-8" if out is not None else sys.stdout.encoding
+    text = _format(results, form, encoding)
     if out is not None:
         with atomic(Path(out)) as tmp, open(tmp, "w", encoding="utf-8") as file:
             if text is None:
@@ -172,16 +178,21 @@ def _write(results: list[Recommendation], form: str, out: str | None) -> None:
         sys.stdout.flush()
 
 
-def _format(results: list[Recommendation], form: str) -> str | None:
-    """Give the whole text of the HTML and JSON formats; None for the format that a console prints."""
+def _format(results: list[Recommendation], form: str, encoding: str) -> str | None:
+    """Give the whole text of the HTML and JSON formats; None for the format that a console prints.
+
+    Characters that the encoding lacks are escaped, as each format allows.
+    """
     if form == "html":
         # Only here: the other formats do not wait for the libraries that draw.
         from lkgrag.report import recommendation_page
 
-        return recommendation_page(results)
+        page = recommendation_page(results)
+        return page.encode(encoding, "xmlcharrefreplace").decode(encoding)
     if form == "json":
         values = nan_to_none([r.to_dict() for r in results])
-        return json.dumps(values, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+        ascii_only = encoding.lower().replace("-", "") != "utf8"
+        return json.dumps(values, indent=2, ensure_ascii=ascii_only, allow_nan=False) + "\n"
     return None
 
 

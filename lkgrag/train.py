@@ -16,6 +16,7 @@ COMMAND = Command(
         "python -m lkgrag.train data.name=shop data.root=/data/shop",
         "python -m lkgrag.train llm.name=meta-llama/Llama-2-7b-hf llm.quantization=nf4",
     ],
+    after_stop="the same command goes on from the last finished stage or checkpoint",
 )
 
 

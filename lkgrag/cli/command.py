@@ -5,6 +5,9 @@ Nothing heavy is imported here, so that ``--help`` and an unknown key answer at 
 
 from __future__ import annotations
 
+import atexit
+import gc
+import io
 import logging
 import os
 import shutil
@@ -15,6 +18,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from lkgrag import __version__
+from lkgrag.cli.interruption import STATUS, interruptible
 from lkgrag.config.fields import config_fields, default_of, range_of, show
 from lkgrag.errors import ConfigError, LkgragError
 from lkgrag.utils.failures import explain
@@ -38,6 +42,7 @@ class Command:
         options: name -> (default in words, meaning) of options that are not part of the configuration.
         examples: command lines.
         configurable: whether the configuration's keys are options of this command.
+        after_stop: what to do after Ctrl-C, the end of a line.
     """
 
     name: str
@@ -45,6 +50,7 @@ class Command:
     options: dict[str, tuple[str, str]]
     examples: list[str]
     configurable: bool = True
+    after_stop: str = "the same command starts again"
 
 
 def help_text(command: Command) -> str:
@@ -121,11 +127,30 @@ def run(command: Command, body: Callable[[dict[str, str], set[str]], None]) -> i
     The status is 0 for success, 2 for an error that the user can act on (one line on stderr), and 130 for an
     interruption.
     """
+    with interruptible(command.after_stop) as interruption:
+        try:
+            return _run(command, body)
+        except BaseException as error:
+            if not interruption and not isinstance(error, KeyboardInterrupt):
+                raise
+            if "--debug" in sys.argv[1:]:
+                traceback.print_exc()
+            interruption.say()
+            # Otherwise Python 3.11 ends by the signal if the interruption has passed through an `exec`.
+            exec("")
+            return STATUS
+
+
+def _run(command: Command, body: Callable[[dict[str, str], set[str]], None]) -> int:
+    """Run a command without care for interruptions; the exit status is 0 or 2."""
     debug = "--debug" in sys.argv[1:]
+    # A terminal that cannot show a character of a title shows another one in its place.
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")
     try:
         pairs, flags = parse(sys.argv[1:])
         if "--help" in flags:
-            print(help_text(command))
+            print(help_text(command), flush=True)
             return 0
         if "--version" in flags:
             print(f"lkgrag {__version__}")
@@ -133,32 +158,38 @@ def run(command: Command, body: Callable[[dict[str, str], set[str]], None]) -> i
         prepare_environment()
         # Only here: --help is printed without rich.
         from lkgrag.utils.console import set_verbosity
+        from lkgrag.utils.progress import FIRST, activity
 
         # A log that cannot be written, as on a full disk, must not hide the error behind its own.
         logging.raiseExceptions = debug
         set_verbosity(flags)
-        body(pairs, flags)
+        # At its end Python would look at every object of the libraries for two seconds.
+        atexit.register(gc.freeze)
+        with activity("load libraries", first=FIRST):
+            body(pairs, flags)
+        # The reader of a pipe may have closed it, which the last text shows.
+        sys.stdout.flush()
         return 0
     except LkgragError as error:
         return fail(error, debug)
-    except KeyboardInterrupt:
-        # Only here, as above.
-        from lkgrag.utils.console import err_console
-
-        err_console.print(
-            "\ninterrupted; finished stages and the last checkpoint are kept: "
-            "the same command continues from there"
-        )
-        return 130
     except BrokenPipeError:
         # The reader of the output has closed it, as `| head` does: nothing is wrong.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _silence()
         return 0
     except Exception as error:
         explained = explain(error)
         if explained is None:
             raise
         return fail(explained, debug)
+
+
+def _silence() -> None:
+    """Send what is still written to a closed pipe nowhere; a file or a terminal is left as it is."""
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except BrokenPipeError:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 def fail(error: LkgragError, debug: bool) -> int:

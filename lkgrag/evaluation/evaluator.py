@@ -21,7 +21,7 @@ from lkgrag.ranker.fusion_weights import (
 )
 from lkgrag.ranker.scoring import LM, SCORER, Predictions, score_queries
 from lkgrag.retrieval.ranks import MISSED
-from lkgrag.utils.console import bar
+from lkgrag.utils.progress import bar, forecast
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -57,6 +57,7 @@ class Evaluator:
         history: most history items of a query, ``paths.history``.
         accelerator: its processes share the work; None means one process.
         scores: stores the scores of each split for a later attempt; None stores none.
+        advice: how to do without the language model's work, for the line that says what it costs.
     """
 
     interactions: Interactions
@@ -66,6 +67,7 @@ class Evaluator:
     history: int
     accelerator: Accelerator | None = None
     scores: ScoreCache | None = None
+    advice: str = ""
 
     def evaluate(
         self,
@@ -183,7 +185,7 @@ class Evaluator:
                     self.order,
                     self.config.batch_size,
                     self.accelerator,
-                    update,
+                    forecast(update, "prompts", self.advice) if model.lm else update,
                 )
 
         cache = self.scores if model.lm is not None else None

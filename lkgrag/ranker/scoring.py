@@ -126,9 +126,11 @@ def score_queries(
     by_length = np.argsort((queries.history_items >= 0).sum(1), kind="stable")
     mine = by_length[rank::world]
     # Every process makes as many passes as the busiest one: a sharded model needs all of them in each.
-    for start in range(0, math.ceil(num / world), batch_size):
+    starts = np.arange(0, math.ceil(num / world), batch_size)
+    # In a drawn order, so that the pace of the first passes tells the time of all.
+    for done, start in enumerate(np.random.default_rng(0).permutation(starts)):
         if progress is not None:
-            progress(min(start, len(mine)), len(mine))
+            progress(min(done * batch_size, len(mine)), len(mine))
         index = mine[start : start + batch_size]
         is_spare = len(index) == 0
         if is_spare:

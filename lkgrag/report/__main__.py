@@ -25,6 +25,7 @@ def body(pairs: dict[str, str], flags: set[str]) -> None:
     from lkgrag.serving.saved_run import load_run, read_metrics
     from lkgrag.utils.console import console
     from lkgrag.utils.layout import CONFIG
+    from lkgrag.utils.progress import rename_activity
 
     folder, _ = load_run(pairs["run"])
     metrics = read_metrics(folder)
@@ -33,6 +34,7 @@ def body(pairs: dict[str, str], flags: set[str]) -> None:
             f"run={folder}: the run is not finished; go on with "
             f"python -m lkgrag.train config={folder / CONFIG} out={folder}"
         )
+    rename_activity("draw the report")
     page = write_report(folder, metrics)
     console.print(str(page), soft_wrap=True, markup=False)
 

@@ -22,9 +22,9 @@ from lkgrag.report.labels import label
 from lkgrag.report.run_data import read_run
 from lkgrag.report.style import INK, PAPER, style
 from lkgrag.serving.recommendation import Recommendation
-from lkgrag.utils.console import track
 from lkgrag.utils.files import atomic
 from lkgrag.utils.layout import PAGE
+from lkgrag.utils.progress import track
 from lkgrag.utils.text import fit, shown_title, two_places
 
 if TYPE_CHECKING:

@@ -14,8 +14,8 @@ from lkgrag.data.splits.base import Events
 from lkgrag.errors import LkgragError
 from lkgrag.retrieval.base import rows_per_block
 from lkgrag.retrieval.ranks import Seen, histories_of, pessimistic_ranks, top_k
-from lkgrag.utils.console import bar
 from lkgrag.utils.files import read_parquet, write_parquet
+from lkgrag.utils.progress import bar
 from lkgrag.utils.shapes import sizes
 
 if TYPE_CHECKING:

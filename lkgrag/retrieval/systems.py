@@ -12,6 +12,7 @@ from lkgrag.retrieval.base import Retriever
 from lkgrag.retrieval.custom import custom_systems
 from lkgrag.retrieval.fusion.retriever import FusedRetriever
 from lkgrag.retrieval.resolver import OPTION, SYSTEMS, resolve_system
+from lkgrag.utils.progress import activity
 
 if TYPE_CHECKING:
     from torch_geometric.data import HeteroData
@@ -93,12 +94,13 @@ def fit_systems(
         if name in ready:
             systems[name] = ready[name]
         elif cls.is_always_fitted or name in fused:
-            systems[name] = cls.fit(
-                interactions=interactions,
-                data=data,
-                device=device or torch.device("cpu"),
-                seed=seed,
-                **cls.options_of(config),
-            )
+            with activity(f"fit {name}"):
+                systems[name] = cls.fit(
+                    interactions=interactions,
+                    data=data,
+                    device=device or torch.device("cpu"),
+                    seed=seed,
+                    **cls.options_of(config),
+                )
     even = {name: 1.0 / len(fused) for name in fused}
     return FusedRetriever({**systems, **ready}, even, config.mask_seen, custom_systems(config))

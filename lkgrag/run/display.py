@@ -21,6 +21,7 @@ from lkgrag.serving.recommendation import Recommendation
 from lkgrag.utils import console as terminal
 from lkgrag.utils.console import console
 from lkgrag.utils.layout import PAGE
+from lkgrag.utils.progress import rename_activity
 from lkgrag.utils.text import print_wrapped
 
 if TYPE_CHECKING:
@@ -58,6 +59,7 @@ class StageDisplay:
         log.info("stage %d: %s", self.number, title)
         if self.is_printing:
             console.print(f"[bold]{self.number}. {title}[/]")
+        rename_activity(title.partition(":")[0])
 
     def say(self, text: str) -> None:
         """Print a line below the stage's title; a long line is wrapped."""

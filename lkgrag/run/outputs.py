@@ -24,9 +24,9 @@ from lkgrag.serving.ranking import rank
 from lkgrag.serving.requests import Request
 from lkgrag.serving.saved_run import FORMAT
 from lkgrag.serving.users import UsersInMemory
-from lkgrag.utils.console import bar
 from lkgrag.utils.files import nan_to_none, write_json, write_parquet
 from lkgrag.utils.layout import CURVE, EXPLANATIONS, KG, METRICS, PROMPTS, RANKER, RANKS, SALIENCE
+from lkgrag.utils.progress import bar, forecast
 
 if TYPE_CHECKING:
     from lkgrag.data import Interactions
@@ -99,7 +99,7 @@ def check_faithfulness(
             options.faithfulness,
             options.batch_size,
             stages.config.seed,
-            update,
+            forecast(update, "prompts", "evaluation.faithfulness=0 skips this"),
         )
 
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from accelerate import Accelerator
 from accelerate.utils import InitProcessGroupKwargs, ProjectConfiguration
 
+from lkgrag.config import NO_LLM
 from lkgrag.data.dataset import Dataset
 from lkgrag.data.memory import in_memory
 from lkgrag.data.readers import files_digest
@@ -44,7 +45,7 @@ from lkgrag.run.outputs import (
 )
 from lkgrag.run.preflight import preflight
 from lkgrag.run.ranker_stages import build_ranker, train_scorer, training_queries
-from lkgrag.run.ranker_training import CHECKPOINTS, train_ranker
+from lkgrag.run.ranker_training import CHECKPOINTS, SKIP_LLM, train_ranker
 from lkgrag.run.stages import Stages, load_dataset
 from lkgrag.serving.ranker import Ranker
 from lkgrag.serving.saved_run import read_metrics
@@ -52,14 +53,18 @@ from lkgrag.training.sharding import is_sharded
 from lkgrag.utils.device import set_threads
 from lkgrag.utils.files import read_json
 from lkgrag.utils.layout import EXPLANATIONS
+from lkgrag.utils.progress import activity, rename_activity
 
 if TYPE_CHECKING:
     from lkgrag.config import Config, DataConfig
     from lkgrag.data import Interactions
 
 log = logging.getLogger(__name__)
+#: How to shorten the ranking with the language model, or to do without it.
+EVALUATION_ADVICE = f"evaluation.max_events ranks fewer, {SKIP_LLM}"
 
 
+@activity("check the options")
 def train(config: Config, interactions: Interactions | None = None) -> Path:
     """Carry out a run, or print the tables of a finished one.
 
@@ -188,7 +193,7 @@ def _run_stages(config: Config, dataset: Dataset, context: RunContext) -> dict[s
     examples = training_queries(stages, stage_one)
     scorer, pretraining = train_scorer(stages, fit_graph, examples)
     show.show_scorer(graph, examples, pretraining)
-    show.start("ranker: language model, LoRA, fusion")
+    show.start(_ranker_title(config.llm.name))
     model = build_ranker(stages, data, scorer, pretraining, fit_graph, examples)
     training = train_ranker(stages, context, model, fit_graph, examples)
     learned = model.fusion.weights
@@ -202,11 +207,13 @@ def _run_stages(config: Config, dataset: Dataset, context: RunContext) -> dict[s
         config.paths.history,
         accelerator,
         ScoreCache(context.folder / CHECKPOINTS, stages.keys.scores()),
+        advice=EVALUATION_ADVICE,
     )
     evaluation = evaluator.evaluate(model, {"val": stage_one.val, "test": stage_one.test})
     model.fusion.load_state_dict(evaluation.fusion.state_dict())
     ranker = Ranker(model, build_context(stages, graph, stage_one, learned, evaluation.weights))
     metrics: dict[str, Any] = {}
+    rename_activity("explanations and intervals")
     # A forward pass of a sharded model needs all processes, so they join those of the first one.
     takes_part = context.is_main or is_sharded(accelerator)
     if takes_part:
@@ -222,6 +229,7 @@ def _run_stages(config: Config, dataset: Dataset, context: RunContext) -> dict[s
         serving = ranker.with_serving(config.serving.lm)
         explained = explain_events(serving, dataset.interactions, stage_one.test)
     if context.is_main:
+        rename_activity("ranker's files and report")
         curves = {
             "ranker": training.curve,
             "scorer": pretraining.curve,
@@ -230,3 +238,10 @@ def _run_stages(config: Config, dataset: Dataset, context: RunContext) -> dict[s
         write_files(context.folder, ranker, dataset, evaluation, curves, explained, metrics)
     accelerator.wait_for_everyone()
     return metrics
+
+
+def _ranker_title(llm: str) -> str:
+    """The title of the stage in which the ranker is trained."""
+    if llm == NO_LLM:
+        return "ranker: no language model (llm.name=none), fusion"
+    return "ranker: language model, LoRA, fusion"

@@ -8,6 +8,7 @@ from lkgrag.config import NO_LLM
 from lkgrag.llm.four_bit import refuse_four_bit
 from lkgrag.llm.loading import compute_dtype, load_tokenizer, locate
 from lkgrag.llm.readouts.resolver import resolve_readout
+from lkgrag.llm.requirements import refuse_without_memory, warn_of_slow_bf16
 from lkgrag.prompt.builder import check_prompt
 from lkgrag.retrieval.systems import check_systems
 from lkgrag.scorer.resolver import resolve_scorer
@@ -25,7 +26,7 @@ def preflight(
     llm: LLMConfig,
     device: torch.device,
 ) -> None:
-    """Check the names of systems, scorer, verbaliser, readout and language model, and its dtype.
+    """Check the names of systems, scorer, verbaliser, readout and language model, its dtype and its memory.
 
     A built-in language model is fetched here.
 
@@ -46,5 +47,8 @@ def preflight(
         compute_dtype(llm, device)
         if llm.quantization == "nf4":
             refuse_four_bit(device)
+        where = locate(llm.name)
+        refuse_without_memory(llm, where, device)
+        warn_of_slow_bf16(llm, device)
         # A model that is not available mostly fails on its tokenizer, which is small.
-        load_tokenizer(locate(llm.name))
+        load_tokenizer(where)

@@ -20,9 +20,9 @@ from lkgrag.scorer.state import load_scorer, save_scorer
 from lkgrag.scorer.trial import try_out
 from lkgrag.training.negatives import every_training_event, uniform_queries
 from lkgrag.training.pretraining import Pretraining, pretrain
-from lkgrag.utils.console import bar
 from lkgrag.utils.files import read_json, write_json
 from lkgrag.utils.plugins import is_custom
+from lkgrag.utils.progress import activity, bar
 
 if TYPE_CHECKING:
     from torch_geometric.data import HeteroData
@@ -75,7 +75,7 @@ def train_scorer(
             try_out(make, graph.data, graph(examples[slice(0, TRIED)]), file)
         scorer, pretraining = make(), Pretraining()
         if len(examples) and config.scorer.pretrain_epochs > 0:
-            with bar("train the scorer") as update:
+            with bar("train the scorer, epochs", may_end_early=True) as update:
                 pretraining = pretrain(
                     scorer,
                     graph.data,
@@ -123,9 +123,11 @@ def build_ranker(
     lm: LMScorer | None = None
     prompter: BasePrompter | None = None
     if config.llm.name != NO_LLM:
-        model, tokenizer = load_llm(config.llm, device)
+        with activity("load the language model"):
+            model, tokenizer = load_llm(config.llm, device)
         lm = LMScorer(model, config.llm, config.seed)
         prompter = build_prompter(tokenizer, data, config.prompt, lm.readout.layout)
-        prompter.fit(fit_graph.chunks(examples))
+        with activity("count paths for the wording"):
+            prompter.fit(fit_graph.chunks(examples))
     # The language model is on the device already, and a 4-bit one cannot be moved: only the rest is.
     return RankerModel(lm, scorer.to(device), prompter, fusion.to(device))

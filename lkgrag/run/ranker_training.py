@@ -10,7 +10,7 @@ from lkgrag.prompt.order import CandidateOrder
 from lkgrag.training.checkpoint import Checkpoint
 from lkgrag.training.loop import Trainer
 from lkgrag.training.probe import probe_head
-from lkgrag.utils.console import bar
+from lkgrag.utils.progress import bar, forecast
 
 if TYPE_CHECKING:
     from lkgrag.data import Queries
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from lkgrag.run.display import StageDisplay
     from lkgrag.run.stages import Stages
 
+#: How to do without the language model.
+SKIP_LLM = "llm.name=none skips this"
 #: Folder below the run's, for the checkpoint of its training and the scores of its evaluation.
 CHECKPOINTS = "checkpoints"
 
@@ -73,8 +75,8 @@ def train_ranker(
         _probe_head(trainer, prompts, config.evaluation.batch_size, context.display)
     if accelerator.trackers or training.tracker == "tensorboard":
         accelerator.init_trackers("ranker")
-    with bar("train the ranker", context.is_main) as update:
-        curve = trainer.fit(update)
+    with bar("train the ranker, steps", context.is_main) as update:
+        curve = trainer.fit(forecast(update, "steps", SKIP_LLM))
     context.display.show_training(curve, examples, sum(len(b) for b in trainer.batches))
     return RankerTraining(curve, trainer.seconds)
 
@@ -96,7 +98,7 @@ def _probe_head(trainer: Trainer, prompts: int, batch_size: int, show: StageDisp
             prompts,
             batch_size,
             trainer.seed,
-            update,
+            forecast(update, "prompts", SKIP_LLM),
         )
     if correlation is not None:
         show.say(

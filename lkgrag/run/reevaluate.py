@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from lkgrag.config import NO_LLM
 from lkgrag.errors import DataError, nearest, short
 from lkgrag.evaluation.evaluator import Evaluator
 from lkgrag.prompt.order import CandidateOrder
@@ -19,6 +20,7 @@ from lkgrag.serving.saved_run import load_run, read_metrics
 from lkgrag.utils.device import choose_device, set_threads
 from lkgrag.utils.files import write_json
 from lkgrag.utils.layout import RANKER
+from lkgrag.utils.progress import activity, rename_activity
 
 if TYPE_CHECKING:
     import os
@@ -57,6 +59,7 @@ def evaluate(
     return evaluate_run(folder, config, users, out, interactions)
 
 
+@activity("evaluation")
 def evaluate_run(
     folder: Path,
     config: Config,
@@ -65,12 +68,17 @@ def evaluate_run(
     interactions: Interactions | None = None,
 ) -> Metrics:
     """Evaluate a run whose configuration is read already; see :func:`evaluate`."""
+    rename_activity("read the data")
     set_threads(config.threads)
     dataset = load_dataset(config, interactions)
     chosen = None if users is None else _find_users(users, dataset.interactions.user_ids)
     cache = StageCache(Path(config.cache.root), config.cache.enabled)
     stage_one = Stages(cache, config, dataset, choose_device()).retrieval()
-    ranker = Ranker.from_pretrained(folder / RANKER, lm="always")
+    rename_activity("load the ranker")
+    # A language model that serves nobody is evaluated all the same.
+    lm = "never" if config.llm.name == NO_LLM else "always"
+    ranker = Ranker.from_pretrained(folder / RANKER, lm=lm)
+    rename_activity("evaluation")
     evaluator = Evaluator(
         dataset.interactions,
         ranker.context.graph,

@@ -27,6 +27,7 @@ from lkgrag.retrieval.custom import fit_custom, load_custom, save_custom
 from lkgrag.retrieval.resolver import resolve_system
 from lkgrag.run.keys import StageKeys
 from lkgrag.utils.files import read_json, read_safetensors, write_json, write_safetensors
+from lkgrag.utils.progress import activity
 
 if TYPE_CHECKING:
     import numpy as np
@@ -70,8 +71,9 @@ class Stages:
         """The graph of the first ``train_end[user]`` interactions of each user."""
 
         def build(folder: Path) -> None:
-            graph = build_kg(self.dataset.interactions, train_end, self.config.kg)
-            save_kg(graph, folder / "kg")
+            with activity("build the graph"):
+                graph = build_kg(self.dataset.interactions, train_end, self.config.kg)
+                save_kg(graph, folder / "kg")
 
         return self.cache.load_or_build(
             "kg", self.keys.kg(train_end), build, lambda folder: load_kg(folder / "kg")

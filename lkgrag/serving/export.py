@@ -18,6 +18,7 @@ from lkgrag.serving.ranker import Ranker
 from lkgrag.utils.console import console
 from lkgrag.utils.files import find_foreign_entry, read_json, write_json
 from lkgrag.utils.layout import ADAPTER, META, RANKER
+from lkgrag.utils.progress import rename_activity
 
 if TYPE_CHECKING:
     from lkgrag.config import LLMConfig
@@ -99,24 +100,33 @@ def export(run: Path, out: str, dtype: str, prompts: int, overwrite: bool) -> Mo
         raise ModelError(f"run={run}: it has no language model (llm.name=none): nothing to merge")
     if meta.get("merged") is not None:
         raise ModelError(f"run={run}: this is an export, its adapter is merged already")
+    rename_activity("load the ranker")
     ranker = Ranker.from_pretrained(run / RANKER, lm="always")
+    rename_activity("rank with the adapter")
     before = score_users(ranker, prompts)
-    part = target.with_name(f".{target.name}.part")
-    if part.exists():
-        shutil.rmtree(part)
+    part, old = (target.with_name(f".{target.name}.{suffix}") for suffix in ("part", "old"))
+    for rest in (part, old):
+        if rest.exists():
+            shutil.rmtree(rest)
     try:
+        rename_activity("merge and write")
         weights = _write(ranker, run / RANKER, part, dtype)
         llm = ranker.context.config.llm
         del ranker
+        rename_activity("rank with the merged model")
         moved = compare(before, score_users(Ranker.from_pretrained(part, lm="always"), prompts))
         write_json(part / REPORT, vars(moved))
         has_head = (part / RANKER / "readout.safetensors").exists()
         text = _format_readme(target, llm, weights, moved, has_head)
         (part / README).write_text(text, encoding="utf-8")
         if target.exists():
-            shutil.rmtree(target)
+            # Renamed, so that no moment leaves a half-deleted export.
+            os.replace(target, old)
         os.replace(part, target)
     finally:
+        if old.exists() and not target.exists():
+            os.replace(old, target)
+        shutil.rmtree(old, ignore_errors=True)
         shutil.rmtree(part, ignore_errors=True)
     console.print(
         f"merged into {target} ({str(weights).removeprefix('torch.')}); largest difference over "

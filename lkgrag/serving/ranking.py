@@ -14,6 +14,7 @@ from lkgrag.errors import ConfigError
 from lkgrag.prompt.order import CandidateOrder
 from lkgrag.ranker.batch import RankerBatch, RankerOutput
 from lkgrag.serving.recommendation import PathExplanation, RankedItem, Recommendation
+from lkgrag.utils.progress import bar
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -47,8 +48,12 @@ def rank(
     Raises:
         ConfigError: ``k`` is below 1 or larger than the catalogue.
     """
-    batches = rank_in_batches(model, context, requests, k, explain)
-    return [recommendation for batch in batches for recommendation in batch]
+    rankings: list[Recommendation] = []
+    with bar("rank users", show=len(requests) > BATCH) as update:
+        for batch in rank_in_batches(model, context, requests, k, explain):
+            rankings += batch
+            update(len(rankings), len(requests))
+    return rankings
 
 
 def rank_in_batches(

@@ -1,24 +1,26 @@
-"""Terminal output: the consoles, progress bars with the remaining time, warnings. It is plain when piped."""
+"""Terminal output: the consoles and warnings. It is plain when piped."""
 
 from __future__ import annotations
 
 import logging
 import os
-import sys
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
-from typing import TypeVar
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.text import Text
 
-T = TypeVar("T")
+
+class PlainConsole(Console):
+    """A console that says by an exception that its reader has gone; rich's own would end the program."""
+
+    def on_broken_pipe(self) -> None:
+        """Raise the error again, which commands take for a quiet end."""
+        raise
+
 
 #: Results go to stdout, so that they can be piped.
-console = Console(highlight=False, emoji=False)
+console = PlainConsole(highlight=False, emoji=False)
 #: Progress and errors go to stderr.
-err_console = Console(stderr=True, highlight=False, emoji=False)
+err_console = PlainConsole(stderr=True, highlight=False, emoji=False)
 
 
 #: Set by ``--quiet``: only results and errors are shown, no stages and no progress.
@@ -61,42 +63,3 @@ def set_verbosity(flags: set[str]) -> None:
     else:
         _handler = Warnings(logging.WARNING)
     logger.addHandler(_handler)
-
-
-def is_progress_shown() -> bool:
-    """Whether progress bars are drawn: stderr is a terminal, and ``--quiet`` is not set."""
-    return sys.stderr.isatty() and not quiet
-
-
-def _new_progress() -> Progress:
-    columns = (
-        TextColumn("  {task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeRemainingColumn(),
-    )
-    return Progress(*columns, console=err_console, transient=True)
-
-
-def track(items: Iterable[T], description: str, total: int | None = None) -> Iterator[T]:
-    """Iterate with a progress bar and the remaining time. There is no bar if stderr is no terminal."""
-    if not is_progress_shown():
-        yield from items
-        return
-    with _new_progress() as progress:
-        yield from progress.track(items, description=description, total=total)
-
-
-@contextmanager
-def bar(description: str, show: bool = True) -> Iterator[Callable[[int, int], None]]:
-    """Yield a function that moves a progress bar to ``(done, total)``; without a terminal it does nothing."""
-    if not show or not is_progress_shown():
-        yield lambda done, total: None
-        return
-    with _new_progress() as progress:
-        task = progress.add_task(description, total=None)
-
-        def update(done: int, total: int) -> None:
-            progress.update(task, completed=done, total=total)
-
-        yield update

@@ -119,6 +119,10 @@ class Process:
             raise subprocess.TimeoutExpired(self.args, seconds)
         return self._process.exitcode
 
+    def read_output(self):
+        """What it has written to stdout so far."""
+        return self._out.read_text() if self._out.exists() else ""
+
     def kill(self):
         """End it at once, as a lack of memory would."""
         with suppress(ProcessLookupError):

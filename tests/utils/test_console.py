@@ -3,6 +3,7 @@ import logging
 import pytest
 
 from lkgrag.utils import console as progress
+from lkgrag.utils.progress import is_progress_shown
 
 
 @pytest.fixture(autouse=True)
@@ -33,7 +34,7 @@ def test_a_warning_is_one_line_on_stderr(capsys):
 
 def test_quiet_says_nothing(capsys):
     assert show_and_read(capsys, {"--quiet"}) == ""
-    assert not progress.is_progress_shown()
+    assert not is_progress_shown()
 
 
 def test_verbose_tells_every_log_line_once(capsys):
@@ -45,11 +46,3 @@ def test_verbose_tells_every_log_line_once(capsys):
 def test_only_the_first_process_speaks(capsys, monkeypatch):
     monkeypatch.setenv("RANK", "1")
     assert show_and_read(capsys, set()) == ""
-
-
-def test_no_bar_where_nobody_looks(capsys):
-    progress.set_verbosity(set())
-    assert list(progress.track([1, 2], "work")) == [1, 2]
-    with progress.bar("work") as update:
-        update(1, 2)
-    assert capsys.readouterr() == ("", "")

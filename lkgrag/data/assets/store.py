@@ -17,6 +17,7 @@ from lkgrag.data.assets.gguf import convert_gguf
 from lkgrag.errors import AssetError, LkgragError, nearest
 from lkgrag.utils.console import err_console
 from lkgrag.utils.files import read_json, write_json
+from lkgrag.utils.progress import spinner
 
 
 def fetch_dataset(name: str) -> Path:
@@ -84,7 +85,7 @@ def _fetch(asset: Asset, folder: Path) -> None:
 def _fetch_and_convert(asset: Asset, folder: Path) -> None:
     """Fetch a GGUF file, turn it into a plain model, and remove it."""
     _fetch(asset, folder)
-    with err_console.status("  converting the weights"):
+    with spinner("convert the weights"):
         convert_gguf(folder / GGUF, folder)
     (folder / GGUF).unlink()
 
@@ -94,7 +95,7 @@ def _fetch_part(part: Part, folder: Path) -> None:
     failures = []
     for source in part.sources:
         try:
-            with err_console.status(f"  {', '.join(list(members)[:3])}"):
+            with spinner(f"fetch {', '.join(list(members)[:3])}"):
                 source.fetch(members, folder)
             for file in part.files:
                 check_file(folder / file.name, file.sha256)

@@ -13,6 +13,7 @@ from lkgrag.retrieval.fusion.retriever import FusedRetriever
 from lkgrag.retrieval.fusion.weights import Pools, fit_weights, make_pools
 from lkgrag.retrieval.graph import GraphRetriever
 from lkgrag.retrieval.ranks import histories_of
+from lkgrag.utils.progress import activity
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -63,6 +64,7 @@ class Weights:
         return FusedRetriever(systems, self.fusion, base.mask_seen, base.custom)
 
 
+@activity("weigh the systems")
 def fit_fusion(folds: Sequence[Fold], interactions: Interactions, seed: int) -> Weights:
     """Fit one set of weights on the held-back events of all folds.
 

@@ -14,7 +14,7 @@ from scipy.optimize import minimize
 
 from lkgrag.retrieval.base import rows_per_block
 from lkgrag.retrieval.ranks import Seen, top_k
-from lkgrag.utils.console import bar
+from lkgrag.utils.progress import bar
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

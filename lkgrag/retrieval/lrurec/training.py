@@ -21,7 +21,7 @@ from lkgrag.retrieval.lrurec.scoring import pad, score_histories
 from lkgrag.retrieval.lrurec.spectral import spectral_embeddings
 from lkgrag.retrieval.lrurec.state import Progress, restore, store
 from lkgrag.retrieval.ranks import Seen, ndcg, pessimistic_ranks
-from lkgrag.utils.console import bar
+from lkgrag.utils.progress import bar
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -95,7 +95,8 @@ class Training:
         if checkpoint is not None and checkpoint.exists():
             self.restore(checkpoint)
         patience = self.options.patience if val else epochs
-        with bar("LRURec") as update:
+        with bar("LRURec, epochs", may_end_early=True) as update:
+            update(self.progress.epoch, epochs)
             while self.progress.epoch < epochs and not self.is_stale(patience):
                 self.train_epoch()
                 self.judge(val)
