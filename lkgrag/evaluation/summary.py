@@ -60,6 +60,20 @@ def marginal_sentence(metrics: dict[str, Any], split: str = "test") -> str:
     )
 
 
+def coverage_sentence(metrics: dict[str, Any]) -> str:
+    """Say of which lists the language model's figures are, if it did not read all.
+
+    Args:
+        metrics: content of ``metrics.json``.
+    """
+    read = (_find(metrics.get("marginal") or [], population="all") or {}).get("users")
+    users = ((metrics.get("data") or {}).get("counts") or {}).get("users")
+    if not read or not users or read >= users:
+        return ""
+    names = "lm and ranker" if _value((metrics.get("fusion") or {}).get("lm")) > 0 else "lm"
+    return f"{names}: of {read:,} users drawn at random; every other system: of all {users:,}."
+
+
 def formula(metrics: dict[str, Any]) -> str:
     """The ranker's score as a formula whose weights sum to one, for example ``.40 scorer + .60 prior``.
 

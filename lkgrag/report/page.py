@@ -14,7 +14,7 @@ from markupsafe import Markup
 from lkgrag import __version__
 from lkgrag.evaluation.metrics import HEADLINE, metric_label, metric_place
 from lkgrag.evaluation.protocol import place, systems_of
-from lkgrag.evaluation.summary import formula, marginal_sentence, verdict
+from lkgrag.evaluation.summary import coverage_sentence, formula, marginal_sentence, verdict
 from lkgrag.evaluation.tables import faithful_line, four_digits
 from lkgrag.report.drawing import draw
 from lkgrag.report.figures import COLD, custom_systems, figures
@@ -127,6 +127,7 @@ def write_report(folder: Path, metrics: dict[str, Any] | None = None) -> Path:
         formula=formula(run.metrics),
         verdict=verdict(run.metrics),
         marginal=_marginal_lines(run.metrics),
+        coverage=coverage_sentence(run.metrics),
         users=_users(run.explained, folder / PICTURES),
     )
     with atomic(folder / PAGE) as tmp:

@@ -34,6 +34,16 @@ class Budget:
     training: int
     ranking: int
 
+    def __str__(self) -> str:
+        """The budget as a line for the terminal."""
+        training, ranking = (
+            f"{n:,} prompts" if n >= 0 else "every prompt" for n in (self.training, self.ranking)
+        )
+        return (
+            f"budget on this device ({self.device}): {training} of training (training.max_examples), "
+            f"{ranking} of each split to rank (evaluation.max_events)"
+        )
+
     def to_dict(self) -> dict[str, Any]:
         """Plain values."""
         return asdict(self)

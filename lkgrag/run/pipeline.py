@@ -194,6 +194,8 @@ def _run_stages(config: Config, dataset: Dataset, context: RunContext) -> dict[s
     scorer, pretraining = train_scorer(stages, fit_graph, examples)
     show.show_scorer(graph, examples, pretraining)
     show.start(_ranker_title(config.llm.name))
+    if config.llm.name != NO_LLM:
+        show.say(str(context.budget))
     model = build_ranker(stages, data, scorer, pretraining, fit_graph, examples)
     training = train_ranker(stages, context, model, fit_graph, examples)
     learned = model.fusion.weights

@@ -2,7 +2,7 @@
 
 import pytest
 
-from lkgrag.evaluation.summary import formula, marginal_sentence, verdict
+from lkgrag.evaluation.summary import coverage_sentence, formula, marginal_sentence, verdict
 
 
 def metrics(mean=0.0, p=0.5, ranker=0.12, lm=0.0, events=100):
@@ -66,3 +66,14 @@ def test_the_worth_of_the_language_model():
 )
 def test_the_weights_of_the_formula_sum_to_one(fusion, llm, text):
     assert formula({"fusion": fusion, "llm": llm}) == text
+
+
+def test_the_part_of_the_users_that_was_read_is_named():
+    value = metrics(lm=0.2)
+    value["marginal"].append({**value["marginal"][0], "population": "all", "users": 40})
+    value["data"] = {"counts": {"users": 100}}
+    assert coverage_sentence(value) == (
+        "lm and ranker: of 40 users drawn at random; every other system: of all 100."
+    )
+    value["data"]["counts"]["users"] = 40
+    assert coverage_sentence(value) == ""

@@ -40,3 +40,11 @@ def test_a_smaller_budget_is_for_slower_devices():
     assert 0 < slow.training < fast.training
     assert 0 < slow.ranking < fast.ranking
     assert DEFAULTS["GPU"].training == ALL
+
+
+def test_the_budget_is_printed():
+    assert str(DEFAULTS["GPU"]) == (
+        "budget on this device (GPU): every prompt of training (training.max_examples), every prompt of each "
+        "split to rank (evaluation.max_events)"
+    )
+    assert "96 prompts of training" in str(DEFAULTS["CPU, float32"])
