@@ -70,8 +70,9 @@ def train_ranker(
     )
     if training.probe > 0 and not trainer.has_checkpoint:
         prompts = training.probe
-        if training.max_examples > 0:
-            prompts = min(prompts, training.max_examples)
+        if config.training.max_examples > 0:
+            # Whoever asks for few prompts wants a short run; the default budget leaves the probe whole.
+            prompts = min(prompts, config.training.max_examples)
         _probe_head(trainer, prompts, config.evaluation.batch_size, context.display)
     if accelerator.trackers or training.tracker == "tensorboard":
         accelerator.init_trackers("ranker")
