@@ -104,9 +104,11 @@ class LMScorer(nn.Module):
     def hidden(self, tokens: TokenBatch, salience_of_bundle: Tensor | None = None) -> Tensor:
         """Last hidden states ``[B, T, D]``; the language model's own head is not called."""
         extra: dict[str, Any] = {}
-        position = tokens.position_ids
+        ids, position, bundle = tokens.input_ids, tokens.position_ids, tokens.bundle
+        layout = None
         if self.attention == BLOCKS:
-            extra["layout"] = BlockLayout.of(tokens.block, self.dtype)
+            layout = extra["layout"] = BlockLayout.of(tokens.block, self.dtype)
+            ids, position, bundle = (layout.pack(x) for x in (ids, position, bundle))
         elif self.readout.attention is Attention.CAUSAL:
             # The text is padded on the right, where no token looks. Without a mask of the padding attention
             # is plainly causal, for which torch has faster kernels. Positions that start again in the
@@ -117,14 +119,10 @@ class LMScorer(nn.Module):
             extra["attention_mask"] = dense_mask(tokens.block, self.dtype)
         salience = salience_of_bundle
         if self.config.gate != "off" and salience is not None and salience.requires_grad:
-            extra[gates.ARGUMENT] = (salience, tokens.bundle)
-        out = backbone(self.model)(
-            input_ids=tokens.input_ids,
-            position_ids=position,
-            use_cache=False,
-            **extra,
-        )
-        return out.last_hidden_state
+            extra[gates.ARGUMENT] = (salience, bundle)
+        out = backbone(self.model)(input_ids=ids, position_ids=position, use_cache=False, **extra)
+        hidden: Tensor = out.last_hidden_state
+        return hidden if layout is None else layout.unpack(hidden)
 
     def save(self, folder: Path) -> None:
         """Write what was learned: the adapter in peft's format, and the readout's state where it has some."""

@@ -58,10 +58,13 @@ def test_equals_the_dense_mask_forward_and_backward():
         if name == "eager":
             extra["attention_mask"] = dense_mask(BLOCK)
         else:
-            mask = dense_mask(BLOCK)
-            extra |= {"attention_mask": mask, "layout": BlockLayout.of(BLOCK, torch.float32)}
-        out = model(input_ids=ids, position_ids=positions, use_cache=False, **extra)
-        real = out.last_hidden_state[BLOCK >= 0]
+            layout = extra["layout"] = BlockLayout.of(BLOCK, torch.float32)
+        packed = name != "eager"
+        tokens, places = (layout.pack(x) if packed else x for x in (ids, positions))
+        out = model(input_ids=tokens, position_ids=places, use_cache=False, **extra)
+        states = layout.unpack(out.last_hidden_state) if packed else out.last_hidden_state
+        assert states.shape == (*BLOCK.shape, 32)
+        real = states[BLOCK >= 0]
         (real * torch.linspace(-1, 1, real.numel()).view_as(real)).sum().backward()
         hidden.append(real.detach())
         grads.append([p.grad.clone() for p in model.parameters()])
@@ -77,3 +80,24 @@ def test_a_layout_must_be_one():
         BlockLayout.of(torch.tensor([[0, 1, 2, 1]]), torch.float32)
     with pytest.raises(ValueError, match="layout"):
         block_attention(None, *[torch.zeros(1, 1, 1, 1)] * 3, None)
+
+
+def test_the_row_has_no_padding():
+    layout = BlockLayout.of(BLOCK, torch.float32)
+    row = layout.pack(BLOCK)
+    assert row.shape == (1, int((BLOCK >= 0).sum()))
+    assert (row >= 0).all()
+    states = layout.unpack(row[0, :, None].float()[None] + 1.0)
+    assert torch.equal(states.squeeze(-1), torch.where(BLOCK >= 0, BLOCK + 1.0, 0.0))
+
+
+def test_prompts_without_a_candidate():
+    block = torch.tensor([[0, 0, 0], [0, 0, -1]])
+    layout = BlockLayout.of(block, torch.float32)
+    torch.manual_seed(0)
+    query, key, value = (torch.randn(1, 2, 5, 4) for _ in range(3))
+    out, _ = block_attention(None, query, key, value, None, layout=layout)
+    alone = torch.nn.functional.scaled_dot_product_attention(
+        query[:, :, 3:], key[:, :, 3:], value[:, :, 3:], is_causal=True
+    )
+    torch.testing.assert_close(out[:, 3:], alone.transpose(1, 2))
