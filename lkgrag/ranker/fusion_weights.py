@@ -139,8 +139,8 @@ def fit_weights(
     1. The weights of scorer and prior are fitted on all lists, with a ridge towards the prior alone.
     2. All three weights are fitted on the lists that the LM read, with a ridge towards the first result.
 
-    Cross-validation over users chooses the strength of each ridge. A term that does not help on the lists
-    of other users gets no weight: then the strongest ridge wins, which stands for no move at all. Many lists
+    Cross-validation over users chooses the strength of each ridge. A scorer that does not help on the lists of
+    other users gets no weight: then the strongest ridge wins, which stands for no move at all. Many lists
     can thus weigh scorer and prior, even if the LM reads few.
 
     The LM costs far more than all else. So it must help on other users' lists by more than one standard error
@@ -172,7 +172,8 @@ def fit_weights(
     if scale[LM] == 0:
         return FittedWeights(base, base)
     x, m, y, fold, user = x[:, read], m[read], y[read], fold[read], user[read]
-    second = _fit_ridge(x, m, y, fold, first.weights, np.ones(3), first.by_fold)
+    # Without the strongest ridge, so that the LM's worth is measured with a weight, if it can have one at all.
+    second = _fit_ridge(x, m, y, fold, first.weights, np.ones(3), first.by_fold, STRENGTHS[1:])
     gain = second.measure_gain(x, m, y, fold, first.by_fold)
     return FittedWeights(
         _state(second.weights, divisor, used), base, float(gain.mean()), _standard_error(gain, user)
@@ -301,6 +302,7 @@ def _fit_ridge(
     centre: NDArray[np.float64],
     pull: NDArray[np.float64],
     centres: dict[int, NDArray[np.float64]] | None = None,
+    strengths: tuple[float, ...] = STRENGTHS,
 ) -> _RidgeFit:
     """Fit weights with a ridge towards a centre; cross-validation over folds chooses its strength.
 
@@ -312,22 +314,23 @@ def _fit_ridge(
         centre: ``[3]``, where the ridge pulls the weights that are fitted on all lists.
         pull: ``[3]``, the share of the strength that acts on each term.
         centres: for each fold, a centre that was fitted without the fold's lists.
+        strengths: to try, strongest first.
     """
-    held_out_loss = np.zeros(len(STRENGTHS))
+    held_out_loss = np.zeros(len(strengths))
     # For each fold, the weights by strength.
     by_fold: dict[int, list[NDArray[np.float64]]] = {}
     folds = np.unique(fold)
     for f in folds if len(folds) > 1 else ():
         out, origin = fold == f, (centres or {}).get(int(f), centre)
         by_fold[int(f)] = [
-            _fit_logit(x[:, ~out], m[~out], y[~out], s * pull, origin) for s in STRENGTHS
+            _fit_logit(x[:, ~out], m[~out], y[~out], s * pull, origin) for s in strengths
         ]
         held_out_loss += [_cross_entropy(w, x[:, out], m[out], y[out])[0] for w in by_fold[int(f)]]
     # Among equal losses the first one wins, which has the strongest ridge.
     best = int(held_out_loss.argmin())
-    weights = _fit_logit(x, m, y, STRENGTHS[best] * pull, centre)
+    weights = _fit_logit(x, m, y, strengths[best] * pull, centre)
     chosen = {f: w[best] for f, w in by_fold.items()}
-    if best == 0:
+    if strengths[best] == STRENGTHS[0]:
         # The strongest ridge stands for no move: what it holds stays exactly where it was.
         weights = np.where(pull > 0, centre, weights)
         chosen = {

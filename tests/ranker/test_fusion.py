@@ -107,13 +107,21 @@ def test_a_language_model_without_worth_has_no_weight():
     assert worthless >= 7
 
 
-def test_the_strongest_ridge_leaves_a_term_no_weight_at_all():
+def test_the_strongest_ridge_leaves_the_scorer_no_weight_at_all():
     terms, mask, target = lists(60, weights=(0.0, 0.0, 1.0))
-    exact = [
-        fit_weights(TermLists(terms, mask, target, users_of(target)), seed=seed).with_lm.lm == 0
-        for seed in range(10)
-    ]
+    known = TermLists(terms, mask, target, users_of(target))
+    exact = [fit_weights(known, seed=seed).without_lm.scorer == 0 for seed in range(10)]
     assert any(exact)
+
+
+def test_the_worth_of_a_language_model_is_measured_with_a_weight():
+    found = []
+    for seed in range(5):
+        terms, mask, target = lists(300, seed, weights=(0.0, 2.0, 1.0))
+        # It says a little of what it should, less than one can find.
+        terms[0, np.arange(300), target] += 0.05
+        found.append(fit_weights(TermLists(terms, mask, target, users_of(target))))
+    assert any(fitted.with_lm.lm > 0 and fitted.chosen.lm == 0 for fitted in found)
 
 
 def test_lists_that_the_language_model_did_not_read_weigh_scorer_and_prior():
