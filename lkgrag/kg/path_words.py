@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from torch_geometric.typing import EdgeType
 
     from lkgrag.kg.base import MetaPath, PathInstances
+    from lkgrag.kg.names import Names
 
 
 class PathWords:
@@ -35,7 +36,9 @@ class PathWords:
     def __init__(self, data: HeteroData, audience: Audience | None = None) -> None:
         self.audience = audience or audience_of(data.edge_types)
         self._data = data
-        self._counts: dict[EdgeType, tuple[np.ndarray, np.ndarray]] = {}
+        self._counts: dict[EdgeType, tuple[np.ndarray, np.ndarray, int] | None] = {}
+        #: Readable names by node type; None for a type without any. Looking into a graph takes longer.
+        self._names: dict[str, Names | None] = {}
 
     def batch(self, paths: PathInstances, index: Sequence[int] | None = None) -> list[str]:
         """Word the paths of a batch (a :class:`~lkgrag.paths.PathBatch`), or those at ``index``."""
@@ -82,27 +85,38 @@ class PathWords:
 
     def name(self, node_type: str, node: int) -> str | None:
         """A node's name, None where it has none that a person can read."""
-        store = self._data[node_type]
-        if "name" not in store or not store.get("named", True):
+        if node_type not in self._names:
+            store = self._data[node_type]
+            is_named = "name" in store and store.get("named", True)
+            self._names[node_type] = store.name if is_named else None
+        names = self._names[node_type]
+        if names is None:
             return None if node_type != "item" else f"item {node}"
-        return store.name[node]
+        return names[node]
 
     def _count(self, edge_type: EdgeType, source: int, target: int) -> int | None:
         """Number of users behind an edge, None for edges without a count."""
-        store = self._data[edge_type]
-        if "count" not in store:
-            return None
         if edge_type not in self._counts:
-            index = store.edge_index.cpu().numpy()
-            key = index[0] * self._data[edge_type[2]].num_nodes + index[1]
-            order = np.argsort(key)
-            self._counts[edge_type] = key[order], store["count"].cpu().numpy()[order]
-        keys, counts = self._counts[edge_type]
-        wanted = source * self._data[edge_type[2]].num_nodes + target
-        place = int(np.searchsorted(keys, wanted))
+            self._counts[edge_type] = self._sorted_counts(edge_type)
+        found = self._counts[edge_type]
+        if found is None:
+            return None
+        keys, counts, width = found
+        wanted = source * width + target
+        place = int(keys.searchsorted(wanted))
         if place == len(keys) or keys[place] != wanted:
             raise ValueError(f"the graph has no edge {edge_type} from {source} to {target}")
         return int(counts[place])
+
+    def _sorted_counts(self, edge_type: EdgeType) -> tuple[np.ndarray, np.ndarray, int] | None:
+        """The edges as numbers ``source * width + target``, rising, their counts, and ``width``."""
+        store = self._data[edge_type]
+        if "count" not in store:
+            return None
+        index, width = store.edge_index.cpu().numpy(), int(self._data[edge_type[2]].num_nodes)
+        key = index[0] * width + index[1]
+        order = np.argsort(key)
+        return key[order], store["count"].cpu().numpy()[order], width
 
 
 def _finite(part: str) -> str:

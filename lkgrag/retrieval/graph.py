@@ -23,12 +23,12 @@ from lkgrag.retrieval.base import (
     BuiltInRetriever,
     log_shares,
     log_softmax,
-    recency,
     sparse_matrix,
     sparse_tensors,
 )
 from lkgrag.retrieval.itemitem import ItemItemRetriever
 from lkgrag.retrieval.popularity import PopularityRetriever
+from lkgrag.retrieval.products import HistoryWeights
 from lkgrag.utils.files import read_json, read_safetensors, write_json, write_safetensors
 
 if TYPE_CHECKING:
@@ -119,19 +119,18 @@ class GraphRetriever(BuiltInRetriever):
             float32 ``[B, I]`` by name, in the order of :attr:`components`.
         """
         wanted = [n for n in self.components if only is None or n in only]
-        latest = recency(histories, self.decay, self.num_items)
-        whole = recency(histories, 1.0, self.num_items)
+        latest = HistoryWeights.of(histories, self.decay, self.num_items)
+        whole = HistoryWeights.of(histories, 1.0, self.num_items)
         out = {}
         for name in wanted:
-            if name == COUNTS:
-                out[name] = self.itemitem.evidence(histories)
-            elif name == POPULAR:
+            if name == POPULAR:
                 out[name] = self.popularity.evidence(histories)
+            elif name == COUNTS:
+                out[name] = log_shares(self.itemitem.counts(latest))
             else:
-                product = whole if name.endswith(LASTING) else latest
-                for factor in self.relations[name.removesuffix(LASTING)]:
-                    product = product @ factor
-                out[name] = log_shares(product.toarray())
+                weights = whole if name.endswith(LASTING) else latest
+                factors = self.relations[name.removesuffix(LASTING)]
+                out[name] = log_shares(weights.times(factors))
         return out
 
     def score(self, histories: list[NDArray[np.int64]]) -> NDArray[np.float32]:

@@ -143,11 +143,12 @@ class MetapathAttention(PathScorer):
             zeros = paths.prior.new_zeros(paths.prior.shape)
             return PathScores(paths.weight.new_zeros(0), zeros)
         profile, source_degree, target_degree = self._graph(data)
-        items = torch.tanh(self.item(profile))
-        user = self._drop(self._encode_user(items, paths))
+        rating = rating_deviation(paths)
+        chosen, candidate = self._encode_items(profile, paths)
+        user = self._drop(self._encode_user(chosen, rating[0], paths))
         kind = self.member @ self.relation
-        x = self._features(paths, source_degree, target_degree)
-        candidate = self._drop(items[paths.candidate_items.clamp(min=0)])
+        x = self._features(paths, source_degree, target_degree, rating)
+        candidate = self._drop(candidate)
         num = len(self.metapaths)
         energy = self._energy(x, user, kind, paths)
         share = self._metapath_attention(user, candidate, kind)
@@ -178,14 +179,22 @@ class MetapathAttention(PathScorer):
     def _drop(self, encoding: Tensor) -> Tensor:
         return F.dropout(encoding, self.dropout, self.training)
 
-    def _encode_user(self, items: Tensor, paths: PathBatch) -> Tensor:
+    def _encode_items(self, profile: Tensor, paths: PathBatch) -> tuple[Tensor, Tensor]:
+        """Encode the items of the histories, ``[B, H, dim]``, and the candidates, ``[B, C, dim]``."""
+        index = paths.history_items.clamp(min=0), paths.candidate_items.clamp(min=0)
+        if torch.is_grad_enabled():
+            # The items of a batch overlap, so that all are encoded once.
+            items = torch.tanh(self.item(profile))
+            return items[index[0]], items[index[1]]
+        return torch.tanh(self.item(profile[index[0]])), torch.tanh(self.item(profile[index[1]]))
+
+    def _encode_user(self, chosen: Tensor, deviation: Tensor, paths: PathBatch) -> Tensor:
         """Pool the history, with more weight on recent items, ``[B, dim]``."""
-        deviation, _ = rating_deviation(paths)
         is_filled = paths.history_items >= 0
         age = paths.history_age.clamp(min=0)
         weight = (-self.recency * age).exp() * is_filled
         weight = weight / weight.sum(1, keepdim=True).clamp(min=1e-9)
-        seen = items[paths.history_items.clamp(min=0)] + deviation[..., None] * self.rating
+        seen = chosen + deviation[..., None] * self.rating
         return torch.tanh(self.user((weight[..., None] * seen).sum(1)))
 
     def _metapath_attention(self, user: Tensor, candidate: Tensor, kind: Tensor) -> Tensor:
@@ -195,14 +204,20 @@ class MetapathAttention(PathScorer):
         strength = F.softplus(self.strength(kind)).clamp(min=1e-9)
         return len(self.metapaths) * logits.softmax(2)[..., None] * strength
 
-    def _features(self, paths: PathBatch, source: Tensor, target: Tensor) -> Tensor:
+    def _features(
+        self,
+        paths: PathBatch,
+        source: Tensor,
+        target: Tensor,
+        rating: tuple[Tensor, Tensor],
+    ) -> Tensor:
         """Collect the features of each instance, ``[P, FEATURES]``."""
         num_items = source.shape[1]
         row = paths.metapath * num_items
         end = paths.candidate_items.flatten()[paths.slot]
         place = paths.sample * paths.history_items.shape[1] + paths.history
         age = paths.history_age.clamp(min=0).flatten()[place].to(paths.weight)
-        deviation, is_rated = rating_deviation(paths)
+        deviation, is_rated = rating
         columns = [
             paths.weight.clamp(min=1e-9).log(),
             source.flatten()[row + paths.nodes[:, 0]],

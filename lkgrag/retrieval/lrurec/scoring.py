@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 SCORE_TOKENS = 16_384
 
 
-@torch.no_grad()
+@torch.inference_mode()
 def score_histories(
     model: LRURec, histories: list[NDArray[np.int64]], max_len: int
 ) -> NDArray[np.float32]:
@@ -31,7 +31,8 @@ def score_histories(
     Returns:
         float32 ``[B, I]``; the item bias for an empty history.
     """
-    model.eval()
+    if model.training:
+        model.eval()
     device = model.bias.device
     latest = [np.asarray(h, np.int64)[-max_len:] for h in histories]
     out = np.empty((len(latest), model.num_items), np.float32)
@@ -45,11 +46,10 @@ def score_histories(
         if items.shape[0] == 0:
             out[rows] = model.bias.cpu().numpy()
             continue
-        states = model.encode(items)
         last = torch.from_numpy(lengths[rows]).to(device) - 1
-        state = states[last.clamp(min=0), torch.arange(len(rows), device=device)]
-        logits = model.logits(state)
-        logits[last < 0] = model.bias
+        logits = model.logits(model.encode_last(items, last.clamp(min=0)))
+        if lengths[rows[0]] == 0:
+            logits[last < 0] = model.bias
         out[rows] = logits.cpu().numpy()
     return out
 
