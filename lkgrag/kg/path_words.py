@@ -8,17 +8,20 @@ import numpy as np
 
 from lkgrag.kg.audience import Audience, audience_of
 from lkgrag.kg.base import REVERSE
-from lkgrag.kg.naming import base_name, inverse, phrase, same_value, shares_value
+from lkgrag.kg.naming import base_name, inverse, phrase, same_value_words, shares_value
 from lkgrag.kg.sources.resolver import relation_sources
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from torch_geometric.data import HeteroData
     from torch_geometric.typing import EdgeType
 
     from lkgrag.kg.base import MetaPath, PathInstances
     from lkgrag.kg.names import Names
+
+    #: Words one reason of a path, whose nodes it gets.
+    Reason = Callable[[Sequence[int]], str]
 
 
 class PathWords:
@@ -37,6 +40,9 @@ class PathWords:
         self.audience = audience or audience_of(data.edge_types)
         self._data = data
         self._counts: dict[EdgeType, tuple[np.ndarray, np.ndarray, int] | None] = {}
+        #: What words the parts of each meta-path, by the sources whose words they use.
+        self._reasons: dict[MetaPath, list[Reason]] = {}
+        self._sources = relation_sources()
         #: Readable names by node type; None for a type without any. Looking into a graph takes longer.
         self._names: dict[str, Names | None] = {}
 
@@ -56,32 +62,54 @@ class PathWords:
         Raises:
             ValueError: the graph counts users behind such edges, and has no such edge.
         """
-        parts = []
+        if self._sources is not relation_sources():
+            # A source was registered, which may have other words.
+            self._sources, self._reasons = relation_sources(), {}
+        if metapath not in self._reasons:
+            self._reasons[metapath] = self._reasons_of(metapath)
+        first, *others = (reason(nodes) for reason in self._reasons[metapath])
+        return ", which ".join([first, *map(_finite, others)]) if others else first
+
+    def _reasons_of(self, metapath: MetaPath) -> list[Reason]:
+        """What words the reasons of a meta-path's instances, the reason for the candidate first."""
+        reasons = []
         end = len(metapath)
         while end:
             # Two edges that meet in a value are one reason; everything else is worded edge by edge.
             pair = metapath[end - 2 : end] if end >= 2 else ()
             if shares_value(pair):
-                value = self.name(pair[0][2], nodes[end - 1])
-                other = self.name("item", nodes[end - 2])
-                parts.append(f"{same_value(pair[0], value)} {other}")
+                reasons.append(self._shared_value(pair[0], end - 2))
                 end -= 2
             else:
-                parts.append(self._step(metapath[end - 1], nodes[end - 1], nodes[end]))
+                reasons.append(self._step(metapath[end - 1], end - 1))
                 end -= 1
-        return ", which ".join([parts[0], *(_finite(part) for part in parts[1:])])
+        return reasons
 
-    def _step(self, edge_type: EdgeType, source: int, target: int) -> str:
-        """One edge as a reason for its target."""
-        other = self.name(edge_type[0], source) or f"a {edge_type[0].replace('_', ' ')}"
-        count = self._count(edge_type, source, target)
+    def _shared_value(self, edge_type: EdgeType, place: int) -> Reason:
+        """Words a value that the nodes before and after it share; the first of them is at ``place``."""
+        before, after, unnamed = same_value_words(edge_type)
+
+        def word(nodes: Sequence[int]) -> str:
+            value = self.name(edge_type[2], nodes[place + 1])
+            shared = f"{before} {value}{after}" if value else unnamed
+            return f"{shared} {self.name('item', nodes[place])}"
+
+        return word
+
+    def _step(self, edge_type: EdgeType, place: int) -> Reason:
+        """Words one edge as a reason for its target; its source is at ``place``."""
         maker = relation_sources().get(base_name(edge_type[1]))
-        if maker is not None:
-            backward = edge_type[1].startswith(REVERSE)
-            words = maker.sentence(self.audience, count, other, backward=backward)
-            if words is not None:
-                return words
-        return f"{phrase(inverse(edge_type))} {other}"
+        backward = edge_type[1].startswith(REVERSE)
+        verb = phrase(inverse(edge_type))
+        unnamed = f"a {edge_type[0].replace('_', ' ')}"
+
+        def word(nodes: Sequence[int]) -> str:
+            other = self.name(edge_type[0], nodes[place]) or unnamed
+            count = self._count(edge_type, nodes[place], nodes[place + 1])
+            words = maker and maker.sentence(self.audience, count, other, backward=backward)
+            return f"{verb} {other}" if words is None else words
+
+        return word
 
     def name(self, node_type: str, node: int) -> str | None:
         """A node's name, None where it has none that a person can read."""

@@ -153,7 +153,7 @@ def log_shares(counts: NDArray[np.float32]) -> NDArray[np.float32]:
     counted = np.where(total > 0, 1.0 - UNIFORM, 0.0)
     share = counts * (counted / np.where(total > 0, total, 1.0)).astype(np.float32)
     share += ((1.0 - counted) / counts.shape[1]).astype(np.float32)
-    return np.log(share)
+    return np.log(share, out=share)
 
 
 def log_softmax(scores: NDArray[np.float32]) -> NDArray[np.float32]:

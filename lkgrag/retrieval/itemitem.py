@@ -84,11 +84,7 @@ class ItemItemRetriever(BuiltInRetriever):
 
     def score(self, histories: list[NDArray[np.int64]]) -> NDArray[np.float32]:
         """Sum over the history of recency times weight; 0 for items without a count."""
-        return self.counts(HistoryWeights.of(histories, self.decay, self.num_items))
-
-    def counts(self, latest: HistoryWeights) -> NDArray[np.float32]:
-        """The scores of histories whose items are weighed already."""
-        return latest.times([self.weight])
+        return HistoryWeights.of(histories, self.decay, self.num_items).times([self.weight])
 
     def evidence(self, histories: list[NDArray[np.int64]]) -> NDArray[np.float32]:
         """Logarithms of the counts' shares."""

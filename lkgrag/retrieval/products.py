@@ -42,20 +42,22 @@ class HistoryWeights(NamedTuple):
             ValueError: an item is below 0, or ``num_items`` or above.
         """
         lengths = np.array([len(h) for h in histories], np.int64)
-        end = np.cumsum(lengths)
         item = np.concatenate([np.zeros(0, np.int64), *histories]).astype(np.int64, copy=False)
         if len(item) and not 0 <= item.min() <= item.max() < num_items:
             raise ValueError(f"items of histories must lie in [0, {num_items})")
+        ptr = np.zeros(len(histories) + 1, np.int64)
+        ptr[1:] = np.cumsum(lengths)
         row = np.repeat(np.arange(len(histories)), lengths)
-        weight = np.power(decay, end[row] - 1 - np.arange(len(item))).astype(np.float32)
+        weight = np.power(decay, ptr[row + 1] - 1 - np.arange(len(item))).astype(np.float32)
         key = row * num_items + item
         order = np.argsort(key, kind="stable")
         key, weight = key[order], weight[order]
-        first = np.flatnonzero(np.diff(key, prepend=-1))
-        if len(first) < len(key):
-            key, weight = key[first], np.add.reduceat(weight, first)
-        ptr = np.searchsorted(key, np.arange(len(histories) + 1) * num_items)
-        row = np.repeat(np.arange(len(histories)), np.diff(ptr))
+        is_first = np.ones(len(key), np.bool_)
+        np.not_equal(key[1:], key[:-1], out=is_first[1:])
+        if not is_first.all():
+            first = np.flatnonzero(is_first)
+            key, row, weight = key[first], row[first], np.add.reduceat(weight, first)
+            ptr[1:] = np.cumsum(np.bincount(row, minlength=len(histories)))
         return cls(ptr, key - row * num_items, weight, num_items)
 
     def even(self) -> HistoryWeights:
@@ -76,29 +78,36 @@ class HistoryWeights(NamedTuple):
         Returns:
             float32 ``[B, J]``, dense.
         """
+        out = np.zeros((len(self.ptr) - 1, factors[-1].shape[1]), np.float32)
+        self.add_times(factors, out)
+        return out
+
+    def add_times(self, factors: Sequence[sparse.csr_matrix], out: NDArray[np.float32]) -> None:
+        """Do as :meth:`times`, and write the product into ``out``, float32 ``[B, J]``, which is 0."""
         if not JIT:
             product = self.matrix()
             for factor in factors:
                 product = product @ factor
-            return np.asarray(product.toarray(), np.float32)
-        out = np.zeros((len(self.ptr) - 1, factors[-1].shape[1]), np.float32)
-        parts = [array for m in factors for array in (m.indptr, m.indices, m.data)]
+            out += product.toarray()
+            return
+        parts = [(m.indptr, m.indices, m.data) for m in factors]
         multiply = compiled_product if len(factors) == 1 else compiled_chain
-        multiply(self.ptr, self.item, self.weight, *parts, out)
-        return out
+        multiply(self[:3], *parts, out)
 
     def times_dense(self, factor: NDArray[np.float32]) -> NDArray[np.float32]:
         """Multiply with a dense factor, float32 ``[I, J]``; gives float32 ``[B, J]``."""
         if not JIT:
             return np.asarray(self.matrix() @ factor)
         out = np.zeros((len(self.ptr) - 1, factor.shape[1]), np.float32)
-        compiled_rows(self.ptr, self.item, self.weight, factor, out)
+        compiled_rows(self[:3], factor, out)
         return out
 
 
 @compiled(cache=True, nogil=True)
-def compiled_product(ptr, item, weight, row_ptr, column, value, out):  # type: ignore[no-untyped-def]
-    """Add ``weight @ matrix`` to ``out``, which is 0; both factors are in compressed rows."""
+def compiled_product(weights, matrix, out):  # type: ignore[no-untyped-def]
+    """Add ``weights @ matrix`` to ``out``, which is 0; both are compressed rows ``(ptr, column, value)``."""
+    ptr, item, weight = weights
+    row_ptr, column, value = matrix
     for row in range(len(ptr) - 1):
         total = out[row]
         for entry in range(ptr[row], ptr[row + 1]):
@@ -108,11 +117,12 @@ def compiled_product(ptr, item, weight, row_ptr, column, value, out):  # type: i
 
 
 @compiled(cache=True, nogil=True)
-def compiled_chain(  # type: ignore[no-untyped-def]
-    ptr, item, weight, out_ptr, middle, value, back_ptr, target, back, out
-):
-    """Add ``weight @ first [I, V] @ second [V, J]`` to ``out``, which is 0."""
-    width = len(back_ptr) - 1
+def compiled_chain(weights, first, second, out):  # type: ignore[no-untyped-def]
+    """Add ``weights @ first @ second`` to ``out``, which is 0; all are compressed rows."""
+    ptr, item, weight = weights
+    first_ptr, middle, value = first
+    second_ptr, column, other = second
+    width = len(second_ptr) - 1
     sums = np.zeros(width, np.float32)
     is_touched = np.zeros(width, np.bool_)
     touched = np.empty(width, np.int64)
@@ -120,7 +130,7 @@ def compiled_chain(  # type: ignore[no-untyped-def]
         count = 0
         for entry in range(ptr[row], ptr[row + 1]):
             factor = weight[entry]
-            for place in range(out_ptr[item[entry]], out_ptr[item[entry] + 1]):
+            for place in range(first_ptr[item[entry]], first_ptr[item[entry] + 1]):
                 node = middle[place]
                 if not is_touched[node]:
                     is_touched[node] = True
@@ -132,18 +142,19 @@ def compiled_chain(  # type: ignore[no-untyped-def]
         for turn in range(count - 1, -1, -1):
             node = touched[turn]
             factor = sums[node]
-            for place in range(back_ptr[node], back_ptr[node + 1]):
-                total[target[place]] += factor * back[place]
+            for place in range(second_ptr[node], second_ptr[node + 1]):
+                total[column[place]] += factor * other[place]
             sums[node] = 0.0
             is_touched[node] = False
 
 
 @compiled(cache=True, nogil=True)
-def compiled_rows(ptr, item, weight, factor, out):  # type: ignore[no-untyped-def]
-    """Add ``weight @ factor`` to ``out``, which is 0; ``factor`` is dense, ``[I, J]``."""
+def compiled_rows(weights, matrix, out):  # type: ignore[no-untyped-def]
+    """Add ``weights @ matrix`` to ``out``, which is 0; only the weights are compressed rows."""
+    ptr, item, weight = weights
     for row in range(len(ptr) - 1):
         total = out[row]
         for entry in range(ptr[row], ptr[row + 1]):
-            scale, values = weight[entry], factor[item[entry]]
+            factor, values = weight[entry], matrix[item[entry]]
             for column in range(len(total)):
-                total[column] += scale * values[column]
+                total[column] += factor * values[column]

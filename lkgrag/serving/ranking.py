@@ -27,8 +27,8 @@ if TYPE_CHECKING:
     from lkgrag.serving.context import Context
     from lkgrag.serving.requests import Request
 
-#: Requests that share a forward pass.
-BATCH = 8
+#: Requests that share a forward pass: with a language model, and without one.
+BATCH, BATCH_WITHOUT_LM = 8, 32
 
 
 def rank(
@@ -58,8 +58,9 @@ def rank_in_batches(
 ) -> Iterator[list[Recommendation]]:
     """Rank as :func:`rank` does, and give the rankings a batch at a time."""
     check_k(context, k)
-    for start in range(0, len(requests), BATCH):
-        batch = RankingBatch(model, context, requests[start : start + BATCH], k)
+    size = BATCH_WITHOUT_LM if model.lm is None else BATCH
+    for start in range(0, len(requests), size):
+        batch = RankingBatch(model, context, requests[start : start + size], k)
         queries = batch.build_queries()
         ranked = batch.find_paths(queries)
         yield batch.explain(queries, ranked, batch.score(ranked), with_paths=explain)
