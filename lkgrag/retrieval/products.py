@@ -6,6 +6,7 @@ scipy's order, so that both give the same bits.
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -17,6 +18,10 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from numpy.typing import NDArray
+
+
+#: Smaller weights are left out: beside the share that every item has, no float32 holds what they would add.
+NEGLIGIBLE = 1e-12
 
 
 class HistoryWeights(NamedTuple):
@@ -38,9 +43,14 @@ class HistoryWeights(NamedTuple):
     def of(cls, histories: list[NDArray[np.int64]], decay: float, num_items: int) -> HistoryWeights:
         """Weigh items by ``decay ** age``, age 0 the latest; the weights of repeated items are added.
 
+        Items so old that their weight is below :data:`NEGLIGIBLE` are left out.
+
         Raises:
             ValueError: an item is below 0, or ``num_items`` or above.
         """
+        if 0.0 < decay < 1.0:
+            kept = math.ceil(math.log(NEGLIGIBLE) / math.log(decay))
+            histories = [h[-kept:] for h in histories]
         lengths = np.array([len(h) for h in histories], np.int64)
         item = np.concatenate([np.zeros(0, np.int64), *histories]).astype(np.int64, copy=False)
         if len(item) and not 0 <= item.min() <= item.max() < num_items:

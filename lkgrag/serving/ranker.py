@@ -7,10 +7,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lkgrag.serving.ranking import rank
-from lkgrag.serving.requests import request_for, request_of_user
-from lkgrag.serving.saving import load, save
-
 if TYPE_CHECKING:
     import torch
 
@@ -74,6 +70,9 @@ class Ranker:
             LkgragError: the folder is no saved ranker or has a newer format, a file is missing or broken,
                 or the device cannot be used.
         """
+        # Only here: `from lkgrag import Ranker` does not wait for torch.
+        from lkgrag.serving.saving import load
+
         return cls(*load(Path(folder), device))
 
     def save_pretrained(self, folder: str | os.PathLike[str]) -> None:
@@ -85,6 +84,9 @@ class Ranker:
         Raises:
             LkgragError: the folder cannot be written, or holds something else.
         """
+        # Only here: as in from_pretrained.
+        from lkgrag.serving.saving import save
+
         save(self.model, self.context, Path(folder))
 
     def recommend(
@@ -112,6 +114,10 @@ class Ranker:
                 empty, or the ratings are not one for each history item.
             ConfigError: ``k`` is below 1 or larger than the catalogue.
         """
+        # Only here: as in from_pretrained.
+        from lkgrag.serving.ranking import rank
+        from lkgrag.serving.requests import request_for
+
         request = request_for(self.context, history, candidates, ratings)
         return rank(self.model, self.context, [request], k, explain)[0]
 
@@ -138,6 +144,10 @@ class Ranker:
                 candidates is empty.
             ConfigError: ``k`` is below 1 or larger than the catalogue.
         """
+        # Only here: as in from_pretrained.
+        from lkgrag.serving.ranking import rank
+        from lkgrag.serving.requests import request_of_user
+
         requests = [request_of_user(self.context, str(user), candidates) for user in users]
         return rank(self.model, self.context, requests, k, explain)
 

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy.optimize import minimize
 
 from lkgrag.retrieval.base import rows_per_block
 from lkgrag.retrieval.ranks import Seen, tie_order, top_k
@@ -141,6 +140,9 @@ def fit_weights(
         value = (peak + np.log(total)).sum() - mine @ weights + ridge * away @ away
         slope = chance.astype(np.float32) @ features - mine + 2 * ridge * away
         return float(value), slope
+
+    # Only here: a saved ranker is loaded without SciPy's optimisers.
+    from scipy.optimize import minimize
 
     bounds = [(0.0, None)] * len(middle)
     fitted = minimize(loss, middle, jac=True, method="L-BFGS-B", bounds=bounds).x
