@@ -106,7 +106,9 @@ class PathWords:
         def word(nodes: Sequence[int]) -> str:
             other = self.name(edge_type[0], nodes[place]) or unnamed
             count = self._count(edge_type, nodes[place], nodes[place + 1])
-            words = maker and maker.sentence(self.audience, count, other, backward=backward)
+            words = None
+            if maker is not None:
+                words = maker.sentence(self.audience, count, other, backward=backward)
             return f"{verb} {other}" if words is None else words
 
         return word

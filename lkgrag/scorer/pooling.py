@@ -68,13 +68,11 @@ class PooledPaths(NamedTuple):
 
 def pool_paths(terms: InstanceTerms, paths: PathBatch) -> PooledPaths:
     """Rate and pool the instances; differentiable where gradients are recorded."""
-    if (
-        JIT
-        and not torch.is_grad_enabled()
-        and terms.logs.device.type == "cpu"
-        and terms.logs.dtype == paths.weight.dtype == torch.float32
-    ):
-        return _pool_compiled(terms, paths)
+    if JIT and not torch.is_grad_enabled() and paths.weight.device.type == "cpu":
+        # In mixed precision some of the terms are of another type.
+        numbers = (*terms[:-1], paths.weight)
+        if all(values.dtype == torch.float32 for values in numbers):
+            return _pool_compiled(terms, paths)
     return _pool_by_torch(terms, paths)
 
 

@@ -178,14 +178,12 @@ class RankingBatch:
         for row, request in enumerate(self.requests):
             slots = best[row]
             chosen = queries.candidate_items[row, slots].tolist()
-            columns = (term[row, slots].tolist() for term in (score, lm, scorer, prior))
+            columns = [term[row, slots].tolist() for term in (score, lm, scorer, prior)]
             items = [
                 RankedItem(
-                    place, ids[item], titles[item], *figures, paths=worded.get((row, slot), [])
+                    n + 1, ids[chosen[n]], titles[chosen[n]], *figures, worded.get((row, slot), [])
                 )
-                for place, (item, slot, *figures) in enumerate(
-                    zip(chosen, slots, *columns, strict=True), start=1
-                )
+                for n, (slot, *figures) in enumerate(zip(slots, *columns, strict=True))
             ]
             history = [(ids[i], titles[i]) for i in queries.history_items[row].tolist() if i >= 0]
             target = None if request.target is None else ids[request.target]

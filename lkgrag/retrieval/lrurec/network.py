@@ -174,8 +174,10 @@ class LRURec(nn.Module):
             return x[place, torch.arange(len(place), device=place.device)]
         for layer in self.layers[:-1]:
             x = layer(x)
-        recurrent, feed_forward = self.layers[-1]
-        return feed_forward(recurrent.last(x, place))
+        recurrent, feed_forward = self.layers[-1].children()
+        assert isinstance(recurrent, LRULayer)
+        state: Tensor = feed_forward(recurrent.last(x, place))
+        return state
 
     def logits(self, states: Tensor) -> Tensor:
         """Scores of all items, ``[..., width]`` to ``[..., I]``."""
