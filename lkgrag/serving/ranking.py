@@ -178,13 +178,13 @@ class RankingBatch:
         for row, request in enumerate(self.requests):
             slots = best[row]
             chosen = queries.candidate_items[row, slots].tolist()
-            columns = [term[row, slots].tolist() for term in (score, lm, scorer, prior)]
-            items = [
-                RankedItem(
-                    n + 1, ids[chosen[n]], titles[chosen[n]], *figures, worded.get((row, slot), [])
-                )
-                for n, (slot, *figures) in enumerate(zip(slots, *columns, strict=True))
-            ]
+            terms = np.stack([score[row], lm[row], scorer[row], prior[row]], 1)[slots].tolist()
+            items = []
+            for place, (item, slot, parts) in enumerate(zip(chosen, slots, terms, strict=True), 1):
+                total, of_lm, of_scorer, of_prior = parts
+                words = worded.get((row, slot), [])
+                shown = (place, ids[item], titles[item])
+                items.append(RankedItem(*shown, total, of_lm, of_scorer, of_prior, words))
             history = [(ids[i], titles[i]) for i in queries.history_items[row].tolist() if i >= 0]
             target = None if request.target is None else ids[request.target]
             recommendations.append(Recommendation(items, history, request.user, target))
