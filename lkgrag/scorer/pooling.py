@@ -123,7 +123,9 @@ def _pool_compiled(terms: InstanceTerms, paths: PathBatch) -> PooledPaths:
     counts = np.zeros((size, num, heads), np.float32)
     features = np.zeros((size, FEATURES), np.float32)
     kinds = np.zeros((size, num), np.float32)
-    prompts = (paths.candidate_items, paths.history_age)
+    # Once an item, not once a path.
+    age = paths.history_age.clamp(min=0).to(torch.float32)
+    prompts = (paths.candidate_items, age, age.log1p())
     columns = (
         *(paths.sample, paths.candidate, paths.history),
         *(paths.metapath, paths.nodes, paths.weight),
@@ -138,11 +140,11 @@ def _pool_compiled(terms: InstanceTerms, paths: PathBatch) -> PooledPaths:
 def _pool(terms, prompts, columns, out):  # type: ignore[no-untyped-def]
     """Fill the arrays of ``out``, all but the first of which are 0; see :class:`PooledPaths`."""
     weights, bias, logs, source, target, deviation, is_rated = terms
-    candidate_items, history_age = prompts
+    candidate_items, age, log_age = prompts
     sample, candidate, history, metapath, nodes, weight = columns
     salience, counts, features, kinds = out
     num_paths, num_candidates, heads = len(sample), logs.shape[1], weights.shape[1]
-    x = np.empty((num_paths, FEATURES), np.float32)
+    x, shares = np.empty((num_paths, FEATURES), np.float32), np.empty(num_paths, np.float32)
     parts = np.empty(heads, np.float32)
     first = 0
     while first < num_paths:
@@ -151,11 +153,10 @@ def _pool(terms, prompts, columns, out):  # type: ignore[no-untyped-def]
         last, peak = first, np.float32(-np.inf)
         while last < num_paths and sample[last] == b and candidate[last] == c:
             m, h = metapath[last], history[last]
-            age = np.float32(max(history_age[b, h], 0))
             mine = x[last]
             mine[0] = math.log(max(weight[last], np.float32(LOWEST)))
             mine[1], mine[2] = source[m, nodes[last, 0]], target[m, end]
-            mine[3], mine[4] = age, math.log1p(age)
+            mine[3], mine[4] = age[b, h], log_age[b, h]
             mine[5], mine[6] = deviation[b, h], np.float32(is_rated[b, h])
             top = np.float32(-np.inf)
             for k in range(heads):
@@ -174,9 +175,10 @@ def _pool(terms, prompts, columns, out):  # type: ignore[no-untyped-def]
             last += 1
         total = np.float32(0.0)
         for p in range(first, last):
-            total += math.exp(salience[p] - peak)
+            shares[p] = math.exp(salience[p] - peak)
+            total += shares[p]
         for p in range(first, last):
-            attention = math.exp(salience[p] - peak) / total
+            attention = shares[p] / total
             kinds[slot, metapath[p]] += attention
             for f in range(FEATURES):
                 features[slot, f] += attention * x[p, f]

@@ -11,15 +11,13 @@ import torch
 
 from lkgrag.data.queries import Queries
 from lkgrag.errors import ConfigError
-from lkgrag.paths.adjacency import cap
 from lkgrag.prompt.order import CandidateOrder
 from lkgrag.ranker.batch import RankerBatch, RankerOutput
+from lkgrag.serving.choice import choose_paths
 from lkgrag.serving.recommendation import PathExplanation, RankedItem, Recommendation
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-
-    from numpy.typing import NDArray
 
     from lkgrag.kg import MetaPath
     from lkgrag.paths import PathBatch
@@ -233,35 +231,3 @@ class RankingBatch:
             relations=[edge[1] for edge in metapath],
             index=nodes,
         )
-
-
-def choose_paths(
-    index: NDArray[np.int64],
-    slot: NDArray[np.int64],
-    metapath: NDArray[np.int64],
-    salience: NDArray[np.float32],
-    most: int,
-) -> NDArray[np.int64]:
-    """Choose the most salient path of each bundle, and the best bundles of each candidate.
-
-    Paths of one slot and one meta-path form a bundle. Equal saliences keep the order of ``index``.
-
-    Args:
-        index: int64 ``[N]``, paths.
-        slot: int64 ``[N]``, of each path.
-        metapath: int64 ``[N]``, of each path.
-        salience: float32 ``[N]``, of each path.
-        most: paths a slot, at most.
-
-    Returns:
-        Those of ``index`` that are chosen: slot by slot, the most salient first.
-    """
-    bundle = slot * (int(metapath.max(initial=0)) + 1) + metapath
-    order = np.lexsort((-salience, bundle))
-    first = np.flatnonzero(np.diff(bundle[order], prepend=-1))
-    # Bundles of one salience are in the order of their first paths.
-    start = np.minimum.reduceat(order, first) if len(first) else first
-    best = order[first]
-    turn = np.lexsort((start, -salience[best], slot[best]))
-    best = best[turn]
-    return index[best[cap(slot[best], most)]] if most > 0 else index[:0]

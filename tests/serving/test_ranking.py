@@ -12,12 +12,13 @@ from lkgrag.errors import ConfigError
 from lkgrag.retrieval import products
 from lkgrag.retrieval.lrurec import scan
 from lkgrag.scorer import pooling
+from lkgrag.serving import choice
+from lkgrag.serving.choice import choose_paths
 from lkgrag.serving.ranking import (
     BATCH,
     BATCH_WITHOUT_LM,
     RankingBatch,
     check_k,
-    choose_paths,
     rank,
     rank_in_batches,
 )
@@ -134,9 +135,11 @@ def chosen_one_by_one(index, slot, metapath, salience, most):
     ]
 
 
+@pytest.mark.parametrize("jit", [choice.JIT, False])
 @pytest.mark.parametrize("most", [0, 1, 2, 9])
 @pytest.mark.parametrize("size", [0, 1, 60])
-def test_paths_are_chosen_by_bundle_and_salience(size, most):
+def test_paths_are_chosen_by_bundle_and_salience(size, most, jit, monkeypatch):
+    monkeypatch.setattr(choice, "JIT", jit)
     rng = np.random.default_rng(size)
     for _ in range(20):
         # Few saliences, so that many are equal; the paths of a prompt stand in any order.
@@ -163,7 +166,7 @@ def test_compiled_steps_give_the_rankings_of_plain_ones(run_without_lm, monkeypa
     ranker = Ranker.from_pretrained(run_without_lm, "cpu")
     requests = requests_of(ranker, 40)
     with monkeypatch.context() as patch:
-        for module in (products, scan, pooling):
+        for module in (products, scan, pooling, choice):
             patch.setattr(module, "JIT", False)
         plain = rank(ranker.model, ranker.context, requests, 8, True)
     for one, other in zip(

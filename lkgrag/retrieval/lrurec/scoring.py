@@ -13,8 +13,8 @@ if TYPE_CHECKING:
 
     from lkgrag.retrieval.lrurec.network import LRURec
 
-#: Tokens of a batch when scoring.
-SCORE_TOKENS = 16_384
+#: Tokens of a batch when scoring. On a CPU small batches stay in its cache, and have less padding.
+SCORE_TOKENS, SCORE_TOKENS_CPU = 16_384, 1_024
 
 
 @torch.inference_mode()
@@ -39,7 +39,8 @@ def score_histories(
     lengths = np.array([len(h) for h in latest], np.int64)
     # Histories of similar length go together, so that there is little padding.
     order = np.argsort(lengths, kind="stable")
-    step = max(1, SCORE_TOKENS // max(1, max_len))
+    tokens = SCORE_TOKENS_CPU if device.type == "cpu" else SCORE_TOKENS
+    step = max(1, tokens // max(1, max_len))
     for start in range(0, len(order), step):
         rows = order[start : start + step]
         items = pad([latest[r] for r in rows], model.num_items).to(device)
