@@ -40,7 +40,9 @@ class PerGraph(Generic[T]):
                 a is b and m == n for (a, m), (b, n) in zip(other, key, strict=True)
             ):
                 return value
-        value = self._compute(data)
+        # Training may need the value, too, which it could not take from the inference mode.
+        with torch.inference_mode(False):
+            value = self._compute(data)
         self._values = [(key, value), *self._values][:REMEMBERED]
         return value
 

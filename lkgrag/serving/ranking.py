@@ -135,12 +135,14 @@ class RankingBatch:
         slots = order(np.asarray(ids, np.int64), queries.candidate_items.shape[1])
         return RankerBatch.of(self.context.graph.to(device), queries, slots, device)
 
-    @torch.no_grad()
     def score(self, batch: RankerBatch) -> RankerOutput:
         """The model's scores of the candidates."""
-        if any(module.training for module in self.model.modules()):
+        if any(module.training for module in (self.model, *self.model.children())):
             self.model.eval()
-        output: RankerOutput = self.model(batch)
+        # Custom code may keep tensors, and training cannot use those of the inference mode.
+        is_ours = self.model.lm is None and type(self.model.scorer).__module__.startswith("lkgrag.")
+        with torch.inference_mode() if is_ours else torch.no_grad():
+            output: RankerOutput = self.model(batch)
         return output
 
     def explain(
