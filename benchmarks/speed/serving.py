@@ -71,7 +71,8 @@ def find_rankers(roots: dict[str, str], folder: Path, quick: bool) -> dict[str, 
                 line, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
             )
             if done.returncode:
-                raise LkgragError(f"{name}: no ranker was trained: {done.stderr.strip()[-300:]}")
+                told = done.stderr.strip().splitlines() or [f"status {done.returncode}"]
+                raise LkgragError(f"{name}: no ranker was trained: {told[-1]}")
         runs[name] = run
     return runs
 
@@ -97,7 +98,8 @@ def measure(runs: dict[str, Path], quick: bool) -> dict[str, Any]:
         line = [sys.executable, "-m", "benchmarks.speed.serving", str(run), *["--quick"] * quick]
         done = subprocess.run(line, capture_output=True, text=True, env=_one_thread())
         if done.returncode:
-            raise LkgragError(f"{run}: {done.stderr.strip().splitlines()[-1]}")
+            told = done.stderr.strip().splitlines() or [f"the process ended with {done.returncode}"]
+            raise LkgragError(f"{run}: {told[-1]}")
         load = f"from lkgrag import Ranker; Ranker.from_pretrained({str(run)!r}, 'cpu')"
         sets[name] = {"cold": seconds_of(load, 1 if quick else 2), **json.loads(done.stdout)}
     say("serving: imports")
