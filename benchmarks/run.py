@@ -19,7 +19,7 @@ from typing import Any
 from benchmarks.common import data_roots, fell, judge, save, say, stored
 
 SCALE = ("graph", "users", "remote")
-SPEED = ("paths", "lru", "wording", "lm", "whole")
+SPEED = ("paths", "lru", "wording", "lm", "whole", "serving")
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -66,6 +66,12 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "--run", type=Path, help="a finished run of lkgrag.train, for the part whole"
+    )
+    parser.add_argument(
+        "--rankers",
+        type=Path,
+        default=Path("outputs/speed"),
+        help="of the part serving, which trains those that are missing",
     )
     parser.add_argument("--seed", type=int, default=0, help="of the prompts of speed")
     parser.add_argument("--data", action="append", metavar="NAME", help="this data set only")
@@ -156,6 +162,11 @@ def _speed(options: argparse.Namespace) -> int:
             say("whole: give --run FOLDER of a finished run; left out")
         else:
             result["whole"] = whole.measure(options.run, options.quick)
+    if "serving" in parts:
+        from benchmarks.speed import serving
+
+        runs = serving.find_rankers(data_roots(), options.rankers, options.quick)
+        result["serving"] = serving.measure(runs, options.quick)
     before = stored("speed")
     line = f"python -m benchmarks.run speed{' --run RUN' if options.run else ''}"
     _tell("S", "speed", line, result, options)

@@ -54,6 +54,22 @@ CALCULATED = {
     "lrurec_gib": "weights, gradients and moments of LRURec, GiB",
     "scoring_hours": "hours to score all items for all users",
 }
+#: Figures of a ranker without a language model.
+SERVING = {
+    "p50_ms": "a warm explained ranking, median, ms",
+    "p99_ms": "the same, 99 of 100 users, ms",
+    "users_a_second": "users a second in bulk, explained and written",
+    "history": "items of the median history",
+    "load": "load a saved ranker, imports done, seconds",
+    "cold": "from nothing to a loaded ranker, seconds",
+    "first": "its first ranking, seconds",
+}
+#: Figures of imports, in a new process.
+IMPORTS = {
+    "import_package": "`import lkgrag`",
+    "import_ranker": "`from lkgrag import Ranker`",
+    "import_torch": "`import torch, torch_geometric`, which a loaded ranker needs",
+}
 #: Figures of LRURec.
 LRU = {
     "examples_a_second": "examples a second, training",
@@ -130,6 +146,13 @@ def whole(result: dict[str, Any]) -> str:
     rows = [[f"cold: {k}", number(v)] for k, v in result["cold"].items()]
     rows += [[f"warm: {k}", number(v)] for k, v in result["warm"].items()]
     return table(["one user", "seconds"], [["`--help`", number(result["help"])], *rows])
+
+
+def serving(result: dict[str, Any]) -> str:
+    """Rankings without a language model, and imports."""
+    sets = result["sets"]
+    ranked = by_column("no language model, one core", list(sets), list(sets.values()), SERVING)
+    return f"{ranked}\n\n{by_column('in a new process', ['seconds'], [result], IMPORTS)}"
 
 
 def targets(rows: list[dict[str, Any]]) -> str:
@@ -239,6 +262,7 @@ def pages(name: str, result: dict[str, Any]) -> dict[str, str]:
             "inference": ("lm", ladder),
             "training": ("lm", training),
             "whole": ("whole", whole),
+            "serving": ("serving", serving),
         }
     else:
         makers = {"graph": ("graph", graph), "many": ("users", many)}

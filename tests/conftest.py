@@ -73,3 +73,16 @@ def small_run(tmp_path_factory):
     options = small_options(root)
     train(load_config(options))
     return root, options
+
+
+@pytest.fixture(scope="session")
+def run_without_lm(tmp_path_factory):
+    """The folder of a finished run on that small folder without a language model."""
+    from helpers.small_run import small_options
+
+    from lkgrag.config.loading import load_config
+    from lkgrag.run.pipeline import train
+
+    options = {**small_options(tmp_path_factory.mktemp("plain")), "llm.name": "none"}
+    train(load_config(options))
+    return Path(options["out"])

@@ -199,11 +199,11 @@ def ours(name: str, root: str | None, quick: bool, threads: int) -> dict[str, fl
 def _rank(model: LRURec, config: Any, histories: list[NDArray[np.int64]]) -> None:
     """The best 20 of everyone, in blocks."""
     retriever = LRURecRetriever(model, config.retrieval.max_len)
-    popularity = np.zeros(model.num_items, np.int64)
+    turn = np.arange(model.num_items)
     step = rows_per_block(model.num_items)
     for start in range(0, len(histories), step):
         part = histories[start : start + step]
-        top_k(retriever.score(part), config.retrieval.k, Seen.of(part), popularity)
+        top_k(retriever.score(part), config.retrieval.k, Seen.of(part), turn)
 
 
 def published_same(name: str, root: str | None, quick: bool, threads: int) -> dict[str, float]:

@@ -170,11 +170,17 @@ def shares_value(metapath: Sequence[EdgeType]) -> bool:
 
 def same_value(edge_type: EdgeType, name: str | None = None) -> str:
     """Words for a shared value: "shares director X with", or without a name, "has the same ... as"."""
+    before, after, unnamed = same_value_words(edge_type)
+    return f"{before} {name}{after}" if name else unnamed
+
+
+def same_value_words(edge_type: EdgeType) -> tuple[str, str, str]:
+    """The words of :func:`same_value` before the name and after it, and those without a name."""
     relation = relation_of(edge_type)
     if is_verb(relation.node):
         # No noun is known: "composed by X, like", "composed by the same as".
-        return f"{relation.phrase} {name}, like" if name else f"{relation.phrase} the same as"
-    return f"shares {relation.noun} {name} with" if name else f"has the same {relation.noun} as"
+        return relation.phrase, ", like", f"{relation.phrase} the same as"
+    return f"shares {relation.noun}", " with", f"has the same {relation.noun} as"
 
 
 def phrase_metapath(metapath: tuple[EdgeType, ...]) -> str:

@@ -6,8 +6,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
+import torch
+
 if TYPE_CHECKING:
-    import torch
     from torch_geometric.data import HeteroData
 
     from lkgrag.data.queries import Queries
@@ -53,6 +54,10 @@ class GraphPaths:
 
     def to(self, device: torch.device | str) -> GraphPaths:
         """Move the graph to a device; the search stays on the CPU."""
+        # PyG moves the tensors of a graph one by one, which takes longer than a search even if all are there.
+        edges = next(iter(self.data.edge_stores), None)
+        if edges is not None and edges.edge_index.device == torch.device(device):
+            return self
         return GraphPaths(self.data.to(device), self.finder)
 
     def chunks(self, queries: Queries) -> Iterator[PathBatch]:

@@ -127,7 +127,7 @@ class PathBatch:
         }
         for name, size in limits.items():
             index = getattr(self, name)
-            low, high = int(index.min()), int(index.max())
+            low, high = (int(end) for end in index.aminmax())
             if low < 0 or high >= size:
                 raise ValueError(f"{name} must lie in [0, {size}), got {low} to {high}")
         slot = self.sample * num_candidates + self.candidate
@@ -192,7 +192,9 @@ class PathBatch:
         return self.candidate_items >= 0
 
     def to(self, device: torch.device | str) -> PathBatch:
-        """Move the batch to another device."""
+        """Move the batch to a device; the batch itself if it is there."""
+        if self.sample.device == torch.device(device):
+            return self
         moved = {
             f.name: getattr(self, f.name).to(device) for f in fields(self) if f.name != "metapaths"
         }

@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import minimize
 from scipy.special import logsumexp
 
 from lkgrag.config import TERMS
@@ -352,6 +351,9 @@ def _fit_logit(
         value, gradient = _cross_entropy(w, x, m, y)
         away = w - centre
         return value + float((pull * away**2).sum()) / 2, gradient + pull * away
+
+    # Only here: a saved ranker is loaded without SciPy's optimisers.
+    from scipy.optimize import minimize
 
     bounds = [(0.0, None), (0.0, None), (SMALLEST, None)]
     return np.asarray(minimize(loss, centre, jac=True, bounds=bounds, method="L-BFGS-B").x)

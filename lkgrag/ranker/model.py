@@ -77,7 +77,7 @@ class RankerModel(nn.Module):
         fused_lm = lm if batch.lm_share == 1.0 else torch.lerp(lm.detach(), lm, batch.lm_share)
         return RankerOutput(
             scores=self.fusion(fused_lm, candidate, prior, mask),
-            lm=centre(lm, mask),
+            lm=lm if tokens is None else centre(lm, mask),
             scorer=centre(candidate, mask),
             prior=prior.masked_fill(~mask, 0.0),
             salience=salience,

@@ -10,6 +10,8 @@ import numpy as np
 import torch
 from scipy import sparse
 
+from lkgrag.retrieval.products import HistoryWeights
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch_geometric.data import HeteroData
@@ -151,7 +153,7 @@ def log_shares(counts: NDArray[np.float32]) -> NDArray[np.float32]:
     counted = np.where(total > 0, 1.0 - UNIFORM, 0.0)
     share = counts * (counted / np.where(total > 0, total, 1.0)).astype(np.float32)
     share += ((1.0 - counted) / counts.shape[1]).astype(np.float32)
-    return np.log(share)
+    return np.log(share, out=share)
 
 
 def log_softmax(scores: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -177,12 +179,7 @@ def recency(histories: list[NDArray[np.int64]], decay: float, num_items: int) ->
     Returns:
         float32 ``[B, I]``, sparse; an item that occurs twice has the sum of both weights.
     """
-    lengths = [len(h) for h in histories]
-    row = np.repeat(np.arange(len(histories)), lengths)
-    age = np.concatenate([np.arange(n)[::-1] for n in [0, *lengths]])
-    item = np.concatenate([np.zeros(0, np.int64), *histories])
-    weight = np.power(decay, age).astype(np.float32)
-    return sparse.csr_matrix((weight, (row, item)), shape=(len(histories), num_items))
+    return HistoryWeights.of(histories, decay, num_items).matrix()
 
 
 def sparse_tensors(matrix: sparse.csr_matrix) -> dict[str, torch.Tensor]:

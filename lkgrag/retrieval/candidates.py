@@ -156,7 +156,7 @@ def candidate_lists(
             seen = Seen.of(histories[part], retriever.mask_seen)
             features = {n: s.evidence(histories[part]) for n, s in retriever.systems.items()}
             fused = retriever.fuse(features, histories[part])
-            items[part], scores[part] = top_k(fused, k, seen, retriever.popularity)
+            items[part], scores[part] = top_k(fused, k, seen, retriever.turn)
             for name, value in {**features, retriever.name: fused}.items():
                 ranks[name][part] = pessimistic_ranks(value, events.target[part], seen)
             update(min(start + step, len(events)), len(events))

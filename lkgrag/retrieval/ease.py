@@ -19,6 +19,7 @@ import torch
 
 from lkgrag.errors import DataError
 from lkgrag.retrieval.base import BuiltInRetriever, log_softmax, recency, sequences_of
+from lkgrag.retrieval.products import HistoryWeights
 from lkgrag.utils.files import read_safetensors, write_safetensors
 
 if TYPE_CHECKING:
@@ -89,7 +90,7 @@ class EASERetriever(BuiltInRetriever):
 
     def score(self, histories: list[NDArray[np.int64]]) -> NDArray[np.float32]:
         """Sum of the weights of the history's distinct items; 0 for an empty history."""
-        return np.asarray(recency(_sets(histories), 1.0, self.num_items) @ self.weight)
+        return HistoryWeights.of(histories, 1.0, self.num_items).even().times_dense(self.weight)
 
     def evidence(self, histories: list[NDArray[np.int64]]) -> NDArray[np.float32]:
         """Log-softmax of the scaled scores, which may be negative: float32 ``[B, I]``."""

@@ -17,11 +17,11 @@ from scipy import sparse
 from lkgrag.retrieval.base import (
     BuiltInRetriever,
     log_shares,
-    recency,
     sequences_of,
     sparse_matrix,
     sparse_tensors,
 )
+from lkgrag.retrieval.products import HistoryWeights
 from lkgrag.utils.files import read_json, read_safetensors, write_json, write_safetensors
 
 if TYPE_CHECKING:
@@ -84,7 +84,7 @@ class ItemItemRetriever(BuiltInRetriever):
 
     def score(self, histories: list[NDArray[np.int64]]) -> NDArray[np.float32]:
         """Sum over the history of recency times weight; 0 for items without a count."""
-        return (recency(histories, self.decay, self.num_items) @ self.weight).toarray()
+        return HistoryWeights.of(histories, self.decay, self.num_items).times([self.weight])
 
     def evidence(self, histories: list[NDArray[np.int64]]) -> NDArray[np.float32]:
         """Logarithms of the counts' shares."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -48,9 +49,13 @@ class PopularityRetriever(BuiltInRetriever):
         """The counts, whatever the history."""
         return np.tile(self.count.astype(np.float32), (len(histories), 1))
 
+    @cached_property
+    def _log_shares(self) -> NDArray[np.float32]:
+        return log_shares(self.count.astype(np.float32)[None])
+
     def evidence(self, histories: list[NDArray[np.int64]]) -> NDArray[np.float32]:
         """Logarithms of the counts' shares."""
-        return log_shares(self.score(histories))
+        return np.tile(self._log_shares, (len(histories), 1))
 
     def save(self, folder: str | os.PathLike[str]) -> None:
         """Write ``popularity.safetensors``."""

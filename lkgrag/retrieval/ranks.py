@@ -63,8 +63,15 @@ def pessimistic_ranks(
     return np.where(hidden, MISSED, ahead.sum(1)).astype(np.int64)
 
 
+def tie_order(popularity: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Place of each item in the order of ties: the more popular first, then the smaller index; int64 ``[I]``."""
+    turn = np.empty(len(popularity), np.int64)
+    turn[np.lexsort((np.arange(len(popularity)), -popularity))] = np.arange(len(popularity))
+    return turn
+
+
 def top_k(
-    scores: NDArray[np.float32], k: int, seen: Seen, popularity: NDArray[np.int64]
+    scores: NDArray[np.float32], k: int, seen: Seen, turn: NDArray[np.int64]
 ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
     """The best ``k`` items not masked; ties go to the more popular, then to the smaller index.
 
@@ -72,7 +79,7 @@ def top_k(
         scores: float32 ``[B, I]``.
         k: length of the lists.
         seen: masked cells.
-        popularity: int64 ``[I]``, training interactions of each item.
+        turn: int64 ``[I]``, of :func:`tie_order`.
 
     Returns:
         Items int64 ``[B, k]`` (-1 where there are fewer) and scores float32 ``[B, k]`` (-inf there).
@@ -81,9 +88,6 @@ def top_k(
     values = np.full((len(scores), k), -np.inf, np.float32)
     if k < 1:
         return items, values
-    # Place of each item in the order of the tie rule.
-    turn = np.empty(scores.shape[1], np.int64)
-    turn[np.lexsort((np.arange(scores.shape[1]), -popularity))] = np.arange(scores.shape[1])
     order = np.argsort(seen.row, kind="stable")
     ptr = np.searchsorted(seen.row[order], np.arange(len(scores) + 1))
     block = np.ascontiguousarray(scores, np.float32)

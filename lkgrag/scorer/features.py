@@ -40,7 +40,9 @@ class PerGraph(Generic[T]):
                 a is b and m == n for (a, m), (b, n) in zip(other, key, strict=True)
             ):
                 return value
-        value = self._compute(data)
+        # Training may need the value, too, which it could not take from the inference mode.
+        with torch.inference_mode(False):
+            value = self._compute(data)
         self._values = [(key, value), *self._values][:REMEMBERED]
         return value
 
@@ -85,6 +87,9 @@ def rating_deviation(paths: PathBatch) -> tuple[Tensor, Tensor]:
         bool ``[B, H]``, which ratings are known.
     """
     is_known = paths.history_rating.isfinite() & (paths.history_items >= 0)
+    if is_known.device.type == "cpu" and not bool(is_known.any()):
+        # A history is often given without ratings. On a GPU, the question would take longer than the answer.
+        return torch.zeros_like(paths.history_rating), is_known
     rating = paths.history_rating.masked_fill(~is_known, 0.0)
     count = is_known.sum(1, keepdim=True).clamp(min=1)
     deviation = (rating - rating.sum(1, keepdim=True) / count).masked_fill(~is_known, 0.0)

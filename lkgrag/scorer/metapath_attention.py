@@ -28,7 +28,6 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
-from torch_geometric.utils import softmax
 
 from lkgrag.scorer.base import PathScorer, PathScores
 from lkgrag.scorer.features import (
@@ -36,8 +35,8 @@ from lkgrag.scorer.features import (
     log_degrees,
     rating_deviation,
     standardised,
-    sum_by,
 )
+from lkgrag.scorer.pooling import FEATURES, InstanceTerms, pool_paths
 
 if TYPE_CHECKING:
     from torch_geometric.data import HeteroData
@@ -53,8 +52,6 @@ HEADS = len(HALF_LIVES)
 SCALE = 8.0
 #: Before training, every edge after the first one multiplies an instance's count by e ** -LENGTH.
 LENGTH = 3.0
-#: Features of an instance: log weight, degrees of both ends, age, log age, rating, whether it is rated.
-FEATURES = 7
 
 
 class MetapathAttention(PathScorer):
@@ -143,49 +140,52 @@ class MetapathAttention(PathScorer):
             zeros = paths.prior.new_zeros(paths.prior.shape)
             return PathScores(paths.weight.new_zeros(0), zeros)
         profile, source_degree, target_degree = self._graph(data)
-        items = torch.tanh(self.item(profile))
-        user = self._drop(self._encode_user(items, paths))
+        rating = rating_deviation(paths)
+        chosen, candidate = self._encode_items(profile, paths)
+        user = self._drop(self._encode_user(chosen, rating[0], paths))
         kind = self.member @ self.relation
-        x = self._features(paths, source_degree, target_degree)
-        candidate = self._drop(items[paths.candidate_items.clamp(min=0)])
-        num = len(self.metapaths)
-        energy = self._energy(x, user, kind, paths)
+        candidate = self._drop(candidate)
         share = self._metapath_attention(user, candidate, kind)
-        cell = paths.slot * num + paths.metapath
         # A share may be rounded to 0; its logarithm must not be minus infinity.
         logs = share.clamp(min=torch.finfo(share.dtype).tiny).log()
-        parts = energy + logs.view(-1, HEADS).index_select(0, cell)
-        salience = parts.logsumexp(1)
-        # Energies are cut at 30, so that nothing overflows.
-        counts = sum_by(energy.clamp(max=30.0).exp(), cell, share[..., 0].numel()).view_as(share)
-        evidence = self._evidence(salience, x, kind, cell, paths)
+        weights = self._instance_weights(user, kind)
+        terms = InstanceTerms(*weights, logs, source_degree, target_degree, *rating)
+        salience, counts, features, kinds = pool_paths(terms, paths)
+        # Pooling is linear, so the features and the kinds are pooled before they are encoded.
+        value = features @ self.value.weight.T + kinds @ kind
+        evidence = value.view_as(candidate)
         has_paths = (counts > 0).flatten(2).any(2)
         context = torch.cat([evidence, user[:, None].expand_as(candidate), candidate], 2)
         extra = self.out(torch.tanh(self.mix(context))) + self.skip(context)
         score = (share * counts.log1p()).sum((2, 3)) + extra.squeeze(2) * has_paths
         return PathScores(salience, score)
 
-    def _energy(self, x: Tensor, user: Tensor, kind: Tensor, paths: PathBatch) -> Tensor:
-        """Compute how much each instance counts before attention over meta-paths, ``[P, HEADS]``."""
-        num = len(self.metapaths)
-        theta = self.base + self.feature(kind).view(num, HEADS, FEATURES + 1)
+    def _instance_weights(self, user: Tensor, kind: Tensor) -> tuple[Tensor, Tensor]:
+        """Compute the weights of an instance's features ``[M, HEADS, FEATURES]``, and a bias ``[B, M, HEADS]``."""
+        theta = self.base + self.feature(kind).view(-1, HEADS, FEATURES + 1)
         bias = theta[..., FEATURES] - (self.length * self.edges)[:, None]
         bias = bias + (self.taste(user) @ kind.T)[..., None]
-        weights = theta[..., :FEATURES].index_select(0, paths.metapath)
-        place = paths.sample * num + paths.metapath
-        return (weights * x[:, None]).sum(2) + bias.view(-1, HEADS).index_select(0, place)
+        return theta[..., :FEATURES], bias
 
     def _drop(self, encoding: Tensor) -> Tensor:
         return F.dropout(encoding, self.dropout, self.training)
 
-    def _encode_user(self, items: Tensor, paths: PathBatch) -> Tensor:
+    def _encode_items(self, profile: Tensor, paths: PathBatch) -> tuple[Tensor, Tensor]:
+        """Encode the items of the histories, ``[B, H, dim]``, and the candidates, ``[B, C, dim]``."""
+        index = paths.history_items.clamp(min=0), paths.candidate_items.clamp(min=0)
+        if torch.is_grad_enabled():
+            # The items of a batch overlap, so that all are encoded once.
+            items = torch.tanh(self.item(profile))
+            return items[index[0]], items[index[1]]
+        return torch.tanh(self.item(profile[index[0]])), torch.tanh(self.item(profile[index[1]]))
+
+    def _encode_user(self, chosen: Tensor, deviation: Tensor, paths: PathBatch) -> Tensor:
         """Pool the history, with more weight on recent items, ``[B, dim]``."""
-        deviation, _ = rating_deviation(paths)
         is_filled = paths.history_items >= 0
         age = paths.history_age.clamp(min=0)
         weight = (-self.recency * age).exp() * is_filled
         weight = weight / weight.sum(1, keepdim=True).clamp(min=1e-9)
-        seen = items[paths.history_items.clamp(min=0)] + deviation[..., None] * self.rating
+        seen = chosen + deviation[..., None] * self.rating
         return torch.tanh(self.user((weight[..., None] * seen).sum(1)))
 
     def _metapath_attention(self, user: Tensor, candidate: Tensor, kind: Tensor) -> Tensor:
@@ -194,38 +194,6 @@ class MetapathAttention(PathScorer):
         logits = self.query(both) @ self.key(kind).T / math.sqrt(self.dim)
         strength = F.softplus(self.strength(kind)).clamp(min=1e-9)
         return len(self.metapaths) * logits.softmax(2)[..., None] * strength
-
-    def _features(self, paths: PathBatch, source: Tensor, target: Tensor) -> Tensor:
-        """Collect the features of each instance, ``[P, FEATURES]``."""
-        num_items = source.shape[1]
-        row = paths.metapath * num_items
-        end = paths.candidate_items.flatten()[paths.slot]
-        place = paths.sample * paths.history_items.shape[1] + paths.history
-        age = paths.history_age.clamp(min=0).flatten()[place].to(paths.weight)
-        deviation, is_rated = rating_deviation(paths)
-        columns = [
-            paths.weight.clamp(min=1e-9).log(),
-            source.flatten()[row + paths.nodes[:, 0]],
-            target.flatten()[row + end],
-            age,
-            age.log1p(),
-            deviation.flatten()[place],
-            is_rated.flatten()[place].to(deviation),
-        ]
-        return torch.stack(columns, dim=1)
-
-    def _evidence(
-        self, salience: Tensor, x: Tensor, kind: Tensor, cell: Tensor, paths: PathBatch
-    ) -> Tensor:
-        """Pool the instances of each candidate by attention, ``[B, C, dim]``."""
-        num_prompts, num_candidates = paths.candidate_items.shape
-        size, num = num_prompts * num_candidates, len(self.metapaths)
-        attention = softmax(salience, paths.slot, num_nodes=size)
-        # Pooling is linear, so the features and the kinds are pooled before they are encoded.
-        features = sum_by(attention[:, None] * x, paths.slot, size)
-        kinds = sum_by(attention, cell, size * num).view(size, num)
-        value = features @ self.value.weight.T + kinds @ kind
-        return value.view(num_prompts, num_candidates, self.dim)
 
 
 def _graph_features(

@@ -79,10 +79,12 @@ class Catalogue:
         Raises:
             DataError: an item is unknown; the message names the nearest ones.
         """
-        indices = []
+        indices, by_id = [], self._by_id
         for item in items:
             key = str(item).strip()
-            index = self._by_id[key] if key in self._by_id else self._find_title(key, what)
+            index = by_id.get(key)
+            if index is None:
+                index = self._find_title(key, what)
             if index is None:
                 names = (
                     (self._by_id, self._by_title)

@@ -7,18 +7,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lkgrag.ranker.fusion import Fusion
-from lkgrag.ranker.model import RankerModel
-from lkgrag.serving.lm_choice import choose_serving
-from lkgrag.serving.ranking import rank
-from lkgrag.serving.requests import request_for, request_of_user
-from lkgrag.serving.saving import load, save
-
 if TYPE_CHECKING:
     import torch
 
     from lkgrag.llm import LMScorer
     from lkgrag.prompt import BasePrompter
+    from lkgrag.ranker.fusion import Fusion
+    from lkgrag.ranker.model import RankerModel
     from lkgrag.scorer import PathScorer
     from lkgrag.serving.context import Context
     from lkgrag.serving.recommendation import Recommendation
@@ -81,6 +76,9 @@ class Ranker:
             LkgragError: the folder is no saved ranker or has a newer format, a file is missing or broken,
                 or the device cannot be used.
         """
+        # Only here: `from lkgrag import Ranker` does not wait for torch.
+        from lkgrag.serving.saving import load
+
         return cls(*load(Path(folder), device, lm))
 
     def with_serving(self, lm: str) -> Ranker:
@@ -92,6 +90,11 @@ class Ranker:
         Raises:
             ConfigError: ``always`` for a ranker without a language model.
         """
+        # Only here, as above.
+        from lkgrag.ranker.fusion import Fusion
+        from lkgrag.ranker.model import RankerModel
+        from lkgrag.serving.lm_choice import choose_serving
+
         weights, is_read = choose_serving(
             self.fusion.weights, self.context.fitted, lm, self.lm is not None, "this ranker"
         )
@@ -109,6 +112,9 @@ class Ranker:
         Raises:
             LkgragError: the folder cannot be written, or holds something else.
         """
+        # Only here: as in from_pretrained.
+        from lkgrag.serving.saving import save
+
         save(self.model, self.context, Path(folder))
 
     def recommend(
@@ -136,6 +142,10 @@ class Ranker:
                 empty, or the ratings are not one for each history item.
             ConfigError: ``k`` is below 1 or larger than the catalogue.
         """
+        # Only here: as in from_pretrained.
+        from lkgrag.serving.ranking import rank
+        from lkgrag.serving.requests import request_for
+
         request = request_for(self.context, history, candidates, ratings)
         return rank(self.model, self.context, [request], k, explain)[0]
 
@@ -162,6 +172,10 @@ class Ranker:
                 candidates is empty.
             ConfigError: ``k`` is below 1 or larger than the catalogue.
         """
+        # Only here: as in from_pretrained.
+        from lkgrag.serving.ranking import rank
+        from lkgrag.serving.requests import request_of_user
+
         requests = [request_of_user(self.context, str(user), candidates) for user in users]
         return rank(self.model, self.context, requests, k, explain)
 

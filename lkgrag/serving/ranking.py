@@ -13,21 +13,21 @@ from lkgrag.data.queries import Queries
 from lkgrag.errors import ConfigError
 from lkgrag.prompt.order import CandidateOrder
 from lkgrag.ranker.batch import RankerBatch, RankerOutput
+from lkgrag.serving.choice import choose_paths
 from lkgrag.serving.recommendation import PathExplanation, RankedItem, Recommendation
 from lkgrag.utils.progress import bar
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from numpy.typing import NDArray
-
+    from lkgrag.kg import MetaPath
     from lkgrag.paths import PathBatch
     from lkgrag.ranker.model import RankerModel
     from lkgrag.serving.context import Context
     from lkgrag.serving.requests import Request
 
-#: Requests that share a forward pass.
-BATCH = 8
+#: Requests that share a forward pass: with a language model, and without one.
+BATCH, BATCH_WITHOUT_LM = 8, 32
 
 
 def rank(
@@ -61,8 +61,9 @@ def rank_in_batches(
 ) -> Iterator[list[Recommendation]]:
     """Rank as :func:`rank` does, and give the rankings a batch at a time."""
     check_k(context, k)
-    for start in range(0, len(requests), BATCH):
-        batch = RankingBatch(model, context, requests[start : start + BATCH], k)
+    size = BATCH_WITHOUT_LM if model.lm is None else BATCH
+    for start in range(0, len(requests), size):
+        batch = RankingBatch(model, context, requests[start : start + size], k)
         queries = batch.build_queries()
         ranked = batch.find_paths(queries)
         yield batch.explain(queries, ranked, batch.score(ranked), with_paths=explain)
@@ -133,15 +134,20 @@ class RankingBatch:
         # The id follows from the history, not from the place in a batch: so the same request always gets
         # the same answer.
         ids = [zlib.crc32(request.history.tobytes()) for request in self.requests]
-        order = CandidateOrder(config.prompt.order, config.seed)
+        # Without a language model there is no prompt; then drawing an order would only take time.
+        policy = "retriever" if self.model.prompter is None else config.prompt.order
+        order = CandidateOrder(policy, config.seed)
         slots = order(np.asarray(ids, np.int64), queries.candidate_items.shape[1])
         return RankerBatch.of(self.context.graph.to(device), queries, slots, device)
 
-    @torch.no_grad()
     def score(self, batch: RankerBatch) -> RankerOutput:
         """The model's scores of the candidates."""
-        self.model.eval()
-        output: RankerOutput = self.model(batch)
+        if any(module.training for module in (self.model, *self.model.children())):
+            self.model.eval()
+        # Custom code may keep tensors, and training cannot use those of the inference mode.
+        is_ours = self.model.lm is None and type(self.model.scorer).__module__.startswith("lkgrag.")
+        with torch.inference_mode() if is_ours else torch.no_grad():
+            output: RankerOutput = self.model(batch)
         return output
 
     def explain(
@@ -155,75 +161,72 @@ class RankingBatch:
             output: of :meth:`score`.
             with_paths: word the paths of each item.
         """
-        score = output.scores.cpu().numpy()
-        lm, a, b = self.model.fusion.weights
-        parts = torch.stack([lm * output.lm, a * output.scorer, b * output.prior])
-        paths, salience = batch.paths.to("cpu"), output.salience.float().cpu().numpy()
-        chosen = self._choose_paths(paths, output, salience) if with_paths else {}
+        weights = (1.0, *self.model.fusion.weights)
+        score, lm, scorer, prior = (
+            np.float32(weight) * term.cpu().numpy()
+            for weight, term in zip(weights, output[:4], strict=True)
+        )
+        # Equal scores keep the retriever's order.
+        ranked = np.argsort(-score, axis=1, kind="stable")
+        best = [
+            [slot for slot in slots if candidates[slot] >= 0][: self.k]
+            for slots, candidates in zip(
+                ranked.tolist(), queries.candidate_items.tolist(), strict=True
+            )
+        ]
+        worded = self._word_paths(batch.paths.to("cpu"), output, best) if with_paths else {}
         ids, titles = self.context.catalogue.ids, self.context.catalogue.titles
         recommendations = []
         for row, request in enumerate(self.requests):
-            candidates = queries.candidate_items[row]
-            # Equal scores keep the retriever's order.
-            slots = [s for s in np.argsort(-score[row], kind="stable") if candidates[s] >= 0]
-            items = [
-                RankedItem(
-                    place,
-                    ids[candidates[slot]],
-                    titles[candidates[slot]],
-                    float(score[row, slot]),
-                    lm=float(parts[0, row, slot]),
-                    scorer=float(parts[1, row, slot]),
-                    prior=float(parts[2, row, slot]),
-                    paths=[
-                        self._explain_path(paths, index, float(salience[index]))
-                        for index in chosen.get((row, int(slot)), [])
-                    ],
-                )
-                for place, slot in enumerate(slots[: self.k], start=1)
-            ]
-            history = [(ids[i], titles[i]) for i in queries.history_items[row] if i >= 0]
+            slots = best[row]
+            chosen = queries.candidate_items[row, slots].tolist()
+            terms = np.stack([score[row], lm[row], scorer[row], prior[row]], 1)[slots].tolist()
+            items = []
+            for place, (item, slot, parts) in enumerate(zip(chosen, slots, terms, strict=True), 1):
+                total, of_lm, of_scorer, of_prior = parts
+                words = worded.get((row, slot), [])
+                shown = (place, ids[item], titles[item])
+                items.append(RankedItem(*shown, total, of_lm, of_scorer, of_prior, words))
+            history = [(ids[i], titles[i]) for i in queries.history_items[row].tolist() if i >= 0]
             target = None if request.target is None else ids[request.target]
             recommendations.append(Recommendation(items, history, request.user, target))
         return recommendations
 
-    def _choose_paths(
-        self, paths: PathBatch, output: RankerOutput, salience: NDArray[np.float32]
-    ) -> dict[tuple[int, int], list[int]]:
-        """The most salient path of each bundle in the prompts, best first, for each (row, slot).
-
-        Without a language model there are no prompts. Then every meta-path of a candidate is a bundle.
+    def _word_paths(
+        self, paths: PathBatch, output: RankerOutput, best: list[list[int]]
+    ) -> dict[tuple[int, int], list[PathExplanation]]:
+        """The worded paths of the best candidates, most salient first, by (row, slot).
 
         Args:
             paths: ``P`` paths, on the CPU.
             output: of the model.
-            salience: float32 ``[P]``.
-
-        Returns:
-            Indices of paths, at most ``prompt.paths`` for each (row, slot).
+            best: slots of the candidates that are shown, by row.
         """
-        rows, slots = paths.sample.tolist(), paths.candidate.tolist()
-        metapaths = paths.metapath.tolist()
-        indices = range(len(paths)) if output.words is None else output.words.bundle_path.tolist()
-        best: dict[tuple[int, int, int], int] = {}
-        for index in indices:
-            bundle = (rows[index], slots[index], metapaths[index])
-            if bundle not in best or salience[index] > salience[best[bundle]]:
-                best[bundle] = index
-        chosen: dict[tuple[int, int], list[int]] = {}
-        for (row, slot, _), index in best.items():
-            chosen.setdefault((row, slot), []).append(index)
-        most = self.context.config.prompt.paths
-        return {
-            pair: sorted(indices, key=lambda i: -salience[i])[:most]
-            for pair, indices in chosen.items()
-        }
+        salience = output.salience.float().cpu().numpy()
+        width = paths.num_candidates
+        is_shown = np.zeros(paths.num_prompts * width, np.bool_)
+        is_shown[[row * width + slot for row, slots in enumerate(best) for slot in slots]] = True
+        # Without a language model there are no prompts. Then every meta-path of a candidate is a bundle.
+        words = output.words
+        index = np.arange(len(paths)) if words is None else words.bundle_path.cpu().numpy()
+        slot, metapath = paths.slot.numpy(), paths.metapath.numpy()
+        index = index[is_shown[slot[index]]]
+        index = choose_paths(
+            index, slot[index], metapath[index], salience[index], self.context.config.prompt.paths
+        )
+        chosen: dict[tuple[int, int], list[PathExplanation]] = {}
+        columns = (slot[index], metapath[index], paths.nodes.numpy()[index], salience[index])
+        for place, number, nodes, weight in zip(*(x.tolist() for x in columns), strict=True):
+            explanation = self._explain_path(paths.metapaths[number], nodes, weight)
+            chosen.setdefault(divmod(place, width), []).append(explanation)
+        return chosen
 
-    def _explain_path(self, paths: PathBatch, index: int, salience: float) -> PathExplanation:
-        """One path instance in words."""
+    def _explain_path(
+        self, metapath: MetaPath, nodes: list[int], salience: float
+    ) -> PathExplanation:
+        """One path instance in words; padding may follow its nodes."""
         words = self.context.words
-        metapath = paths.metapaths[int(paths.metapath[index])]
-        nodes = paths.nodes[index, : len(metapath) + 1].tolist()
+        nodes = nodes[: len(metapath) + 1]
         types = [metapath[0][0], *(edge[2] for edge in metapath)]
         return PathExplanation(
             words=words.sentence(metapath, nodes),

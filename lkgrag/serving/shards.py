@@ -228,31 +228,24 @@ def write_shard(ranker: Ranker, path: Path, users: range, request: BulkRequest) 
         {USERS: str(len(requests)).encode()},
     )
     with atomic(path) as tmp, pq.ParquetWriter(tmp, schema) as writer:
-        rows: list[dict[str, Any]] = []
+        rankings: list[Recommendation] = []
         for batch in rank_in_batches(
             ranker.model, ranker.context, requests, request.k, request.explain
         ):
-            rows += [row for recommendation in batch for row in _as_rows(recommendation)]
-        writer.write_table(pa.Table.from_pylist(rows, schema))
+            rankings += batch
+        writer.write_table(pa.Table.from_pydict(_as_columns(rankings), schema))
 
 
-def _as_rows(recommendation: Recommendation) -> list[dict[str, Any]]:
-    """One row an item, with the columns of a shard."""
-    return [
-        {
-            "user": recommendation.user,
-            "rank": item.rank,
-            "item": item.item,
-            "title": item.title,
-            "score": item.score,
-            "lm": item.lm,
-            "scorer": item.scorer,
-            "prior": item.prior,
-            "paths": [p.words for p in item.paths],
-            "salience": [p.salience for p in item.paths],
-        }
-        for item in recommendation.items
-    ]
+def _as_columns(rankings: list[Recommendation]) -> dict[str, list[Any]]:
+    """The columns of a shard, with one row an item."""
+    items = [item for ranking in rankings for item in ranking.items]
+    names = ("rank", "item", "title", "score", "lm", "scorer", "prior")
+    return {
+        "user": [ranking.user for ranking in rankings for _ in ranking.items],
+        **{name: [getattr(item, name) for item in items] for name in names},
+        "paths": [[path.words for path in item.paths] for item in items],
+        "salience": [[path.salience for path in item.paths] for item in items],
+    }
 
 
 def fingerprint(folder: Path) -> str:

@@ -14,7 +14,10 @@ from lkgrag.kg import (
     short_metapath,
 )
 from lkgrag.kg.audience import USERS, audience_of
+from lkgrag.kg.base import Relation
 from lkgrag.kg.naming import column_relation, singular, snake, triple_relation
+from lkgrag.kg.sources.co_rated import CoRated
+from lkgrag.kg.sources.resolver import registered
 from lkgrag.paths import PathFinder
 from lkgrag.testing.graph import toy_kg
 
@@ -134,6 +137,23 @@ def test_identifiers_are_not_shown():
 def test_an_edge_that_is_not_there_is_refused():
     with pytest.raises(ValueError, match="no edge"):
         PathWords(toy_kg()).sentence((NEXT,), [ALIEN, ALIEN])
+
+
+def test_a_source_that_is_registered_later_has_its_words():
+    class Later(CoRated):
+        relation = Relation("sequel_to", "item", "comes after", "comes before")
+
+        def sentence(self, audience, count, other, *, backward):
+            return f"told after {other}"
+
+    data = toy_kg()
+    sequel = ("item", "sequel_to", "item")
+    data[sequel].edge_index = data[NEXT].edge_index
+    words = PathWords(data)
+    before = words.sentence((sequel,), [ALIEN, ALIENS])
+    with registered(Later):
+        assert words.sentence((sequel,), [ALIEN, ALIENS]) == "told after Alien (1979)" != before
+    assert words.sentence((sequel,), [ALIEN, ALIENS]) == before
 
 
 def test_audience():

@@ -3,7 +3,7 @@ import torch
 
 from lkgrag.config import PathsConfig
 from lkgrag.data import Queries
-from lkgrag.paths import PathFinder
+from lkgrag.paths import GraphPaths, PathFinder
 from lkgrag.testing import toy_kg
 
 
@@ -20,3 +20,14 @@ def test_prompts_of_a_batch_are_the_batch_of_the_prompts():
         if name != "metapaths":
             assert torch.equal(torch.nan_to_num(getattr(got, name)), torch.nan_to_num(value)), name
     assert len(finder(queries).prompts(torch.tensor([], dtype=torch.int64))) == 0
+
+
+def test_what_is_on_a_device_already_is_not_moved():
+    graph = GraphPaths(toy_kg(), PathFinder(toy_kg(), PathsConfig()))
+    assert graph.to("cpu") is graph
+    assert graph.to(torch.device("meta")).data.edge_stores[0].edge_index.device.type == "meta"
+    empty = Queries.from_histories(
+        [np.array([0])], np.array([[1]]), np.zeros((1, 1), np.float32), 2
+    )
+    paths = graph(empty)
+    assert paths.to("cpu") is paths

@@ -47,6 +47,7 @@ def test_numpy_finds_what_the_compiled_lookup_finds(data, monkeypatch):
     queries = shifted_queries(data)
     expected = PathFinder(data, PathsConfig())(queries)
     monkeypatch.setattr(short, "edges_between", lookup.vectorised_lookup)
+    monkeypatch.setattr(short, "values_between", lookup.vectorised_shared)
     assert_same(expected, PathFinder(data, PathsConfig())(queries))
 
 

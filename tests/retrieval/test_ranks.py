@@ -3,7 +3,7 @@ import pytest
 
 from lkgrag.retrieval import ranks as ranking
 from lkgrag.retrieval import topk
-from lkgrag.retrieval.ranks import MISSED, Seen, ndcg, pessimistic_ranks, recall, top_k
+from lkgrag.retrieval.ranks import MISSED, Seen, ndcg, pessimistic_ranks, recall, tie_order, top_k
 
 
 def histories(*rows):
@@ -28,14 +28,15 @@ def test_masked_items_are_not_ahead_and_a_masked_target_is_missed():
 def test_ties_of_the_list_go_to_the_popular_then_to_the_smaller_index():
     scores = np.array([[1, 1, 1, 1, 9]], np.float32)
     popularity = np.array([2, 7, 7, 1, 0])
-    items, values = top_k(scores, 4, Seen.of(histories([])), popularity)
+    items, values = top_k(scores, 4, Seen.of(histories([])), tie_order(popularity))
     assert items.tolist() == [[4, 1, 2, 0]]
     assert values.tolist() == [[9, 1, 1, 1]]
 
 
 def test_lists_hold_no_seen_item_and_are_padded():
     scores = np.array([[1, 2, 3], [1, 2, 3]], np.float32)
-    items, values = top_k(scores, 5, Seen.of(histories([2], [0, 1, 2])), np.array([1, 1, 1]))
+    seen = Seen.of(histories([2], [0, 1, 2]))
+    items, values = top_k(scores, 5, seen, tie_order(np.array([1, 1, 1])))
     assert items.tolist() == [[1, 0, -1, -1, -1], [-1] * 5]
     assert values[0, :2].tolist() == [2, 1]
     assert np.isneginf(values[0, 2:]).all()
@@ -49,7 +50,7 @@ def test_top_k_agrees_with_a_full_sort(form, monkeypatch):
     scores = rng.integers(0, 6, (30, 40)).astype(np.float32)
     popularity = rng.integers(0, 4, 40)
     past = [rng.choice(40, rng.integers(0, 35), replace=False) for _ in range(30)]
-    items, _ = top_k(scores, 10, Seen.of(past), popularity)
+    items, _ = top_k(scores, 10, Seen.of(past), tie_order(popularity))
     for row in range(30):
         left = sorted(
             set(range(40)) - set(past[row].tolist()),

@@ -219,8 +219,11 @@ class PathFinder:
             queries.history_items.shape[1],
             queries.candidate_items.shape[1],
         )
-        slot, history = np.divmod(flat, max(num_history, 1))
-        sample, candidate = np.divmod(slot, max(num_candidates, 1))
+        # NumPy divides by one number in fewer steps than divmod takes.
+        slot = flat // max(num_history, 1)
+        history = flat - slot * num_history
+        sample = slot // max(num_candidates, 1)
+        candidate = slot - sample * num_candidates
         columns = PathColumns(
             sample=torch.from_numpy(sample),
             history=torch.from_numpy(history),

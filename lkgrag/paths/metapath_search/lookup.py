@@ -94,3 +94,76 @@ def vectorised_lookup(history, candidates, ptr, target, pair, number, place):  #
 
 
 edges_between = compiled_lookup if JIT else vectorised_lookup
+
+
+@compiled(cache=True, nogil=True)
+def compiled_shared(history, candidates, ptr, value, size, packed):  # type: ignore[no-untyped-def]
+    """Find all values that a history item and another candidate of the same prompt share.
+
+    Args:
+        history: int64 ``[S, H]``, -1 padding.
+        candidates: int64 ``[S, C]``, -1 padding.
+        ptr: int64 ``[I + 1]``, where the values begin to which each item leads.
+        value: int32, these values, rising within a row.
+        size: number of values.
+        packed: int64, ``(sample * size + value) * C + slot`` of the candidates' values, rising.
+
+    Returns:
+        ``(sample * C + candidate) * H + history`` of each hit, and its value, both int64, in no order.
+    """
+    num_history, num_candidates = history.shape[1], candidates.shape[1]
+    pair, shared = np.empty(0, np.int64), np.empty(0, np.int64)
+    # The first turn counts, the second one fills.
+    for turn in range(2):
+        hits, start = 0, 0
+        for sample in range(history.shape[0]):
+            end = start + np.searchsorted(packed[start:], (sample + 1) * size * num_candidates)
+            for h in range(num_history):
+                source, low = history[sample, h], start
+                if source < 0:
+                    continue
+                for place in range(ptr[source], ptr[source + 1]):
+                    wanted = (sample * size + value[place]) * num_candidates
+                    high = end
+                    while low < high:
+                        middle = (low + high) // 2
+                        if packed[middle] < wanted:
+                            low = middle + 1
+                        else:
+                            high = middle
+                    if low == end:
+                        break
+                    while low < end and packed[low] < wanted + num_candidates:
+                        c = packed[low] - wanted
+                        if candidates[sample, c] != source:
+                            if turn:
+                                pair[hits] = (sample * num_candidates + c) * num_history + h
+                                shared[hits] = value[place]
+                            hits += 1
+                        low += 1
+            start = end
+        if not turn:
+            pair, shared = np.empty(hits, np.int64), np.empty(hits, np.int64)
+    return pair, shared
+
+
+def vectorised_shared(history, candidates, ptr, value, size, packed):  # type: ignore[no-untyped-def]
+    """Do the same as :func:`compiled_shared` by NumPy: look up the values of all history items at once."""
+    num_history, num_candidates = history.shape[1], candidates.shape[1]
+    flat = history.reshape(-1)
+    filled = np.flatnonzero(flat >= 0)
+    first = ptr[flat[filled]]
+    row, place = spread(first, ptr[flat[filled] + 1] - first)
+    slot = filled[row]
+    sample = slot // num_history
+    wanted = (sample * size + value[place]) * num_candidates
+    low, high = np.searchsorted(packed, wanted), np.searchsorted(packed, wanted + num_candidates)
+    hit, entry = spread(low, high - low)
+    candidate = packed[entry] - wanted[hit]
+    sample, slot, shared = sample[hit], slot[hit], value[place[hit]].astype(np.int64)
+    other = flat[slot] != candidates[sample, candidate]
+    pair = (sample * num_candidates + candidate) * num_history + slot % num_history
+    return pair[other], shared[other]
+
+
+values_between = compiled_shared if JIT else vectorised_shared

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from lkgrag.paths.adjacency import cap, spread
-from lkgrag.paths.metapath_search.lookup import edges_between
+from lkgrag.paths.metapath_search.lookup import edges_between, values_between
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -110,32 +110,14 @@ class ShortPaths:
         self, history: NDArray[np.int64], candidates: NDArray[np.int64]
     ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Find all values that a history item and a candidate share: pair and number of the value."""
-        num_history, num_candidates = history.shape[1], candidates.shape[1]
-        size = len(self.tables.node)
-        left, left_slot = self._expand(self.tables.out_ptr, self.tables.out_value, history)
-        right, right_slot = self._expand(self.tables.in_ptr, self.tables.in_value, candidates)
+        t, num_candidates = self.tables, candidates.shape[1]
+        size = len(t.node)
         # A key is (sample, value); its lowest digits hold the candidate's slot.
-        left = left_slot // num_history * size + left
-        packed = right_slot // num_candidates * size + right
-        packed = packed * num_candidates + right_slot % num_candidates
+        value, slot = self._expand(t.in_ptr, t.in_value, candidates)
+        packed = (slot // num_candidates * size + value) * num_candidates + slot % num_candidates
         packed.sort()
-        keys = packed // num_candidates
-        edges = np.flatnonzero(np.diff(keys, prepend=-1))
-        unique = keys[edges]
-        place = np.searchsorted(unique, left)
-        place[place == len(unique)] = 0
-        hit = np.flatnonzero(unique[place] == left) if len(unique) else np.zeros(0, np.int64)
-        place = place[hit]
-        count = np.diff(edges, append=len(keys))[place] if len(unique) else place
-        row, entry = spread(edges[place] if len(unique) else place, count)
-        row = hit[row]
-        slot = left_slot[row]
-        candidate = packed[entry] - keys[entry] * num_candidates
-        sample = slot // num_history
-        other = history.reshape(-1)[slot] != candidates[sample, candidate]
-        sample, candidate, slot, row = sample[other], candidate[other], slot[other], row[other]
-        pair = (sample * num_candidates + candidate) * num_history + slot % num_history
-        return pair, left[row] - sample * size
+        pair, shared = values_between(history, candidates, t.out_ptr, t.out_value, size, packed)
+        return pair, shared
 
     @staticmethod
     def _expand(

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,7 +17,7 @@ import numpy as np
 from lkgrag.retrieval.base import Retriever, rows_per_block
 from lkgrag.retrieval.custom import load_custom, save_custom
 from lkgrag.retrieval.popularity import PopularityRetriever
-from lkgrag.retrieval.ranks import Seen, top_k
+from lkgrag.retrieval.ranks import Seen, tie_order, top_k
 from lkgrag.retrieval.resolver import SYSTEMS
 from lkgrag.utils.files import read_json, write_json
 
@@ -52,19 +53,39 @@ class FusedRetriever(Retriever):
         self.mask_seen = mask_seen
         self.custom = custom or {}
 
-    def features(self, histories: list[NDArray[np.int64]]) -> dict[str, NDArray[np.float32]]:
-        """Each fused system's log-probabilities, float32 ``[B, I]``."""
-        return {name: self.systems[name].evidence(histories) for name in self.weights}
+    @cached_property
+    def turn(self) -> NDArray[np.int64]:
+        """The order of ties, int64 ``[I]``; see :func:`~lkgrag.retrieval.ranks.tie_order`."""
+        return tie_order(self.popularity)
+
+    def features(
+        self, histories: list[NDArray[np.int64]], only: set[str] | None = None
+    ) -> dict[str, NDArray[np.float32]]:
+        """Each fused system's log-probabilities.
+
+        Args:
+            histories: ``B`` arrays of item indices, oldest first.
+            only: names of systems (default: all that are fused).
+
+        Returns:
+            float32 ``[B, I]`` by name.
+        """
+        wanted = [name for name in self.weights if only is None or name in only]
+        return {name: self.systems[name].evidence(histories) for name in wanted}
 
     def fuse(
         self,
         features: dict[str, NDArray[np.float32]],
         histories: list[NDArray[np.int64]],
     ) -> NDArray[np.float32]:
-        """Weigh the features, float32 ``[B, I]``; an empty history gets popularity's log-probabilities."""
+        """Weigh the features, float32 ``[B, I]``; an empty history gets popularity's log-probabilities.
+
+        A system of weight 0 may be left out of ``features``.
+        """
         total = np.zeros((len(histories), self.num_items), np.float32)
         for name, weight in self.weights.items():
-            total += np.float32(weight) * features[name]
+            if weight != 0:
+                total += np.float32(weight) * features[name]
         empty = np.array([len(h) == 0 for h in histories], bool)
         if empty.any():
             popularity = self.systems[PopularityRetriever.name]
@@ -73,7 +94,8 @@ class FusedRetriever(Retriever):
 
     def score(self, histories: list[NDArray[np.int64]]) -> NDArray[np.float32]:
         """The fused scores of all items; seen items are not masked."""
-        return self.fuse(self.features(histories), histories)
+        used = {name for name, weight in self.weights.items() if weight != 0}
+        return self.fuse(self.features(histories, used), histories)
 
     def propose(
         self, histories: list[NDArray[np.int64]], k: int
@@ -95,7 +117,7 @@ class FusedRetriever(Retriever):
             part = slice(start, start + step)
             seen = Seen.of(histories[part], self.mask_seen)
             block = self.score(histories[part])
-            items[part], scores[part] = top_k(block, k, seen, self.popularity)
+            items[part], scores[part] = top_k(block, k, seen, self.turn)
         return items, scores
 
     def save(self, folder: str | os.PathLike[str]) -> None:

@@ -10,10 +10,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy.optimize import minimize
 
 from lkgrag.retrieval.base import rows_per_block
-from lkgrag.retrieval.ranks import Seen, top_k
+from lkgrag.retrieval.ranks import Seen, tie_order, top_k
 from lkgrag.utils.progress import bar
 
 if TYPE_CHECKING:
@@ -83,13 +82,14 @@ def make_pools(
     """
     rows: list[NDArray[np.float32]] = []
     start, place, size = [], [], 0
+    turn = tie_order(popularity)
     step = rows_per_block(len(popularity), len(names))
     with bar("fusion weights") as update:
         for first in range(0, len(histories), step):
             part = histories[first : first + step]
             features = source(part)
             seen = Seen.of(part, mask_seen)
-            tops = [top_k(features[n], POOL, seen, popularity)[0] for n in leaders]
+            tops = [top_k(features[n], POOL, seen, turn)[0] for n in leaders]
             for row, pool in enumerate(np.concatenate(tops, 1)):
                 members = np.unique(pool[pool >= 0])
                 of_target = np.flatnonzero(members == target[first + row])
@@ -140,6 +140,9 @@ def fit_weights(
         value = (peak + np.log(total)).sum() - mine @ weights + ridge * away @ away
         slope = chance.astype(np.float32) @ features - mine + 2 * ridge * away
         return float(value), slope
+
+    # Only here: a saved ranker is loaded without SciPy's optimisers.
+    from scipy.optimize import minimize
 
     bounds = [(0.0, None)] * len(middle)
     fitted = minimize(loss, middle, jac=True, method="L-BFGS-B", bounds=bounds).x

@@ -78,8 +78,28 @@ class LRULayer(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map ``[T, B, width]`` to the same shape, time first."""
+        return self._read(x, self._states(x))
+
+    def last(self, x: Tensor, place: Tensor) -> Tensor:
+        """The output at one place of each sequence.
+
+        Args:
+            x: as in :meth:`forward`.
+            place: int64 ``[B]``, which place.
+
+        Returns:
+            Shape ``[B, width]``.
+        """
+        row = torch.arange(len(place), device=place.device)
+        return self._read(x[place, row], self._states(x)[place, row])
+
+    def _states(self, x: Tensor) -> Tensor:
+        """The recurrence's states, complex ``[T, B, N]``."""
         pairs = self.into(x).unflatten(-1, (-1, 2)) * torch.exp(self.log_gamma)[:, None]
-        states = linear_scan(torch.view_as_complex(pairs), self.decay())
+        return linear_scan(torch.view_as_complex(pairs), self.decay())
+
+    def _read(self, x: Tensor, states: Tensor) -> Tensor:
+        """The output for inputs ``[..., width]`` and their states ``[..., N]``."""
         y = self.out(torch.view_as_real(states).flatten(-2))
         return self.norm(x + self.dropout(y))
 
@@ -138,6 +158,26 @@ class LRURec(nn.Module):
         for layer in self.layers:
             x = layer(x)
         return x
+
+    def encode_last(self, items: Tensor, place: Tensor) -> Tensor:
+        """States after one item of each sequence; the last layers compute no others.
+
+        Args:
+            items: as in :meth:`encode`.
+            place: int64 ``[B]``, which item.
+
+        Returns:
+            Shape ``[B, width]``.
+        """
+        x = self.dropout(self.norm(self.embedding(items)))
+        if not len(self.layers):
+            return x[place, torch.arange(len(place), device=place.device)]
+        for layer in self.layers[:-1]:
+            x = layer(x)
+        recurrent, feed_forward = self.layers[-1].children()
+        assert isinstance(recurrent, LRULayer)
+        state: Tensor = feed_forward(recurrent.last(x, place))
+        return state
 
     def logits(self, states: Tensor) -> Tensor:
         """Scores of all items, ``[..., width]`` to ``[..., I]``."""

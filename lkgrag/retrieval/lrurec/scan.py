@@ -2,7 +2,7 @@ r"""The linear recurrence :math:`h_t = \lambda \odot h_{t-1} + u_t` as a blocked
 
 Time is cut into about :math:`\sqrt{T}` blocks. All blocks advance together, then each block's last
 state is carried into the next: :math:`2\sqrt{T}` vectorised steps in place of :math:`T`, at twice the
-products. Measured on one core (64 sequences of 100, 128 complex channels), forward and backward: 16 ms;
+products. Without gradients on the CPU, a compiled loop goes step by step. Measured on one core (64 sequences of 100, 128 complex channels), forward and backward: 16 ms;
 recursive doubling takes 49 ms, a causal convolution by FFT 45 ms, chunked Toeplitz products 51 ms, and
 the plain loop with the same hand-written adjoint 14 ms (but 5 times the kernels on an accelerator).
 """
@@ -14,6 +14,8 @@ from typing import Any
 
 import torch
 from torch import Tensor
+
+from lkgrag.utils.jit import JIT, compiled
 
 
 def _blocked(u: Tensor, decay: Tensor) -> Tensor:
@@ -67,4 +69,18 @@ def linear_scan(u: Tensor, decay: Tensor) -> Tensor:
     Returns:
         Complex ``[T, B, N]``; differentiable in both arguments.
     """
+    if JIT and u.device.type == "cpu" and not torch.is_grad_enabled():
+        h = u.detach().resolve_conj().numpy().copy()
+        compiled_scan(h, decay.detach().resolve_conj().numpy())
+        return torch.from_numpy(h)
     return _Scan.apply(u, decay)
+
+
+@compiled(cache=True, nogil=True)
+def compiled_scan(h, decay):  # type: ignore[no-untyped-def]
+    """Run the recurrence in place over ``h``, complex ``[T, B, N]``, which holds the inputs."""
+    for t in range(1, h.shape[0]):
+        for row in range(h.shape[1]):
+            before, now = h[t - 1, row], h[t, row]
+            for state in range(h.shape[2]):
+                now[state] += decay[state] * before[state]

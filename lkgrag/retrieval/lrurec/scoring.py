@@ -13,11 +13,11 @@ if TYPE_CHECKING:
 
     from lkgrag.retrieval.lrurec.network import LRURec
 
-#: Tokens of a batch when scoring.
-SCORE_TOKENS = 16_384
+#: Tokens of a batch when scoring. On a CPU small batches stay in its cache, and have less padding.
+SCORE_TOKENS, SCORE_TOKENS_CPU = 16_384, 1_024
 
 
-@torch.no_grad()
+@torch.inference_mode()
 def score_histories(
     model: LRURec, histories: list[NDArray[np.int64]], max_len: int
 ) -> NDArray[np.float32]:
@@ -31,25 +31,26 @@ def score_histories(
     Returns:
         float32 ``[B, I]``; the item bias for an empty history.
     """
-    model.eval()
+    if model.training:
+        model.eval()
     device = model.bias.device
     latest = [np.asarray(h, np.int64)[-max_len:] for h in histories]
     out = np.empty((len(latest), model.num_items), np.float32)
     lengths = np.array([len(h) for h in latest], np.int64)
     # Histories of similar length go together, so that there is little padding.
     order = np.argsort(lengths, kind="stable")
-    step = max(1, SCORE_TOKENS // max(1, max_len))
+    tokens = SCORE_TOKENS_CPU if device.type == "cpu" else SCORE_TOKENS
+    step = max(1, tokens // max(1, max_len))
     for start in range(0, len(order), step):
         rows = order[start : start + step]
         items = pad([latest[r] for r in rows], model.num_items).to(device)
         if items.shape[0] == 0:
             out[rows] = model.bias.cpu().numpy()
             continue
-        states = model.encode(items)
         last = torch.from_numpy(lengths[rows]).to(device) - 1
-        state = states[last.clamp(min=0), torch.arange(len(rows), device=device)]
-        logits = model.logits(state)
-        logits[last < 0] = model.bias
+        logits = model.logits(model.encode_last(items, last.clamp(min=0)))
+        if lengths[rows[0]] == 0:
+            logits[last < 0] = model.bias
         out[rows] = logits.cpu().numpy()
     return out
 

@@ -30,6 +30,21 @@ def test_scan_equals_the_recurrence_with_gradients(steps):
         torch.testing.assert_close(got, expected, rtol=1e-11, atol=1e-11)
 
 
+@pytest.mark.parametrize("steps", [1, 2, 17])
+def test_scan_without_gradients_equals_the_recurrence(steps):
+    torch.manual_seed(steps)
+    u = torch.randn(steps, 3, 4, dtype=torch.complex64)
+    decay = torch.polar(torch.rand(4), torch.randn(4))
+    before = u.clone()
+    with torch.no_grad():
+        torch.testing.assert_close(linear_scan(u, decay), sequential(u, decay))
+        # As after a step back in time, and of a part of another tensor.
+        torch.testing.assert_close(
+            linear_scan(u.conj()[:, ::2], decay.conj()), sequential(u.conj()[:, ::2], decay.conj())
+        )
+    assert torch.equal(u, before)
+
+
 def test_scan_gradients_numerically():
     torch.manual_seed(0)
     u = torch.randn(7, 2, 3, dtype=torch.complex128, requires_grad=True)
@@ -101,3 +116,14 @@ def test_dropout_keeps_the_mean_and_drops_its_share():
     assert abs(float((zero[:, 1:] * zero[:, :-1]).mean()) - 0.0625) < 0.01
     assert layer.eval()(x) is x
     assert np.isclose(float(Dropout(0.0).train()(x).mean()), 1.0)
+
+
+@pytest.mark.parametrize("blocks", [0, 1, 2])
+def test_the_last_state_is_that_of_the_whole_pass(blocks):
+    torch.manual_seed(blocks)
+    network = LRURec(20, 8, blocks, 0.1).eval()
+    items, place = torch.randint(0, 20, (9, 3)), torch.tensor([8, 0, 4])
+    expected = network.encode(items)[place, torch.arange(3)]
+    torch.testing.assert_close(network.encode_last(items, place), expected)
+    with torch.no_grad():
+        torch.testing.assert_close(network.encode_last(items, place), expected)
