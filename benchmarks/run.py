@@ -19,7 +19,7 @@ from typing import Any
 from benchmarks.common import data_roots, fell, judge, save, say, stored
 
 SCALE = ("graph", "users", "remote")
-SPEED = ("paths", "lru", "wording", "lm", "whole", "serving")
+SPEED = ("paths", "lru", "wording", "lm", "whole", "serving", "job")
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -167,6 +167,10 @@ def _speed(options: argparse.Namespace) -> int:
 
         runs = serving.find_rankers(data_roots(), options.rankers, options.quick)
         result["serving"] = serving.measure(runs, options.quick)
+    if "job" in parts:
+        from benchmarks.speed import job
+
+        result["job"] = job.measure()
     before = stored("speed")
     line = f"python -m benchmarks.run speed{' --run RUN' if options.run else ''}"
     _tell("S", "speed", line, result, options)

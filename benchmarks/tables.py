@@ -226,6 +226,32 @@ def calculated(result: dict[str, Any]) -> str:
     return by_column("calculated, one core", names, columns, CALCULATED)
 
 
+def job(result: dict[str, Any]) -> str:
+    """The main job by stage, a column a record."""
+    names = {
+        "default-ml-100k": "AVX-512-BF16",
+        "default-ml-100k-avx2": "AVX2 only",
+        "quick-ml-100k": "`preset=quick`",
+    }
+    records = [(head, result[name]) for name, head in names.items() if name in result]
+    stages = {
+        "kg": "graph",
+        "retrieval": "stage one, with its cross-fits",
+        "scorer": "path scorer",
+        "ranker": "language model: probe and training",
+        "evaluation": "ranking of both splits",
+        "total": "all, with explanations and report",
+    }
+    rows = [
+        [what, *(number(record["seconds"].get(stage)) for _, record in records)]
+        for stage, what in stages.items()
+    ]
+    budgets = [record.get("budget") or {} for _, record in records]
+    rows.append(["prompts of training", *(number(b.get("training")) for b in budgets)])
+    rows.append(["prompts ranked", *(number(record["prompts"]) for _, record in records)])
+    return table(["seconds", *(head for head, _ in records)], rows)
+
+
 def large(result: dict[str, Any]) -> str:
     """A large model in 4 bits."""
     rows = []
@@ -263,6 +289,7 @@ def pages(name: str, result: dict[str, Any]) -> dict[str, str]:
             "training": ("lm", training),
             "whole": ("whole", whole),
             "serving": ("serving", serving),
+            "job": ("job", job),
         }
     else:
         makers = {"graph": ("graph", graph), "many": ("users", many)}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -34,6 +35,28 @@ def best_rate(config: Any, dtype: torch.dtype, seconds: float) -> float:
         best = max(best, found)
     say(f"  best product: {best / 1e9:,.0f} G operations a second")
     return best
+
+
+def products_seconds(model: Any, tokens: int, seconds: float) -> float:
+    """Seconds of one pass of a Llama's linear products alone, each at its own shape, without anything between them.
+
+    Narrow products run below the best rate. So this is the time that no implementation of the same model on this
+    machine's matrix library can go below.
+
+    Args:
+        model: a Llama.
+        tokens: of the pass.
+        seconds: to spend on each shape.
+    """
+    layer = model.model.layers[0]
+    out = 0.0
+    for module in layer.modules():
+        if isinstance(module, torch.nn.Linear):
+            weight = module.weight.detach()
+            x = torch.randn(tokens, weight.shape[1]).to(weight.dtype)
+            product = partial(torch.nn.functional.linear, x, weight)
+            out += 1 / rate(product, 1, seconds)
+    return out * len(model.model.layers)
 
 
 def forward_operations(model: Any, lengths: Tensor) -> float:

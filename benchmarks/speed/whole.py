@@ -1,4 +1,4 @@
-"""From a user's id to an explained ranking, cold and warm, by stage; and how soon ``--help`` answers."""
+"""From a user's id to an explained ranking with a language model, cold and warm; and how soon ``--help`` answers."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ import json, sys, time
 start = time.perf_counter()
 from lkgrag import Ranker
 imported = time.perf_counter()
-ranker = Ranker.from_pretrained(sys.argv[1])
+ranker = Ranker.from_pretrained(sys.argv[1], lm="always")
 loaded = time.perf_counter()
 user = ranker.users()[0]
 ranker.recommend_users([user], k=10)
@@ -68,7 +68,8 @@ def _warm(run: Path, users: int) -> dict[str, float]:
     from lkgrag.serving.ranking import RankingBatch
     from lkgrag.serving.requests import request_of_user
 
-    ranker = Ranker.from_pretrained(run)
+    # With its language model, whether that earned a weight or not: part `serving` measures without.
+    ranker = Ranker.from_pretrained(run, lm="always")
     context = ranker.context
     ids = ranker.users()
     chosen = [ids[i] for i in np.random.default_rng(0).permutation(len(ids))[: users + 2]]
