@@ -234,10 +234,10 @@ class _ScoredSplit:
 def _keep_weights(weights: Weights, num: int) -> tuple[FittedWeights, CrossFittedWeights]:
     """A model's own weights for ``num`` lists, with nothing fitted."""
     without = weights._replace(lm=0.0).normalised()
-    rows = np.tile(np.asarray(weights), (num, 1))
+    rows, rows_without = (np.tile(np.asarray(w), (num, 1)) for w in (weights, without))
     return (
         FittedWeights(weights, without, gain=math.inf),
-        CrossFittedWeights(rows, np.tile(np.asarray(without), (num, 1)), rows),
+        CrossFittedWeights(rows, rows_without, rows, rows_without),
     )
 
 

@@ -150,8 +150,8 @@ class Evaluation:
     def measure_marginal(self, resamples: int, seed: int) -> list[tuple[str, str, str, Difference]]:
         """What the language model adds to scorer and prior.
 
-        Both systems have weights of their own fitted on validation, whether the language model earned its weight
-        or not: on validation those of other users. Only lists that it read count.
+        Both systems have weights of their own, fitted alike on validation, whether the language model earned its
+        weight or not: on validation those of other users. Only lists that it read count.
 
         Args:
             resamples: of the bootstrap.
@@ -163,8 +163,8 @@ class Evaluation:
         if not self.has_lm:
             return []
         weights: dict[str, tuple[Weights | NDArray[np.float64], Weights | NDArray[np.float64]]] = {
-            "val": (self.of_lists.with_lm, self.of_lists.without_lm),
-            "test": (self.weights.with_lm, self.weights.without_lm),
+            "val": (self.of_lists.with_lm, self.of_lists.control),
+            "test": (self.weights.with_lm, self.weights.control or self.weights.without_lm),
         }
         out = []
         for result in self.results:

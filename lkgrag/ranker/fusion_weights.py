@@ -75,15 +75,18 @@ class FittedWeights:
     Attributes:
         with_lm: of all three terms.
         without_lm: of scorer and prior; the language model has none.
-        gain: how much lower the cross-entropy of held-out users is with the language model, in nats a list,
-            on the lists that it read; 0 without one.
+        gain: how much lower the cross-entropy of held-out users is with the language model than with
+            :attr:`control`, in nats a list, on the lists that it read; 0 without one.
         gain_se: its standard error, over users.
+        control: of scorer and prior, fitted as ``with_lm`` is, with the language model's scores left out. So
+            the two differ by the language model alone. None stands for ``without_lm``.
     """
 
     with_lm: Weights
     without_lm: Weights
     gain: float = 0.0
     gain_se: float = 0.0
+    control: Weights | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, without infinity, which JSON lacks."""
@@ -91,13 +94,18 @@ class FittedWeights:
             name: value if math.isfinite(value) else None
             for name, value in (("gain", self.gain), ("gain_se", self.gain_se))
         }
-        return {"with_lm": list(self.with_lm), "without_lm": list(self.without_lm), **finite}
+        control = self.control or self.without_lm
+        weights = {"with_lm": self.with_lm, "without_lm": self.without_lm, "control": control}
+        return {**{name: list(value) for name, value in weights.items()}, **finite}
 
     @classmethod
     def from_dict(cls, value: dict[str, Any]) -> FittedWeights:
         """What :meth:`to_dict` gave."""
         finite = {n: math.inf if value[n] is None else value[n] for n in ("gain", "gain_se")}
-        return cls(Weights(*value["with_lm"]), Weights(*value["without_lm"]), **finite)
+        with_lm, without_lm, control = (
+            Weights(*value[name]) for name in ("with_lm", "without_lm", "control")
+        )
+        return cls(with_lm, without_lm, finite["gain"], finite["gain_se"], control)
 
     @property
     def lm_earns_weight(self) -> bool:
@@ -118,11 +126,13 @@ class CrossFittedWeights:
         with_lm: of all three terms.
         without_lm: without the language model.
         chosen: those of the two that other users' lists chose.
+        control: as of :class:`FittedWeights`.
     """
 
     with_lm: NDArray[np.float64]
     without_lm: NDArray[np.float64]
     chosen: NDArray[np.float64]
+    control: NDArray[np.float64]
 
 
 def fit_weights(
@@ -136,7 +146,8 @@ def fit_weights(
     The model is a conditional logit with one non-negative weight a term, fitted in two steps:
 
     1. The weights of scorer and prior are fitted on all lists, with a ridge towards the prior alone.
-    2. All three weights are fitted on the lists that the LM read, with a ridge towards the first result.
+    2. All three weights are fitted on the lists that the LM read, with a ridge towards the first result. A
+       control is fitted likewise, with the LM's scores left out.
 
     Cross-validation over users chooses the strength of each ridge. A scorer that does not help on the lists of
     other users gets no weight: then the strongest ridge wins, which stands for no move at all. Many lists
@@ -172,10 +183,17 @@ def fit_weights(
         return FittedWeights(base, base)
     x, m, y, fold, user = x[:, read], m[read], y[read], fold[read], user[read]
     # Without the strongest ridge, so that the LM's worth is measured with a weight, if it can have one at all.
-    second = _fit_ridge(x, m, y, fold, first.weights, np.ones(3), first.by_fold, STRENGTHS[1:])
-    gain = second.measure_gain(x, m, y, fold, first.by_fold)
+    with_lm, control = (
+        _fit_ridge(terms, m, y, fold, first.weights, np.ones(3), first.by_fold, STRENGTHS[1:])
+        for terms in (x, x * np.asarray([0.0, 1.0, 1.0])[:, None, None])
+    )
+    gain = with_lm.measure_gain(x, m, y, fold, control.by_fold)
     return FittedWeights(
-        _state(second.weights, divisor, used), base, float(gain.mean()), _standard_error(gain, user)
+        _state(with_lm.weights, divisor, used),
+        base,
+        float(gain.mean()),
+        _standard_error(gain, user),
+        _state(control.weights, divisor, used),
     )
 
 
@@ -223,11 +241,18 @@ def cross_fit_weights(
     """
     kept = np.ones(len(lists), bool) if kept is None else kept
     fold = _draw_folds(lists.user, seed)
-    out = [np.tile(np.asarray(start, np.float64), (len(lists), 1)) for _ in range(3)]
+    out = [np.tile(np.asarray(start, np.float64), (len(lists), 1)) for _ in range(4)]
     for f in np.unique(fold):
         fitted = fit_weights(lists[(fold != f) & kept], start, seed + 1, fuse)
         for rows, weights in zip(
-            out, (fitted.with_lm, fitted.without_lm, fitted.chosen), strict=True
+            out,
+            (
+                fitted.with_lm,
+                fitted.without_lm,
+                fitted.chosen,
+                fitted.control or fitted.without_lm,
+            ),
+            strict=True,
         ):
             rows[fold == f] = weights
     return CrossFittedWeights(*out)

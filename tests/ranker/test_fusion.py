@@ -181,7 +181,7 @@ def test_cross_fitted_weights_never_see_the_lists_of_their_user():
     changed = target.copy()
     changed[user == 7] = (changed[user == 7] + 1) % 5
     after = cross_fit_weights(TermLists(terms, mask, changed, user))
-    for name in ("with_lm", "without_lm", "chosen"):
+    for name in ("with_lm", "without_lm", "chosen", "control"):
         old, new = getattr(before, name), getattr(after, name)
         assert np.array_equal(old[user == 7], new[user == 7])
         assert not np.array_equal(old, new)
@@ -189,5 +189,6 @@ def test_cross_fitted_weights_never_see_the_lists_of_their_user():
 
 def test_fitted_weights_come_back_from_json():
     for gain in (0.25, math.inf):
-        fitted = FittedWeights(Weights(0.5, 0.25, 0.25), Weights(0.0, 0.5, 0.5), gain, 0.1)
+        with_lm, without = Weights(0.5, 0.25, 0.25), Weights(0.0, 0.5, 0.5)
+        fitted = FittedWeights(with_lm, without, gain, 0.1, Weights(0.0, 0.6, 0.4))
         assert FittedWeights.from_dict(json.loads(json.dumps(fitted.to_dict()))) == fitted

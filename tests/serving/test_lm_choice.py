@@ -56,6 +56,7 @@ def edit(folder, lm):
     meta["fitted"] = {
         "with_lm": [0.2, 0.3, 0.5],
         "without_lm": [0.0, 0.4, 0.6],
+        "control": [0.0, 0.4, 0.6],
         "gain": None,
         "gain_se": None,
     }
