@@ -46,6 +46,7 @@ class Scratch(NamedTuple):
     Attributes:
         near: uint64 ``[2, V]``, the bits of the history items at or one step from a node, and of the
             candidates one step from it.
+        twice: uint64 ``[V]``, the bits of the candidates two steps from a node.
         marks: uint64 ``[V / 64 + 1]``, a bit for each node.
         groups: uint64 ``[V / 4096 + 1]``, a bit for each word of ``marks`` that is not 0.
         filter: uint64 ``[FILTER]``, a bit for all nodes with the same lowest digits.
@@ -55,6 +56,7 @@ class Scratch(NamedTuple):
     """
 
     near: NDArray[np.uint64]
+    twice: NDArray[np.uint64]
     marks: NDArray[np.uint64]
     groups: NDArray[np.uint64]
     filter: NDArray[np.uint64]
@@ -171,6 +173,7 @@ def new_scratch(num_nodes: int, steps: int = STEPS) -> Scratch:
     """Allocate scratch arrays for a number of nodes; pages that are never touched take no memory."""
     return Scratch(
         near=np.zeros((2, num_nodes), np.uint64),
+        twice=np.zeros(num_nodes, np.uint64),
         marks=np.zeros(num_nodes // 64 + 1, np.uint64),
         groups=np.zeros(num_nodes // 4096 + 1, np.uint64),
         filter=np.zeros(FILTER, np.uint64),

@@ -1,9 +1,9 @@
-"""The search for paths of four and more edges, for the pairs that have no shorter one.
+"""The search for paths of five and more edges, for the pairs that have no shorter one.
 
 The search starts from both ends and meets in the middle. For every number of steps, a node has one bit for
 each history item that reaches it, and one for each candidate that it reaches. The two sides grow in turn, and
-a pair is joined at the first node that has both bits. So a path of length 4 takes two steps from either side,
-not four from one side.
+a pair is joined at the first node that has both bits. So a path of length 6 takes three steps from either side,
+not six from one side.
 """
 
 from __future__ import annotations
@@ -148,7 +148,7 @@ def _join(history, middle, reach, tables, work, pairs):  # type: ignore[no-untyp
 
 @compiled(cache=True, nogil=True)
 def join_far(history, candidates, tables, longest, work, pairs):  # type: ignore[no-untyped-def]
-    """Join the pairs that are still open, all of which are more than three edges apart.
+    """Join the pairs that are still open, all of which are more than four edges apart.
 
     Returns:
         The number of neighbours read, and whether ``work`` has enough steps. If it has not, the pairs are
@@ -188,7 +188,7 @@ def join_far(history, candidates, tables, longest, work, pairs):  # type: ignore
         reach[side] = step + 1
         if counts[side, step + 1] == 0:
             break
-        if length > 3:
+        if length > 4:
             for place in range(_meet(counts, reach, work, remaining, met)):
                 left -= _join(history, met[place], reach, tables, work, pairs)
     for side in range(2):

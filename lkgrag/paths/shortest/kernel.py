@@ -10,6 +10,7 @@ import numpy as np
 
 from lkgrag.paths.shortest.bits import ONE, ZERO, find_place, lowest, slot_of
 from lkgrag.paths.shortest.far import join_far
+from lkgrag.paths.shortest.four import join_four
 from lkgrag.paths.shortest.near import clear_near, join_one, join_three, join_two
 from lkgrag.utils.jit import compiled
 
@@ -114,8 +115,10 @@ def search(history, candidates, tables, longest, work, pairs, room):  # type: ig
             touched += join_two(starts, outward, work, pairs)
             if longest != 2 and _any_open(pairs):
                 touched += join_three(starts, ends, tables, work, pairs)
+                if longest != 3 and _any_open(pairs):
+                    touched += join_four(starts, ends, tables, work, pairs)
         clear_near(ends, inward, work)
-        if (longest == 0 or longest > 3) and _any_open(pairs):
+        if (longest == 0 or longest > 4) and _any_open(pairs):
             more, is_enough = join_far(starts, ends, tables, longest, work, pairs)
             touched += more
         if not is_enough:
