@@ -10,7 +10,7 @@ import numpy as np
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from numpy.typing import NDArray
+    from numpy.typing import DTypeLike, NDArray
 
 #: Number of slots on either side in one pass; each slot is a bit.
 BITS = 64
@@ -72,14 +72,17 @@ class Pairs(NamedTuple):
         remaining: uint64 ``[H]``, the candidates of each history slot's open pairs.
         found: uint64 ``[C]``, the history slots of each candidate's joined pairs.
         length: int32 ``[C * H]``, number of edges of a joined pair's path; other pairs' are not valid.
-        way: int64 ``[C * H, 2 * steps]``, the path of a joined pair: its edges, but in place of the last of
-            several edges the node before the candidate.
+        first: int32 or int64 ``[C * H]``, the first edge of a joined pair's path.
+        last: int32 ``[C * H]``, the last inner node of a joined pair's path of two or more edges.
+        inner: like ``first``, ``[C * H, 2 * steps]``, the edges between inner nodes.
     """
 
     remaining: NDArray[np.uint64]
     found: NDArray[np.uint64]
     length: NDArray[np.int32]
-    way: NDArray[np.int64]
+    first: NDArray[np.integer]
+    last: NDArray[np.int32]
+    inner: NDArray[np.integer]
 
 
 class PathBuffer(NamedTuple):
@@ -90,11 +93,13 @@ class PathBuffer(NamedTuple):
         length: int32 ``[N]``, number of edges of each path.
         chain: int32 or int64 ``[M]``, edges from history item to candidate, as places in the finder's
             tables, path by path.
+        offset: int32 ``[3]``, added to each row of ``ends``.
     """
 
     ends: NDArray[np.int32]
     length: NDArray[np.int32]
     chain: NDArray[np.integer]
+    offset: NDArray[np.int32]
 
 
 def sorted_order(
@@ -184,12 +189,14 @@ def new_scratch(num_nodes: int, steps: int = STEPS) -> Scratch:
     )
 
 
-def new_pairs(num_history: int, num_candidates: int, steps: int) -> Pairs:
-    """Allocate the arrays of a prompt's pairs."""
+def new_pairs(num_history: int, num_candidates: int, steps: int, kind: DTypeLike) -> Pairs:
+    """Allocate the arrays of a prompt's pairs; ``kind`` is the dtype of edges."""
     size = num_history * num_candidates
     return Pairs(
         remaining=np.zeros(num_history, np.uint64),
         found=np.zeros(num_candidates, np.uint64),
         length=np.zeros(size, np.int32),
-        way=np.zeros((size, 2 * steps), np.int64),
+        first=np.zeros(size, kind),
+        last=np.zeros(size, np.int32),
+        inner=np.zeros((size, 2 * steps), kind),
     )

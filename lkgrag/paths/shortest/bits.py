@@ -38,7 +38,7 @@ def find_place(nodes, low, high, wanted):  # type: ignore[no-untyped-def]
         else:
             high = middle
     row = nodes[low:high]
-    before = 0
+    before, sought = 0, np.int32(wanted)
     for place in range(len(row)):
-        before += row[place] < wanted
+        before += row[place] < sought
     return low + before

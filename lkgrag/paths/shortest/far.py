@@ -107,7 +107,8 @@ def _walk(side, node, steps, bit, rows, work, edges):  # type: ignore[no-untyped
 def _join(history, middle, reach, tables, work, pairs):  # type: ignore[no-untyped-def]
     """Join the open pairs that meet at a node; return the number of history slots without open pairs now."""
     outward, inward = tables
-    remaining, found, length, way = pairs.remaining, pairs.found, pairs.length, pairs.way
+    remaining, found, length = pairs.remaining, pairs.found, pairs.length
+    first, final, inner = pairs.first, pairs.last, pairs.inner
     steps = work.bits.shape[1] - 1
     back, ahead = np.zeros(steps, np.int64), np.zeros((len(found), steps), np.int64)
     last = np.zeros(len(found), np.int64)
@@ -137,12 +138,11 @@ def _join(history, middle, reach, tables, work, pairs):  # type: ignore[no-untyp
                 last[c] = _walk(1, middle, reach[1], c_bit, outward, work, ahead[c])
             found[c] |= h_bit
             pair = c * num_history + h
-            length[pair], way[pair, 0] = reach[0] + reach[1], edge
+            length[pair], first[pair], final[pair] = reach[0] + reach[1], edge, last[c]
             for k in range(reach[0] - 1):
-                way[pair, reach[0] - 1 - k] = back[k]
+                inner[pair, reach[0] - 2 - k] = back[k]
             for k in range(reach[1] - 1):
-                way[pair, reach[0] + k] = ahead[c, k]
-            way[pair, reach[0] + reach[1] - 1] = last[c]
+                inner[pair, reach[0] - 1 + k] = ahead[c, k]
     return done
 
 

@@ -220,10 +220,12 @@ class ShortestPaths:
         while done < len(history):
             paths = (len(history) - done) * num_history * num_candidates
             # Pages of these arrays that no path is written to take no memory.
+            kind = self._tables[0].edge.dtype
             buffer = PathBuffer(
                 ends=np.empty((paths, 3), np.int32),
                 length=np.empty(paths, np.int32),
-                chain=np.empty(paths * room, self._tables[0].edge.dtype),
+                chain=np.empty(paths * room, kind),
+                offset=np.array([offset[0] + done, *offset[1:]], np.int32),
             )
             count, num_edges, touched, prompts, problem = search(
                 history[done:],
@@ -231,7 +233,7 @@ class ShortestPaths:
                 self._tables,
                 self.longest,
                 self._work,
-                new_pairs(num_history, num_candidates, self._work.bits.shape[1] - 1),
+                new_pairs(num_history, num_candidates, self._work.bits.shape[1] - 1, kind),
                 buffer,
             )
             self.touched += touched
@@ -240,11 +242,9 @@ class ShortestPaths:
                 self._work = new_scratch(bits.shape[2], 2 * (bits.shape[1] - 1))
             elif problem == 2:
                 room *= 2
-            ends = buffer.ends[:count]
-            shift = np.array([offset[0] + done, *offset[1:]], np.int32)
-            if shift.any():
-                ends += shift
-            out.append(Witnesses(ends, buffer.length[:count], buffer.chain[:num_edges]))
+            out.append(
+                Witnesses(buffer.ends[:count], buffer.length[:count], buffer.chain[:num_edges])
+            )
             # The prompt for which the room was too small is searched again, and those after it.
             done += prompts
         return out

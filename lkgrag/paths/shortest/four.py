@@ -126,7 +126,7 @@ def join_four(history, candidates, tables, work, pairs):  # type: ignore[no-unty
     """Join the open pairs that have three nodes between them; return the number of neighbours read."""
     outward, inward = tables
     at_history, at_candidate = work.near[0], work.near[1]
-    remaining, found, length, way = pairs.remaining, pairs.found, pairs.length, pairs.way
+    remaining, found, length = pairs.remaining, pairs.found, pairs.length
     num_history, num_nodes = len(history), len(at_history)
     open_c = ZERO
     for h in range(num_history):
@@ -156,12 +156,12 @@ def join_four(history, candidates, tables, work, pairs):  # type: ignore[no-unty
             length[pair] = 4
             row = inward.first_node
             back = _first_with(row, inward.ptr[at], inward.ptr[at + 1], at_history, h_bit)
-            way[pair, 0] = outward.edge[find_place(outward.node, begin, end, row[back])]
-            way[pair, 1] = inward.first_edge[back]
+            pairs.first[pair] = outward.edge[find_place(outward.node, begin, end, row[back])]
+            pairs.inner[pair, 0] = inward.first_edge[back]
             row = outward.first_node
             ahead = _first_with(row, outward.ptr[at], outward.ptr[at + 1], at_candidate, c_bit)
-            way[pair, 2] = outward.first_edge[ahead]
-            way[pair, 3] = row[ahead]
+            pairs.inner[pair, 1] = outward.first_edge[ahead]
+            pairs.last[pair] = row[ahead]
     for h in range(num_history):
         if history[h] >= 0:
             for place in range(outward.ptr[history[h]], outward.ptr[history[h] + 1]):

@@ -56,7 +56,9 @@ def _write(prompt, candidates, inward, pairs, room, begin):  # type: ignore[no-u
         The numbers after that. The number of paths is -1 if ``chain`` is too short.
     """
     ends, lengths, chain = room.ends, room.length, room.chain
-    found, length, way = pairs.found, pairs.length, pairs.way
+    found, length = pairs.found, pairs.length
+    first, last, inner = pairs.first, pairs.last, pairs.inner
+    shift = room.offset[0], room.offset[1], room.offset[2]
     num_history = len(pairs.remaining)
     num_paths, num_edges = begin
     for c in range(len(candidates)):
@@ -72,17 +74,19 @@ def _write(prompt, candidates, inward, pairs, room, begin):  # type: ignore[no-u
             size = length[pair]
             if num_edges + size > len(chain):
                 return -1, num_edges
-            ends[num_paths, 0], ends[num_paths, 1], ends[num_paths, 2] = prompt, c, h
+            ends[num_paths, 0] = prompt + shift[0]
+            ends[num_paths, 1] = c + shift[1]
+            ends[num_paths, 2] = h + shift[2]
             lengths[num_paths] = size
             num_paths += 1
-            for k in range(size - 1):
-                chain[num_edges + k] = way[pair, k]
-            final = way[pair, size - 1]
+            chain[num_edges] = first[pair]
             if size > 1:
+                for k in range(size - 2):
+                    chain[num_edges + 1 + k] = inner[pair, k]
                 # The candidate's row is in the processor's cache now, for all of its paths.
-                final = inward.edge[find_place(inward.node, low, high, final)]
+                place = find_place(inward.node, low, high, last[pair])
+                chain[num_edges + size - 1] = inward.edge[place]
             num_edges += size
-            chain[num_edges - 1] = final
     return num_paths, num_edges
 
 

@@ -18,7 +18,8 @@ from lkgrag.utils.jit import compiled
 def join_one(history, candidates, inward, work, pairs):  # type: ignore[no-untyped-def]
     """Join the pairs that have an edge, and set the candidates' bits; return the number of neighbours read."""
     at_history, at_candidate = work.near[0], work.near[1]
-    remaining, found, length, way = pairs.remaining, pairs.found, pairs.length, pairs.way
+    remaining, found, length = pairs.remaining, pairs.found, pairs.length
+    first = pairs.first
     num_history, touched = len(history), 0
     for h in range(num_history):
         if history[h] >= 0:
@@ -41,7 +42,7 @@ def join_one(history, candidates, inward, work, pairs):  # type: ignore[no-untyp
                     remaining[h] ^= bit
                     found[c] |= h_bit
                     length[c * num_history + h] = 1
-                    way[c * num_history + h, 0] = inward.edge[place]
+                    first[c * num_history + h] = inward.edge[place]
     for h in range(num_history):
         if history[h] >= 0:
             at_history[history[h]] = ZERO
@@ -52,7 +53,8 @@ def join_one(history, candidates, inward, work, pairs):  # type: ignore[no-untyp
 def join_two(history, outward, work, pairs):  # type: ignore[no-untyped-def]
     """Join the open pairs that have a node between them; return the number of neighbours read."""
     at_candidate = work.near[1]
-    remaining, found, length, way = pairs.remaining, pairs.found, pairs.length, pairs.way
+    remaining, found, length = pairs.remaining, pairs.found, pairs.length
+    first, last = pairs.first, pairs.last
     num_history, touched = len(history), 0
     for h in range(num_history):
         wanted = remaining[h]
@@ -73,7 +75,7 @@ def join_two(history, outward, work, pairs):  # type: ignore[no-untyped-def]
                     c = slot_of(c_bit)
                     found[c] |= h_bit
                     pair = c * num_history + h
-                    length[pair], way[pair, 0], way[pair, 1] = 2, edge, middle
+                    length[pair], first[pair], last[pair] = 2, edge, middle
             place += 1
         touched += place - begin
         remaining[h] = wanted
@@ -120,7 +122,8 @@ def join_three(history, candidates, tables, work, pairs):  # type: ignore[no-unt
     outward = tables[0]
     at_history, at_candidate = work.near[0], work.near[1]
     marks, groups, rough = work.marks, work.groups, work.filter
-    remaining, found, length, way = pairs.remaining, pairs.found, pairs.length, pairs.way
+    remaining, found, length = pairs.remaining, pairs.found, pairs.length
+    first, last, inner = pairs.first, pairs.last, pairs.inner
     num_history = len(history)
     touched = _mark(history, candidates, tables, work, pairs)
     through = np.zeros(64, np.int64)
@@ -194,9 +197,9 @@ def join_three(history, candidates, tables, work, pairs):  # type: ignore[no-unt
                         c = slot_of(c_bit)
                         found[c] |= h_bit
                         pair = c * num_history + h
-                        length[pair], way[pair, 0] = 3, edge
-                        way[pair, 1] = outward.first_edge[through[c]]
-                        way[pair, 2] = outward.first_node[through[c]]
+                        length[pair], first[pair] = 3, edge
+                        inner[pair, 0] = outward.first_edge[through[c]]
+                        last[pair] = outward.first_node[through[c]]
     rough[:] = ZERO
     return touched
 
