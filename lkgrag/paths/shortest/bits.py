@@ -14,6 +14,8 @@ SLOT_OF = np.zeros(BITS, np.int64)
 SLOT_OF[[(2**slot * int(_BRUIJN) % 2**64) >> 58 for slot in range(BITS)]] = np.arange(BITS)
 #: Rows of at most so many nodes are counted through, which the processor does many nodes at a time.
 COUNTED = 128
+#: Number of rows by which they are fetched before they are read; where they begin is fetched as much earlier.
+AHEAD = 4
 
 
 @compiled(cache=True, nogil=True)

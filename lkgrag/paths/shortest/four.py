@@ -9,8 +9,15 @@ from __future__ import annotations
 
 import numpy as np
 
-from lkgrag.paths.shortest.bits import ONE, ZERO, find_place, lowest, slot_of
-from lkgrag.utils.jit import compiled
+from lkgrag.paths.shortest.bits import AHEAD, ONE, ZERO, find_place, lowest, slot_of
+from lkgrag.utils.jit import compiled, prefetch
+
+
+@compiled(cache=True, nogil=True)
+def _fetch_row(rows, place, stop):  # type: ignore[no-untyped-def]
+    """Fetch the row of a neighbour that is read some places later."""
+    prefetch(rows.ptr, rows.node[min(place + 2 * AHEAD, stop - 1)])
+    prefetch(rows.node, rows.ptr[rows.node[min(place + AHEAD, stop - 1)]])
 
 
 @compiled(cache=True, nogil=True)
@@ -22,7 +29,9 @@ def _spread(candidates, open_c, inward, work):  # type: ignore[no-untyped-def]
         c_bit = ONE << np.uint64(c)
         if open_c & c_bit == ZERO:
             continue
-        for place in range(inward.ptr[candidates[c]], inward.ptr[candidates[c] + 1]):
+        first, stop = inward.ptr[candidates[c]], inward.ptr[candidates[c] + 1]
+        for place in range(first, stop):
+            _fetch_row(inward, place, stop)
             node = inward.node[place]
             bits = at_candidate[node] & open_c
             # A node between several candidates spreads all bits at its first candidate.
@@ -62,7 +71,9 @@ def _find_middles(history, outward, work, pairs, middle):  # type: ignore[no-unt
         if remaining[h] == ZERO:
             continue
         h_bit = ONE << np.uint64(h)
-        for place in range(outward.ptr[history[h]], outward.ptr[history[h] + 1]):
+        first, stop = outward.ptr[history[h]], outward.ptr[history[h] + 1]
+        for place in range(first, stop):
+            _fetch_row(outward, place, stop)
             node = outward.node[place]
             here = at_history[node]
             # A node between several history items is read at its first one.

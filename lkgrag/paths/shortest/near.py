@@ -10,8 +10,8 @@ from __future__ import annotations
 import numpy as np
 
 from lkgrag.paths.shortest.arrays import FILTER
-from lkgrag.paths.shortest.bits import ONE, ZERO, find_place, lowest, slot_of
-from lkgrag.utils.jit import compiled
+from lkgrag.paths.shortest.bits import AHEAD, ONE, ZERO, find_place, lowest, slot_of
+from lkgrag.utils.jit import compiled, prefetch
 
 
 @compiled(cache=True, nogil=True)
@@ -117,21 +117,10 @@ def _mark(history, candidates, tables, work, pairs):  # type: ignore[no-untyped-
 
 
 @compiled(cache=True, nogil=True)
-def join_three(history, candidates, tables, work, pairs):  # type: ignore[no-untyped-def]
-    """Join the open pairs that have two nodes between them; return the number of neighbours read."""
-    outward = tables[0]
-    at_history, at_candidate = work.near[0], work.near[1]
-    marks, groups, rough = work.marks, work.groups, work.filter
-    remaining, found, length = pairs.remaining, pairs.found, pairs.length
-    first, last, inner = pairs.first, pairs.last, pairs.inner
-    num_history = len(history)
-    touched = _mark(history, candidates, tables, work, pairs)
-    through = np.zeros(64, np.int64)
-    open_h = ZERO
-    for h in range(num_history):
-        if remaining[h] != ZERO:
-            open_h |= ONE << np.uint64(h)
-    # The marked nodes in rising order, since the first one counts.
+def _list_marked(work):  # type: ignore[no-untyped-def]
+    """List the marked nodes in rising order, and clear the marks; return the number of nodes."""
+    marks, groups, listed = work.marks, work.groups, work.nodes[0, 0]
+    count = 0
     for group in range(len(groups)):
         words = groups[group]
         groups[group] = ZERO
@@ -144,63 +133,98 @@ def join_three(history, candidates, tables, work, pairs):  # type: ignore[no-unt
             while marked != ZERO:
                 node_bit = lowest(marked)
                 marked ^= node_bit
-                middle = word * 64 + slot_of(node_bit)
-                here = at_history[middle] & open_h
-                at_history[middle] = ZERO
-                wanted, rest = ZERO, here
-                while rest != ZERO:
-                    h_bit = lowest(rest)
-                    rest ^= h_bit
-                    wanted |= remaining[slot_of(h_bit)]
+                listed[count] = word * 64 + slot_of(node_bit)
+                count += 1
+    return count
+
+
+@compiled(cache=True, nogil=True)
+def _reach(middle, wanted, outward, work, through):  # type: ignore[no-untyped-def]
+    """Find the first edge from a node towards each wanted candidate that is two steps away.
+
+    Args:
+        middle: the node.
+        wanted: bits of candidates.
+        outward: :class:`Rows` of the graph.
+        work: :class:`Scratch` arrays.
+        through: int64 ``[64]``, written with the place of each edge, by candidate.
+
+    Returns:
+        The bits of the candidates found, and the number of neighbours read.
+    """
+    at_candidate, rough = work.near[1], work.filter
+    begin, end = outward.ptr[middle], outward.ptr[middle + 1]
+    reached, place = ZERO, begin
+    while place < end:
+        node = outward.first_node[place]
+        if (rough[(node >> 6) & (FILTER - 1)] >> np.uint64(node & 63)) & ONE != ZERO:
+            new = at_candidate[node] & wanted
+            if new != ZERO:
+                wanted ^= new
+                reached |= new
+                while new != ZERO:
+                    c_bit = lowest(new)
+                    new ^= c_bit
+                    through[slot_of(c_bit)] = place
                 if wanted == ZERO:
-                    continue
-                # The first edge to a neighbour with a candidate's bit is the one that counts.
-                begin, end = outward.ptr[middle], outward.ptr[middle + 1]
-                reached, place = ZERO, begin
-                while place < end:
-                    node = outward.first_node[place]
-                    if (rough[(node >> 6) & (FILTER - 1)] >> np.uint64(node & 63)) & ONE != ZERO:
-                        new = at_candidate[node] & wanted
-                        if new != ZERO:
-                            wanted ^= new
-                            reached |= new
-                            while new != ZERO:
-                                c_bit = lowest(new)
-                                new ^= c_bit
-                                through[slot_of(c_bit)] = place
-                            if wanted == ZERO:
-                                break
-                    place += 1
-                touched += place - begin
-                if reached == ZERO:
-                    continue
-                while here != ZERO:
-                    h_bit = lowest(here)
-                    here ^= h_bit
-                    h = slot_of(h_bit)
-                    joined = remaining[h] & reached
-                    if joined == ZERO:
-                        continue
-                    remaining[h] ^= joined
-                    if remaining[h] == ZERO:
-                        open_h ^= h_bit
-                    at = find_place(
-                        outward.node,
-                        outward.ptr[history[h]],
-                        outward.ptr[history[h] + 1],
-                        middle,
-                    )
-                    edge = outward.edge[at]
-                    while joined != ZERO:
-                        c_bit = lowest(joined)
-                        joined ^= c_bit
-                        c = slot_of(c_bit)
-                        found[c] |= h_bit
-                        pair = c * num_history + h
-                        length[pair], first[pair] = 3, edge
-                        inner[pair, 0] = outward.first_edge[through[c]]
-                        last[pair] = outward.first_node[through[c]]
-    rough[:] = ZERO
+                    break
+        place += 1
+    return reached, place - begin
+
+
+@compiled(cache=True, nogil=True)
+def join_three(history, candidates, tables, work, pairs):  # type: ignore[no-untyped-def]
+    """Join the open pairs that have two nodes between them; return the number of neighbours read."""
+    outward = tables[0]
+    at_history, remaining, found = work.near[0], pairs.remaining, pairs.found
+    num_history = len(history)
+    touched = _mark(history, candidates, tables, work, pairs)
+    through = np.zeros(64, np.int64)
+    open_h = ZERO
+    for h in range(num_history):
+        if remaining[h] != ZERO:
+            open_h |= ONE << np.uint64(h)
+    # In rising order, since the first node counts.
+    middles, count = work.nodes[0, 0], _list_marked(work)
+    for number in range(count):
+        prefetch(outward.ptr, middles[min(number + 2 * AHEAD, count - 1)])
+        prefetch(outward.first_node, outward.ptr[middles[min(number + AHEAD, count - 1)]])
+        middle = middles[number]
+        here = at_history[middle] & open_h
+        at_history[middle] = ZERO
+        wanted, rest = ZERO, here
+        while rest != ZERO:
+            h_bit = lowest(rest)
+            rest ^= h_bit
+            wanted |= remaining[slot_of(h_bit)]
+        if wanted == ZERO:
+            continue
+        reached, more = _reach(middle, wanted, outward, work, through)
+        touched += more
+        if reached == ZERO:
+            continue
+        while here != ZERO:
+            h_bit = lowest(here)
+            here ^= h_bit
+            h = slot_of(h_bit)
+            joined = remaining[h] & reached
+            if joined == ZERO:
+                continue
+            remaining[h] ^= joined
+            if remaining[h] == ZERO:
+                open_h ^= h_bit
+            begin, end = outward.ptr[history[h]], outward.ptr[history[h] + 1]
+            edge = outward.edge[find_place(outward.node, begin, end, middle)]
+            while joined != ZERO:
+                c_bit = lowest(joined)
+                joined ^= c_bit
+                c = slot_of(c_bit)
+                found[c] |= h_bit
+                pair = c * num_history + h
+                pairs.length[pair], pairs.first[pair] = 3, edge
+                pairs.inner[pair, 0] = outward.first_edge[through[c]]
+                pairs.last[pair] = outward.first_node[through[c]]
+    work.filter[:] = ZERO
     return touched
 
 
