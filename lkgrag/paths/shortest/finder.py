@@ -124,10 +124,10 @@ class ShortestPaths:
         keep = inner_nodes(source, target, total)
         first_item = self._offset[ITEM]
         keep[first_item : first_item + self.num_items] = True
-        number = np.cumsum(keep) - 1
-        self._first_item = int(number[first_item]) if self.num_items else 0
+        numbers = np.cumsum(keep) - 1
+        self._first_item = int(numbers[first_item]) if self.num_items else 0
         edge = np.flatnonzero(keep[source] & keep[target])
-        source, kind, target = number[source[edge]], self.kind[edge], number[target[edge]]
+        source, kind, target = numbers[source[edge]], self.kind[edge], numbers[target[edge]]
         edge = edge.astype(np.int32 if len(self.source) < 2**31 else np.int64)
         nodes = int(keep.sum())
         self._tables = (
