@@ -125,18 +125,19 @@ def sorted_order(
 
 
 def inner_nodes(
-    source: NDArray[np.integer], target: NDArray[np.integer], num_nodes: int
+    source: NDArray[np.int32], target: NDArray[np.int32], num_nodes: int
 ) -> NDArray[np.bool_]:
     """Mark the nodes that a path may lead through, bool ``[V]``.
 
     Such a node can be entered and left, and has at least two different neighbours.
 
     Args:
-        source: ``[E]``, of each edge.
-        target: ``[E]``.
+        source: int32 ``[E]``, of each edge.
+        target: int32 ``[E]``.
         num_nodes: ``V``.
     """
-    least, most = np.full(num_nodes, num_nodes), np.full(num_nodes, -1)
+    least = np.full(num_nodes, num_nodes, np.int32)
+    most = np.full(num_nodes, -1, np.int32)
     for node, other in ((source, target), (target, source)):
         np.minimum.at(least, node, other)
         np.maximum.at(most, node, other)
@@ -147,18 +148,18 @@ def inner_nodes(
 
 
 def neighbour_rows(
-    node: NDArray[np.int64],
+    node: NDArray[np.int32],
     kind: NDArray[np.int32],
-    other: NDArray[np.int64],
+    other: NDArray[np.int32],
     edge: NDArray[np.integer],
     num_nodes: int,
 ) -> Rows:
     """List the neighbours of every node.
 
     Args:
-        node: int64 ``[E]``, the end of each edge whose row it is in.
+        node: int32 ``[E]``, the end of each edge whose row it is in.
         kind: int32 ``[E]``, edge types.
-        other: int64 ``[E]``, the other end.
+        other: int32 ``[E]``, the other end.
         edge: ``[E]``, places of the edges.
         num_nodes: ``V``.
     """
@@ -168,9 +169,10 @@ def neighbour_rows(
     is_first = np.ones(len(node), bool)
     is_first[1:] = (node[1:] != node[:-1]) | (other[1:] != other[:-1])
     node, kind, edge = node[is_first], kind[is_first], edge[is_first]
-    neighbour = other[is_first].astype(np.int32)
+    neighbour = other[is_first]
+    del order, other
     by_kind = sorted_order((node, kind, neighbour), (num_nodes, num_kinds, num_nodes))
-    ptr = np.searchsorted(node, np.arange(num_nodes + 1))
+    ptr = np.searchsorted(node, np.arange(num_nodes + 1, dtype=np.int32))
     return Rows(ptr, neighbour, edge, neighbour[by_kind], edge[by_kind])
 
 

@@ -75,7 +75,7 @@ class ShortestPaths:
     Attributes:
         metapaths: empty.
         edge_types: that paths use.
-        source: int64 ``[E]``, sources of the edges among all nodes; see :meth:`offset`.
+        source: int32 ``[E]``, sources of the edges among all nodes; see :meth:`offset`.
         kind: int32 ``[E]``, index into ``edge_types``.
         target: int32 ``[E]``, targets among all nodes.
         touched: number of neighbours that the last call read, where several edges between two nodes count once.
@@ -110,25 +110,27 @@ class ShortestPaths:
             strength: NDArray[np.float64] = edges.weight.astype(np.float64)
             if edge_type[2] != ITEM:
                 strength = strength * rarity(edges.degree)[edges.target]
-            source = edges.source + self._offset[edge_type[0]]
-            target = edges.target + self._offset[edge_type[2]]
-            parts.append((source, np.full(len(source), number), target, strength))
-        none = np.zeros(0, np.int64)
+            source = (edges.source + self._offset[edge_type[0]]).astype(np.int32)
+            target = (edges.target + self._offset[edge_type[2]]).astype(np.int32)
+            parts.append((source, np.full(len(source), number, np.int32), target, strength))
+        none = np.zeros(0, np.int32)
         columns = [np.concatenate(c) for c in zip(*parts, strict=True)] if parts else [none] * 4
+        del parts
         total = sum(sizes)
         order = sorted_order(columns[:3], (total, len(self.edge_types), total))
-        source, kind, target, strengths = (c[order] for c in columns)
-        self.source, self.kind = source.astype(np.int64), kind.astype(np.int32)
-        self.target, self._strength = target.astype(np.int32), strengths.astype(np.float64)
+        self.source, self.kind, self.target = (c[order] for c in columns[:3])
+        self._strength: NDArray[np.float64] = columns[3][order].astype(np.float64)
+        del columns, order
         # Nodes that no path leads through are left out, and the others are numbered anew in the same order.
-        keep = inner_nodes(source, target, total)
+        keep = inner_nodes(self.source, self.target, total)
         first_item = self._offset[ITEM]
         keep[first_item : first_item + self.num_items] = True
-        numbers = np.cumsum(keep) - 1
+        numbers = (np.cumsum(keep) - 1).astype(np.int32)
         self._first_item = int(numbers[first_item]) if self.num_items else 0
-        edge = np.flatnonzero(keep[source] & keep[target])
-        source, kind, target = numbers[source[edge]], self.kind[edge], numbers[target[edge]]
+        edge = np.flatnonzero(keep[self.source] & keep[self.target])
         edge = edge.astype(np.int32 if len(self.source) < 2**31 else np.int64)
+        source, target = numbers[self.source[edge]], numbers[self.target[edge]]
+        kind = self.kind[edge]
         nodes = int(keep.sum())
         self._tables = (
             neighbour_rows(source, kind, target, edge, nodes),
