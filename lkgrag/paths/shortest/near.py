@@ -232,6 +232,14 @@ def join_three(history, candidates, tables, work, pairs):  # type: ignore[no-unt
 def clear_near(candidates, inward, work):  # type: ignore[no-untyped-def]
     """Clear the candidates' bits."""
     at_candidate = work.near[1]
+    size = 0
+    for c in range(len(candidates)):
+        if candidates[c] >= 0:
+            size += inward.ptr[candidates[c] + 1] - inward.ptr[candidates[c]]
+    if 4 * size > len(at_candidate):
+        # A small array is cleared faster as a whole.
+        at_candidate[:] = ZERO
+        return
     for c in range(len(candidates)):
         if candidates[c] >= 0:
             for place in range(inward.ptr[candidates[c]], inward.ptr[candidates[c] + 1]):
