@@ -30,6 +30,7 @@ GRAPH = {
     "longest_times_median": "dearest prompt without, times the median",
     "prompts_a_second_up_to_4": "prompts a second, shortest paths up to 4",
     "touched_up_to_4": "edges touched a prompt, up to 4",
+    "row_read_seconds": "seconds to start reading some row of the graph",
     "map_gib": "size of the mapped tables, GiB",
     "mapped_prompts_a_second": "prompts a second from mapped tables",
     "mapped_anonymous_mib": "memory of its own that this takes, MiB",
@@ -198,11 +199,12 @@ def by_column(
         head: of the first column.
         names: of the others.
         columns: the results.
-        rows: by the figures' keys, their labels.
+        rows: by the figures' keys, their labels; what no column has is left out.
     """
+    measured = {k: label for k, label in rows.items() if any(k in column for column in columns)}
     return table(
         [head, *names],
-        [[label, *(number(column[key]) for column in columns)] for key, label in rows.items()],
+        [[label, *(number(column[key]) for column in columns)] for key, label in measured.items()],
     )
 
 

@@ -13,7 +13,15 @@ from lkgrag.paths.adjacency import Adjacency
 from lkgrag.paths.batch import PathBatch, PathColumns
 from lkgrag.paths.metapath import ITEM, USER, drop_duplicates, select_edge_types
 from lkgrag.paths.metapath_search.two_edges import rarity
-from lkgrag.paths.shortest.arrays import BITS, EdgeTables, PathBuffer, new_scratch
+from lkgrag.paths.shortest.arrays import (
+    BITS,
+    PathBuffer,
+    inner_nodes,
+    neighbour_rows,
+    new_pairs,
+    new_scratch,
+    sorted_order,
+)
 from lkgrag.paths.shortest.kernel import search
 
 if TYPE_CHECKING:
@@ -26,24 +34,24 @@ if TYPE_CHECKING:
     from lkgrag.paths.batch import MetaPath
 
 #: Number of edges for each path that the buffer is first allocated for.
-ROOM = 6
-#: Number of prompts in a call of the kernel; the results of one call fit into the processor's cache.
-BLOCK = 64
+ROOM = 4
+#: Number of prompts in a call of the kernel, which allocates memory for all paths that they can have.
+BLOCK = 1024
 
 
 class Witnesses(NamedTuple):
     """One shortest path of each connected pair, sorted by (prompt, candidate, history).
 
     Attributes:
-        ends: int64 ``[N, 3]``: prompt, candidate slot, history slot.
-        length: int64 ``[N]``, number of edges.
-        chain: int64 ``[length.sum()]``, the edges of the paths one after the other, as places in the finder's
-            tables ``source``, ``kind`` and ``target``.
+        ends: int32 ``[N, 3]``: prompt, candidate slot, history slot.
+        length: int32 ``[N]``, number of edges.
+        chain: int32 ``[length.sum()]``, the edges of the paths one after the other, as places in the finder's
+            tables ``source``, ``kind`` and ``target``; int64 from 2^31 edges on.
     """
 
-    ends: NDArray[np.int64]
-    length: NDArray[np.int64]
-    chain: NDArray[np.int64]
+    ends: NDArray[np.int32]
+    length: NDArray[np.int32]
+    chain: NDArray[np.integer]
 
 
 class ShortestPaths:
@@ -67,10 +75,10 @@ class ShortestPaths:
     Attributes:
         metapaths: empty.
         edge_types: that paths use.
-        source: int64 ``[E]``, sources of the edges among all nodes; see :meth:`offset`.
+        source: int32 ``[E]``, sources of the edges among all nodes; see :meth:`offset`.
         kind: int32 ``[E]``, index into ``edge_types``.
         target: int32 ``[E]``, targets among all nodes.
-        touched: number of edges that the last call read.
+        touched: number of neighbours that the last call read, where several edges between two nodes count once.
 
     Raises:
         ConfigError: edges have times (``kg.temporal``), which this search does not compare, or a relation is
@@ -102,32 +110,35 @@ class ShortestPaths:
             strength: NDArray[np.float64] = edges.weight.astype(np.float64)
             if edge_type[2] != ITEM:
                 strength = strength * rarity(edges.degree)[edges.target]
-            source = edges.source + self._offset[edge_type[0]]
-            target = edges.target + self._offset[edge_type[2]]
-            parts.append((source, np.full(len(source), number), target, strength))
-        none = np.zeros(0, np.int64)
+            source = (edges.source + self._offset[edge_type[0]]).astype(np.int32)
+            target = (edges.target + self._offset[edge_type[2]]).astype(np.int32)
+            parts.append((source, np.full(len(source), number, np.int32), target, strength))
+        none = np.zeros(0, np.int32)
         columns = [np.concatenate(c) for c in zip(*parts, strict=True)] if parts else [none] * 4
-        order = np.lexsort((columns[2], columns[1], columns[0]))
-        source, kind, target, strengths = (c[order] for c in columns)
+        del parts
         total = sum(sizes)
-        self.source, self.kind = source.astype(np.int64), kind.astype(np.int32)
-        self.target, self._strength = target.astype(np.int32), strengths.astype(np.float64)
-        inward = np.lexsort((source, kind, target))
-        by_pair = np.lexsort((kind, source, target))
-        self._tables = EdgeTables(
-            np.searchsorted(source, np.arange(total + 1)),
-            self.kind,
-            self.target,
-            np.searchsorted(target[inward], np.arange(total + 1)),
-            self.kind[inward],
-            source[inward].astype(np.int32),
-            inward.astype(np.int64),
-            source[by_pair].astype(np.int32),
-            by_pair.astype(np.int64),
+        order = sorted_order(columns[:3], (total, len(self.edge_types), total))
+        self.source, self.kind, self.target = (c[order] for c in columns[:3])
+        self._strength: NDArray[np.float64] = columns[3][order].astype(np.float64)
+        del columns, order
+        # Nodes that no path leads through are left out, and the others are numbered anew in the same order.
+        keep = inner_nodes(self.source, self.target, total)
+        first_item = self._offset[ITEM]
+        keep[first_item : first_item + self.num_items] = True
+        numbers = (np.cumsum(keep) - 1).astype(np.int32)
+        self._first_item = int(numbers[first_item]) if self.num_items else 0
+        edge = np.flatnonzero(keep[self.source] & keep[self.target])
+        edge = edge.astype(np.int32 if len(self.source) < 2**31 else np.int64)
+        source, target = numbers[self.source[edge]], numbers[self.target[edge]]
+        kind = self.kind[edge]
+        nodes = int(keep.sum())
+        self._tables = (
+            neighbour_rows(source, kind, target, edge, nodes),
+            neighbour_rows(target, kind, source, edge, nodes),
         )
         #: For each edge type, the first index of its targets' type among all nodes.
         self._ends = np.array([self._offset[e[2]] for e in self.edge_types], np.int64)
-        self._work = new_scratch(total)
+        self._work = new_scratch(nodes)
 
     def offset(self, node_type: str) -> int:
         """Return the first index of a node type among all nodes."""
@@ -162,25 +173,25 @@ class ShortestPaths:
         for name, items in (("history_items", history), ("candidate_items", candidates)):
             if items.max(initial=-1) >= self.num_items or items.min(initial=-1) < -1:
                 raise ValueError(f"{name} must lie in [-1, {self.num_items})")
-        offset = self._offset[ITEM]
-        left, right = (np.where(x >= 0, x + offset, -1) for x in (history, candidates))
+        left, right = (np.where(x >= 0, x + self._first_item, -1) for x in (history, candidates))
         self.touched = 0
-        ends, lengths, chains = [], [], []
-        for start in range(0, len(left), BLOCK):
-            rows = slice(start, start + BLOCK)
-            for h in range(0, left.shape[1], BITS):
-                for c in range(0, right.shape[1], BITS):
-                    part = self._part(
-                        np.ascontiguousarray(left[rows, h : h + BITS]),
-                        np.ascontiguousarray(right[rows, c : c + BITS]),
-                    )
-                    for place, length, chain in part:
-                        ends.append(place + np.array([start, c, h]))
-                        lengths.append(length)
-                        chains.append(chain)
-        none = np.zeros(0, np.int64)
-        place = np.concatenate([np.zeros((0, 3), np.int64), *ends])
-        length, chain = np.concatenate([none, *lengths]), np.concatenate([none, *chains])
+        parts = [
+            part
+            for start in range(0, len(left), BLOCK)
+            for h in range(0, left.shape[1], BITS)
+            for c in range(0, right.shape[1], BITS)
+            for part in self._part(
+                left[start : start + BLOCK, h : h + BITS],
+                right[start : start + BLOCK, c : c + BITS],
+                (start, c, h),
+            )
+        ]
+        if len(parts) == 1:
+            return parts[0]
+        none = np.zeros(0, np.int32)
+        place = np.concatenate([np.zeros((0, 3), np.int32), *(p.ends for p in parts)])
+        length = np.concatenate([none, *(p.length for p in parts)])
+        chain = np.concatenate([none, *(p.chain for p in parts)])
         if max(left.shape[1], right.shape[1]) <= BITS:
             return Witnesses(place, length, chain)
         order = np.lexsort((place[:, 2], place[:, 1], place[:, 0]))
@@ -191,23 +202,41 @@ class ShortestPaths:
         return Witnesses(place[order], length, chain[edge])
 
     def _part(
-        self, history: NDArray[np.int64], candidates: NDArray[np.int64]
-    ) -> list[tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]]:
+        self,
+        history: NDArray[np.int64],
+        candidates: NDArray[np.int64],
+        offset: tuple[int, int, int],
+    ) -> list[Witnesses]:
         """Find the paths for at most :data:`BITS` slots on either side.
 
         If the buffer is too small, the search is repeated with a larger one for the prompts that are left.
+
+        Args:
+            history: int64 ``[B, H]``, nodes, -1 padding.
+            candidates: int64 ``[B, C]``, nodes, -1 padding.
+            offset: numbers of the first prompt, candidate slot and history slot.
         """
-        pairs_per_prompt = history.shape[1] * candidates.shape[1]
+        history, candidates = np.ascontiguousarray(history), np.ascontiguousarray(candidates)
+        num_history, num_candidates = history.shape[1], candidates.shape[1]
         done, room, out = 0, ROOM, []
         while done < len(history):
-            pairs = (len(history) - done) * pairs_per_prompt
-            paths = PathBuffer(
-                ends=np.empty((pairs, 3), np.int64),
-                indptr=np.zeros(pairs + 1, np.int64),
-                chain=np.empty(pairs * room, np.int64),
+            paths = (len(history) - done) * num_history * num_candidates
+            # Pages of these arrays that no path is written to take no memory.
+            kind = self._tables[0].edge.dtype
+            buffer = PathBuffer(
+                ends=np.empty((paths, 3), np.int32),
+                length=np.empty(paths, np.int32),
+                chain=np.empty(paths * room, kind),
+                offset=np.array([offset[0] + done, *offset[1:]], np.int32),
             )
-            count, touched, problem = search(
-                history[done:], candidates[done:], self._tables, self.longest, self._work, paths
+            count, num_edges, touched, prompts, problem = search(
+                history[done:],
+                candidates[done:],
+                self._tables,
+                self.longest,
+                self._work,
+                new_pairs(num_history, num_candidates, self._work.bits.shape[1] - 1, kind),
+                buffer,
             )
             self.touched += touched
             if problem == 1:
@@ -215,14 +244,11 @@ class ShortestPaths:
                 self._work = new_scratch(bits.shape[2], 2 * (bits.shape[1] - 1))
             elif problem == 2:
                 room *= 2
-            place = paths.ends[:count] + np.array([done, 0, 0])
-            num_edges = int(paths.indptr[count])
-            chain = paths.chain[:num_edges].copy()
-            out.append((place, np.diff(paths.indptr[: count + 1]), chain))
-            if not problem:
-                break
+            out.append(
+                Witnesses(buffer.ends[:count], buffer.length[:count], buffer.chain[:num_edges])
+            )
             # The prompt for which the room was too small is searched again, and those after it.
-            done = int(place[-1, 0]) + 1 if count else done
+            done += prompts
         return out
 
     def _batch(self, queries: Queries, witnesses: Witnesses) -> PathBatch:
@@ -248,9 +274,9 @@ class ShortestPaths:
         occurring = kinds[order][new]
         metapaths = [tuple(self.edge_types[k] for k in kind if k >= 0) for kind in occurring]
         columns = PathColumns(
-            sample=torch.from_numpy(ends[:, 0].copy()),
-            candidate=torch.from_numpy(ends[:, 1].copy()),
-            history=torch.from_numpy(ends[:, 2].copy()),
+            sample=torch.from_numpy(ends[:, 0].astype(np.int64)),
+            candidate=torch.from_numpy(ends[:, 1].astype(np.int64)),
+            history=torch.from_numpy(ends[:, 2].astype(np.int64)),
             metapath=torch.from_numpy(metapath),
             nodes=torch.from_numpy(nodes),
             weight=torch.from_numpy(weight.astype(np.float32)),

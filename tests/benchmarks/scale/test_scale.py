@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from benchmarks.scale import synthetic
+from benchmarks.scale.graph import row_read_seconds, values_of
 from benchmarks.scale.slopes import GIB, projection, slopes
 from lkgrag.config import KGConfig
 from lkgrag.kg import build_kg
@@ -94,3 +95,26 @@ def test_slopes_by_hand():
     assert row["epoch_hours"] == pytest.approx(10_000 * 6 / 50 / 3600)
     assert row["scoring_hours"] == pytest.approx(10_000 * 5000 * 0.04 / 450 / 3600)
     assert row["lrurec_gib"] == pytest.approx(5000 * 64 * 16 / GIB)
+
+
+def test_growth_is_compared_with_edges_and_memory():
+    figures = ("prompts_a_second", "prompts_a_second_up_to_4", "touched", "touched_up_to_4")
+    rows = {"1": (30.0, 900.0, 10.0, 5.0, 1e-8), "100": (20.0, 50.0, 11.0, 20.0, 6e-8)}
+    found = {
+        scale: {
+            **dict(zip((*figures, "row_read_seconds"), row, strict=True)),
+            "peak_gib": 3.0,
+            "hub_times_median": 1.2,
+        }
+        for scale, row in rows.items()
+    }
+    values = values_of(found)
+    assert values["C2_edges"] == pytest.approx(1.1)
+    assert values["C2_time"] == pytest.approx(1.5)
+    # 18 times the time for 4 times the edges, with reads that take 6 times as long.
+    assert values["C2_four"] == pytest.approx(75)
+    assert values["C2_rate"] == 50
+
+
+def test_rows_of_large_tables_take_longer_to_reach():
+    assert 0 < row_read_seconds(2**14) < row_read_seconds(2**27)

@@ -5,17 +5,19 @@ import itertools
 import networkx as nx
 import numpy as np
 import pytest
+import torch
 from helpers.path_graphs import graphs, queries
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch_geometric.data import HeteroData
 
 from lkgrag.config import KGConfig, PathsConfig
 from lkgrag.errors import ConfigError
 from lkgrag.evaluation import exist
 from lkgrag.paths import ShortestPaths, path_finder
+from lkgrag.paths.shortest import bits, far, four, kernel, near
 from lkgrag.paths.shortest import finder as shortest
-from lkgrag.paths.shortest import kernel
-from lkgrag.paths.shortest.arrays import new_scratch
+from lkgrag.paths.shortest.arrays import FILTER, new_scratch
 from lkgrag.testing import planted
 from lkgrag.testing.graph import TOY_ITEMS, toy_kg
 
@@ -87,6 +89,114 @@ def test_equals_networkx(data, seed):
         assert 0 < float(batch.weight.min()) <= float(batch.weight.max()) <= 1
 
 
+def witnesses(finder, history, candidates):
+    """``{(prompt, candidate slot, history slot): (edge types, nodes)}``."""
+    found = finder.find(history, candidates)
+    out, begin = {}, 0
+    for ends, length in zip(found.ends.tolist(), found.length.tolist(), strict=True):
+        edges = found.chain[begin : begin + length]
+        begin += length
+        kinds = [finder.edge_types[k] for k in finder.kind[edges]]
+        nodes = [
+            int(n) - finder.offset(k[2]) for k, n in zip(kinds, finder.target[edges], strict=True)
+        ]
+        prompt, _, slot = ends
+        out[tuple(ends)] = kinds, [int(history[prompt, slot]), *nodes]
+    return out
+
+
+def expected_witnesses(data, history, candidates, longest=0):
+    graph, out = multigraph(data), {}
+    for b, (starts, ends) in enumerate(zip(history, candidates, strict=True)):
+        for (c, end), (h, start) in itertools.product(enumerate(ends), enumerate(starts)):
+            path = oracle(data, graph, int(start), int(end)) if start != end else None
+            if path is not None and (not longest or len(path[0]) <= longest):
+                out[b, c, h] = path
+    return out
+
+
+def random_graph(rng, items, values, edges):
+    """Items that are joined directly, over values of two types, and over values of values.
+
+    Args:
+        rng: of all draws.
+        items: the indices that edges use.
+        values: number of values of a type.
+        edges: number of edges of a type.
+    """
+    data = HeteroData()
+    data.temporal = False
+    data["item"].num_nodes = int(items.max()) + 1
+    data["a"].num_nodes = data["b"].num_nodes = values
+    for source, name, target in (
+        ("item", "next", "item"),
+        ("item", "other", "item"),
+        ("item", "has_a", "a"),
+        ("item", "has_b", "b"),
+        ("a", "part_of", "b"),
+    ):
+        ends = [rng.choice(items, edges) if t == "item" else rng.integers(0, values, edges)
+                for t in (source, target)]  # fmt: skip
+        if target == "item":
+            index = np.stack(ends)
+            data[source, name, target].edge_index = torch.from_numpy(index)
+            data[source, name, target].weight = torch.ones(edges)
+        else:
+            index = np.stack(ends)
+            data[source, name, target].edge_index = torch.from_numpy(index)
+            data[target, f"rev_{name}", source].edge_index = torch.from_numpy(index[::-1].copy())
+    return data
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.integers(0, 10**6), st.integers(4, 60), st.integers(1, 60), st.integers(0, 6))
+def test_sparse_graphs_equal_networkx(seed, edges, values, longest):
+    rng = np.random.default_rng(seed)
+    data = random_graph(rng, np.arange(40), values, edges)
+    history, candidates = rng.integers(0, 40, (2, 7)), rng.integers(0, 40, (2, 9))
+    finder = ShortestPaths(data, longest=longest)
+    expected = expected_witnesses(data, history, candidates, longest)
+    assert witnesses(finder, history, candidates) == expected
+    # The scratch arrays are clean afterwards.
+    assert witnesses(finder, history, candidates) == expected
+    assert not any(array.any() for name, array in finder._work._asdict().items() if name != "nodes")
+
+
+def test_all_lengths_are_asked_for():
+    lengths = set()
+    for seed in range(30):
+        rng = np.random.default_rng(seed)
+        data = random_graph(rng, np.arange(40), 30, 20)
+        found = ShortestPaths(data).find(rng.integers(0, 40, (2, 7)), rng.integers(0, 40, (2, 9)))
+        lengths |= set(found.length.tolist())
+    assert lengths >= {1, 2, 3, 4, 5, 6}
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_many_nodes_with_the_same_lowest_digits(seed):
+    rng = np.random.default_rng(seed)
+    # Nodes that are a multiple of the filter's bits apart have the same bit there.
+    items = (np.arange(12)[:, None] + 64 * FILTER * np.arange(4)).reshape(-1)
+    data = random_graph(rng, items, 20, 40)
+    history, candidates = rng.choice(items, (3, 6)), rng.choice(items, (3, 8))
+    finder = ShortestPaths(data)
+    assert witnesses(finder, history, candidates) == expected_witnesses(data, history, candidates)
+
+
+def test_leaves_are_left_out():
+    data = toy_kg(KGConfig(behaviour=False))
+    finder = ShortestPaths(data)
+    kept, read = len(finder._work.twice), len(finder._tables[0].node)
+    data["item", "has_leaf", "leaf"].edge_index = torch.tensor([[0, 1, 2], [0, 1, 2]])
+    data["leaf", "rev_has_leaf", "item"].edge_index = torch.tensor([[0, 1, 2], [0, 1, 2]])
+    data["leaf"].num_nodes = 3
+    more = ShortestPaths(data)
+    assert (len(more._work.twice), len(more._tables[0].node)) == (kept, read)
+    items = np.arange(10)[None]
+    for one, other in zip(finder.find(items, items)[:2], more.find(items, items)[:2], strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
 def test_more_candidates_than_bits():
     data = toy_kg(KGConfig(behaviour=False))
     candidates = np.tile(np.arange(10), 8)[None]
@@ -118,12 +228,17 @@ def test_bounds_and_small_rooms_change_nothing_else(data, seed, longest):
 
 
 def test_without_numba_the_same(monkeypatch):
-    data = toy_kg(KGConfig(behaviour=False))
-    prompts = queries([[0, 3, 5], [1, 2, -1]], [[7, 8, 9], [4, 6, 0]])
-    compiled = ShortestPaths(data).find(prompts.history_items, prompts.candidate_items)
-    monkeypatch.setattr(shortest, "search", kernel.search.py_func)
-    monkeypatch.setattr(kernel, "_grow", kernel._grow.py_func)
-    plain = ShortestPaths(data).find(prompts.history_items, prompts.candidate_items)
+    data = toy_kg(KGConfig(behaviour=False, relations=["directed_by", "starring"], users=False))
+    history, candidates = np.array([[0, 3, 5], [1, 2, -1]]), np.array([[7, 8, 9], [4, 6, 0]])
+    finder = ShortestPaths(data)
+    compiled = finder.find(history, candidates)
+    assert compiled.length.max() > 4
+    for module in (shortest, kernel, near, four, far, bits):
+        for name, function in list(vars(module).items()):
+            # An instruction of the processor has no plain form.
+            if hasattr(function, "py_func") and name != "prefetch":
+                monkeypatch.setattr(module, name, function.py_func)
+    plain = finder.find(history, candidates)
     for one, other in zip(compiled, plain, strict=True):
         np.testing.assert_array_equal(one, other)
 
