@@ -110,8 +110,8 @@ FAULTS = [
         "tie rule",
         "equal scores are cut by index, not by popularity",
         "retrieval/ranks.py",
-        "turn[np.lexsort((np.arange(scores.shape[1]), -popularity))] = np.arange(scores.shape[1])",
-        "turn[:] = np.arange(scores.shape[1])",
+        "turn[np.lexsort((np.arange(len(popularity)), -popularity))] = np.arange(len(popularity))",
+        "turn[:] = np.arange(len(popularity))",
         ("retrieval/test_ranks.py",),
     ),
     Fault(

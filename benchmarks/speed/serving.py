@@ -90,7 +90,7 @@ def measure(runs: dict[str, Path], quick: bool) -> dict[str, Any]:
         a loaded ranker; and the values of targets.
 
     Raises:
-        LkgragError: a ranker cannot be loaded, or has a language model.
+        LkgragError: a ranker cannot be loaded.
     """
     sets = {}
     for name, run in runs.items():
@@ -155,12 +155,10 @@ def measure_one(run: Path, quick: bool) -> dict[str, float]:
         written as Parquet; ``history``, items of the median user.
 
     Raises:
-        LkgragError: the ranker cannot be loaded, or has a language model.
+        LkgragError: the ranker cannot be loaded.
     """
     torch.set_num_threads(1)
-    ranker = Ranker.from_pretrained(run, "cpu")
-    if ranker.lm is not None:
-        raise LkgragError(f"{run}: the ranker has a language model; train it with llm.name=none")
+    ranker = Ranker.from_pretrained(run, "cpu", lm="never")
     ids = ranker.context.catalogue.ids
     count = min(20 if quick else USERS, len(ranker.context.users))
     rows = ranker.context.users.rows(0, count)

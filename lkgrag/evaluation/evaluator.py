@@ -114,7 +114,9 @@ class Evaluator:
             split: _add_reorderings(
                 rank_stage_one(split, part.lists),
                 part,
-                {"without_lm": without[split], "ranker": fused[split]},
+                {"without_lm": without[split], "ranker": fused[split]}
+                if fusion.terms
+                else {"ranker": fused[split]},
                 has_lm=model.lm is not None,
                 is_lm_fused=fusion.weights.lm > 0,
             )
@@ -268,14 +270,14 @@ def _add_reorderings(
     Args:
         result: of stage one.
         part: the prompts of the split and their scores.
-        fused: scores ``[Q, C]`` of ``ranker`` and ``without_lm``.
+        fused: scores ``[Q, C]`` of ``ranker``, and of ``without_lm`` if there are other terms than the LM's.
         has_lm: whether there is a language model.
         is_lm_fused: whether it has a weight in the ranker's score.
     """
     terms = {"scorer": part.scored.term(SCORER), "ranker": fused["ranker"]}
     reading = set()
     if has_lm:
-        terms |= {"lm": part.scored.term(LM), "without_lm": fused["without_lm"]}
+        terms |= {"lm": part.scored.term(LM), **fused}
         reading = {"lm", "ranker"} if is_lm_fused else {"lm"}
     ranks = {
         name: rank_targets(result, part.queries, part.scored, scores)

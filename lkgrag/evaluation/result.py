@@ -158,9 +158,9 @@ class Evaluation:
             seed: of its draws.
 
         Returns:
-            ``(split, metric, population, difference)``; empty without a language model.
+            ``(split, metric, population, difference)``; empty without a language model, or without other terms.
         """
-        if not self.has_lm:
+        if not self.has_lm or not self.fusion.terms:
             return []
         weights: dict[str, tuple[Weights | NDArray[np.float64], Weights | NDArray[np.float64]]] = {
             "val": (self.of_lists.with_lm, self.of_lists.control),

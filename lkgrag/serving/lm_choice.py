@@ -27,7 +27,8 @@ def choose_serving(
         where: the ranker, for messages.
 
     Raises:
-        ConfigError: ``lm`` is another word, or ``always`` without a language model.
+        ConfigError: ``lm`` is another word, or ``always`` without a language model, or ``never`` where nothing
+            else ranks.
     """
     if lm not in CHOICES:
         raise ConfigError(
@@ -44,5 +45,10 @@ def choose_serving(
         return (with_lm if weights.lm == 0 else weights), True
     if not has_lm or weights.lm == 0:
         return weights, False
-    without = fitted.without_lm if fitted is not None else weights._replace(lm=0.0).normalised()
-    return without, False
+    without = fitted.without_lm if fitted is not None else weights._replace(lm=0.0)
+    if without.scorer == without.prior == 0:
+        raise ConfigError(
+            f"serving.lm=never: {where} was trained with training.fuse=[], so nothing else than its language model "
+            "ranks; set serving.lm=auto"
+        )
+    return without._replace(lm=0.0).normalised(), False

@@ -10,6 +10,7 @@ from helpers.small_run import small_options
 from lkgrag import Ranker
 from lkgrag.config.checks import is_scorer_trained
 from lkgrag.config.loading import load_config
+from lkgrag.errors import ConfigError
 from lkgrag.paths import graph_paths
 from lkgrag.prompt.resolver import resolve_verbaliser
 from lkgrag.ranker.batch import RankerBatch
@@ -102,9 +103,13 @@ def test_each_mode_runs(tmp_path, preset, more, words):
     config = load_config(options_of(tmp_path, preset, **more))
     folder = train(config)
     metrics = read_json(folder / "metrics.json")
-    assert metrics["fusion"] == {"a": 0.0, "b": 0.0}
+    assert [metrics["fusion"][term] for term in ("lm", "a", "b")] == [1.0, 0.0, 0.0]
     # Nothing but the language model ranks.
     assert metrics["ranker"]["test"] == metrics["lm"]["test"]
+    assert "without_lm" not in metrics
+    assert metrics["marginal"] == []
+    with pytest.raises(ConfigError, match=r"serving\.lm=never: .* nothing else"):
+        Ranker.from_pretrained(folder / "ranker", lm="never")
     assert metrics["tokens_per_prompt"] > 100
     ranker = Ranker.from_pretrained(folder / "ranker")
     made = ranker.recommend(history=["i1", "i2"], k=3)

@@ -44,9 +44,10 @@ def test_quiet_gives_results_only(finished, tmp_path):
     options = [o for o in finished[1] if not o.startswith(("out=", "llm.name="))]
     done = run("lkgrag.train", *options, f"out={tmp_path / 'anew'}", "llm.name=none", "--quiet")
     assert done.stderr == ""
-    assert done.stdout.lstrip().startswith("val: all users")
-    assert "ranker" in done.stdout
-    assert "seconds, seed" not in done.stdout
+    assert done.stdout.lstrip().startswith("user ")
+    assert "test: all users" in done.stdout
+    assert "minutes, seed" not in done.stdout
+    assert "try next" not in done.stdout
     assert (tmp_path / "anew" / "report.html").exists()
 
 

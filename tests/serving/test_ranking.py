@@ -27,7 +27,7 @@ from lkgrag.serving.requests import request_for, request_of_user
 
 @pytest.fixture(scope="module")
 def ranker(small_run):
-    return Ranker.from_pretrained(small_run[0] / "out", "cpu")
+    return Ranker.from_pretrained(small_run[0] / "out", "cpu", lm="always")
 
 
 def requests_of(ranker, count):

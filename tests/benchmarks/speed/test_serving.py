@@ -68,6 +68,6 @@ def test_a_ranker_is_measured_in_its_own_process(run_without_lm):
     assert json.loads(json.dumps(result)) == result
 
 
-def test_a_ranker_with_a_language_model_is_refused(small_run):
-    with pytest.raises(LkgragError, match=r"out: .*has a language model; train it with llm"):
-        serving.measure({"ml-100k": small_run[0] / "out"}, quick=True)
+def test_a_ranker_is_measured_without_its_language_model(small_run):
+    found = serving.measure({"ml-100k": small_run[0] / "out"}, quick=True)
+    assert found["values"]["S12_p50"] > 0
