@@ -19,7 +19,7 @@ from typing import Any
 from benchmarks.common import data_roots, fell, judge, save, say, stored
 
 SCALE = ("graph", "users", "remote")
-SPEED = ("paths", "lru", "wording", "lm", "whole", "serving", "job")
+SPEED = ("paths", "lru", "wording", "lm", "lm-avx2", "whole", "serving", "job")
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -155,6 +155,10 @@ def _speed(options: argparse.Namespace) -> int:
         from benchmarks.speed import lm
 
         result["lm"] = lm.measure(options.quick, options.seed)
+    if "lm-avx2" in parts:
+        from benchmarks.speed import avx2
+
+        result["lm-avx2"] = avx2.measure(options.quick, options.seed)
     if "whole" in parts:
         from benchmarks.speed import whole
 

@@ -289,6 +289,8 @@ def pages(name: str, result: dict[str, Any]) -> dict[str, str]:
             "lru": ("lru", lru),
             "inference": ("lm", ladder),
             "training": ("lm", training),
+            "inference-avx2": ("lm-avx2", ladder),
+            "training-avx2": ("lm-avx2", training),
             "whole": ("whole", whole),
             "serving": ("serving", serving),
             "job": ("job", job),

@@ -36,17 +36,21 @@ PASS = 2048
 GENERATED = 20
 
 
-def measure(quick: bool, seed: int) -> dict[str, Any]:
+def measure(
+    quick: bool, seed: int, dtype_name: str = "auto", only_ours: bool = False
+) -> dict[str, Any]:
     """Measure inference and training of the default language model on prompts of ml-100k.
 
     Args:
         quick: few prompts.
         seed: of the prompts.
+        dtype_name: as ``llm.dtype``.
+        only_ours: leave out the published forms, which take minutes.
 
     Returns:
         ``inference`` and ``training``, a row a step of the ladder, and the values of targets.
     """
-    config = load_config({})
+    config = load_config({"llm.dtype": dtype_name})
     loaded = load_dataset(config)
     events = every_training_event(loaded.interactions, loaded.split.train_end)
     number = 16 if quick else 64
@@ -57,7 +61,7 @@ def measure(quick: bool, seed: int) -> dict[str, Any]:
     say(f"lm: floor, {str(dtype).removeprefix('torch.')}, {torch.get_num_threads()} threads")
     best = best_rate(model.config, dtype, 0.1 if quick else 0.5)
     data = build_kg(loaded.interactions, loaded.split.train_end, config.kg)
-    rows = _ladder(config, data, loaded, queries, model, tokenizer, best, quick)
+    rows = _ladder(config, data, loaded, queries, model, tokenizer, best, quick, only_ours)
     a_pass = products_seconds(model, PASS, 0.0 if quick else 1.0)
     products = (
         100 * a_pass / PASS * rows["ours"]["tokens_a_prompt"] * rows["ours"]["prompts_a_second"]
@@ -137,6 +141,7 @@ def _ladder(
     tokenizer: Any,
     best: float,
     quick: bool,
+    only_ours: bool,
 ) -> dict[str, dict[str, Any]]:
     published = load_config({"preset": "reference", "data.name": "ml-100k"})
     plain = build_kg(loaded.interactions, loaded.split.train_end, published.kg)
@@ -158,21 +163,24 @@ def _ladder(
     model.set_attn_implementation("sdpa")
     # The longest prompts by far: as many as fill two passes say enough.
     few = queries[slice(0, 2 * BATCH)]
-    if not quick:
-        told = _prompts(published, plain, queries[slice(0, GENERATED)], tokenizer, True)
-        spoken = " > ".join(chr(ord("A") + n) for n in range(20))
-        length = len(tokenizer(spoken, add_special_tokens=False).input_ids)
-        rows["published, list generated"] = _generated(model, told, length, best)
-        say(
-            f"  generated: {rows['published, list generated']['prompts_a_second']:.3f} prompts a second"
-        )
-    add("published", _prompts(published, plain, few, tokenizer, False), stock)
-    compact = _prompts(letters, data, queries, tokenizer, False)
-    add("compact wording", compact, stock)
-    bare = LMScorer(model, replace(letters.llm, attention="sdpa", gate="off"), adapter=False).eval()
-    add("answer position only", compact, bare)
-    grouped = _prompts(letters, data, queries, tokenizer, True)
-    add("prompts of like length together", grouped, bare)
+    if not only_ours:
+        if not quick:
+            told = _prompts(published, plain, queries[slice(0, GENERATED)], tokenizer, True)
+            spoken = " > ".join(chr(ord("A") + n) for n in range(20))
+            length = len(tokenizer(spoken, add_special_tokens=False).input_ids)
+            rows["published, list generated"] = _generated(model, told, length, best)
+            say(
+                f"  generated: {rows['published, list generated']['prompts_a_second']:.3f} prompts a second"
+            )
+        add("published", _prompts(published, plain, few, tokenizer, False), stock)
+        compact = _prompts(letters, data, queries, tokenizer, False)
+        add("compact wording", compact, stock)
+        bare = LMScorer(
+            model, replace(letters.llm, attention="sdpa", gate="off"), adapter=False
+        ).eval()
+        add("answer position only", compact, bare)
+        grouped = _prompts(letters, data, queries, tokenizer, True)
+        add("prompts of like length together", grouped, bare)
     ours = _prompts(config, data, queries, tokenizer, True)
     dense = LMScorer(model, replace(config.llm, attention="sdpa", gate="off"), adapter=False).eval()
     add("the same prompts, stock attention", ours, dense)
