@@ -53,10 +53,13 @@ def marginal_sentence(metrics: dict[str, Any], split: str = "test") -> str:
         return ""
     weight = _value((metrics.get("fusion") or {}).get("lm"))
     worth = "no weight" if not weight > 0 else f"a weight of {100 * weight:.0f} %"
-    interval = f"[{_signed(row['low'])}, {_signed(row['high'])}]"
+    how_sure = f"[{_signed(row['low'])}, {_signed(row['high'])}], {format_p(row['p'])}"
+    if row["low"] == row["high"] == 0:
+        # Both rankings are the same, so there is no interval to speak of.
+        how_sure = "(every positive weight makes validation worse)"
     return (
-        f"language model over scorer + prior: {metric_label(row['metric'])} {_signed(row['mean'])} {interval}, "
-        f"{format_p(row['p'])}, on {row['events']:,} lists; it has {worth} in the ranking"
+        f"language model over scorer + prior: {metric_label(row['metric'])} {_signed(row['mean'])} {how_sure}, "
+        f"on {row['events']:,} lists; it has {worth} in the ranking"
     )
 
 

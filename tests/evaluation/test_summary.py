@@ -51,6 +51,11 @@ def test_the_worth_of_the_language_model():
     )
     assert marginal_sentence(metrics(lm=0.3)).endswith("it has a weight of 30 % in the ranking")
     assert marginal_sentence({"marginal": []}) == ""
+    same = metrics()
+    same["marginal"][0] |= {"mean": 0.0, "low": 0.0, "high": 0.0, "p": 1.0}
+    assert "NDCG@10 +.0000 (every positive weight makes validation worse), on" in marginal_sentence(
+        same
+    )
 
 
 @pytest.mark.parametrize(
