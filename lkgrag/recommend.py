@@ -33,7 +33,7 @@ COMMAND = Command(
         "k": ("10", "items to show"),
         "shard": ("256", "users a shard, where out is a folder"),
         "explain": ("true", "show the paths in words"),
-        "lm": (
+        "serving.lm": (
             "auto | always | never",
             "rank with the language model (default: as saved; auto: only if it earned a weight)",
         ),
@@ -93,7 +93,7 @@ def body(pairs: dict[str, str], flags: set[str]) -> None:
         # One process answers, however many were started.
         return
     rename_activity("load the ranker")
-    ranker = Ranker.from_pretrained(folder / RANKER, state.device, pairs.get("lm"))
+    ranker = Ranker.from_pretrained(folder / RANKER, state.device, pairs.get("serving.lm"))
     rename_activity("rank")
     candidates = parse_list(pairs, "candidates") if "candidates" in pairs else None
     if is_sharded:

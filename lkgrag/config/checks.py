@@ -83,6 +83,10 @@ def check(config: Config) -> None:
         raise ConfigError(
             "llm.name=none and training.fuse=[] leave nothing to rank by; set one of them otherwise"
         )
+    if config.llm.name == NO_LLM and config.serving.lm == "always":
+        raise ConfigError(
+            "serving.lm=always needs a language model, but llm.name=none: set serving.lm=auto, or name a model"
+        )
     if not config.evaluation.ks:
         raise ConfigError("option 'evaluation.ks' needs cut-offs, as [5,10,20]")
 

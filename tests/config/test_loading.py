@@ -191,3 +191,11 @@ def test_an_unknown_option_ends_with_status_2_and_no_traceback():
     assert "training.lr" in done.stderr
     assert "Traceback" not in done.stderr
     assert len(done.stderr.strip().splitlines()) == 1
+
+
+def test_a_language_model_that_is_not_there_cannot_serve():
+    with pytest.raises(ConfigError, match=r"serving\.lm=always needs a language model"):
+        load_config({"llm.name": "none", "serving.lm": "always"})
+    assert load_config({"llm.name": "none", "serving.lm": "never"}).serving.lm == "never"
+    with pytest.raises(ConfigError, match=r"serving\.lm.*'alway'.*Did you mean 'always'"):
+        load_config({"serving.lm": "alway"})
