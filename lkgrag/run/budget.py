@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from lkgrag.config import NO_LLM
 from lkgrag.llm.loading import compute_dtype
 
 if TYPE_CHECKING:
@@ -79,7 +80,8 @@ def choose_budget(config: Config, device: torch.device) -> Budget:
     """
     kind = "GPU"
     if device.type != "cuda":
-        is_narrow = compute_dtype(config.llm, device) is torch.bfloat16
+        has_lm = config.llm.name != NO_LLM
+        is_narrow = has_lm and compute_dtype(config.llm, device) is torch.bfloat16
         kind = "CPU, bfloat16" if is_narrow else "CPU, float32"
     budget = DEFAULTS[kind]
     if config.training.max_examples >= 0:

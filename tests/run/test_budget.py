@@ -48,3 +48,8 @@ def test_the_budget_is_printed():
         "split to rank (evaluation.max_events)"
     )
     assert "96 prompts of training" in str(DEFAULTS["CPU, float32"])
+
+
+def test_without_a_language_model_its_dtype_is_not_asked():
+    config = load_config({"llm.name": "none", "llm.dtype": "float16"})
+    assert choose_budget(config, CPU) == DEFAULTS["CPU, float32"]
