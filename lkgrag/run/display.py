@@ -37,6 +37,8 @@ log = logging.getLogger(__name__)
 
 #: Columns that the lines below a stage's title are indented by.
 INDENT = 3
+#: Seconds from which on a run's time is told in minutes.
+LONG = 100
 #: Examples whose paths are counted for the display.
 SAMPLE = 64
 
@@ -216,15 +218,13 @@ def print_results(metrics: dict[str, Any], explained: list[dict[str, Any]], fold
 
 def _print_summary(metrics: dict[str, Any], folder: Path) -> None:
     """Print how the run ranks, how long it took, where to look, and what to try next."""
-    tokens, score, minutes = (
-        metrics["tokens_per_prompt"],
-        formula(metrics),
-        metrics["seconds"]["total"] / 60,
-    )
+    tokens, score = metrics["tokens_per_prompt"], formula(metrics)
+    seconds = metrics["seconds"]["total"]
+    took = f"{seconds / 60:.1f} minutes" if seconds >= LONG else f"{seconds:.0f} seconds"
     console.print(
         (f"score = {score}; " if score else "")
         + (f"{tokens:.0f} tokens a prompt; " if tokens else "")
-        + f"{minutes:.1f} minutes, seed {metrics['seed']}"
+        + f"{took}, seed {metrics['seed']}"
     )
     page = folder / PAGE
     console.print()
@@ -234,14 +234,14 @@ def _print_summary(metrics: dict[str, Any], folder: Path) -> None:
 
 
 def _advise(metrics: dict[str, Any], folder: Path) -> dict[str, str]:
-    """What to try next, as commands."""
-    advice = {"try next": f"python -m lkgrag.recommend run={folder} users=all k=5 | less"}
+    """What to try next: a command, and a change of the run's own command, which has options that are not known here."""
     if metrics.get("llm") == NO_LLM:
-        advice["or"] = "accelerate launch -m lkgrag.train   # with a language model"
+        change = "llm.name=smollm2-135m: a language model beside it"
     elif metrics.get("fusion", {}).get("lm") == 0:
-        advice["or"] = "python -m lkgrag.train llm.name=none   # the same ranking in less time"
+        change = "llm.name=none: the same ranking in less time"
     else:
-        advice["or"] = (
-            "accelerate launch -m lkgrag.train training.max_examples=2000   # more prompts"
-        )
-    return advice
+        change = "training.max_examples=2000: more prompts to learn from"
+    return {
+        "try next": f"python -m lkgrag.recommend run={folder} users=all k=5 | less",
+        "or": f"the same command with {change}",
+    }

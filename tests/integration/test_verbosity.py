@@ -46,7 +46,7 @@ def test_quiet_gives_results_only(finished, tmp_path):
     assert done.stderr == ""
     assert done.stdout.lstrip().startswith("user ")
     assert "test: all users" in done.stdout
-    assert "minutes, seed" not in done.stdout
+    assert ", seed" not in done.stdout
     assert "try next" not in done.stdout
     assert (tmp_path / "anew" / "report.html").exists()
 

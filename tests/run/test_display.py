@@ -55,7 +55,8 @@ def test_the_end_fits_one_screen_and_says_what_to_do_next(shown, tmp_path):
     text = shown.getvalue()
     assert len(text.splitlines()) <= 24
     assert f"python -m lkgrag.recommend run={tmp_path}" in text
-    assert "accelerate launch -m lkgrag.train" in text
+    assert "the same command with llm.name=smollm2-135m" in text
+    assert "3 seconds, seed 0" in text
 
 
 def test_quiet_leaves_the_figures_only(shown, monkeypatch):
