@@ -248,9 +248,11 @@ def job(result: dict[str, Any]) -> str:
         [what, *(number(record["seconds"].get(stage)) for _, record in records)]
         for stage, what in stages.items()
     ]
-    budgets = [record.get("budget") or {} for _, record in records]
+    # A run that did not train a language model read no prompt.
+    read = [record if record["seconds"].get("ranker") else {} for _, record in records]
+    budgets = [record.get("budget") or {} for record in read]
     rows.append(["prompts of training", *(number(b.get("training")) for b in budgets)])
-    rows.append(["prompts ranked", *(number(record["prompts"]) for _, record in records)])
+    rows.append(["prompts ranked", *(number(record.get("prompts")) for record in read)])
     return table(["seconds", *(head for head, _ in records)], rows)
 
 
