@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from lkgrag.data import Interactions, Queries
     from lkgrag.paths import GraphPaths
     from lkgrag.prompt.order import CandidateOrder
-    from lkgrag.ranker.fusion import Weights
+    from lkgrag.ranker.fusion import TermWeights
     from lkgrag.ranker.model import RankerModel
     from lkgrag.retrieval import CandidateLists
 
@@ -74,7 +74,7 @@ class Evaluator:
         model: RankerModel,
         lists: dict[str, CandidateLists],
         users: NDArray[np.int64] | None = None,
-        start: Weights | None = None,
+        start: TermWeights | None = None,
     ) -> Evaluation:
         """Evaluate a model on the candidate lists of both splits.
 
@@ -196,7 +196,7 @@ class Evaluator:
         return cache.load_or_score(name, model, queries, score, self.accelerator)
 
     def _fit(
-        self, val: _ScoredSplit, start: Weights, fuse: Sequence[str]
+        self, val: _ScoredSplit, start: TermWeights, fuse: Sequence[str]
     ) -> tuple[FittedWeights, CrossFittedWeights]:
         """The weights fitted on validation, and for each of its lists those fitted on other users."""
         lists = TermLists(
@@ -233,7 +233,7 @@ class _ScoredSplit:
     read_event: NDArray[np.bool_] | None = None
 
 
-def _keep_weights(weights: Weights, num: int) -> tuple[FittedWeights, CrossFittedWeights]:
+def _keep_weights(weights: TermWeights, num: int) -> tuple[FittedWeights, CrossFittedWeights]:
     """A model's own weights for ``num`` lists, with nothing fitted."""
     without = weights._replace(lm=0.0).normalised()
     rows, rows_without = (np.tile(np.asarray(w), (num, 1)) for w in (weights, without))

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from lkgrag.data import Queries
-    from lkgrag.ranker.fusion import Fusion, Weights
+    from lkgrag.ranker.fusion import Fusion, TermWeights
     from lkgrag.ranker.fusion_weights import CrossFittedWeights, FittedWeights
 
 
@@ -162,7 +162,9 @@ class Evaluation:
         """
         if not self.has_lm or not self.fusion.terms:
             return []
-        weights: dict[str, tuple[Weights | NDArray[np.float64], Weights | NDArray[np.float64]]] = {
+        weights: dict[
+            str, tuple[TermWeights | NDArray[np.float64], TermWeights | NDArray[np.float64]]
+        ] = {
             "val": (self.of_lists.with_lm, self.of_lists.control),
             "test": (self.weights.with_lm, self.weights.control or self.weights.without_lm),
         }

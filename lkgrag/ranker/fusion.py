@@ -41,7 +41,7 @@ def list_cross_entropy(scores: Tensor, target: Tensor, mask: Tensor) -> Tensor:
     return F.cross_entropy(scores.masked_fill(~mask, -math.inf), target, reduction="none")
 
 
-class Weights(NamedTuple):
+class TermWeights(NamedTuple):
     """The weights of the three terms of the fused score, non-negative.
 
     Attributes:
@@ -54,10 +54,10 @@ class Weights(NamedTuple):
     scorer: float
     prior: float
 
-    def normalised(self) -> Weights:
+    def normalised(self) -> TermWeights:
         """The same ranking with weights that sum to one; weights of 0 alone stay as they are."""
         total = sum(self)
-        return Weights(*(w / total for w in self)) if total > 0 else self
+        return TermWeights(*(w / total for w in self)) if total > 0 else self
 
 
 class Fusion(nn.Module):
@@ -82,9 +82,9 @@ class Fusion(nn.Module):
         self.register_buffer("used", used, persistent=False)
         self.register_buffer("lm_weight", torch.tensor(float(lm)))
         self.raw = nn.Parameter(torch.zeros(2))
-        self.set(Weights(lm, a, b))
+        self.set(TermWeights(lm, a, b))
 
-    def set(self, weights: Weights) -> None:
+    def set(self, weights: TermWeights) -> None:
         """Set all three weights."""
         lm, a, b = weights
         self.lm_weight.fill_(max(lm, 0.0))
@@ -105,9 +105,9 @@ class Fusion(nn.Module):
         return self.used[1] * F.softplus(self.raw[1])
 
     @property
-    def weights(self) -> Weights:
+    def weights(self) -> TermWeights:
         """All three weights as numbers."""
-        return Weights(self.lm_weight.item(), self.a.item(), self.b.item())
+        return TermWeights(self.lm_weight.item(), self.a.item(), self.b.item())
 
     def forward(self, lm: Tensor, scorer: Tensor, prior: Tensor, mask: Tensor) -> Tensor:
         """Fuse three terms of shape ``[B, C]``; ``-inf`` in padding."""

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from scipy.special import logsumexp
 
 from lkgrag.config import TERMS
-from lkgrag.ranker.fusion import Weights
+from lkgrag.ranker.fusion import TermWeights
 
 #: Strengths of the ridge that the fit tries, strongest first. A strength is the number of lists whose
 #: evidence moves the weight of a standardised term half of its way.
@@ -22,7 +22,7 @@ FOLDS = 5
 #: The least weight of the prior, so that something always ranks the candidates.
 SMALLEST = 1e-3
 #: The weights where nothing is known: each term counts as much as any other.
-EQUAL = Weights(1.0, 1.0, 1.0)
+EQUAL = TermWeights(1.0, 1.0, 1.0)
 #: Index of the LM among the terms.
 LM = 0
 #: Weights of the retriever's ranking: the prior alone.
@@ -82,11 +82,11 @@ class FittedWeights:
             the two differ by the language model alone. None stands for ``without_lm``.
     """
 
-    with_lm: Weights
-    without_lm: Weights
+    with_lm: TermWeights
+    without_lm: TermWeights
     gain: float = 0.0
     gain_se: float = 0.0
-    control: Weights | None = None
+    control: TermWeights | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, without infinity, which JSON lacks."""
@@ -103,7 +103,7 @@ class FittedWeights:
         """What :meth:`to_dict` gave."""
         finite = {n: math.inf if value[n] is None else value[n] for n in ("gain", "gain_se")}
         with_lm, without_lm, control = (
-            Weights(*value[name]) for name in ("with_lm", "without_lm", "control")
+            TermWeights(*value[name]) for name in ("with_lm", "without_lm", "control")
         )
         return cls(with_lm, without_lm, finite["gain"], finite["gain_se"], control)
 
@@ -113,7 +113,7 @@ class FittedWeights:
         return self.with_lm.lm > 0 and self.gain > self.gain_se
 
     @property
-    def chosen(self) -> Weights:
+    def chosen(self) -> TermWeights:
         """The weights to rank with: a language model that earns no weight has none."""
         return self.with_lm if self.lm_earns_weight else self.without_lm
 
@@ -137,7 +137,7 @@ class CrossFittedWeights:
 
 def fit_weights(
     lists: TermLists,
-    start: Weights = EQUAL,
+    start: TermWeights = EQUAL,
     seed: int = 0,
     fuse: Sequence[str] = TERMS,
 ) -> FittedWeights:
@@ -168,7 +168,7 @@ def fit_weights(
     used = np.asarray([1.0, *(float(t in fuse) for t in TERMS)])
     if len(y) == 0 or used.sum() == 1:
         # Without another term the LM ranks alone.
-        return _without_lists(Weights(*(np.asarray(start) * used)), alone=used.sum() == 1)
+        return _without_lists(TermWeights(*(np.asarray(start) * used)), alone=used.sum() == 1)
     x = x * used[:, None, None]
     spread = x[LM, read].std(where=m[read]) if read.any() else 0.0
     scale = np.asarray([spread, x[1].std(where=m), 1.0])
@@ -197,7 +197,7 @@ def fit_weights(
     )
 
 
-def _without_lists(weights: Weights, alone: bool) -> FittedWeights:
+def _without_lists(weights: TermWeights, alone: bool) -> FittedWeights:
     """The weights where nothing can be fitted; nothing then speaks against the LM."""
     base = weights.normalised() if alone else weights._replace(lm=0.0).normalised()
     return FittedWeights(weights.normalised(), base, gain=np.inf)
@@ -205,10 +205,10 @@ def _without_lists(weights: Weights, alone: bool) -> FittedWeights:
 
 def _state(
     w: NDArray[np.float64], divisor: NDArray[np.float64], used: NDArray[np.float64]
-) -> Weights:
+) -> TermWeights:
     """Weights of standardised terms as weights of the terms, which sum to one."""
     lm, scorer, prior = (w / divisor * used).tolist()
-    return Weights(lm, scorer, prior).normalised()
+    return TermWeights(lm, scorer, prior).normalised()
 
 
 def _standard_error(gain: NDArray[np.float64], user: NDArray[np.int64]) -> float:
@@ -223,7 +223,7 @@ def _standard_error(gain: NDArray[np.float64], user: NDArray[np.int64]) -> float
 
 def cross_fit_weights(
     lists: TermLists,
-    start: Weights = EQUAL,
+    start: TermWeights = EQUAL,
     seed: int = 0,
     fuse: Sequence[str] = TERMS,
     kept: NDArray[np.bool_] | None = None,

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from lkgrag.data import Queries
     from lkgrag.paths import GraphPaths
     from lkgrag.prompt.order import CandidateOrder
-    from lkgrag.ranker.fusion import Weights
+    from lkgrag.ranker.fusion import TermWeights
     from lkgrag.ranker.model import RankerModel
 
 #: Indices of the terms.
@@ -48,7 +48,7 @@ class Predictions:
         """Whether a language model scored: otherwise its term is 0 everywhere."""
         return bool(self.tokens.any())
 
-    def fused(self, weights: Weights | NDArray[np.float64]) -> NDArray[np.float64]:
+    def fused(self, weights: TermWeights | NDArray[np.float64]) -> NDArray[np.float64]:
         """Fused scores ``[E, C]``, ``-inf`` in padding.
 
         Args:

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from lkgrag.data.dataset import Dataset
     from lkgrag.evaluation.result import Evaluation
     from lkgrag.paths import GraphPaths
-    from lkgrag.ranker.fusion import Weights
+    from lkgrag.ranker.fusion import TermWeights
     from lkgrag.ranker.fusion_weights import FittedWeights
     from lkgrag.ranker.model import RankerModel
     from lkgrag.retrieval import CandidateLists, StageOne
@@ -53,7 +53,7 @@ def build_context(
     stages: Stages,
     graph: GraphPaths,
     stage_one: StageOne,
-    learned: Weights,
+    learned: TermWeights,
     fitted: FittedWeights,
 ) -> Context:
     """The context with which the ranker serves; it holds the whole history of each user.

@@ -7,7 +7,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from lkgrag.kg.path_words import PathWords
-from lkgrag.ranker.fusion import Weights
+from lkgrag.ranker.fusion import TermWeights
 
 if TYPE_CHECKING:
     from torch_geometric.data import HeteroData
@@ -41,7 +41,7 @@ class Context:
     catalogue: Catalogue
     config: Config
     users: UserTable
-    learned: Weights = Weights(1.0, 1.0, 1.0)
+    learned: TermWeights = TermWeights(1.0, 1.0, 1.0)
     fitted: FittedWeights | None = None
     merged: str | None = None
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from lkgrag.errors import ConfigError, nearest
 
 if TYPE_CHECKING:
-    from lkgrag.ranker.fusion import Weights
+    from lkgrag.ranker.fusion import TermWeights
     from lkgrag.ranker.fusion_weights import FittedWeights
 
 #: The words of ``serving.lm``.
@@ -15,8 +15,8 @@ CHOICES = ("auto", "always", "never")
 
 
 def choose_serving(
-    weights: Weights, fitted: FittedWeights | None, lm: str, has_lm: bool, where: str
-) -> tuple[Weights, bool]:
+    weights: TermWeights, fitted: FittedWeights | None, lm: str, has_lm: bool, where: str
+) -> tuple[TermWeights, bool]:
     """The weights of the score, and whether the language model reads the prompts.
 
     Args:

@@ -17,7 +17,7 @@ from lkgrag.llm import LMScorer, load_llm
 from lkgrag.llm.lora import decoder_layers
 from lkgrag.paths import graph_paths
 from lkgrag.prompt import build_prompter
-from lkgrag.ranker.fusion import Fusion, Weights
+from lkgrag.ranker.fusion import Fusion, TermWeights
 from lkgrag.ranker.fusion_weights import FittedWeights
 from lkgrag.ranker.model import RankerModel
 from lkgrag.retrieval import FusedRetriever
@@ -175,7 +175,7 @@ def load(
         catalogue=Catalogue.load(folder / CATALOGUE),
         config=config,
         users=Users(folder / USERS),
-        learned=Weights(
+        learned=TermWeights(
             *([1.0] * (3 - len(meta["learned"])) + [float(w) for w in meta["learned"]])
         ),
         fitted=fitted,
@@ -184,13 +184,13 @@ def load(
     return model.eval(), context
 
 
-def _read_weights(meta: dict[str, Any]) -> Weights:
+def _read_weights(meta: dict[str, Any]) -> TermWeights:
     """The weights of a saved ranker; older versions state them in units of the language model's."""
     fusion = meta["fusion"]
     if "lm" in fusion:
-        return Weights(fusion["lm"], fusion["a"], fusion["b"])
+        return TermWeights(fusion["lm"], fusion["a"], fusion["b"])
     has_lm = meta["llm"] is not None
-    return Weights(float(has_lm), fusion["a"], fusion["b"]).normalised()
+    return TermWeights(float(has_lm), fusion["a"], fusion["b"]).normalised()
 
 
 def _load_lm(

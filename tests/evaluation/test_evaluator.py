@@ -13,7 +13,7 @@ from lkgrag.evaluation import pessimistic_rank
 from lkgrag.evaluation.evaluator import Evaluator
 from lkgrag.evaluation.score_cache import ScoreCache
 from lkgrag.prompt.order import CandidateOrder
-from lkgrag.ranker.fusion import Weights
+from lkgrag.ranker.fusion import TermWeights
 from lkgrag.ranker.fusion_weights import TermLists, cross_fit_weights, fit_weights
 from lkgrag.ranker.model import RankerModel
 from lkgrag.ranker.scoring import LM, SCORER, Predictions
@@ -31,7 +31,7 @@ def toy():
 def model(toy):
     """With weights that no fit gives."""
     ranker = toy.ranker().eval()
-    ranker.fusion.set(Weights(1.0, 0.123, 0.456))
+    ranker.fusion.set(TermWeights(1.0, 0.123, 0.456))
     return ranker
 
 
@@ -200,7 +200,7 @@ def test_without_a_list_to_fit_on_the_weights_are_the_start(toy, model, lists, b
     evaluation = evaluator_of(toy).evaluate(model, lists)
     same = model.fusion.weights.normalised()
     assert evaluation.fusion.weights == pytest.approx(same, rel=1e-5)
-    started = evaluator_of(toy).evaluate(model, lists, start=Weights(0.4, 0.7, 0.9))
+    started = evaluator_of(toy).evaluate(model, lists, start=TermWeights(0.4, 0.7, 0.9))
     assert started.fusion.weights == pytest.approx((0.2, 0.35, 0.45), rel=1e-5)
 
 

@@ -10,7 +10,7 @@ from helpers.small_run import small_options
 from lkgrag import Ranker
 from lkgrag.config.loading import load_config
 from lkgrag.errors import ConfigError
-from lkgrag.ranker.fusion import Weights
+from lkgrag.ranker.fusion import TermWeights
 from lkgrag.run.pipeline import train
 
 EXAMPLES = Path(__file__).parents[2] / "docs" / "examples"
@@ -37,7 +37,7 @@ def test_a_run_trains_saves_and_serves_them(options):
     # The linear head was probed, and learned on.
     assert (folder / "ranker" / "adapter" / "readout.safetensors").is_file()
     ranker = Ranker.from_pretrained(folder / "ranker", lm="always")
-    ranker.fusion.set(Weights(1.0, 0.5, 0.5))
+    ranker.fusion.set(TermWeights(1.0, 0.5, 0.5))
     assert type(ranker.lm.readout).__name__ == "MeanReadout"
     assert type(ranker.prompter.verbaliser).__name__ == "SharedNames"
     user = ranker.users()[0]

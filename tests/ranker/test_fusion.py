@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import torch
 
-from lkgrag.ranker.fusion import Fusion, Weights, centre, list_cross_entropy
+from lkgrag.ranker.fusion import Fusion, TermWeights, centre, list_cross_entropy
 from lkgrag.ranker.fusion_weights import (
     FittedWeights,
     TermLists,
@@ -58,8 +58,8 @@ def users_of(target, each=2):
 
 
 def test_weights_sum_to_one_where_they_are_not_all_zero():
-    assert Weights(1.0, 2.0, 1.0).normalised() == (0.25, 0.5, 0.25)
-    assert Weights(0.0, 0.0, 0.0).normalised() == (0.0, 0.0, 0.0)
+    assert TermWeights(1.0, 2.0, 1.0).normalised() == (0.25, 0.5, 0.25)
+    assert TermWeights(0.0, 0.0, 0.0).normalised() == (0.0, 0.0, 0.0)
 
 
 def test_a_language_model_without_weight_does_not_move_the_score():
@@ -168,7 +168,8 @@ def test_lists_without_their_target_say_nothing():
 def test_fit_without_data_keeps_the_start():
     none = np.zeros(0, int)
     found = fit_weights(
-        TermLists(np.zeros((3, 0, 5)), np.ones((0, 5), bool), none, none), Weights(1.0, 0.3, 0.7)
+        TermLists(np.zeros((3, 0, 5)), np.ones((0, 5), bool), none, none),
+        TermWeights(1.0, 0.3, 0.7),
     )
     assert found.chosen == (0.5, 0.15, 0.35)
     assert found.without_lm == pytest.approx((0.0, 0.3, 0.7))
@@ -189,6 +190,6 @@ def test_cross_fitted_weights_never_see_the_lists_of_their_user():
 
 def test_fitted_weights_come_back_from_json():
     for gain in (0.25, math.inf):
-        with_lm, without = Weights(0.5, 0.25, 0.25), Weights(0.0, 0.5, 0.5)
-        fitted = FittedWeights(with_lm, without, gain, 0.1, Weights(0.0, 0.6, 0.4))
+        with_lm, without = TermWeights(0.5, 0.25, 0.25), TermWeights(0.0, 0.5, 0.5)
+        fitted = FittedWeights(with_lm, without, gain, 0.1, TermWeights(0.0, 0.6, 0.4))
         assert FittedWeights.from_dict(json.loads(json.dumps(fitted.to_dict()))) == fitted

@@ -5,7 +5,7 @@ import torch
 from helpers.rankers import Planted
 
 from lkgrag.errors import ConfigError
-from lkgrag.ranker.fusion import Weights, list_cross_entropy
+from lkgrag.ranker.fusion import TermWeights, list_cross_entropy
 from lkgrag.ranker.model import RankerModel
 from lkgrag.training.objective import losses, total_loss
 
@@ -46,7 +46,7 @@ def randomised(ranker):
 def test_with_a_zero_the_language_model_alone_teaches_the_salience(toy):
     ranker = randomised(toy.ranker())
     wanted = reaching(ranker, toy, "salience")
-    ranker.fusion.set(Weights(1.0, 0.0, 1.0))
+    ranker.fusion.set(TermWeights(1.0, 0.0, 1.0))
     batch, target = toy.batch()
     ranker.zero_grad()
     out = ranker(batch)
@@ -95,7 +95,7 @@ def test_gates_change_no_score(toy):
 
 def test_the_parts_add_up(toy):
     ranker = toy.ranker().eval()
-    ranker.fusion.set(Weights(1.0, 0.3, 0.7))
+    ranker.fusion.set(TermWeights(1.0, 0.3, 0.7))
     batch, _ = toy.batch()
     with torch.no_grad():
         out = ranker(batch)

@@ -15,7 +15,7 @@ from lkgrag.errors import ConfigError, ModelError, RunError
 from lkgrag.llm import LMScorer
 from lkgrag.llm.lora import add_lora
 from lkgrag.llm.merge import merge
-from lkgrag.ranker.fusion import Weights
+from lkgrag.ranker.fusion import TermWeights
 from lkgrag.run.pipeline import train
 from lkgrag.serving.export import export
 from lkgrag.serving.saved_run import load_run
@@ -53,7 +53,7 @@ def started(*arguments):
 def reading(folder):
     """A saved ranker in which the language model counts in full."""
     ranker = Ranker.from_pretrained(folder, lm="always")
-    ranker.fusion.set(Weights(1.0, 0.5, 0.5))
+    ranker.fusion.set(TermWeights(1.0, 0.5, 0.5))
     return ranker
 
 

@@ -8,11 +8,11 @@ from helpers import processes
 
 from lkgrag import Ranker
 from lkgrag.errors import ConfigError
-from lkgrag.ranker.fusion import Weights
+from lkgrag.ranker.fusion import TermWeights
 from lkgrag.ranker.fusion_weights import FittedWeights
 from lkgrag.serving.lm_choice import choose_serving
 
-WITH, WITHOUT = Weights(0.2, 0.3, 0.5), Weights(0.0, 0.4, 0.6)
+WITH, WITHOUT = TermWeights(0.2, 0.3, 0.5), TermWeights(0.0, 0.4, 0.6)
 FITTED = FittedWeights(WITH, WITHOUT)
 
 
