@@ -10,6 +10,8 @@ import torch
 from torch import Tensor
 
 from lkgrag.kg.base import MetaPath
+from lkgrag.paths.batch_check import are_indices_sound
+from lkgrag.utils.jit import JIT
 from lkgrag.utils.shapes import sizes
 
 if TYPE_CHECKING:
@@ -119,6 +121,14 @@ class PathBatch:
             self._check_indices(num_prompts, num_history, num_candidates)
 
     def _check_indices(self, num_prompts: int, num_history: int, num_candidates: int) -> None:
+        if JIT and self.sample.device.type == "cpu":
+            slots = tuple(
+                x.numpy() for x in (self.sample, self.history, self.candidate, self.metapath)
+            )
+            first, items = self.nodes[:, 0].numpy(), self.history_items.numpy()
+            if are_indices_sound(slots, first, items, num_candidates, len(self.metapaths)):
+                return
+        # Only here is it worth the time to find out what is wrong.
         limits = {
             "sample": num_prompts,
             "history": num_history,

@@ -7,6 +7,7 @@ scipy's order, so that both give the same bits.
 from __future__ import annotations
 
 import math
+from functools import lru_cache
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -48,6 +49,15 @@ class HistoryWeights(NamedTuple):
         Raises:
             ValueError: an item is below 0, or ``num_items`` or above.
         """
+        if len(histories) == 1:
+            # Several retrievers ask for the weights of the same history, one after the other.
+            return _weigh_one(np.asarray(histories[0], np.int64).tobytes(), decay, num_items)
+        return cls._weigh(histories, decay, num_items)
+
+    @classmethod
+    def _weigh(
+        cls, histories: list[NDArray[np.int64]], decay: float, num_items: int
+    ) -> HistoryWeights:
         if 0.0 < decay < 1.0:
             kept = math.ceil(math.log(NEGLIGIBLE) / math.log(decay))
             histories = [h[-kept:] for h in histories]
@@ -111,6 +121,12 @@ class HistoryWeights(NamedTuple):
         out = np.zeros((len(self.ptr) - 1, factor.shape[1]), np.float32)
         compiled_rows(self[:3], factor, out)
         return out
+
+
+@lru_cache(maxsize=8)
+def _weigh_one(history: bytes, decay: float, num_items: int) -> HistoryWeights:
+    """The weights of one history, given as the bytes of its int64 items; nobody may change them."""
+    return HistoryWeights._weigh([np.frombuffer(history, np.int64)], decay, num_items)
 
 
 @compiled(cache=True, nogil=True)

@@ -88,3 +88,16 @@ def test_what_no_float_can_hold_is_left_out():
 def test_an_item_beyond_the_catalogue_is_refused(item):
     with pytest.raises(ValueError, match=rf"must lie in \[0, {ITEMS}\)"):
         HistoryWeights.of([np.array([2, item])], 0.8, ITEMS)
+
+
+def test_the_weights_of_one_history_are_those_among_others():
+    one, other = np.array([3, 1, 3, 0]), np.array([2, 2])
+    for decay in (1.0, 0.8):
+        alone = HistoryWeights.of([one], decay, 5)
+        # Asked again, and in another type.
+        again = HistoryWeights.of([one.astype(np.int32)], decay, 5)
+        both = HistoryWeights.of([one, other], decay, 5).matrix().toarray()
+        for found in (alone, again):
+            assert np.array_equal(found.matrix().toarray()[0], both[0])
+    with pytest.raises(ValueError, match="must lie in"):
+        HistoryWeights.of([np.array([7])], 0.8, 5)
