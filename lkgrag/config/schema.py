@@ -15,6 +15,8 @@ from typing import Any
 PUBLISHED = ("reference", "llamarec")
 #: Words of ``training.fuse``: the scores that are fused with those of the LM.
 TERMS = ("scorer", "prior")
+#: Words of ``serving.lm``.
+SERVING = ("auto", "always", "never")
 #: The value of ``llm.name`` for a run without a language model.
 NO_LLM = "none"
 #: torch takes no larger seed than this.
@@ -406,7 +408,7 @@ class ServingConfig:
     lm: str = opt(
         "auto",
         "whether the ranker serves with its language model; auto: only if it earned a weight on validation",
-        ("auto", "always", "never"),
+        SERVING,
     )
 
 

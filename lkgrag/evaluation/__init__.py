@@ -29,9 +29,9 @@ from lkgrag.evaluation.significance import (
     detectable,
     paired_bootstrap,
     smallest_detectable,
-    standard_error,
 )
 from lkgrag.evaluation.tables import difference_line, show, systems_table
+from lkgrag.utils.standard_errors import standard_error
 
 __all__ = [
     "HEADLINE",

@@ -159,11 +159,11 @@ class Evaluator:
         """Score all prompts of a split; the language model scores those that it reads."""
         retrieved = lists[lists.retrieved]
         queries = retrieved.queries(self.interactions, self.history)
-        read_event = self.draw_read(split, lists)
         if model.lm is None:
             scored, seconds = self._score(model, split, queries)
             everything = np.ones(len(queries), bool)
             return _ScoredSplit(lists, queries, scored, everything, seconds)
+        read_event = self.draw_read(split, lists)
         read = read_event[lists.retrieved]
         scored, seconds = self._score(model, split, queries[np.flatnonzero(read)])
         if not read.all():
@@ -238,7 +238,7 @@ def _keep_weights(weights: TermWeights, num: int) -> tuple[FittedWeights, CrossF
     without = weights._replace(lm=0.0).normalised()
     rows, rows_without = (np.tile(np.asarray(w), (num, 1)) for w in (weights, without))
     return (
-        FittedWeights(weights, without, gain=math.inf),
+        FittedWeights(weights, without, without, gain=math.inf),
         CrossFittedWeights(rows, rows_without, rows, rows_without),
     )
 

@@ -11,8 +11,9 @@ from scipy.special import logsumexp
 from lkgrag.evaluation.beyond import lists_of
 from lkgrag.evaluation.metrics import HEADLINE, pessimistic_rank
 from lkgrag.evaluation.protocol import POPULATIONS, Metrics, SplitResult, nest
-from lkgrag.evaluation.significance import Difference, standard_error
+from lkgrag.evaluation.significance import Difference
 from lkgrag.ranker.scoring import LM, PRIOR, SCORER, Predictions
+from lkgrag.utils.standard_errors import standard_error
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -166,7 +167,7 @@ class Evaluation:
             str, tuple[TermWeights | NDArray[np.float64], TermWeights | NDArray[np.float64]]
         ] = {
             "val": (self.of_lists.with_lm, self.of_lists.control),
-            "test": (self.weights.with_lm, self.weights.control or self.weights.without_lm),
+            "test": (self.weights.with_lm, self.weights.control),
         }
         out = []
         for result in self.results:

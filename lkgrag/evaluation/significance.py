@@ -14,6 +14,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from lkgrag.utils.standard_errors import (
+    linearised_error,
+    residuals,
+    standard_error,
+    sum_by_user,
+)
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
@@ -112,7 +119,7 @@ def bootstrap_sum(
     if resamples < 1:
         raise ValueError("resamples must be at least 1")
     people = np.unique(np.concatenate([np.asarray(user) for _, user in parts]))
-    sums = [_by_user(values, user, people) for values, user in parts]
+    sums = [sum_by_user(values, user, people) for values, user in parts]
     num = len(people)
     if not all(count.sum() for _, count in sums):
         return Difference(math.nan, math.nan, math.nan, math.nan, math.nan, 0, 0)
@@ -134,7 +141,7 @@ def bootstrap_sum(
         low=float(low),
         high=float(high),
         p=float(min(1.0, 2.0 * (1 + beyond) / (1 + resamples))),
-        se=_linearised(sums),
+        se=linearised_error(sums),
         users=int((first > 0).sum()),
         events=int(first.sum()),
     )
@@ -154,7 +161,7 @@ def control_share(
         user: int64 ``[E]``.
     """
     people = np.unique(user)
-    of_values, of_control = (_residual(*_by_user(x, user, people)) for x in (values, control))
+    of_values, of_control = (residuals(*sum_by_user(x, user, people)) for x in (values, control))
     spread = float((of_control**2).sum())
     return min(1.0, max(0.0, float((of_values * of_control).sum()) / spread)) if spread else 0.0
 
@@ -200,28 +207,6 @@ def _weighted(times: NDArray[np.float64], values: NDArray[np.float64]) -> NDArra
     return np.asarray(np.einsum("rn,n->r", times, values))
 
 
-def _residual(total: NDArray[np.float64], count: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Each user's sum, less the mean over all events of as many events."""
-    return total - count * (total.sum() / count.sum())
-
-
-def _linearised(sums: Sequence[tuple[NDArray[np.float64], NDArray[np.float64]]]) -> float:
-    """Standard error of a sum of means over events, users as units; NaN with fewer than two users."""
-    num = len(sums[0][0])
-    if num < 2:
-        return math.nan
-    residual = np.sum([_residual(t, n) / n.sum() for t, n in sums], axis=0)
-    return float(math.sqrt(num / (num - 1) * (residual**2).sum()))
-
-
-def standard_error(values: NDArray[np.float64], user: NDArray[np.int64]) -> float:
-    """Standard error of the mean over events, with users as the units (linearised ratio).
-
-    NaN with fewer than two users.
-    """
-    return _linearised([_by_user(values, user, np.unique(user))])
-
-
 def smallest_detectable(
     difference: NDArray[np.float64],
     user: NDArray[np.int64],
@@ -247,20 +232,6 @@ def detectable(se: float, power: float = 0.8, level: float = 0.95) -> float:
     """The smallest true difference that shows with probability ``power``, given a standard error."""
     normal = NormalDist()
     return se * (normal.inv_cdf((1 + level) / 2) + normal.inv_cdf(power))
-
-
-def _by_user(
-    values: NDArray[np.float64], user: NDArray[np.int64], people: NDArray[np.int64]
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Sum and number of the values of each user; ``people`` are sorted."""
-    values, user = np.asarray(values, np.float64), np.asarray(user)
-    if values.shape != user.shape or values.ndim != 1:
-        raise ValueError(f"one value an event: got {values.shape} values and {user.shape} users")
-    if not np.isfinite(values).all():
-        raise ValueError("values must be finite")
-    place = np.searchsorted(people, user)
-    total = np.bincount(place, values, len(people)).astype(np.float64)
-    return total, np.bincount(place, minlength=len(people)).astype(np.float64)
 
 
 def _signed(value: float) -> str:

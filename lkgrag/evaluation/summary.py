@@ -5,8 +5,10 @@ from __future__ import annotations
 import math
 from typing import Any
 
+from lkgrag.config import NO_LLM
 from lkgrag.evaluation.metrics import HEADLINE, metric_label
 from lkgrag.evaluation.tables import four_digits
+from lkgrag.ranker.fusion import TermWeights
 
 #: Largest p of a difference that is called one.
 SIGNIFICANT = 0.05
@@ -88,15 +90,9 @@ def formula(metrics: dict[str, Any]) -> str:
     fusion = metrics.get("fusion")
     if not fusion:
         return ""
-    has_lm = metrics.get("llm") not in (None, "none")
-    weights = {
-        "lm": _value(fusion.get("lm", float(has_lm))),
-        "scorer": _value(fusion["a"]),
-        "prior": _value(fusion["b"]),
-    }
-    total = sum(weights.values())
-    terms = [f"{_short(w / total)} {name}" for name, w in weights.items() if total and w > 0]
-    return " + ".join(terms)
+    weights = TermWeights.from_dict(fusion, metrics.get("llm") not in (None, NO_LLM)).normalised()
+    terms = zip(weights._fields, weights, strict=True)
+    return " + ".join(f"{_short(w)} {name}" for name, w in terms if w > 0)
 
 
 def format_p(p: float | None) -> str:

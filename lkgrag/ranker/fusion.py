@@ -8,8 +8,8 @@ which sum to one; a language model that earns no weight has ``l = 0``.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from typing import NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -53,6 +53,24 @@ class TermWeights(NamedTuple):
     lm: float
     scorer: float
     prior: float
+
+    def to_dict(self) -> dict[str, float]:
+        """As ``metrics.json`` and a saved ranker hold them: ``lm``, ``a`` and ``b``."""
+        return {"lm": self.lm, "a": self.scorer, "b": self.prior}
+
+    @classmethod
+    def from_dict(cls, value: Mapping[str, Any], has_lm: bool) -> TermWeights:
+        """What :meth:`to_dict` gave.
+
+        Older versions state weights in units of the language model's, which they leave out.
+
+        Args:
+            value: other keys are ignored.
+            has_lm: whether there is a language model.
+        """
+        if "lm" in value:
+            return cls(value["lm"], value["a"], value["b"])
+        return cls(float(has_lm), value["a"], value["b"]).normalised()
 
     def normalised(self) -> TermWeights:
         """The same ranking with weights that sum to one; weights of 0 alone stay as they are."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 import numpy as np
@@ -13,6 +13,7 @@ from scipy.special import logsumexp
 
 from lkgrag.config import TERMS
 from lkgrag.ranker.fusion import TermWeights
+from lkgrag.utils.standard_errors import standard_error
 
 #: Strengths of the ridge that the fit tries, strongest first. A strength is the number of lists whose
 #: evidence moves the weight of a standardised term half of its way.
@@ -75,18 +76,18 @@ class FittedWeights:
     Attributes:
         with_lm: of all three terms.
         without_lm: of scorer and prior; the language model has none.
+        control: of scorer and prior, fitted as ``with_lm`` is, with the language model's scores left out. So
+            the two differ by the language model alone.
         gain: how much lower the cross-entropy of held-out users is with the language model than with
             :attr:`control`, in nats a list, on the lists that it read; 0 without one.
-        gain_se: its standard error, over users.
-        control: of scorer and prior, fitted as ``with_lm`` is, with the language model's scores left out. So
-            the two differ by the language model alone. None stands for ``without_lm``.
+        gain_se: its standard error, over users; NaN with fewer than two.
     """
 
     with_lm: TermWeights
     without_lm: TermWeights
+    control: TermWeights
     gain: float = 0.0
     gain_se: float = 0.0
-    control: TermWeights | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, without infinity, which JSON lacks."""
@@ -94,9 +95,8 @@ class FittedWeights:
             name: value if math.isfinite(value) else None
             for name, value in (("gain", self.gain), ("gain_se", self.gain_se))
         }
-        control = self.control or self.without_lm
-        weights = {"with_lm": self.with_lm, "without_lm": self.without_lm, "control": control}
-        return {**{name: list(value) for name, value in weights.items()}, **finite}
+        names = ("with_lm", "without_lm", "control")
+        return {**{name: list(getattr(self, name)) for name in names}, **finite}
 
     @classmethod
     def from_dict(cls, value: dict[str, Any]) -> FittedWeights:
@@ -105,7 +105,7 @@ class FittedWeights:
         with_lm, without_lm, control = (
             TermWeights(*value[name]) for name in ("with_lm", "without_lm", "control")
         )
-        return cls(with_lm, without_lm, finite["gain"], finite["gain_se"], control)
+        return cls(with_lm, without_lm, control, finite["gain"], finite["gain_se"])
 
     @property
     def lm_earns_weight(self) -> bool:
@@ -121,6 +121,8 @@ class FittedWeights:
 @dataclass(frozen=True)
 class CrossFittedWeights:
     """For each of ``E`` lists, weights that were fitted on other users, each float64 ``[E, 3]``.
+
+    The names are those of :class:`FittedWeights`.
 
     Attributes:
         with_lm: of all three terms.
@@ -176,31 +178,32 @@ def fit_weights(
     divisor = np.where(scale > 0, scale, 1.0)
     x = x / divisor[:, None, None]
     fold = _draw_folds(user, seed)
-    without_lm = x * np.asarray([0.0, 1.0, 1.0])[:, None, None]
+    without_lm = x.copy()
+    without_lm[LM] = 0.0
     first = _fit_ridge(without_lm, m, y, fold, _PRIOR_ALONE, np.asarray([1.0, 1.0, 0.0]))
     base = _state(first.weights, divisor, used)
     if scale[LM] == 0:
-        return FittedWeights(base, base)
+        return FittedWeights(base, base, base)
     x, m, y, fold, user = x[:, read], m[read], y[read], fold[read], user[read]
     # Without the strongest ridge, so that the LM's worth is measured with a weight, if it can have one at all.
     with_lm, control = (
         _fit_ridge(terms, m, y, fold, first.weights, np.ones(3), first.by_fold, STRENGTHS[1:])
-        for terms in (x, x * np.asarray([0.0, 1.0, 1.0])[:, None, None])
+        for terms in (x, without_lm[:, read])
     )
     gain = with_lm.measure_gain(x, m, y, fold, control.by_fold)
     return FittedWeights(
         _state(with_lm.weights, divisor, used),
         base,
-        float(gain.mean()),
-        _standard_error(gain, user),
         _state(control.weights, divisor, used),
+        float(gain.mean()),
+        standard_error(gain, user),
     )
 
 
 def _without_lists(weights: TermWeights, alone: bool) -> FittedWeights:
     """The weights where nothing can be fitted; nothing then speaks against the LM."""
     base = weights.normalised() if alone else weights._replace(lm=0.0).normalised()
-    return FittedWeights(weights.normalised(), base, gain=np.inf)
+    return FittedWeights(weights.normalised(), base, base, gain=np.inf)
 
 
 def _state(
@@ -209,16 +212,6 @@ def _state(
     """Weights of standardised terms as weights of the terms, which sum to one."""
     lm, scorer, prior = (w / divisor * used).tolist()
     return TermWeights(lm, scorer, prior).normalised()
-
-
-def _standard_error(gain: NDArray[np.float64], user: NDArray[np.int64]) -> float:
-    """Standard error of the mean over lists, with users as the units; infinite with fewer than two users."""
-    _, row = np.unique(user, return_inverse=True)
-    users = int(row.max()) + 1
-    if users < 2:
-        return math.inf
-    residual = np.bincount(row, gain - gain.mean()) / len(gain)
-    return math.sqrt(users / (users - 1) * float((residual**2).sum()))
 
 
 def cross_fit_weights(
@@ -241,21 +234,15 @@ def cross_fit_weights(
     """
     kept = np.ones(len(lists), bool) if kept is None else kept
     fold = _draw_folds(lists.user, seed)
-    out = [np.tile(np.asarray(start, np.float64), (len(lists), 1)) for _ in range(4)]
-    for f in np.unique(fold):
-        fitted = fit_weights(lists[(fold != f) & kept], start, seed + 1, fuse)
-        for rows, weights in zip(
-            out,
-            (
-                fitted.with_lm,
-                fitted.without_lm,
-                fitted.chosen,
-                fitted.control or fitted.without_lm,
-            ),
-            strict=True,
-        ):
-            rows[fold == f] = weights
-    return CrossFittedWeights(*out)
+    rows = {
+        f.name: np.tile(np.asarray(start, np.float64), (len(lists), 1))
+        for f in fields(CrossFittedWeights)
+    }
+    for number in np.unique(fold):
+        fitted = fit_weights(lists[(fold != number) & kept], start, seed + 1, fuse)
+        for name, weights in rows.items():
+            weights[fold == number] = getattr(fitted, name)
+    return CrossFittedWeights(**rows)
 
 
 def _draw_folds(user: NDArray[np.int64], seed: int) -> NDArray[np.int64]:

@@ -62,9 +62,12 @@ class Budget:
 #: Measured on SmolLM2-135M's default layers and two cores: a training prompt takes .65 s in float32 on AVX2, a
 #: ranked one .33 s. In bfloat16 on AVX-512 both take a third or less of that.
 DEFAULTS = {
-    "CPU, float32": Budget("CPU, float32", training=96, ranking=200),
-    "CPU, bfloat16": Budget("CPU, bfloat16", training=400, ranking=400),
-    "GPU": Budget("GPU", training=ALL, ranking=ALL),
+    budget.device: budget
+    for budget in (
+        Budget("CPU, float32", training=96, ranking=200),
+        Budget("CPU, bfloat16", training=400, ranking=400),
+        Budget("GPU", training=ALL, ranking=ALL),
+    )
 }
 
 

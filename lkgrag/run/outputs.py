@@ -159,9 +159,7 @@ def collect_metrics(
         "cold_start": cold_start(evaluation.test, popularity),
         "beyond_accuracy": beyond_of(evaluation.lists("test"), popularity, ranker.context.data),
         "fusion": {
-            "lm": weights.lm,
-            "a": weights.scorer,
-            "b": weights.prior,
+            **weights.to_dict(),
             **fitted.to_dict(),
         },
         "marginal": [

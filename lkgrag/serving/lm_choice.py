@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from lkgrag.config.schema import SERVING
 from lkgrag.errors import ConfigError, nearest
 
 if TYPE_CHECKING:
     from lkgrag.ranker.fusion import TermWeights
     from lkgrag.ranker.fusion_weights import FittedWeights
-
-#: The words of ``serving.lm``.
-CHOICES = ("auto", "always", "never")
 
 
 def choose_serving(
@@ -30,9 +28,9 @@ def choose_serving(
         ConfigError: ``lm`` is another word, or ``always`` without a language model, or ``never`` where nothing
             else ranks.
     """
-    if lm not in CHOICES:
+    if lm not in SERVING:
         raise ConfigError(
-            f"serving.lm={lm!r} is none of {', '.join(CHOICES)}.{nearest(str(lm), CHOICES)}"
+            f"serving.lm={lm!r} is none of {', '.join(SERVING)}.{nearest(str(lm), SERVING)}"
         )
     if lm == "always" and not has_lm:
         raise ConfigError(

@@ -96,7 +96,7 @@ def save(model: RankerModel, context: Context, folder: Path) -> None:
             "lkgrag": __version__,
             "llm": context.config.llm.name if model.lm is not None else None,
             "merged": context.merged,
-            "fusion": dict(zip(("lm", "a", "b"), model.fusion.weights, strict=True)),
+            "fusion": model.fusion.weights.to_dict(),
             "fitted": None if context.fitted is None else context.fitted.to_dict(),
             "learned": list(context.learned),
             "layers": len(decoder_layers(model.lm.model)) if model.lm is not None else None,
@@ -156,7 +156,11 @@ def load(
     load_scorer(folder / SCORER, scorer)
     fitted = None if meta.get("fitted") is None else FittedWeights.from_dict(meta["fitted"])
     weights, is_read = choose_serving(
-        _read_weights(meta), fitted, lm or config.serving.lm, meta["llm"] is not None, str(folder)
+        TermWeights.from_dict(meta["fusion"], meta["llm"] is not None),
+        fitted,
+        lm or config.serving.lm,
+        meta["llm"] is not None,
+        str(folder),
     )
     fusion = Fusion(weights.scorer, weights.prior, config.training.fuse, weights.lm)
     scores_by_text = prompter = None
@@ -175,22 +179,12 @@ def load(
         catalogue=Catalogue.load(folder / CATALOGUE),
         config=config,
         users=Users(folder / USERS),
-        learned=TermWeights(
-            *([1.0] * (3 - len(meta["learned"])) + [float(w) for w in meta["learned"]])
-        ),
+        # Older versions leave out the language model's weight, which is 1.
+        learned=TermWeights(*[1.0, *meta["learned"]][-3:]),
         fitted=fitted,
         merged=merged,
     )
     return model.eval(), context
-
-
-def _read_weights(meta: dict[str, Any]) -> TermWeights:
-    """The weights of a saved ranker; older versions state them in units of the language model's."""
-    fusion = meta["fusion"]
-    if "lm" in fusion:
-        return TermWeights(fusion["lm"], fusion["a"], fusion["b"])
-    has_lm = meta["llm"] is not None
-    return TermWeights(float(has_lm), fusion["a"], fusion["b"]).normalised()
 
 
 def _load_lm(

@@ -212,9 +212,10 @@ def forecast(
         is_open = False
         whole = took / made * all_of_it
         if whole >= WORTH and made < all_of_it:
-            line = (
-                f"{made:,} {units if made > 1 else units.removesuffix('s')} took {format_duration(took)}: about {format_duration(whole)} for "
-                f"{all_of_it:,}" + (f"; {advice}" if advice else "")
+            counted = f"{made:,} {units if made > 1 else units.removesuffix('s')}"
+            cost = f"about {format_duration(whole)} for {all_of_it:,}"
+            line = f"{counted} took {format_duration(took)}: {cost}" + (
+                f"; {advice}" if advice else ""
             )
             log.info("%s", line)
             tell(line)

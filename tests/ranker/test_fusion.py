@@ -191,5 +191,5 @@ def test_cross_fitted_weights_never_see_the_lists_of_their_user():
 def test_fitted_weights_come_back_from_json():
     for gain in (0.25, math.inf):
         with_lm, without = TermWeights(0.5, 0.25, 0.25), TermWeights(0.0, 0.5, 0.5)
-        fitted = FittedWeights(with_lm, without, gain, 0.1, TermWeights(0.0, 0.6, 0.4))
+        fitted = FittedWeights(with_lm, without, TermWeights(0.0, 0.6, 0.4), gain, 0.1)
         assert FittedWeights.from_dict(json.loads(json.dumps(fitted.to_dict()))) == fitted

@@ -13,7 +13,7 @@ from lkgrag.ranker.fusion_weights import FittedWeights
 from lkgrag.serving.lm_choice import choose_serving
 
 WITH, WITHOUT = TermWeights(0.2, 0.3, 0.5), TermWeights(0.0, 0.4, 0.6)
-FITTED = FittedWeights(WITH, WITHOUT)
+FITTED = FittedWeights(WITH, WITHOUT, WITHOUT)
 
 
 @pytest.mark.parametrize(
