@@ -19,6 +19,7 @@ ROOMS = (
     "config",
     "cli",
     "data",
+    "text",
     "kg",
     "paths",
     "retrieval",
