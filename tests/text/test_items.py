@@ -16,7 +16,11 @@ def test_the_title_comes_first_and_then_the_rarest_values():
         brand=[["Dove"], [], ["Dove"]],
         category=[["Beauty", "Bath", "Soaps"], ["Beauty", "Hair"], ["Beauty", "Bath"]],
     )
-    assert made == ["Soap | Dove | Soaps | Bath", "Gel | Hair | Beauty", "Oil | Dove | Bath | Beauty"]
+    assert made == [
+        "Soap | Dove | Soaps | Bath",
+        "Gel | Hair | Beauty",
+        "Oil | Dove | Bath | Beauty",
+    ]
 
 
 def test_a_value_twice_counts_and_stands_once():
@@ -29,4 +33,5 @@ def test_an_item_without_title_and_values_has_no_text():
 
 def test_a_text_is_one_line_and_not_endless():
     (made,) = texts(title=["a\nb\t c " + "d" * 50_000])
-    assert made.startswith("a b c ddd") and len(made) <= LONGEST
+    assert made.startswith("a b c ddd")
+    assert len(made) <= LONGEST
