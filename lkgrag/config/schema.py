@@ -19,6 +19,10 @@ TERMS = ("scorer", "prior")
 SERVING = ("auto", "always", "never")
 #: The value of ``llm.name`` for a run without a language model.
 NO_LLM = "none"
+#: The value of ``text.encoder`` for a run without vectors of the items' texts.
+NO_ENCODER = "none"
+#: The value of ``text.encoder`` that stands for the language model of ``llm.name``.
+LM_ENCODER = "lm"
 #: torch takes no larger seed than this.
 LARGEST_SEED = 2**63 - 1
 
@@ -109,6 +113,23 @@ class DataConfig:
     test_from: str | None = opt(
         None,
         "data.split=time: what is at or after this point tests (default: the latest tenth tests)",
+    )
+
+
+@dataclass
+class TextConfig:
+    """Vectors of the items' texts: title and attributes."""
+
+    encoder: str = opt(
+        "none",
+        "model that turns each item's text into a vector, `data['item'].x`: none, minilm (built-in), lm (the "
+        "language model of llm.name, without its head), a local folder, or a hub name as owner/name",
+    )
+    layer: int = opt(
+        -1,
+        "number of the encoder's lower layers; the output of the last of them is averaged over the text's tokens "
+        "(0: all; -1: 20 of smollm2-135m's 30, and all of any other model)",
+        low=-1,
     )
 
 
@@ -436,6 +457,7 @@ class Config:
     )
     overwrite: bool = opt(False, "start anew in a folder that holds a run")
     data: DataConfig = field(default_factory=DataConfig)
+    text: TextConfig = field(default_factory=TextConfig)
     kg: KGConfig = field(default_factory=KGConfig)
     retrieval: RetrievalConfig = field(default_factory=RetrievalConfig)
     paths: PathsConfig = field(default_factory=PathsConfig)
