@@ -52,7 +52,7 @@ class Whitening:
         covariance = torch.zeros(width, width, dtype=torch.float64)
         for part in known.split(CHUNK):
             centred = part.double() - mean
-            covariance += centred.T @ centred / len(known)
+            covariance += centred.T @ centred / max(1, len(known))
         variances, directions = torch.linalg.eigh(covariance)
         variances, directions = variances.flip(0), directions.flip(1)
         largest = float(known.abs().max()) if len(known) else 0.0

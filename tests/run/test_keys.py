@@ -126,6 +126,24 @@ def test_an_option_invalidates_what_depends_on_it_and_nothing_else(option, value
     assert changed(option, value) == invalidated
 
 
+def test_an_encoder_invalidates_what_may_read_vectors_but_no_graph():
+    assert changed("text.encoder", "minilm") == {"retrieval", "scorer", "training", "scores"}
+    assert changed("text.layer", "3") == set()
+    keys = {
+        name: keys_of(load_config(options))
+        for name, options in {
+            "lm": {"text.encoder": "lm"},
+            "best": {"text.encoder": "smollm2-135m", "text.layer": "20", "llm.name": "none"},
+            "lower": {"text.encoder": "lm", "text.layer": "3"},
+            "minilm": {"text.encoder": "minilm"},
+        }.items()
+    }
+    found = {name: digest(key.vectors(["soap", "gel"])) for name, key in keys.items()}
+    assert found["lm"] == found["best"]
+    assert len(set(found.values())) == 3
+    assert found["lm"] != digest(keys["lm"].vectors(["soap gel"]))
+
+
 def test_only_custom_code_is_hashed():
     config = load_config({})
     assert hash_custom_code(config.retrieval, config.scorer, config.prompt, config.llm) == {}

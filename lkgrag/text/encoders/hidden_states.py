@@ -76,9 +76,11 @@ class HiddenStateEncoder:
         vectors = np.zeros((len(distinct), self.dim), np.float32)
         rows = self._tokens.rows(list(distinct))
         self._check_ids(rows)
-        done, total = 0, sum(1 for row in rows if row)
-        with bar("encode the items' texts") as update:
-            for chosen in self._batches(rows):
+        batches = list(self._batches(rows))
+        done, total = 0, sum(map(len, batches))
+        # A single batch, such as a request, takes no time to speak of.
+        with bar("encode texts", show=len(batches) > 1) as update:
+            for chosen in batches:
                 vectors[chosen] = self._means([rows[n] for n in chosen]).float().cpu().numpy()
                 done += len(chosen)
                 update(done, total)
