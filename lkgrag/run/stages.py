@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
@@ -41,6 +42,8 @@ if TYPE_CHECKING:
     from lkgrag.retrieval import Retriever
     from lkgrag.run.cache import StageCache
 
+log = logging.getLogger(__name__)
+
 
 def load_dataset(config: Config, interactions: Interactions | None = None) -> Dataset:
     """The data of a run; arguments and errors as of :meth:`lkgrag.data.Dataset.load`."""
@@ -77,6 +80,8 @@ class Stages:
         texts = item_texts(self.dataset.interactions.items)
 
         def build(folder: Path) -> None:
+            if not any(texts):
+                log.warning("no item has a text: all vectors are zero; set text.encoder=none")
             with activity("load the encoder"):
                 encoder = load_encoder(choice, self.device)
             x = torch.from_numpy(encoder.encode(texts))

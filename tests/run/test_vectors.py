@@ -83,6 +83,15 @@ def test_other_texts_are_other_vectors(tmp_path):
     assert not torch.equal(other.vectors, before)
 
 
+def test_items_without_texts_have_zero_vectors_and_a_warning(tmp_path, caplog):
+    stages = stages_of(tmp_path, options_of(tmp_path))
+    items = stages.dataset.interactions.items
+    items["title"] = None
+    items["maker"] = [[] for _ in range(len(items))]
+    assert not stages.vectors.any()
+    assert "no item has a text" in caplog.text
+
+
 def test_a_scorer_without_an_encoder_is_told_the_option(tmp_path):
     address = f"{__name__}:TextScorer"
     options = options_of(

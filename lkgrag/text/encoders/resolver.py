@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from lkgrag.config import LLMConfig, TextConfig
 
 OPTION = "text.encoder"
-#: Layers that ``text.layer=-1`` uses of a built-in model. The twentieth of SmolLM2-135M's thirty layers ranked
-#: new items best of three (docs/experiments.md).
+#: Layers that ``text.layer=-1`` uses of a built-in model. Of SmolLM2-135M's thirty layers the twentieth ranked new
+#: items better than the tenth and the last.
 BEST_LAYERS = {"smollm2-135m": 20}
 #: Parts of a model that vectors are not read from; files of an encoder may lack them.
 UNUSED = ("pooler", "position_ids")
