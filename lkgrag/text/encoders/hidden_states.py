@@ -56,8 +56,10 @@ class HiddenStateEncoder:
         if layer:
             self._cut(layer)
         self._tokens = TextTokens(tokenizer, self._window())
+        self._vocabulary = getattr(model.get_input_embeddings(), "num_embeddings", 1 << 62)
+        # Some configurations have -1, or a token that the model lacks.
         pads = (getattr(model.config, "pad_token_id", None), tokenizer.pad_token_id, 0)
-        self._pad = next(int(pad) for pad in pads if pad is not None)
+        self._pad = next(p for p in pads if isinstance(p, int) and 0 <= p < self._vocabulary)
         self.dim = self._try_out()
 
     def encode(self, texts: Sequence[str]) -> NDArray[np.float32]:
@@ -175,11 +177,9 @@ class HiddenStateEncoder:
 
     def _check_ids(self, rows: Sequence[Sequence[int]]) -> None:
         """Refuse a tokenizer with more tokens than the model."""
-        embeddings = self._model.get_input_embeddings()
-        size = getattr(embeddings, "num_embeddings", None)
         largest = max((max(row) for row in rows if row), default=0)
-        if isinstance(size, int) and largest >= size:
+        if largest >= self._vocabulary:
             raise ModelError(
-                f"text.encoder={self.name}: the tokenizer gives token {largest}, but the model has only {size}; "
-                "take the tokenizer of the model"
+                f"text.encoder={self.name}: the tokenizer gives token {largest}, but the model has only "
+                f"{self._vocabulary}; take the tokenizer of the model"
             )

@@ -132,6 +132,15 @@ def test_a_tokenizer_without_padding_works():
     )
 
 
+@pytest.mark.parametrize("pad", [-1, 5000])
+def test_a_padding_that_the_model_lacks_is_not_used(pad):
+    tokenizer = tiny_tokenizer()
+    model = tiny_llama(len(tokenizer), layers=4).model
+    model.config.pad_token_id = pad
+    made = HiddenStateEncoder("llama", model, tokenizer).encode(TEXTS)
+    np.testing.assert_allclose(made, llama().encode(TEXTS), atol=1e-5)
+
+
 def test_a_lone_start_token_does_not_count():
     plain, started = tiny_tokenizer(), tiny_tokenizer()
     started._tokenizer.post_processor = processors.TemplateProcessing(
