@@ -173,9 +173,9 @@ class RetrievalConfig:
     mask_seen: bool = opt(True, "never propose an item of the visible history")
     systems: list[str] | None = opt(
         None,
-        "retrievers to fuse: lrurec, popularity, itemitem, graph_itemitem, ease, and custom ones as "
-        "`package.module:Class` (default: all five, with ease only for up to 5,000 items; it takes at most "
-        "20,000)",
+        "retrievers to fuse: lrurec, popularity, itemitem, graph_itemitem, ease, text, and custom ones as "
+        "`package.module:Class` (default: all six, with ease only for up to 5,000 items, of the at most 20,000 "
+        "that it takes, and text only where items have texts)",
     )
     kwargs: dict[str, dict[str, Any]] = opt(
         {}, "options of custom retrievers, as {name: {option: value}}"

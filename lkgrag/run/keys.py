@@ -56,6 +56,8 @@ if TYPE_CHECKING:
     from lkgrag.config import Config, LLMConfig, PromptConfig, RetrievalConfig, ScorerConfig
 
 Key = dict[str, Any]
+#: Raised where other systems are fused by default.
+DEFAULT_SYSTEMS = 2
 
 
 def hash_train_end(train_end: NDArray[np.int64]) -> str:
@@ -134,13 +136,16 @@ class StageKeys:
 
     def retrieval(self) -> Key:
         """Key of stage one, in full and cross-fitted."""
-        return {
+        key = {
             **self._graph(),
             **self._encoder,
             "retrieval": to_dict(self.config.retrieval),
             "seed": self.config.seed,
             **custom_code(self.config.retrieval),
         }
+        if self.config.retrieval.systems is None:
+            key["default_systems"] = DEFAULT_SYSTEMS
+        return key
 
     def scorer(self) -> Key:
         """Key of the scorer after its training alone."""

@@ -13,12 +13,14 @@ from lkgrag.text.encoders import (
 )
 from lkgrag.text.items import item_texts
 from lkgrag.text.whitening import Whitening
+from lkgrag.text.words import Words
 
 __all__ = [
     "EncoderChoice",
     "HiddenStateEncoder",
     "TextEncoder",
     "Whitening",
+    "Words",
     "check_encoder",
     "item_texts",
     "load_encoder",
