@@ -112,6 +112,8 @@ class StageKeys:
         return {
             **self._graph(),
             "retrieval": to_dict(self.config.retrieval),
+            # Stages of older versions, whose weights are constant, have no such entry.
+            "fusion": "by count",
             "seed": self.config.seed,
             **custom_code(self.config.retrieval),
         }

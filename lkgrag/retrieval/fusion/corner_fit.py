@@ -7,12 +7,14 @@ whether the weights may depend on anything at all.
 from __future__ import annotations
 
 from collections.abc import Collection
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from lkgrag.retrieval.fusion.corners import CornerWeights
 from lkgrag.retrieval.fusion.weights import NEGLIGIBLE, RIDGE, fit_weights, list_losses, unit_of
+from lkgrag.retrieval.popularity import PopularityRetriever
 from lkgrag.utils.standard_errors import standard_error
 
 if TYPE_CHECKING:
@@ -40,7 +42,8 @@ def fit_corners(
     """Fit weights by count and length; constant ones where these do not predict other users better.
 
     They must lower the loss of the users left out by more than one standard error. A single system keeps a
-    constant weight, and so its order.
+    constant weight, and so its order. A system whose constant weight is 0 stays out, since it costs time; only
+    popularity, which costs none, may come back.
 
     Args:
         pools: the events.
@@ -52,31 +55,45 @@ def fit_corners(
         Non-negative weights; ``centre`` where there is no event.
     """
     constant = fit_weights(pools, centre, any_size=any_size)
-    if not len(pools) or len(pools.names) == 1:
+    names = [n for n in pools.names if constant[n] > 0 or n == PopularityRetriever.name]
+    if not len(pools) or len(names) < 2:
         return CornerWeights.constant(constant)
     ends = _ends(pools.count[pools.target], COUNTS), _ends(pools.length, LENGTHS)
+    start = CornerWeights(*ends, CornerWeights.constant({n: constant[n] for n in names}).corners)
+    strength = _choose_strength(pools.of(names), start, centre, seed, any_size)
+    if strength is None or all(low == high for low, high in ends):
+        return CornerWeights.constant(constant)
+    fitted = _fit(pools.of(names), start, centre, strength, any_size)
+    nothing = CornerWeights.constant(dict.fromkeys(pools.names, 0.0)).corners
+    return replace(fitted, corners={**nothing, **fitted.corners})
+
+
+def _choose_strength(
+    pools: Pools,
+    start: CornerWeights,
+    centre: dict[str, float],
+    seed: int,
+    any_size: Collection[str],
+) -> float | None:
+    """The strength of the pull with the lowest loss on the users left out; None for constant weights."""
     drawn = np.random.default_rng([seed, 0xF3]).integers(0, FOLDS, int(pools.user.max()) + 1)
     fold = drawn[pools.user]
     losses = np.zeros((1 + len(STRENGTHS), len(pools)))
     for number in np.unique(fold):
         out = fold == number
         if out.all():
-            return CornerWeights.constant(constant)
+            return None
         learn, held = pools[~out], pools[out]
-        base = CornerWeights.constant(fit_weights(learn, centre, any_size=any_size))
-        losses[0, out] = _held_out(base, held)
-        fitted = base
+        fitted = CornerWeights.constant(fit_weights(learn, centre, any_size=any_size))
+        losses[0, out] = _held_out(fitted, held)
         for row, strength in enumerate(STRENGTHS, 1):
             # From strong to weak, each fit starts at the last.
-            fitted = _fit(learn, CornerWeights(*ends, fitted.corners), centre, strength, any_size)
+            fitted = _fit(learn, replace(start, corners=fitted.corners), centre, strength, any_size)
             losses[row, out] = _held_out(fitted, held)
     # Among equal losses the first one wins, which has the strongest pull.
     best = int(losses[1:].mean(1).argmin())
     gain = losses[0] - losses[1 + best]
-    if not gain.mean() > standard_error(gain, pools.user):
-        return CornerWeights.constant(constant)
-    start = CornerWeights(*ends, CornerWeights.constant(constant).corners)
-    return _fit(pools, start, centre, STRENGTHS[best], any_size)
+    return STRENGTHS[best] if gain.mean() > standard_error(gain, pools.user) else None
 
 
 def _ends(values: NDArray[np.int64], quantiles: tuple[float, float]) -> tuple[float, float]:
@@ -133,7 +150,7 @@ def _fit(
     found = minimize(
         loss, first.ravel(), jac=True, method="L-BFGS-B", bounds=bounds, options=options
     ).x.reshape(-1, 4)
-    # A system goes only as a whole: a corner of weight 0 beside others saves no time.
+    # Only as a whole: a corner of weight 0 beside others saves no time.
     found[(found < NEGLIGIBLE).all(1)] = 0.0
     corners = (found / unit).reshape(-1, 2, 2)
     return CornerWeights(start.count, start.length, dict(zip(pools.names, corners, strict=True)))

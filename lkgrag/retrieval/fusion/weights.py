@@ -6,7 +6,7 @@ r"""Few non-negative weights over log-probabilities, by multinomial logistic reg
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -70,6 +70,11 @@ class Pools:
             self.length[index],
             self.user[index],
         )
+
+    def of(self, names: list[str]) -> Pools:
+        """The same pools with some of the systems."""
+        columns = [self.names.index(name) for name in names]
+        return replace(self, names=names, features=self.features[:, columns])
 
     def __len__(self) -> int:
         """Number of events."""
@@ -171,7 +176,7 @@ def fit_weights(
     mine = features[pools.target].sum(0, dtype=np.float64)
 
     def loss(weights: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
-        score: NDArray[np.float32] = features @ weights.astype(np.float32)
+        score = np.asarray(features @ weights.astype(np.float32), np.float32)
         losses, chance = list_losses(score, pools)
         away = weights - middle
         value = losses.sum() + ridge * away @ away
