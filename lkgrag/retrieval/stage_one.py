@@ -179,7 +179,8 @@ def fit_stage_one(
     report = {
         "lrurec_epochs": full.best_epoch,
         "lrurec_curve": full.curve,
-        "fusion": weights.fusion,
+        "fusion": weights.fusion.middle,
+        "fusion_corners": None if weights.fusion.is_constant else weights.fusion.to_dict(),
         "graph": weights.graph,
         "examples": summary(examples),
         "val": summary(val),

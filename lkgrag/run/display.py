@@ -118,6 +118,9 @@ class StageDisplay:
             self.say(f"{name}: {share:.1%} of the targets are among the {k} candidates")
         fusion = stage_one.report["fusion"]
         self.say("fusion: " + ", ".join(f"{n} {_format_weight(w)}" for n, w in fusion.items()))
+        by_count = stage_one.report.get("fusion_corners")
+        if by_count:
+            self.say(_describe_corners(by_count))
         if len(stage_one.examples):
             self.say(
                 f"cross-fitted lists for stage two: {int(stage_one.examples.retrieved.sum()):,} of "
@@ -157,6 +160,17 @@ class StageDisplay:
             f"cross-entropy: fused {mean['loss']:.3f}, LM alone {mean['loss_lm']:.3f}, "
             f"scorer alone {mean['loss_scorer']:.3f} (last tenth; chance {chance:.3f})"
         )
+
+
+def _describe_corners(by_count: dict[str, Any]) -> str:
+    """The weights for rare and for common items, each the mean of short and long histories."""
+    rare, common = (round(count) for count in by_count["count"])
+    parts = [
+        f"{name} {_format_weight(np.mean(low))} to {_format_weight(np.mean(high))}"
+        for name, (low, high) in by_count["corners"].items()
+        if np.any([low, high])
+    ]
+    return f"from items chosen {rare} times to {common} times: " + ", ".join(parts)
 
 
 def _format_weight(weight: float) -> str:

@@ -140,6 +140,8 @@ class StageKeys:
             **self._graph(),
             **self._encoder,
             "retrieval": to_dict(self.config.retrieval),
+            # Stages of older versions, whose weights are constant, have no such entry.
+            "fusion": "by count",
             "seed": self.config.seed,
             **custom_code(self.config.retrieval),
         }

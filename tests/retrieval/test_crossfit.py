@@ -22,13 +22,14 @@ from lkgrag.retrieval import (
 )
 from lkgrag.retrieval.candidates import candidate_lists
 from lkgrag.retrieval.crossfit import user_folds
+from lkgrag.retrieval.fusion.corners import CornerWeights
 from lkgrag.retrieval.ranks import MISSED, Seen, histories_of, pessimistic_ranks
 from lkgrag.testing import planted
 
 CONFIG = RetrievalConfig(
     hidden=8, blocks=1, max_len=8, batch_size=32, epochs=3, lr=0.01, k=5, crossfit_window=2
 )
-SYSTEMS = ["lrurec", "popularity", "itemitem", "graph_itemitem", "ease"]
+SYSTEMS = ["lrurec", "popularity", "itemitem", "graph_itemitem", "ease", "text"]
 
 
 @pytest.fixture(scope="module")
@@ -178,7 +179,7 @@ def test_pools_of_folds_are_pooled(data):
     half = held.user % 2 == 0
     folds = [Fold(base, held[half]), Fold(base, held[~half])]
     one, two = fit_fusion([Fold(base, held)], x, 0), fit_fusion(folds, x, 0)
-    assert two.fusion == pytest.approx(one.fusion, abs=1e-3)
+    assert two.fusion.middle == pytest.approx(one.fusion.middle, abs=1e-3)
     assert two.graph == pytest.approx(one.graph, abs=1e-3)
 
 
@@ -235,6 +236,33 @@ def test_saved_retriever_scores_equally(data, stage, tmp_path):
     np.testing.assert_array_equal(loaded.score(past), stage.retriever.score(past))
     one, two = loaded.propose(past, 6), stage.retriever.propose(past, 6)
     np.testing.assert_array_equal(one[0], two[0])
+
+
+def test_saved_weights_by_count_score_equally(data, stage, tmp_path):
+    x, _ = data
+    past = [*histories_of(x, stage.test.events)[:9], np.zeros(0, np.int64), np.array([2])]
+    rng = np.random.default_rng(0)
+    corners = {name: rng.random((2, 2)) for name in stage.retriever.systems}
+    weights = CornerWeights((2.0, 9.0), (1.5, 6.0), corners)
+    retriever = FusedRetriever(stage.retriever.systems, weights)
+    retriever.save(tmp_path)
+    loaded = FusedRetriever.load(tmp_path)
+    np.testing.assert_array_equal(loaded.score(past), retriever.score(past))
+    assert loaded.weights == retriever.weights
+
+
+def test_an_older_folder_has_constant_weights(data, stage, tmp_path):
+    x, _ = data
+    past = histories_of(x, stage.test.events)[:9]
+    stage.retriever.save(tmp_path)
+    meta = json.loads((tmp_path / "retriever.json").read_text())
+    meta.pop("by_count", None)
+    meta["weights"] = {"itemitem": 0.25, "popularity": 0.5}
+    (tmp_path / "retriever.json").write_text(json.dumps(meta))
+    loaded = FusedRetriever.load(tmp_path)
+    features = loaded.features(past)
+    expected = np.float32(0.25) * features["itemitem"] + np.float32(0.5) * features["popularity"]
+    np.testing.assert_array_equal(loaded.score(past), expected)
 
 
 def test_lists_survive_a_file(stage, tmp_path):

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from lkgrag.data.splits.base import Events
+from lkgrag.retrieval.fusion.corner_fit import fit_corners
+from lkgrag.retrieval.fusion.corners import CornerWeights
 from lkgrag.retrieval.fusion.retriever import FusedRetriever
 from lkgrag.retrieval.fusion.weights import Pools, fit_weights, make_pools
 from lkgrag.retrieval.graph import GraphRetriever
@@ -50,11 +52,11 @@ class Weights:
     """The few weights of fusion, apart from the systems that they are applied to.
 
     Attributes:
-        fusion: of the systems' log-probabilities.
+        fusion: of the systems' log-probabilities, by count and length.
         graph: of the graph's components.
     """
 
-    fusion: dict[str, float]
+    fusion: CornerWeights
     graph: dict[str, float]
 
     def apply(self, base: FusedRetriever) -> FusedRetriever:
@@ -81,7 +83,7 @@ def fit_fusion(folds: Sequence[Fold], interactions: Interactions, seed: int) -> 
     base, graph = folds[0].base, _graph(folds[0].base)
     total = sum(len(fold.events) for fold in folds)
     if not total:
-        return Weights(dict(base.weights), dict(graph.weights))
+        return Weights(base.corners, dict(graph.weights))
     share = min(1.0, WEIGHT_EVENTS / total)
     folds = [fold.sample(round(share * len(fold.events)), seed) for fold in folds]
 
@@ -95,7 +97,7 @@ def fit_fusion(folds: Sequence[Fold], interactions: Interactions, seed: int) -> 
                     names,
                     leaders,
                     histories_of(interactions, fold.events),
-                    fold.events.target,
+                    fold.events,
                     fold.base.popularity,
                     fold.base.mask_seen,
                 )
@@ -106,8 +108,8 @@ def fit_fusion(folds: Sequence[Fold], interactions: Interactions, seed: int) -> 
     components = pools(lambda b: _graph(b).features, graph.components, graph.leaders)
     of_graph = fit_weights(components, dict.fromkeys(graph.components, 0.0))
     names = list(base.weights)
-    systems = pools(lambda b: Weights(b.weights, of_graph).apply(b).features, names, names)
-    return Weights(fit_weights(systems, base.weights, any_size=base.custom), of_graph)
+    systems = pools(lambda b: Weights(b.corners, of_graph).apply(b).features, names, names)
+    return Weights(fit_corners(systems, base.weights, seed, any_size=base.custom), of_graph)
 
 
 def _graph(base: FusedRetriever) -> GraphRetriever:
