@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from lkgrag.config.schema import (
     LARGEST_SEED,
+    LM_ENCODER,
+    NO_ENCODER,
     NO_LLM,
     PUBLISHED,
     TERMS,
@@ -22,6 +24,7 @@ from lkgrag.config.schema import (
     PromptConfig,
     RetrievalConfig,
     ScorerConfig,
+    TextConfig,
     TrainingConfig,
     opt,
 )
@@ -31,6 +34,8 @@ if TYPE_CHECKING:
 
 __all__ = [
     "LARGEST_SEED",
+    "LM_ENCODER",
+    "NO_ENCODER",
     "NO_LLM",
     "PUBLISHED",
     "TERMS",
@@ -44,6 +49,7 @@ __all__ = [
     "PromptConfig",
     "RetrievalConfig",
     "ScorerConfig",
+    "TextConfig",
     "TrainingConfig",
     "load_config",
     "opt",

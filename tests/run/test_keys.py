@@ -27,17 +27,17 @@ DIGESTS = {
     "default": {
         "kg": "983566b2eafccafb",
         "lrurec": "04074f386115f51d",
-        "retrieval": "c7dd4b0b98e45732",
-        "scorer": "7a135c0928c57927",
-        "training": "89637ee906a0fd99",
+        "retrieval": "c9eb427a8a6590e8",
+        "scorer": "948ab12620656b91",
+        "training": "fe7df35e6f970cfa",
         "scores": "d25b853fc150a4bd",
     },
     "beauty": {
         "kg": "5f440000fc43a4bc",
         "lrurec": "23d11fea8eb8cd74",
-        "retrieval": "fc57447c1ab44a74",
-        "scorer": "22f46bbb013a8c1c",
-        "training": "48f121f7396beff3",
+        "retrieval": "f530e846981d4e7c",
+        "scorer": "a6f6bbe373b0d2a3",
+        "training": "3ab1e1b01fd249e6",
         "scores": "5a1068757ad9ab24",
     },
     "published": {
@@ -124,6 +124,24 @@ def _key(keys, name, end):
 )
 def test_an_option_invalidates_what_depends_on_it_and_nothing_else(option, value, invalidated):
     assert changed(option, value) == invalidated
+
+
+def test_an_encoder_invalidates_what_may_read_vectors_but_no_graph():
+    assert changed("text.encoder", "minilm") == {"retrieval", "scorer", "training", "scores"}
+    assert changed("text.layer", "3") == set()
+    keys = {
+        name: keys_of(load_config(options))
+        for name, options in {
+            "lm": {"text.encoder": "lm"},
+            "best": {"text.encoder": "smollm2-135m", "text.layer": "20", "llm.name": "none"},
+            "lower": {"text.encoder": "lm", "text.layer": "3"},
+            "minilm": {"text.encoder": "minilm"},
+        }.items()
+    }
+    found = {name: digest(key.vectors(["soap", "gel"])) for name, key in keys.items()}
+    assert found["lm"] == found["best"]
+    assert len(set(found.values())) == 3
+    assert found["lm"] != digest(keys["lm"].vectors(["soap gel"]))
 
 
 def test_only_custom_code_is_hashed():
