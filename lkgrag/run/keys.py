@@ -31,7 +31,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from lkgrag.config.identity import computed, digest, to_dict
+from lkgrag.config.identity import computed, digest, retrieval_identity, to_dict
 from lkgrag.kg import custom_relation_code
 from lkgrag.llm.readouts.resolver import resolve_readout
 from lkgrag.prompt.resolver import resolve_verbaliser
@@ -111,7 +111,7 @@ class StageKeys:
         """Key of stage one, in full and cross-fitted."""
         return {
             **self._graph(),
-            "retrieval": to_dict(self.config.retrieval),
+            "retrieval": retrieval_identity(self.config.retrieval),
             "seed": self.config.seed,
             **custom_code(self.config.retrieval),
         }

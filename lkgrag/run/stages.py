@@ -11,6 +11,7 @@ import torch
 
 from lkgrag.data.dataset import Dataset
 from lkgrag.kg import build_kg, load_kg, save_kg
+from lkgrag.paths import ExamplePaths, graph_paths
 from lkgrag.retrieval import (
     CandidateLists,
     Fits,
@@ -160,22 +161,32 @@ class Stages:
             stage_one.retriever.save(folder / "retriever")
             for name in ("examples", "val", "test"):
                 getattr(stage_one, name).save(folder / f"{name}.parquet")
-            fit_end = torch.as_tensor(stage_one.fit_end)
-            write_safetensors(folder / "fit.safetensors", {"fit_end": fit_end})
+            fits = {"fit_end": stage_one.fit_ends, "fold": stage_one.fold}
+            tensors = {name: torch.as_tensor(value) for name, value in fits.items()}
+            write_safetensors(folder / "fit.safetensors", tensors)
             write_json(folder / "report.json", stage_one.report)
 
         def load(folder: Path) -> StageOne:
             lists = {
                 n: CandidateLists.load(folder / f"{n}.parquet") for n in ("examples", "val", "test")
             }
+            fits = read_safetensors(folder / "fit.safetensors")
+            # Older versions knew one graph for all examples.
+            ends = fits["fit_end"].reshape(-1, self.dataset.interactions.num_users)
             return StageOne(
                 retriever=FusedRetriever.load(folder / "retriever"),
-                fit_end=read_safetensors(folder / "fit.safetensors")["fit_end"].numpy(),
+                fit_ends=ends.numpy(),
+                fold=fits.get("fold", torch.zeros_like(ends[0])).numpy(),
                 report=read_json(folder / "report.json"),
                 **lists,
             )
 
         return self.cache.load_or_build("retrieval", self.keys.retrieval(), build, load)
+
+    def example_paths(self, stage_one: StageOne) -> ExamplePaths:
+        """The graphs of stage two's training examples, and their paths."""
+        ends, paths = stage_one.fit_ends, self.config.paths
+        return ExamplePaths([graph_paths(self.kg(end), paths) for end in ends], stage_one.fold)
 
     def queries(self, lists: CandidateLists) -> Queries:
         """The rankings to make for candidate lists."""

@@ -5,18 +5,18 @@ from lkgrag.training.batches import compose, share
 
 
 def test_every_example_once_an_epoch_in_another_order():
-    batches = compose(10, 4, 2, seed=0)
+    batches = compose(np.zeros(10, int), 4, 2, seed=0)
     assert [len(b) for b in batches] == [4, 4, 2, 4, 4, 2]
     first, second = np.concatenate(batches[:3]), np.concatenate(batches[3:])
     assert sorted(first) == sorted(second) == list(range(10))
     assert not np.array_equal(first, second)
-    again = compose(10, 4, 2, seed=0)
+    again = compose(np.zeros(10, int), 4, 2, seed=0)
     assert all(np.array_equal(a, b) for a, b in zip(batches, again, strict=True))
 
 
 def test_the_limit_counts_prompts_over_epochs():
-    assert [len(b) for b in compose(10, 4, 9, seed=0, limit=13)] == [4, 4, 2, 3]
-    assert [len(b) for b in compose(10, 4, 1, seed=0, limit=100)] == [4, 4, 2]
+    assert [len(b) for b in compose(np.zeros(10, int), 4, 9, seed=0, limit=13)] == [4, 4, 2, 3]
+    assert [len(b) for b in compose(np.zeros(10, int), 4, 1, seed=0, limit=100)] == [4, 4, 2]
 
 
 def test_processes_share_a_batch_without_loss_and_in_equal_steps():
