@@ -187,13 +187,18 @@ def _split_by_user(
         Indices of the training lists and of the held-out lists, int64. All lists of a single user are on
         both sides.
     """
-    user_id = np.where(user >= 0, user, user.max(initial=0) + 1 + np.arange(len(user)))
+    user_id = tell_users_apart(user)
     users = np.unique(user_id)
     order = np.random.default_rng([seed, 0x4E1D]).permutation(users)
     held_out_users = order[: max(1, round(HELD_OUT * len(users)))] if len(users) > 1 else order[:0]
     is_out = np.isin(user_id, held_out_users)
     held_out = np.flatnonzero(is_out) if is_out.any() else np.arange(len(user))
     return np.flatnonzero(~is_out), held_out
+
+
+def tell_users_apart(user: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Give each unknown user (-1) an index of its own, int64 ``[B]``."""
+    return np.where(user >= 0, user, user.max(initial=0) + 1 + np.arange(len(user)))
 
 
 def _losses(scorer: PathScorer, fusion: Fusion, batch: _Batch) -> tuple[Tensor, Tensor]:
