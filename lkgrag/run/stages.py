@@ -42,9 +42,28 @@ if TYPE_CHECKING:
     from lkgrag.run.cache import StageCache
 
 
+#: File of the cached stage one that says what each graph of the examples may hold.
+FITS = "fit.safetensors"
+
+
 def load_dataset(config: Config, interactions: Interactions | None = None) -> Dataset:
     """The data of a run; arguments and errors as of :meth:`lkgrag.data.Dataset.load`."""
     return Dataset.load(config.data, interactions, needs_time=config.kg.temporal)
+
+
+def read_fits(path: Path) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Read which graphs stage two's examples have.
+
+    Returns:
+        ``fit_ends`` and ``fold`` of a :class:`~lkgrag.retrieval.StageOne`.
+
+    Raises:
+        LkgragError: the file is missing or broken.
+    """
+    tensors = read_safetensors(path)
+    # Older versions stored one row, of the one graph of all examples.
+    ends = torch.atleast_2d(tensors["fit_end"])
+    return ends.numpy(), tensors.get("fold", torch.zeros_like(ends[0])).numpy()
 
 
 @dataclass(frozen=True)
@@ -163,20 +182,18 @@ class Stages:
                 getattr(stage_one, name).save(folder / f"{name}.parquet")
             fits = {"fit_end": stage_one.fit_ends, "fold": stage_one.fold}
             tensors = {name: torch.as_tensor(value) for name, value in fits.items()}
-            write_safetensors(folder / "fit.safetensors", tensors)
+            write_safetensors(folder / FITS, tensors)
             write_json(folder / "report.json", stage_one.report)
 
         def load(folder: Path) -> StageOne:
             lists = {
                 n: CandidateLists.load(folder / f"{n}.parquet") for n in ("examples", "val", "test")
             }
-            fits = read_safetensors(folder / "fit.safetensors")
-            # Older versions knew one graph for all examples.
-            ends = fits["fit_end"].reshape(-1, self.dataset.interactions.num_users)
+            fit_ends, fold = read_fits(folder / FITS)
             return StageOne(
                 retriever=FusedRetriever.load(folder / "retriever"),
-                fit_ends=ends.numpy(),
-                fold=fits.get("fold", torch.zeros_like(ends[0])).numpy(),
+                fit_ends=fit_ends,
+                fold=fold,
                 report=read_json(folder / "report.json"),
                 **lists,
             )

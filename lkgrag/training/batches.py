@@ -33,7 +33,7 @@ def compose(
         rng = np.random.default_rng([seed, epoch, 0xBA7C])
         order = rng.permutation(len(folds))
         cut = cut_by_fold(folds[order], batch_size)
-        if folds.min(initial=0) < folds.max(initial=0):
+        if len(np.unique(folds)) > 1:
             # One fold's batches are in random order already.
             cut = [cut[turn] for turn in rng.permutation(len(cut))]
         for places in cut:
