@@ -18,7 +18,7 @@ import numpy as np
 from lkgrag.config import DEFAULT_FOLDS
 from lkgrag.data.splits.base import every_training_event
 from lkgrag.retrieval.candidates import CandidateLists, candidate_lists
-from lkgrag.retrieval.fusion.fitting import Fold, fit_fusion
+from lkgrag.retrieval.fusion.fitting import WEIGHT_EVENTS, Fold, fit_fusion
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -67,13 +67,19 @@ def whole_user_folds(
     return [parts == number for number in range(count)] if count > 1 else []
 
 
-def spread_over_users(user: NDArray[np.int64], most: int, seed: int) -> NDArray[np.int64]:
+def spread_over_users(
+    user: NDArray[np.int64],
+    most: int,
+    seed: int,
+    position: NDArray[np.int64] | None = None,
+) -> NDArray[np.int64]:
     """Draw events so that those with the most events give up some first.
 
     Args:
         user: int64 ``[E]``, the user of each event.
         most: how many to draw.
         seed: of the draw.
+        position: int64 ``[E]``, to draw the latest of each user; any of them by default.
 
     Returns:
         int64 indices of at most ``most`` events, in rising order.
@@ -81,7 +87,7 @@ def spread_over_users(user: NDArray[np.int64], most: int, seed: int) -> NDArray[
     if len(user) <= most:
         return np.arange(len(user))
     rng = np.random.default_rng([seed, 0xF4])
-    order = np.lexsort((rng.random(len(user)), user))
+    order = np.lexsort((rng.random(len(user)) if position is None else -position, user))
     _, first, counts = np.unique(user[order], return_index=True, return_counts=True)
     turn = np.arange(len(user)) - np.repeat(first, counts)
     # In turns: each user gives one event, then another one, until there are enough.
@@ -112,12 +118,14 @@ class CrossfitPlan:
         folds: for each further fit of stage one, its users (bool ``[num_users]``) and the number of
             interactions of everyone that it sees (int64 ``[num_users]``); none if nothing is left out.
         events: what stage two learns to predict.
+        weighed: those of them that the weights of fusion are fitted on.
         fit_ends: int64 ``[F, num_users]``, as :attr:`~lkgrag.retrieval.StageOne.fit_ends`.
         fold: int64 ``[num_users]``, as :attr:`~lkgrag.retrieval.StageOne.fold`.
     """
 
     folds: list[tuple[NDArray[np.bool_], NDArray[np.int64]]]
     events: Events
+    weighed: Events
     fit_ends: NDArray[np.int64]
     fold: NDArray[np.int64]
 
@@ -142,18 +150,25 @@ def plan_crossfit(
         events = training_positions(interactions, train_end * bool(outs), config, seed)
         fold = np.argmax(outs, 0) if outs else same
         fit_ends = np.stack(ends or [train_end])
-        return CrossfitPlan(list(zip(outs, ends, strict=True)), events, fit_ends, fold)
+        # The histories of these are as long as those that are served, and weights depend on the length.
+        late = spread_over_users(events.user, HALVES * WEIGHT_EVENTS, seed, events.position)
+        folds = list(zip(outs, ends, strict=True))
+        return CrossfitPlan(folds, events, events[late], fit_ends, fold)
     fit_end, events = split.holdback(
         interactions, config.crossfit_window, config.crossfit_users, seed
     )
     outs = user_folds(interactions.num_users, number, seed) if len(events) else []
     folds = [(out, np.where(out, fit_end, train_end)) for out in outs]
     seen = train_end if config.crossfit == "none" else fit_end
-    return CrossfitPlan(folds, events, seen[None], same)
+    return CrossfitPlan(folds, events, events, seen[None], same)
 
 
 def crossfitted_lists(
-    folds: Sequence[Fold], interactions: Interactions, k: int, seed: int
+    folds: Sequence[Fold],
+    interactions: Interactions,
+    k: int,
+    seed: int,
+    weighed: Events | None = None,
 ) -> CandidateLists:
     """Lists for held-back events, with weights fitted on the events of other users only.
 
@@ -162,12 +177,16 @@ def crossfitted_lists(
         interactions: the sequences.
         k: candidates an event.
         seed: of the halves of users.
+        weighed: the events that the weights are fitted on, if not on all.
     """
     parts = []
     halves = np.random.default_rng([seed, 0xF1]).integers(0, HALVES, interactions.num_users)
     for number in range(HALVES):
         inside = halves == number
-        weights = fit_fusion([fold.of(~inside) for fold in folds], interactions, seed)
+        others = [fold.of(~inside) for fold in folds]
+        if weighed is not None:
+            others = [fold.only(weighed) for fold in others]
+        weights = fit_fusion(others, interactions, seed)
         for fold in folds:
             mine = fold.of(inside)
             parts.append(candidate_lists(weights.apply(fold.base), interactions, mine.events, k))

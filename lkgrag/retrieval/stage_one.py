@@ -168,12 +168,12 @@ def fit_stage_one(
         folds.append(Fold(fit_all(end, [crossed, *fit_customs(end)]), plan.events).of(out))
     # With nothing held back a cross-fitted stage one would be the same.
     folds = folds or [Fold(base, plan.events)]
-    weights = fit_fusion(folds, interactions, seed)
+    weights = fit_fusion([fold.only(plan.weighed) for fold in folds], interactions, seed)
     retriever = weights.apply(base)
     if config.crossfit == "none":
         examples = candidate_lists(retriever, interactions, plan.events, config.k)
     else:
-        examples = crossfitted_lists(folds, interactions, config.k, seed)
+        examples = crossfitted_lists(folds, interactions, config.k, seed, plan.weighed)
     val = candidate_lists(retriever, interactions, split.val, config.k)
     test = candidate_lists(retriever, interactions, split.test, config.k)
     report = {

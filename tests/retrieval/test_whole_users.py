@@ -12,7 +12,7 @@ from lkgrag.data.splits import every_training_event
 from lkgrag.data.splits.base import Events, Split
 from lkgrag.errors import ConfigError
 from lkgrag.kg import build_kg
-from lkgrag.retrieval import Fits, Weights, fit_stage_one
+from lkgrag.retrieval import Fits, Weights, fit_fusion, fit_stage_one
 from lkgrag.retrieval.candidates import candidate_lists
 from lkgrag.retrieval.crossfit import plan_crossfit, spread_over_users, whole_user_folds
 from lkgrag.testing import planted
@@ -188,6 +188,31 @@ def test_few_lists_are_spread_over_the_users(data):
     assert np.bincount(plan.events.user).max() <= 3
 
 
+def test_the_weights_are_fitted_on_the_latest_positions(data, monkeypatch):
+    """Their histories are as long as those that are served."""
+    x, split = data
+    monkeypatch.setattr("lkgrag.retrieval.crossfit.WEIGHT_EVENTS", 50)
+    weighed, fit = [], fit_fusion
+
+    def watched(folds, interactions, seed):
+        weighed.append(
+            np.concatenate([[fold.events.user, fold.events.position] for fold in folds], 1)
+        )
+        return fit(folds, interactions, seed)
+
+    monkeypatch.setattr("lkgrag.retrieval.stage_one.fit_fusion", watched)
+    monkeypatch.setattr("lkgrag.retrieval.crossfit.fit_fusion", watched)
+    one = Recorded(x, split, monkeypatch).one
+    assert weighed[0].shape[1] == 100
+    assert sum(w.shape[1] for w in weighed[1:]) == 100
+    for user, position in weighed:
+        # Of 60 users, all give their last one and some the one before.
+        assert (position >= split.train_end[user] - 2).all()
+    assert len(one.examples) == (split.train_end - 1).sum()
+    # The weights of a half's lists are those of the other half.
+    assert not {*weighed[1][0].tolist()} & {*weighed[2][0].tolist()}
+
+
 def test_those_with_many_events_give_up_some_first():
     user = np.repeat([0, 1, 2, 3], [1, 2, 10, 50])
     drawn = spread_over_users(user, 16, seed=0)
@@ -198,6 +223,9 @@ def test_those_with_many_events_give_up_some_first():
     assert not np.array_equal(drawn, spread_over_users(user, 16, seed=1))
     np.testing.assert_array_equal(spread_over_users(user, 63, seed=0), np.arange(63))
     assert len(spread_over_users(user, 1, seed=0)) == 1
+    latest = spread_over_users(user, 16, 0, np.arange(63))
+    np.testing.assert_array_equal(np.diff(latest[user[latest] == 3]), 1)
+    assert latest[-1] == 62
     assert len(spread_over_users(user[:0], 5, seed=0)) == 0
 
 
