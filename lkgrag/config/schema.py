@@ -201,7 +201,7 @@ class RetrievalConfig:
         low=1,
     )
     crossfit_lists: int = opt(
-        20000,
+        10000,
         "retrieval.crossfit=users: most lists with their target that stage two is trained on; a user with "
         "many positions gives up some first",
         low=1,
