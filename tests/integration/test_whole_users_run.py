@@ -54,7 +54,7 @@ def test_a_run_that_was_killed_goes_on_where_it_was(options, monkeypatch, tmp_pa
     stored = stages_of(first).retrieval()
     for name in ("fit_ends", "fold"):
         np.testing.assert_array_equal(getattr(stored, name), getattr(again, name))
-    assert len(fits) == 8
+    assert len(fits) == 9
 
 
 def test_the_language_model_learns_from_batches_of_one_fold(options, monkeypatch):
@@ -79,7 +79,7 @@ def test_the_language_model_learns_from_batches_of_one_fold(options, monkeypatch
         np.testing.assert_array_equal(raters, np.flatnonzero(end))
 
 
-@pytest.mark.parametrize("negatives", ["hard", "uniform"])
+@pytest.mark.parametrize("negatives", ["retriever", "uniform"])
 def test_so_many_lists_are_learned_from(options, negatives):
     lists = {"retrieval.crossfit_lists": "30", "training.negatives": negatives}
     stages = stages_of(load_config({**options, **lists, "llm.name": "none"}))
