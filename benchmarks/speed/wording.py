@@ -8,8 +8,8 @@ import numpy as np
 import torch
 
 from benchmarks.common import say
+from lkgrag.data.assets.models import load_tokenizer, locate
 from lkgrag.kg.path_words import PathWords
-from lkgrag.llm.loading import load_tokenizer, locate
 from lkgrag.paths import PathFinder
 from lkgrag.prompt import build_prompter
 from lkgrag.prompt.published import published_title, relation_name

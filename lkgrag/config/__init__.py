@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 from lkgrag.config.schema import (
     DEFAULT_FOLDS,
     LARGEST_SEED,
+    LM_ENCODER,
+    NO_ENCODER,
     NO_LLM,
     PUBLISHED,
     TERMS,
@@ -23,6 +25,7 @@ from lkgrag.config.schema import (
     PromptConfig,
     RetrievalConfig,
     ScorerConfig,
+    TextConfig,
     TrainingConfig,
     opt,
 )
@@ -33,6 +36,8 @@ if TYPE_CHECKING:
 __all__ = [
     "DEFAULT_FOLDS",
     "LARGEST_SEED",
+    "LM_ENCODER",
+    "NO_ENCODER",
     "NO_LLM",
     "PUBLISHED",
     "TERMS",
@@ -46,6 +51,7 @@ __all__ = [
     "PromptConfig",
     "RetrievalConfig",
     "ScorerConfig",
+    "TextConfig",
     "TrainingConfig",
     "load_config",
     "opt",

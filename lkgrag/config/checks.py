@@ -12,6 +12,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from lkgrag.config.fields import config_fields, range_of
 from lkgrag.config.schema import (
+    LM_ENCODER,
     NO_LLM,
     PUBLISHED,
     TERMS,
@@ -86,6 +87,11 @@ def check(config: Config) -> None:
     if config.llm.name == NO_LLM and config.serving.lm == "always":
         raise ConfigError(
             "serving.lm=always needs a language model, but llm.name=none: set serving.lm=auto, or name a model"
+        )
+    if config.llm.name == NO_LLM and config.text.encoder == LM_ENCODER:
+        raise ConfigError(
+            "text.encoder=lm needs a language model, but llm.name=none: set text.encoder=minilm or none, or name "
+            "a model"
         )
     if not config.evaluation.ks:
         raise ConfigError("option 'evaluation.ks' needs cut-offs, as [5,10,20]")

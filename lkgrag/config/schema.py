@@ -23,6 +23,10 @@ DEFAULT_FOLDS = {"windows": 2, "users": 4, "none": 2}
 SERVING = ("auto", "always", "never")
 #: The value of ``llm.name`` for a run without a language model.
 NO_LLM = "none"
+#: The value of ``text.encoder`` for a run without vectors of the items' texts.
+NO_ENCODER = "none"
+#: The value of ``text.encoder`` that stands for the language model of ``llm.name``.
+LM_ENCODER = "lm"
 #: torch takes no larger seed than this.
 LARGEST_SEED = 2**63 - 1
 
@@ -117,6 +121,23 @@ class DataConfig:
 
 
 @dataclass
+class TextConfig:
+    """Vectors of the items' texts: title and attributes."""
+
+    encoder: str = opt(
+        "none",
+        "model that turns each item's text into a vector, `data['item'].x`: none, minilm (built-in), lm (the "
+        "language model of llm.name, without its head), a local folder, or a hub name as owner/name",
+    )
+    layer: int = opt(
+        -1,
+        "number of the encoder's lower layers; the output of the last of them is averaged over the text's tokens "
+        "(0: all; -1: 20 of smollm2-135m's 30, and all of any other model)",
+        low=-1,
+    )
+
+
+@dataclass
 class KGConfig:
     """The heterogeneous knowledge graph."""
 
@@ -156,9 +177,9 @@ class RetrievalConfig:
     mask_seen: bool = opt(True, "never propose an item of the visible history")
     systems: list[str] | None = opt(
         None,
-        "retrievers to fuse: lrurec, popularity, itemitem, graph_itemitem, ease, and custom ones as "
-        "`package.module:Class` (default: all five, with ease only for up to 5,000 items; it takes at most "
-        "20,000)",
+        "retrievers to fuse: lrurec, popularity, itemitem, graph_itemitem, ease, text, and custom ones as "
+        "`package.module:Class` (default: all six, with ease only for up to 5,000 items, of the at most 20,000 "
+        "that it takes, and text only where items have texts)",
     )
     kwargs: dict[str, dict[str, Any]] = opt(
         {}, "options of custom retrievers, as {name: {option: value}}"
@@ -450,6 +471,7 @@ class Config:
     )
     overwrite: bool = opt(False, "start anew in a folder that holds a run")
     data: DataConfig = field(default_factory=DataConfig)
+    text: TextConfig = field(default_factory=TextConfig)
     kg: KGConfig = field(default_factory=KGConfig)
     retrieval: RetrievalConfig = field(default_factory=RetrievalConfig)
     paths: PathsConfig = field(default_factory=PathsConfig)

@@ -1,4 +1,4 @@
-"""Graphs on disk: one parquet file of edges, one of nodes, and a schema in JSON."""
+"""Graphs on disk: one parquet file of edges, one of nodes, a schema in JSON, and vectors of nodes if there are any."""
 
 from __future__ import annotations
 
@@ -14,13 +14,22 @@ from lkgrag.errors import LkgragError
 from lkgrag.kg.names import Names
 from lkgrag.kg.naming import base_name
 from lkgrag.kg.sources.resolver import custom_sources
-from lkgrag.utils.files import read_json, read_parquet, write_json, write_parquet
+from lkgrag.utils.files import (
+    read_json,
+    read_parquet,
+    read_safetensors,
+    write_json,
+    write_parquet,
+    write_safetensors,
+)
 
 if TYPE_CHECKING:
     import os
 
 VERSION = 1
 SCHEMA, NODES, EDGES = "schema.json", "nodes.parquet", "edges.parquet"
+#: The vectors ``x`` of nodes, by type; a graph without any has no such file.
+VECTORS = "x.safetensors"
 ADVICE = "delete the folder and build the graph again"
 #: Edge attributes and their types; absent ones are empty columns.
 ATTRIBUTES = {
@@ -36,7 +45,8 @@ def save_kg(data: HeteroData, folder: str | os.PathLike[str]) -> None:
 
     ``nodes`` has the columns ``type index name``; ``edges`` has ``type source target`` and the
     attributes ``weight count rating time``. ``type`` of an edge is its place in the schema's list. With
-    custom relations the schema has ``custom``, their classes by name.
+    custom relations the schema has ``custom``, their classes by name. Vectors ``x`` of nodes go to
+    ``x.safetensors``, and the schema's ``vectors`` lists their types.
 
     Raises:
         LkgragError: the folder cannot be written.
@@ -83,6 +93,12 @@ def save_kg(data: HeteroData, folder: str | os.PathLike[str]) -> None:
     }
     if data.get("custom"):
         schema["custom"] = dict(data.custom)
+    vectors = {t: data[t].x for t in data.node_types if "x" in data[t]}
+    if vectors:
+        schema["vectors"] = list(vectors)
+        write_safetensors(folder / VECTORS, vectors)
+    else:
+        (folder / VECTORS).unlink(missing_ok=True)
     # Last, so that a folder with a schema is whole.
     write_json(folder / SCHEMA, schema)
 
@@ -108,6 +124,8 @@ def load_kg(folder: str | os.PathLike[str]) -> HeteroData:
         store.num_nodes = node["count"]
         if node["type"] not in ("item", "user"):
             store.named = node["named"]
+    if "vectors" in schema:
+        _read_vectors(data, folder / VECTORS, schema["vectors"])
     groups = edges.groupby("type").indices if len(edges) else {}
     for number, edge in enumerate(schema["edges"]):
         rows = edges.iloc[groups.get(number, [])]
@@ -125,6 +143,16 @@ def load_kg(folder: str | os.PathLike[str]) -> HeteroData:
     if "custom" in schema:
         data.custom = dict(schema["custom"])
     return data
+
+
+def _read_vectors(data: HeteroData, path: Path, node_types: list[str]) -> None:
+    """Put the vectors of a file on the nodes of some types."""
+    vectors = read_safetensors(path)
+    for node_type in node_types:
+        x = vectors.get(node_type)
+        if x is None or len(x) != data[node_type].num_nodes:
+            raise LkgragError(f"{path}: vectors of '{node_type}' are missing; {ADVICE}")
+        data[node_type].x = x
 
 
 def _check_custom(path: Path, schema: dict[str, Any]) -> None:

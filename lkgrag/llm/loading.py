@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import json
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
 
 from lkgrag.data.assets.fetching import is_offline
-from lkgrag.data.assets.store import MODELS, fetch_model
-from lkgrag.errors import AssetError, ModelError, nearest
+from lkgrag.data.assets.models import explain_failure, load_tokenizer, locate
+from lkgrag.errors import ModelError
 from lkgrag.llm.four_bit import four_bit_options, keep_trainable
 from lkgrag.llm.lora import backbone, decoder_layers
 from lkgrag.utils.device import is_fsdp_asked
@@ -24,9 +22,6 @@ if TYPE_CHECKING:
 #: Layers that ``llm.layers=-1`` keeps of a built-in model. A linear probe of the tenth of SmolLM2-135M's
 #: thirty layers reads the evidence as well as one of the last (docs/experiments.md).
 DEFAULT_LAYERS = {"smollm2-135m": 10}
-#: Files of which a tokenizer folder has at least one.
-TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "vocab.json", "vocab.txt")
-SENTENCEPIECE = "tokenizer.model"
 
 
 def load_llm(
@@ -89,70 +84,6 @@ def keep_layers(model: PreTrainedModel, count: int) -> None:
         text.layer_types = list(kinds)[:count]
 
 
-def locate(name: str) -> str:
-    """The folder or hub name that ``llm.name`` stands for.
-
-    Raises:
-        ModelError: it looks like a built-in model or a folder, but there is none.
-        AssetError: a built-in model could not be fetched.
-    """
-    if name in MODELS:
-        return str(fetch_model(name))
-    folder = Path(name).expanduser()
-    if folder.is_dir():
-        if not (folder / "config.json").is_file():
-            raise ModelError(f"llm.name={name}: the folder holds no config.json, so no model")
-        return str(folder)
-    if name.startswith((".", "/", "~")) or name.count("/") != 1:
-        raise ModelError(
-            f"llm.name={name}: no such folder and no built-in model.{nearest(name, MODELS)} There "
-            f"are: {', '.join(MODELS)}; or a hub name, as meta-llama/Llama-2-7b-hf"
-        )
-    return name
-
-
-def load_tokenizer(where: str) -> PreTrainedTokenizerBase:
-    """The tokenizer of a folder or a hub name.
-
-    A folder that holds only SentencePiece's ``tokenizer.model``, as Llama 2's does, is read as a
-    ``LlamaTokenizer`` that puts its start token before every text. ``AutoTokenizer`` would cut text in other
-    tokens.
-
-    Raises:
-        ModelError: there is none, or it cannot be read.
-    """
-    # Heavy: importing this room must stay quick.
-    from transformers import AutoTokenizer, LlamaTokenizer
-
-    folder = Path(where)
-    bare = False
-    if folder.is_dir():
-        has_files = any((folder / name).is_file() for name in TOKENIZER_FILES)
-        bare = (folder / SENTENCEPIECE).is_file() and not (folder / "tokenizer.json").is_file()
-        if not has_files and not bare:
-            raise ModelError(
-                f"llm.name={where}: the folder holds no tokenizer; copy tokenizer.json or "
-                f"{SENTENCEPIECE} of the model into it"
-            )
-    try:
-        with quiet():
-            local: dict[str, Any] = {"local_files_only": is_offline()}
-            if bare and not _other_class(folder):
-                return LlamaTokenizer.from_pretrained(where, add_bos_token=True, **local)
-            return AutoTokenizer.from_pretrained(where, **local)
-    except Exception as error:  # the hub's client and the tokenizers raise many kinds
-        raise _load_error(where, "tokenizer", error) from error
-
-
-def _other_class(folder: Path) -> bool:
-    """Whether a tokenizer's configuration names another class than Llama's."""
-    try:
-        named = json.loads((folder / "tokenizer_config.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return False
-    return "Llama" not in str(named.get("tokenizer_class") or "Llama")
-
-
 def bf16_is_fast(device: torch.device) -> bool:
     """Whether a device multiplies bfloat16 faster than float32: recent GPUs, CPUs with AMX, AMD's from Zen 4.
 
@@ -207,27 +138,9 @@ def _load_model(where: str, config: LLMConfig, device: torch.device) -> PreTrain
             f"llm.name={where} does not fit on {device}; set llm.quantization=nf4 or a smaller model"
         ) from error
     except Exception as error:  # as above
-        raise _load_error(where, "model", error) from error
+        raise explain_failure(where, "model", error) from error
     if four_bit:
         keep_trainable(model)
     else:
         model.to(device)  # type: ignore[arg-type]
     return model
-
-
-def _load_error(where: str, what: str, error: Exception) -> ModelError | AssetError:
-    """One line that says what is wrong and what to do."""
-    text = " ".join(str(error).split())
-    lower = text.lower()
-    if not Path(where).is_dir():
-        if "gated" in lower or "401" in lower or "403" in lower:
-            advice = "it needs an accepted licence and `hf auth login`"
-        elif any(w in lower for w in ("connect", "offline", "resolve", "network", "timed out")):
-            advice = (
-                "the hub cannot be reached and the model is not in its cache: give a local folder, or "
-                f"a built-in model ({', '.join(MODELS)})"
-            )
-        else:
-            advice = f"no such model of the hub?{nearest(where, MODELS)} {text[:160]}"
-        return ModelError(f"llm.name={where}: {advice}")
-    return ModelError(f"llm.name={where}: the {what} cannot be loaded ({text[:200]})")

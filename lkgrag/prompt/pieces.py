@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from lkgrag.errors import ModelError
+from lkgrag.text.encoders.tokens import special_ids
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -42,10 +43,7 @@ def encode_pieces(
     options = {"add_special_tokens": False, "split_special_tokens": True}
     head = tokenizer([before], **options)["input_ids"][0]
     rows = tokenizer([before + text for text in texts], **options)["input_ids"]
-    unknown = tokenizer.unk_token_id
-    forbidden = set(tokenizer.all_special_ids)
-    if unknown not in (tokenizer.bos_token_id, tokenizer.eos_token_id, tokenizer.pad_token_id):
-        forbidden.discard(unknown)
+    forbidden = special_ids(tokenizer)
     out = []
     for text, row in zip(texts, rows, strict=True):
         if list(row[: len(head)]) != list(head):

@@ -26,7 +26,16 @@ SMOOTH = 9
 #: Greatest k of the recall chart, where ranks reach so far.
 FAR = 100
 #: Systems whose recall is drawn.
-DRAWN = ("popularity", "itemitem", "graph_itemitem", "ease", "lrurec", "retriever", "ranker")
+DRAWN = (
+    "popularity",
+    "itemitem",
+    "graph_itemitem",
+    "ease",
+    "text",
+    "lrurec",
+    "retriever",
+    "ranker",
+)
 #: Each has one colour in every picture of every run; the last of them have the most striking ones.
 COLOUR = dict(zip(reversed(DRAWN), COLOURS, strict=True))
 

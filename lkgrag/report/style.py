@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 #: Ink and paper that the page replaces by its own, light or dark.
 INK, PAPER = "#0b0c0d", "#fdfefc"
 #: Colours that most eyes tell apart on white and on black (after Okabe and Ito).
-COLOURS = ("#2386c4", "#d55e00", "#009e73", "#cc79a7", "#9a8f00", "#8a6fd1", "#8c8c8c")
+COLOURS = ("#2386c4", "#d55e00", "#009e73", "#cc79a7", "#9a8f00", "#8a6fd1", "#a65e2e", "#8c8c8c")
 #: Inches. On a phone a picture shrinks to about two thirds; a wider one would be too small to read.
 WIDTH = 4.8
 #: Fonts for scripts that matplotlib's own lacks, tried where they are installed.

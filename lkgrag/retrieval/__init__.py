@@ -21,6 +21,7 @@ from lkgrag.retrieval.popularity import PopularityRetriever
 from lkgrag.retrieval.resolver import SYSTEMS
 from lkgrag.retrieval.stage_one import Fits, StageOne, fit_stage_one, summary
 from lkgrag.retrieval.systems import fit_systems
+from lkgrag.retrieval.text.retriever import TextRetriever
 
 __all__ = [
     "SYSTEMS",
@@ -39,6 +40,7 @@ __all__ = [
     "Progress",
     "Retriever",
     "StageOne",
+    "TextRetriever",
     "ValidationEvents",
     "Weights",
     "candidate_lists",

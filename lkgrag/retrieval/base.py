@@ -132,11 +132,16 @@ class BuiltInRetriever(Retriever):
         return {}
 
     @classmethod
-    def check_size(cls, num_items: int) -> None:
-        """Refuse a catalogue that cannot be fitted; called before anything is trained.
+    def is_default(cls, interactions: Interactions) -> bool:
+        """Whether it is fused where ``retrieval.systems`` is not given."""
+        return cls.default_items is None or interactions.num_items <= cls.default_items
+
+    @classmethod
+    def check_data(cls, interactions: Interactions) -> None:
+        """Refuse data that cannot be fitted; called before anything is trained.
 
         Raises:
-            DataError: there are too many items. By default any number is accepted.
+            DataError: there are too many items, or something is missing. By default any data are accepted.
         """
 
 

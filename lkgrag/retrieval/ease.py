@@ -53,12 +53,13 @@ class EASERetriever(BuiltInRetriever):
         self.num_items = len(weight)
 
     @classmethod
-    def check_size(cls, num_items: int) -> None:
+    def check_data(cls, interactions: Interactions) -> None:
         """Refuse a catalogue whose pairs of items do not fit.
 
         Raises:
             DataError: there are more than :data:`MOST_ITEMS` items.
         """
+        num_items = interactions.num_items
         if num_items > MOST_ITEMS:
             raise DataError(
                 f"retrieval.systems: ease weighs every pair of items, of at most {MOST_ITEMS:,}, but there "
@@ -78,7 +79,7 @@ class EASERetriever(BuiltInRetriever):
         Raises:
             DataError: there are more than :data:`MOST_ITEMS` items.
         """
-        cls.check_size(interactions.num_items)
+        cls.check_data(interactions)
         users = _sets(sequences_of(interactions))
         once = recency(users, 1.0, interactions.num_items).astype(np.float64)
         gram = (once.T @ once).toarray()

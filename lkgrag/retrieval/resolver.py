@@ -15,6 +15,7 @@ from lkgrag.retrieval.graph import GraphRetriever
 from lkgrag.retrieval.itemitem import ItemItemRetriever
 from lkgrag.retrieval.lrurec.retriever import LRURecRetriever
 from lkgrag.retrieval.popularity import PopularityRetriever
+from lkgrag.retrieval.text.retriever import TextRetriever
 from lkgrag.utils.layout import BESIDE, SYSTEM_ORDER
 from lkgrag.utils.plugins import resolve
 
@@ -25,6 +26,7 @@ BUILT_INS: tuple[type[BuiltInRetriever], ...] = (
     ItemItemRetriever,
     GraphRetriever,
     EASERetriever,
+    TextRetriever,
 )
 #: The same by name.
 SYSTEMS: dict[str, type[BuiltInRetriever]] = {cls.name: cls for cls in BUILT_INS}

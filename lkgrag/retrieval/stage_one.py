@@ -17,7 +17,7 @@ from lkgrag.retrieval.lrurec.options import LRURecOptions
 from lkgrag.retrieval.lrurec.retriever import LRURecRetriever, fit_lrurec
 from lkgrag.retrieval.lrurec.validation import ValidationEvents
 from lkgrag.retrieval.ranks import ndcg, recall
-from lkgrag.retrieval.systems import check_sizes, check_systems, fit_systems
+from lkgrag.retrieval.systems import check_data, check_systems, fit_systems
 
 if TYPE_CHECKING:
     import numpy as np
@@ -143,10 +143,10 @@ def fit_stage_one(
     Raises:
         ConfigError: ``retrieval.systems`` is empty or names an unknown system, or a custom retriever does not
             keep the contract.
-        DataError: there are too many items for a fused system.
+        DataError: a fused system cannot be fitted on the data.
     """
     check_systems(config)
-    check_sizes(config, interactions.num_items)
+    check_data(config, interactions)
     how = fits or Fits.uncached(interactions, config, seed)
 
     def fit_customs(train_end: NDArray[np.int64]) -> list[Retriever]:

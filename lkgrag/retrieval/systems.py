@@ -39,32 +39,28 @@ def check_systems(config: RetrievalConfig) -> None:
     custom_systems(config)
 
 
-def check_sizes(config: RetrievalConfig, num_items: int) -> None:
-    """Refuse a catalogue that is too large for a fused built-in system.
+def check_data(config: RetrievalConfig, interactions: Interactions) -> None:
+    """Refuse data that a fused built-in system cannot be fitted on.
 
     Raises:
-        DataError: there are too many items.
+        DataError: there are too many items for it, or something that it needs is missing.
     """
-    for name in fused_systems(config, num_items):
+    for name in fused_systems(config, interactions):
         if name in SYSTEMS:
-            SYSTEMS[name].check_size(num_items)
+            SYSTEMS[name].check_data(interactions)
 
 
-def fused_systems(config: RetrievalConfig, num_items: int) -> list[str]:
+def fused_systems(config: RetrievalConfig, interactions: Interactions) -> list[str]:
     """Names of the systems that are fused.
 
-    They are those of the configuration; by default all built-in ones that the catalogue is not too large for.
+    They are those of the configuration; by default all built-in ones that suit the data.
 
     Raises:
         ConfigError: as :func:`~lkgrag.retrieval.resolver.resolve_system`.
     """
     if config.systems is not None:
         return [resolve_system(target).name for target in config.systems]
-    return [
-        name
-        for name, cls in SYSTEMS.items()
-        if cls.default_items is None or num_items <= cls.default_items
-    ]
+    return [name for name, cls in SYSTEMS.items() if cls.is_default(interactions)]
 
 
 def fit_systems(
@@ -89,7 +85,7 @@ def fit_systems(
     Returns:
         Built-in systems in the order of :data:`~lkgrag.retrieval.SYSTEMS`, then all others of ``fitted``.
     """
-    fused = fused_systems(config, interactions.num_items)
+    fused = fused_systems(config, interactions)
     systems: dict[str, Retriever] = {}
     ready = {system.name: system for system in fitted}
     for name, cls in SYSTEMS.items():

@@ -9,15 +9,19 @@ stage           depends on
 data            options of ``data`` but ``root``, and a hash of the files (:attr:`lkgrag.data.Dataset.key`)
 kg              data, options of ``kg``, code of custom relation sources, and how many interactions of each
                 user train
+vectors         the encoder (name, layer, hash of local files), and the items' texts
 lrurec          data, LRURec's options, those interactions, whether it is validated, epochs, seed
-own             data, options of ``kg``, those interactions, the class of a custom retriever, its options
-                and code, seed
-retrieval       data, options of ``kg`` and ``retrieval``, code of custom retrievers, seed
+own             data, options of ``kg``, the encoder, those interactions, the class of a custom retriever, its
+                options and code, seed
+retrieval       data, options of ``kg`` and ``retrieval``, the encoder, code of custom retrievers, seed
 scorer          retrieval, options of ``paths`` and ``scorer``, ``training.negatives``, code of a custom scorer
 training        retrieval, options of ``paths``, ``scorer``, ``prompt``, ``llm`` and ``training``, custom code
 scores          trained weights and queries (:class:`lkgrag.evaluation.score_cache.ScoreCache`), all options
                 that scores depend on, custom code
 ==============  =========================================================================================
+
+The graph's key has no encoder: the vectors are put on the graph when it is read. Keys without an encoder have
+no entry for one.
 
 No key includes options that say how a run is carried out, not what it computes
 (:data:`lkgrag.config.identity.NOT_HASHED`, :data:`lkgrag.config.identity.CARRIED_OUT`).
@@ -26,7 +30,9 @@ No key includes options that say how a run is carried out, not what it computes
 from __future__ import annotations
 
 import hashlib
+import json
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -39,14 +45,19 @@ from lkgrag.retrieval import LRURecOptions
 from lkgrag.retrieval.custom import custom_code
 from lkgrag.retrieval.resolver import resolve_system
 from lkgrag.scorer import code_of
+from lkgrag.text import EncoderChoice
 from lkgrag.utils.plugins import source_hash
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from numpy.typing import NDArray
 
     from lkgrag.config import Config, LLMConfig, PromptConfig, RetrievalConfig, ScorerConfig
 
 Key = dict[str, Any]
+#: Raised where other systems are fused by default.
+DEFAULT_SYSTEMS = 2
 
 
 def hash_train_end(train_end: NDArray[np.int64]) -> str:
@@ -73,6 +84,21 @@ class StageKeys:
     def _graph(self) -> Key:
         """The part of a key that every graph of the run depends on."""
         return {**self.data, "kg": to_dict(self.config.kg), **custom_relation_code()}
+
+    def vectors(self, texts: Sequence[str]) -> Key:
+        """Key of the vectors of the items' texts.
+
+        Args:
+            texts: one for each item.
+        """
+        text = json.dumps(list(texts), separators=(",", ":"))
+        return {**self._encoder, "texts": hashlib.sha256(text.encode()).hexdigest()}
+
+    @cached_property
+    def _encoder(self) -> Key:
+        """The part of a key that all that may read ``data["item"].x`` depends on; empty without an encoder."""
+        choice = EncoderChoice.of(self.config.text, self.config.llm)
+        return {} if choice is None else {"text": choice.identity()}
 
     def lrurec(self, train_end: NDArray[np.int64], is_validated: bool, epochs: int | None) -> Key:
         """Key of LRURec, trained on the first ``train_end[user]`` interactions of each user.
@@ -101,6 +127,7 @@ class StageKeys:
         cls = resolve_system(target)
         return {
             **self.kg(train_end),
+            **self._encoder,
             "target": target,
             "kwargs": self.config.retrieval.kwargs.get(cls.name),
             "code": source_hash(cls),
@@ -109,12 +136,16 @@ class StageKeys:
 
     def retrieval(self) -> Key:
         """Key of stage one, in full and cross-fitted."""
-        return {
+        key = {
             **self._graph(),
+            **self._encoder,
             "retrieval": retrieval_identity(self.config.retrieval),
             "seed": self.config.seed,
             **custom_code(self.config.retrieval),
         }
+        if self.config.retrieval.systems is None:
+            key["default_systems"] = DEFAULT_SYSTEMS
+        return key
 
     def scorer(self) -> Key:
         """Key of the scorer after its training alone."""
@@ -154,6 +185,7 @@ class StageKeys:
             "seed": self.config.seed,
             "batch_size": self.config.evaluation.batch_size,
             **{name: options[name] for name in sections},
+            **self._encoder,
             # Edited code computes something else, whatever its name.
             **self.code(),
         }

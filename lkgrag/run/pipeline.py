@@ -166,7 +166,14 @@ def _check_and_load(
     show: display.StageDisplay,
 ) -> Dataset:
     """Check the options and models on this machine, then read the data."""
-    preflight(config.retrieval, config.scorer, config.prompt, config.llm, accelerator.device)
+    preflight(
+        config.text,
+        config.retrieval,
+        config.scorer,
+        config.prompt,
+        config.llm,
+        accelerator.device,
+    )
     show.start("interactions")
     dataset = load_dataset(config, interactions)
     show.show_interactions(dataset)

@@ -5,32 +5,36 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from lkgrag.config import NO_LLM
+from lkgrag.data.assets.models import load_tokenizer, locate
 from lkgrag.llm.four_bit import refuse_four_bit
-from lkgrag.llm.loading import compute_dtype, load_tokenizer, locate
+from lkgrag.llm.loading import compute_dtype
 from lkgrag.llm.readouts.resolver import resolve_readout
 from lkgrag.llm.requirements import refuse_without_memory, warn_of_slow_bf16
 from lkgrag.prompt.builder import check_prompt
 from lkgrag.retrieval.systems import check_systems
 from lkgrag.scorer.resolver import resolve_scorer
+from lkgrag.text import EncoderChoice, check_encoder
 
 if TYPE_CHECKING:
     import torch
 
-    from lkgrag.config import LLMConfig, PromptConfig, RetrievalConfig, ScorerConfig
+    from lkgrag.config import LLMConfig, PromptConfig, RetrievalConfig, ScorerConfig, TextConfig
 
 
 def preflight(
+    text: TextConfig,
     retrieval: RetrievalConfig,
     scorer: ScorerConfig,
     prompt: PromptConfig,
     llm: LLMConfig,
     device: torch.device,
 ) -> None:
-    """Check the names of systems, scorer, verbaliser, readout and language model, its dtype and its memory.
+    """Check the names of encoder, systems, scorer, verbaliser, readout and language model, its dtype and memory.
 
-    A built-in language model is fetched here.
+    A built-in model is fetched here.
 
     Args:
+        text: options of the items' vectors.
         retrieval: options of stage one.
         scorer: options of the scorer.
         prompt: options of the prompts.
@@ -52,3 +56,6 @@ def preflight(
         warn_of_slow_bf16(llm, device)
         # A model that is not available mostly fails on its tokenizer, which is small.
         load_tokenizer(where)
+    encoder = EncoderChoice.of(text, llm)
+    if encoder is not None:
+        check_encoder(encoder)

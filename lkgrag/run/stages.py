@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
@@ -27,6 +28,7 @@ from lkgrag.retrieval import (
 from lkgrag.retrieval.custom import fit_custom, load_custom, save_custom
 from lkgrag.retrieval.resolver import resolve_system
 from lkgrag.run.keys import StageKeys
+from lkgrag.text import EncoderChoice, item_texts, load_encoder
 from lkgrag.utils.files import read_json, read_safetensors, write_json, write_safetensors
 from lkgrag.utils.progress import activity
 
@@ -40,6 +42,8 @@ if TYPE_CHECKING:
     from lkgrag.data.splits import Events
     from lkgrag.retrieval import Retriever
     from lkgrag.run.cache import StageCache
+
+log = logging.getLogger(__name__)
 
 
 #: File of the cached stage one that says what each graph of the examples may hold.
@@ -87,17 +91,45 @@ class Stages:
         """The key of each stage."""
         return StageKeys(self.dataset.key, self.config)
 
+    @cached_property
+    def vectors(self) -> torch.Tensor | None:
+        """Vectors of the items' texts, float32 ``[I, dim]``; None without an encoder."""
+        choice = EncoderChoice.of(self.config.text, self.config.llm)
+        if choice is None:
+            return None
+        texts = item_texts(self.dataset.interactions.items)
+
+        def build(folder: Path) -> None:
+            if not any(texts):
+                log.warning("no item has a text: all vectors are zero; set text.encoder=none")
+            with activity("load the encoder"):
+                encoder = load_encoder(choice, self.device)
+            x = torch.from_numpy(encoder.encode(texts))
+            write_safetensors(folder / "vectors.safetensors", {"x": x})
+
+        def load(folder: Path) -> torch.Tensor:
+            return read_safetensors(folder / "vectors.safetensors")["x"]
+
+        return self.cache.load_or_build("vectors", self.keys.vectors(texts), build, load)
+
     def kg(self, train_end: NDArray[np.int64]) -> HeteroData:
-        """The graph of the first ``train_end[user]`` interactions of each user."""
+        """The graph of the first ``train_end[user]`` interactions of each user.
+
+        With an encoder, ``data["item"].x`` holds the vectors of the items' texts. They are the same for all
+        graphs, so the cached graphs do not hold them.
+        """
 
         def build(folder: Path) -> None:
             with activity("build the graph"):
                 graph = build_kg(self.dataset.interactions, train_end, self.config.kg)
                 save_kg(graph, folder / "kg")
 
-        return self.cache.load_or_build(
+        data = self.cache.load_or_build(
             "kg", self.keys.kg(train_end), build, lambda folder: load_kg(folder / "kg")
         )
+        if self.vectors is not None:
+            data["item"].x = self.vectors
+        return data
 
     def lrurec(
         self, train_end: NDArray[np.int64], *, val: Events | None, epochs: int | None

@@ -125,7 +125,7 @@ class RetrieverTests:
     def test_options_are_accepted(self, interactions: Interactions) -> None:
         """The options of a run can name the retriever and its arguments."""
         check_systems(self.config)
-        assert fused_systems(self.config, interactions.num_items) == [self.retriever.name]
+        assert fused_systems(self.config, interactions) == [self.retriever.name]
 
     def test_scores_differ_between_items(
         self, fitted: Retriever, histories: list[NDArray[np.int64]]

@@ -38,6 +38,7 @@ SYSTEM_ORDER = (
     "itemitem",
     "graph_itemitem",
     "ease",
+    "text",
     "lrurec",
     "retriever",
     "lm",

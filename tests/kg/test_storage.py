@@ -3,8 +3,9 @@ import torch
 
 from lkgrag.config import KGConfig
 from lkgrag.errors import LkgragError
-from lkgrag.kg import load_kg, save_kg
+from lkgrag.kg import as_of, load_kg, save_kg
 from lkgrag.testing.graph import toy_kg
+from lkgrag.utils.files import write_safetensors
 
 
 def assert_equal(a, b):
@@ -33,6 +34,32 @@ def test_round_trip(tmp_path, temporal):
         "nodes.parquet",
         "schema.json",
     ]
+
+
+def test_vectors_of_nodes_round_trip(tmp_path):
+    data = toy_kg()
+    data["item"].x = torch.randn(data["item"].num_nodes, 5)
+    save_kg(data, tmp_path)
+    again = load_kg(tmp_path)
+    assert torch.equal(again["item"].x, data["item"].x)
+    assert_equal(again, data)
+    assert "x" in as_of(again, 3.0)["item"]
+    # A graph without vectors takes the place of one with them.
+    save_kg(toy_kg(), tmp_path)
+    assert not (tmp_path / "x.safetensors").exists()
+    assert "x" not in load_kg(tmp_path)["item"]
+
+
+@pytest.mark.parametrize("rows", [None, 3])
+def test_vectors_that_are_not_whole_are_refused(tmp_path, rows):
+    data = toy_kg()
+    data["item"].x = torch.randn(data["item"].num_nodes, 5)
+    save_kg(data, tmp_path)
+    (tmp_path / "x.safetensors").unlink()
+    if rows:
+        write_safetensors(tmp_path / "x.safetensors", {"item": torch.zeros(rows, 5)})
+    with pytest.raises(LkgragError, match=r"x.safetensors"):
+        load_kg(tmp_path)
 
 
 class OnDevice(torch.Tensor):

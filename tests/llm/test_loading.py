@@ -4,9 +4,10 @@ import pytest
 import torch
 
 from lkgrag.config import LLMConfig, PromptConfig
+from lkgrag.data.assets.models import load_tokenizer, locate
 from lkgrag.errors import ModelError
 from lkgrag.llm import LMScorer, letter_ids, load_llm
-from lkgrag.llm.loading import compute_dtype, count_layers, load_tokenizer, locate
+from lkgrag.llm.loading import compute_dtype, count_layers
 from lkgrag.prompt import Prompter
 from lkgrag.prompt.template import ANSWER
 from lkgrag.testing.llm import tiny_llama, tiny_tokenizer

@@ -11,6 +11,7 @@ from typing import ClassVar
 import numpy as np
 import pytest
 import torch
+from helpers.titled import titled
 
 from lkgrag.config import DataConfig, KGConfig, RetrievalConfig
 from lkgrag.config.loading import load_config
@@ -26,11 +27,12 @@ from lkgrag.retrieval import (
     ItemItemRetriever,
     LRURecRetriever,
     PopularityRetriever,
+    TextRetriever,
     fit_stage_one,
     fit_systems,
 )
 from lkgrag.retrieval.resolver import BUILT_INS, CONTRACT, resolve_system
-from lkgrag.retrieval.systems import check_sizes, fused_systems
+from lkgrag.retrieval.systems import check_data, fused_systems
 from lkgrag.run.pipeline import train
 from lkgrag.testing import RetrieverTests, planted
 
@@ -52,6 +54,10 @@ class TestGraph(RetrieverTests):
 
 class TestEASE(RetrieverTests):
     retriever = EASERetriever
+
+
+class TestText(RetrieverTests):
+    retriever = TextRetriever
 
 
 class TestLRURec(RetrieverTests):
@@ -203,8 +209,8 @@ def test_a_new_built_in_is_in_the_tables_of_a_run(next_item, small_run, tmp_path
 
 def test_by_default_a_built_in_is_fused_up_to_its_size(next_item):
     default = RetrievalConfig()
-    assert fused_systems(default, 5_000) == [*(cls.name for cls in BUILT_INS), "next_item"]
-    assert "next_item" not in fused_systems(default, 5_001)
+    assert fused_systems(default, titled(5_000)) == [*(cls.name for cls in BUILT_INS), "next_item"]
+    assert "next_item" not in fused_systems(default, titled(5_001))
 
 
 class Namesake(PopularityRetriever):
@@ -218,10 +224,11 @@ def test_a_custom_retriever_cannot_have_a_built_ins_name(next_item, monkeypatch)
             resolve_system(f"{__name__}:Namesake")
 
 
-def test_sizes_are_checked_of_the_fused_built_ins_only(monkeypatch):
+def test_data_are_checked_for_the_fused_built_ins_only(monkeypatch):
     asked = []
     monkeypatch.setattr(
-        BuiltInRetriever, "check_size", classmethod(lambda cls, n: asked.append((cls.name, n)))
+        BuiltInRetriever, "check_data", classmethod(lambda cls, x: asked.append((cls.name, x)))
     )
-    check_sizes(RetrievalConfig(systems=["itemitem", "lrurec"]), 7)
-    assert asked == [("itemitem", 7), ("lrurec", 7)]
+    data = titled(7)
+    check_data(RetrievalConfig(systems=["itemitem", "lrurec"]), data)
+    assert asked == [("itemitem", data), ("lrurec", data)]

@@ -27,17 +27,17 @@ DIGESTS = {
     "default": {
         "kg": "983566b2eafccafb",
         "lrurec": "04074f386115f51d",
-        "retrieval": "14d242950344f3f2",
-        "scorer": "15a4025cd4b94760",
-        "training": "118a06eb6135abe6",
+        "retrieval": "3bedf5fbdeb754f4",
+        "scorer": "2c21b7ca06a63e9a",
+        "training": "0ffaf6910a4a2250",
         "scores": "d25b853fc150a4bd",
     },
     "beauty": {
         "kg": "5f440000fc43a4bc",
         "lrurec": "23d11fea8eb8cd74",
-        "retrieval": "d5349538105d2596",
-        "scorer": "8a9887ca11d5a34d",
-        "training": "0bec6ca929addf34",
+        "retrieval": "7f7b113bc788a5b0",
+        "scorer": "bf1873e59b2a3d39",
+        "training": "10e7b77464422f7e",
         "scores": "5a1068757ad9ab24",
     },
     "published": {
@@ -130,6 +130,24 @@ def _key(keys, name, end):
 )
 def test_an_option_invalidates_what_depends_on_it_and_nothing_else(option, value, invalidated):
     assert changed(option, value) == invalidated
+
+
+def test_an_encoder_invalidates_what_may_read_vectors_but_no_graph():
+    assert changed("text.encoder", "minilm") == {"retrieval", "scorer", "training", "scores"}
+    assert changed("text.layer", "3") == set()
+    keys = {
+        name: keys_of(load_config(options))
+        for name, options in {
+            "lm": {"text.encoder": "lm"},
+            "best": {"text.encoder": "smollm2-135m", "text.layer": "20", "llm.name": "none"},
+            "lower": {"text.encoder": "lm", "text.layer": "3"},
+            "minilm": {"text.encoder": "minilm"},
+        }.items()
+    }
+    found = {name: digest(key.vectors(["soap", "gel"])) for name, key in keys.items()}
+    assert found["lm"] == found["best"]
+    assert len(set(found.values())) == 3
+    assert found["lm"] != digest(keys["lm"].vectors(["soap gel"]))
 
 
 def test_only_custom_code_is_hashed():

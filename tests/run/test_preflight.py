@@ -16,7 +16,8 @@ def check(tmp_path):
 
     def check(**options):
         config = load_config({"llm.name": str(tmp_path), **options})
-        preflight(config.retrieval, config.scorer, config.prompt, config.llm, torch.device("cpu"))
+        device = torch.device("cpu")
+        preflight(config.text, config.retrieval, config.scorer, config.prompt, config.llm, device)
 
     return check
 

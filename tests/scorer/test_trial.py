@@ -136,6 +136,16 @@ class Raises(Plain):
         return super().forward(data, paths)[:, 1]
 
 
+class ReadsVectors(Plain):
+    def forward(self, data, paths):
+        return super().forward(data, paths) + data["item"].x.mean()
+
+
+class ReadsAllVectors(Plain):
+    def forward(self, data, paths):
+        return super().forward(data, paths) + data.x_dict["item"].mean()
+
+
 class Tied(Plain):
     """Two names of one parameter, which is allowed."""
 
@@ -249,3 +259,14 @@ def test_the_suite_names_the_parameters_that_do_not_learn():
     suite.scorer = Idle
     with pytest.raises(AssertionError, match=r"reaches idle\.weight, idle\.bias(\n|$)"):
         suite.test_every_parameter_learns(data, toy_paths(data=data))
+
+
+@pytest.mark.parametrize("faulty", [ReadsVectors, ReadsAllVectors])
+def test_a_scorer_that_reads_vectors_is_told_the_option(faulty, tmp_path):
+    data, paths = toy_kg(), toy_paths()
+    num_nodes = {t: data[t].num_nodes for t in data.node_types}
+    make = partial(faulty, data.metadata(), num_nodes, paths.metapaths)
+    with pytest.raises(ConfigError, match=r"its forward\(\) fails .*set text.encoder=minilm$"):
+        try_out(make, data, paths, tmp_path / "scorer")
+    data["item"].x = torch.ones(data["item"].num_nodes, 3)
+    try_out(make, data, paths, tmp_path / "scorer")

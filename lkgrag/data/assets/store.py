@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pooch
 
-from lkgrag.data.assets.builtin import DATASETS, GGUF, MODELS, Asset, Part
+from lkgrag.data.assets.builtin import DATASETS, ENCODERS, GGUF, MODELS, Asset, Part
 from lkgrag.data.assets.fetching import RECORD, cache_root, check_file, complete_folder
 from lkgrag.data.assets.gguf import convert_gguf
 from lkgrag.errors import AssetError, LkgragError, nearest
@@ -55,6 +55,26 @@ def fetch_model(name: str) -> Path:
             f"{', '.join(MODELS)}; a local folder or a hub name works too"
         )
     return _cached(MODELS[name], cache_root() / "models" / name, _fetch_and_convert)
+
+
+def fetch_encoder(name: str) -> Path:
+    """Return the folder of a built-in text encoder, and fetch it if it is not in the cache.
+
+    Args:
+        name: a key of :data:`ENCODERS`.
+
+    Returns:
+        A folder that ``AutoModel.from_pretrained`` reads: config, safetensors, tokenizer.
+
+    Raises:
+        AssetError: there is no such encoder, no source gave it, or a file differs from its checksum.
+    """
+    if name not in ENCODERS:
+        raise AssetError(
+            f"text.encoder={name}: no built-in encoder.{nearest(name, ENCODERS)} There are: "
+            f"{', '.join(ENCODERS)}; a local folder or a hub name works too"
+        )
+    return _cached(ENCODERS[name], cache_root() / "models" / name, _fetch)
 
 
 def _cached(asset: Asset, folder: Path, fill: Callable[[Asset, Path], None]) -> Path:

