@@ -231,9 +231,10 @@ def _wording(seed: int) -> dict[str, Any]:
 
     from benchmarks.speed import wording
     from lkgrag.config.loading import load_config
+    from lkgrag.data.splits import every_training_event
     from lkgrag.kg import build_kg
     from lkgrag.run.stages import load_dataset
-    from lkgrag.training.negatives import every_training_event, uniform_queries
+    from lkgrag.training.negatives import uniform_queries
 
     config = load_config({})
     loaded = load_dataset(config)

@@ -151,7 +151,7 @@ def test_each_fold_misses_its_own_windows_only(data, folds, monkeypatch):
     assert sum(len(e) for _, e in examples) == len(held)
     for count, events in examples:
         assert expected[tuple(count)][events.user].all()
-    np.testing.assert_array_equal(one.fit_end, fit_end)
+    np.testing.assert_array_equal(one.fit_ends, fit_end[None])
     for name in ("user", "position", "target"):
         np.testing.assert_array_equal(getattr(one.examples.events, name), getattr(held, name))
 
@@ -185,14 +185,16 @@ def test_pools_of_folds_are_pooled(data):
 
 def test_no_fold_is_refused(data):
     x, split = data
-    with pytest.raises(ConfigError, match=r"retrieval.crossfit_folds must be at least 1, got 0"):
+    with pytest.raises(
+        ConfigError, match=r"retrieval.crossfit_folds must be at least 1 with .*, got 0"
+    ):
         fit_stage_one(x, split, graph_of(x), replace(CONFIG, crossfit_folds=0), 0)
 
 
 def test_the_events_are_the_windows_in_order(data, stage):
     x, split = data
     fit_end, held = split.holdback(x, 2, 1.0, 0)
-    np.testing.assert_array_equal(stage.fit_end, fit_end)
+    np.testing.assert_array_equal(stage.fit_ends, fit_end[None])
     for name in ("user", "position", "target"):
         np.testing.assert_array_equal(getattr(stage.examples.events, name), getattr(held, name))
     assert len(stage.val) == len(split.val)
@@ -331,8 +333,8 @@ def test_a_part_of_the_systems_can_be_fused(data):
 
 def test_without_crossfitting_only_the_examples_change(data, stage):
     x, split = data
-    plain = fit_stage_one(x, split, graph_of(x), replace(CONFIG, crossfit=False), 0)
-    np.testing.assert_array_equal(plain.fit_end, split.train_end)
+    plain = fit_stage_one(x, split, graph_of(x), replace(CONFIG, crossfit="none"), 0)
+    np.testing.assert_array_equal(plain.fit_ends, split.train_end[None])
     assert plain.retriever.weights == stage.retriever.weights
     for name in ("val", "test"):
         np.testing.assert_array_equal(getattr(plain, name).items, getattr(stage, name).items)

@@ -108,6 +108,12 @@ def _key(keys, name, end):
     [
         ("kg.follow_window", "4", {"kg", "retrieval", "scorer", "training", "scores"}),
         ("retrieval.hidden", "32", {"lrurec", "retrieval", "scorer", "training", "scores"}),
+        ("retrieval.crossfit", "users", {"retrieval", "scorer", "training", "scores"}),
+        ("retrieval.crossfit", "windows", set()),
+        ("retrieval.crossfit", "true", set()),
+        # Two folds are the default of windows, whose lists have no limit.
+        ("retrieval.crossfit_folds", "2", set()),
+        ("retrieval.crossfit_lists", "7", set()),
         ("retrieval.k", "10", {"retrieval", "scorer", "training", "scores"}),
         ("paths.history", "15", {"scorer", "training", "scores"}),
         ("scorer.pretrain_lr", "0.1", {"scorer", "training", "scores"}),

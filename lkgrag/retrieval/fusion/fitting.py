@@ -38,6 +38,13 @@ class Fold:
         """The events of some users only, bool ``[num_users]``."""
         return replace(self, events=self.events[users[self.events.user]])
 
+    def only(self, events: Events) -> Fold:
+        """Only those of the events that are among others."""
+        wanted = {*zip(events.user.tolist(), events.position.tolist(), strict=True)}
+        mine = zip(self.events.user.tolist(), self.events.position.tolist(), strict=True)
+        keep = np.fromiter((event in wanted for event in mine), bool, len(self.events))
+        return replace(self, events=self.events[keep])
+
     def sample(self, number: int, seed: int) -> Fold:
         """At most ``number`` events, drawn at random; they keep their order."""
         if len(self.events) <= number:
