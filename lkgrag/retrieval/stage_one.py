@@ -18,6 +18,8 @@ from lkgrag.retrieval.lrurec.retriever import LRURecRetriever, fit_lrurec
 from lkgrag.retrieval.lrurec.validation import ValidationEvents
 from lkgrag.retrieval.ranks import ndcg, recall
 from lkgrag.retrieval.systems import check_data, check_systems, fit_systems
+from lkgrag.retrieval.text.retriever import TextRetriever
+from lkgrag.utils.layout import WITHOUT_TEXT
 
 if TYPE_CHECKING:
     import numpy as np
@@ -168,14 +170,16 @@ def fit_stage_one(
         folds.append(Fold(fit_all(end, [crossed, *fit_customs(end)]), plan.events).of(out))
     # With nothing held back a cross-fitted stage one would be the same.
     folds = folds or [Fold(base, plan.events)]
-    weights = fit_fusion([fold.only(plan.weighed) for fold in folds], interactions, seed)
-    retriever = weights.apply(base)
+    weighed = [fold.only(plan.weighed) for fold in folds]
+    weights = fit_fusion(weighed, interactions, seed, left_out=TextRetriever.name)
+    retriever, without = weights.apply(base), weights.apply_without(base)
+    beside = {} if without is None else {WITHOUT_TEXT: without}
     if config.crossfit == "none":
         examples = candidate_lists(retriever, interactions, plan.events, config.k)
     else:
         examples = crossfitted_lists(folds, interactions, config.k, seed, plan.weighed)
-    val = candidate_lists(retriever, interactions, split.val, config.k)
-    test = candidate_lists(retriever, interactions, split.test, config.k)
+    val = candidate_lists(retriever, interactions, split.val, config.k, beside)
+    test = candidate_lists(retriever, interactions, split.test, config.k, beside)
     report = {
         "lrurec_epochs": full.best_epoch,
         "lrurec_curve": full.curve,

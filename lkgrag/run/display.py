@@ -14,7 +14,13 @@ from rich.text import Text
 from lkgrag.config import NO_LLM
 from lkgrag.evaluation import Difference, difference_line, show
 from lkgrag.evaluation.protocol import systems_of
-from lkgrag.evaluation.summary import coverage_sentence, formula, marginal_sentence, verdict
+from lkgrag.evaluation.summary import (
+    coverage_sentence,
+    formula,
+    marginal_sentence,
+    text_sentence,
+    verdict,
+)
 from lkgrag.evaluation.tables import faithful_line
 from lkgrag.kg import kg_table
 from lkgrag.serving.recommendation import Recommendation
@@ -223,7 +229,7 @@ def print_results(metrics: dict[str, Any], explained: list[dict[str, Any]], fold
     if coverage:
         print_wrapped(console, 0, Text(coverage, style="dim"))
     console.print()
-    for sentence in (marginal_sentence(metrics), verdict(metrics)):
+    for sentence in (text_sentence(metrics), marginal_sentence(metrics), verdict(metrics)):
         if sentence:
             print_wrapped(console, 0, Text(sentence))
     if not terminal.quiet:

@@ -204,7 +204,8 @@ def test_the_events_are_the_windows_in_order(data, stage):
 def test_lists_and_ranks_agree(data, stage):
     x, _ = data
     for lists in (stage.examples, stage.val, stage.test):
-        assert set(lists.ranks) == {*SYSTEMS, "retriever"}
+        others = set() if lists is stage.examples else {"without_text"}
+        assert set(lists.ranks) == {*SYSTEMS, "retriever", *others}
         assert all((rank >= 1).all() for rank in lists.ranks.values())
         inside = lists.ranks["retriever"] <= 5
         np.testing.assert_array_equal(lists.retrieved, inside)
@@ -341,3 +342,18 @@ def test_without_crossfitting_only_the_examples_change(data, stage):
     np.testing.assert_array_equal(plain.examples.events.target, stage.examples.events.target)
     # A stage one that has seen the answers proposes them more often.
     assert plain.examples.retrieved.mean() > stage.examples.retrieved.mean()
+
+
+def test_what_text_is_worth_is_measured_with_other_weights_on_the_same_lists(data):
+    x, split = data
+    systems = ["popularity", "itemitem", "text"]
+    both, other = (
+        fit_stage_one(x, split, graph_of(x), replace(CONFIG, epochs=1, systems=names), 0)
+        for names in (systems, systems[:2])
+    )
+    np.testing.assert_array_equal(both.val.ranks["itemitem"], other.val.ranks["itemitem"])
+    assert "without_text" not in other.val.ranks
+    # Weights of the same two systems, but fitted on pools that text chose items for, too.
+    agree = np.mean(both.val.ranks["without_text"] == other.val.ranks["retriever"])
+    assert agree > 0.5
+    assert (both.val.ranks["without_text"] != both.val.ranks["retriever"]).any()

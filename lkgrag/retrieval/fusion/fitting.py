@@ -61,10 +61,12 @@ class Weights:
     Attributes:
         fusion: of the systems' log-probabilities, by count and length.
         graph: of the graph's components.
+        without: of all systems but one, fitted alike; None if none was to be left out.
     """
 
     fusion: CornerWeights
     graph: dict[str, float]
+    without: CornerWeights | None = None
 
     def apply(self, base: FusedRetriever) -> FusedRetriever:
         """The same systems with these weights."""
@@ -72,9 +74,15 @@ class Weights:
         systems = {**base.systems, graph.name: graph.reweighted(self.graph)}
         return FusedRetriever(systems, self.fusion, base.mask_seen, base.custom)
 
+    def apply_without(self, base: FusedRetriever) -> FusedRetriever | None:
+        """The same systems with the weights without one of them; None if none was to be left out."""
+        return None if self.without is None else replace(self, fusion=self.without).apply(base)
+
 
 @activity("weigh the systems")
-def fit_fusion(folds: Sequence[Fold], interactions: Interactions, seed: int) -> Weights:
+def fit_fusion(
+    folds: Sequence[Fold], interactions: Interactions, seed: int, left_out: str | None = None
+) -> Weights:
     """Fit one set of weights on the held-back events of all folds.
 
     The graph's components are weighed first, then all systems.
@@ -83,6 +91,7 @@ def fit_fusion(folds: Sequence[Fold], interactions: Interactions, seed: int) -> 
         folds: at least one. Of more than :data:`WEIGHT_EVENTS` events, a sample is used.
         interactions: the sequences.
         seed: of the sample.
+        left_out: a system whose worth is asked: weights without it are fitted, too, on the same events.
 
     Returns:
         The fitted weights; those of the first fold's systems where there is no event.
@@ -116,7 +125,13 @@ def fit_fusion(folds: Sequence[Fold], interactions: Interactions, seed: int) -> 
     of_graph = fit_weights(components, dict.fromkeys(graph.components, 0.0))
     names = list(base.weights)
     systems = pools(lambda b: Weights(b.corners, of_graph).apply(b).features, names, names)
-    return Weights(fit_corners(systems, base.weights, seed, any_size=base.custom), of_graph)
+    fitted = fit_corners(systems, base.weights, seed, any_size=base.custom)
+    others = [name for name in names if name != left_out]
+    if len(others) in (0, len(names)):
+        return Weights(fitted, of_graph)
+    even = dict.fromkeys(others, 1.0 / len(others))
+    without = fit_corners(systems.of(others), even, seed, any_size=base.custom)
+    return Weights(fitted, of_graph, without)
 
 
 def _graph(base: FusedRetriever) -> GraphRetriever:
