@@ -28,7 +28,7 @@ LATEST = 20
 #: Before training, an item counts ``e ** -AGE`` as much as the next one.
 AGE = 0.22
 #: Standard deviation of the word vectors before training.
-SPREAD = 0.3
+SPREAD = 0.1
 #: Factor of the cosines before training.
 SCALE = 10.0
 

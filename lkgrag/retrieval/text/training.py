@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 EPOCHS, BATCH = 3, 1024
 #: With dropout, or with lower rates, the towers would still be learning when training ends (docs/experiments.md).
-RATE, WEIGHT_DECAY = 1.6e-2, 0.01
+RATE, WEIGHT_DECAY = 1.2e-2, 0.1
 #: Largest catalogue that gets the full softmax, and the items that are drawn a step for larger ones.
 FULL, SAMPLED = 4096, 3072
 
