@@ -191,7 +191,7 @@ def _run_stages(config: Config, dataset: Dataset, context: RunContext) -> dict[s
     show.start("knowledge graph")
     data = stages.kg(dataset.split.train_end)
     show.show_graph(data)
-    show.start("retrieval: LRURec, counts, graph, fusion")
+    show.start("retrieval: LRURec, counts, graph, text, fusion")
     stage_one = stages.retrieval()
     show.show_retrieval(stage_one, config.retrieval.k)
     show.start("paths and scorer")
