@@ -540,3 +540,24 @@ def test_served_where_its_module_is_not(small_run, module, tmp_path, monkeypatch
         LkgragError, match=r"retrieval\.systems=someones:Latest: no module 'someones'"
     ):
         Ranker.from_pretrained(tmp_path / "out")
+
+
+class ReadsVectors(Follows):
+    name = "reads_vectors"
+
+    @classmethod
+    def fit(cls, data, **given):
+        assert len(data["item"].x)
+        return super().fit(data=data, **given)
+
+
+def test_a_retriever_that_reads_vectors_is_told_the_option():
+    x = planted(20, 12)
+    end = make_split(x, DataConfig()).train_end
+    data = build_kg(x, end, KGConfig(behaviour_min=1))
+    target = f"{__name__}:ReadsVectors"
+    config = RetrievalConfig(systems=[target])
+    with pytest.raises(ConfigError, match=r"fit\(\) of ReadsVectors fails .*text.encoder=minilm$"):
+        fit_custom(x, config, 0, target, end, data)
+    data["item"].x = torch.zeros(x.num_items, 3)
+    assert fit_custom(x, config, 0, target, end, data).num_items == x.num_items
