@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 from omegaconf import OmegaConf
 
-from benchmarks.common import data_roots, say
+from benchmarks.common import data_roots, judge, save, say, stored
 from benchmarks.quality.rows import files_of
 from lkgrag.config.loading import load_config
 from lkgrag.evaluation.significance import Difference, detectable, paired_bootstrap
@@ -29,6 +29,19 @@ FILE = Path(__file__).with_name("language.yaml")
 OTHERS, SYSTEMS, SEEDS = "others", "systems", "seeds"
 #: What is compared: of stage one, and of the whole without a language model.
 COMPARED = ("retriever", "ranker")
+#: The stored result, its parts that stay from call to call, and the command.
+NAME, PARTS, COMMAND = "language", ("val", "test"), "python -m benchmarks.run language"
+#: Targets: the data set, the two rows whose rankers are compared, and the figure of the difference.
+TARGETS = {
+    "L1_beauty": ("amazon-beauty-clean", "without-users", "without", "per_cent"),
+    "L2_beauty": ("amazon-beauty-clean", "words", "without", "per_cent"),
+    "L2_p": ("amazon-beauty-clean", "words", "without", "p"),
+    "L2_permuted": ("amazon-beauty-clean", "words", "permuted", "per_cent"),
+    "L4_100k": ("ml-100k-rolling", "words", "without", "errors"),
+    "L4_small": ("ml-latest-small-rolling", "words", "without", "errors"),
+    "L6_beauty": ("amazon-beauty-clean", "words+minilm", "words", "per_cent"),
+    "L6_p": ("amazon-beauty-clean", "words+minilm", "words", "p"),
+}
 #: The figure of every row, NDCG at this depth.
 DEPTH = 10
 
@@ -191,6 +204,44 @@ def language(options: argparse.Namespace) -> int:
     make_runs(settings, options)
     split = "test" if options.test else "val"
     found = gather(settings, options.root, split)
+    _show(found, split)
+    before = stored(NAME) or {}
+    result = {part: before[part] for part in PARTS if part in before}
+    result[split] = {**result.get(split, {}), **found}
+    result["targets"] = judge("L", targets_of(result))
+    for row in result["targets"]:
+        value = "not measured" if row["value"] is None else f"{row['value']:,.3g}"
+        print(f"{row['name']:<14} {value:>14} of {row['target']:<8g} {'met' if row['met'] else ''}")
+    if not options.quick:
+        say(f"wrote {save(NAME, COMMAND, settings['seeds'][0], result)}")
+    return 0
+
+
+def targets_of(result: dict[str, Any]) -> dict[str, float | None]:
+    """The measured values of the targets, by name; of validation, where test was not read.
+
+    Args:
+        result: ``val`` and ``test``, as of :func:`gather`, by data set.
+    """
+    values: dict[str, float | None] = {}
+    for name, (data, left, right, figure) in TARGETS.items():
+        for split in ("val", "test"):
+            gap = next(
+                (
+                    g
+                    for g in result.get(split, {}).get(data, {}).get("differences", ())
+                    if (g["system"], g["row"], g["over"]) == ("ranker", left, right)
+                ),
+                None,
+            )
+            if gap is not None:
+                errors = gap["mean"] / gap["se"] if gap["se"] else 0.0
+                values[name] = errors if figure == "errors" else gap[figure]
+    return values
+
+
+def _show(found: dict[str, Any], split: str) -> None:
+    """Print the figures of every row, and the differences."""
     for data, result in found.items():
         print(f"{data}, {split}")
         for row, figures in result["rows"].items():
@@ -200,4 +251,3 @@ def language(options: argparse.Namespace) -> int:
             print(
                 f"  {gap['system']:<9} {gap['row']} over {gap['over']}: {gap['per_cent']:+.1f} %, p = {gap['p']:.3f}"
             )
-    return 0

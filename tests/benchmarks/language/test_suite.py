@@ -78,3 +78,22 @@ def test_permuted_texts_are_the_same_texts():
     known = x.first(make_split(x, DataConfig()).train_end)
     plain, permuted = TextRetriever.fit(known), controls.PermutedText.fit(known)
     assert plain.words.terms == permuted.words.terms
+
+
+def test_targets_are_read_off_the_differences_of_rankers():
+    gap = {"system": "ranker", "row": "words", "over": "without", "per_cent": 8.0, "p": 0.001}
+    rows = [{**gap, "system": "retriever", "per_cent": 16.0}, {**gap, "mean": -0.3, "se": 0.1}]
+    found = {"amazon-beauty-clean": {"differences": rows}, "ml-100k-rolling": {"differences": rows}}
+    values = suite.targets_of({"val": found})
+    assert values == {"L2_beauty": 8.0, "L2_p": 0.001, "L4_100k": pytest.approx(-3.0)}
+    later = [{**rows[1], "per_cent": 5.0}]
+    assert (
+        suite.targets_of({"val": found, "test": {"amazon-beauty-clean": {"differences": later}}})[
+            "L2_beauty"
+        ]
+        == 5.0
+    )
+    settings = suite.read_settings()
+    for data, left, right, _ in suite.TARGETS.values():
+        assert data in settings["data"]
+        assert [left, right] in settings["compare"]
