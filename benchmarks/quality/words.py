@@ -11,6 +11,7 @@ WORDS = {
     "ease": "EASE",
     "text": "text towers",
     "lrurec": "LRURec",
+    "without_text": "fused retriever without text",
     "retriever": "fused retriever",
     "scorer": "fused + path scorer, no LM",
     "scorer-pathless": "fused + a learned stage two without paths",
