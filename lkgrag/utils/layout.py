@@ -29,6 +29,8 @@ TABLES = "tables.safetensors"
 ADAPTER = "adapter"
 RETRIEVER = "retriever"
 CATALOGUE = "catalogue.parquet"
+#: The model of requests in words.
+REQUESTS = "requests"
 USERS = "users.parquet"
 
 #: Order of the systems in tables. Custom retrievers come after the last built-in part of stage one.

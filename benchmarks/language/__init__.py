@@ -1,0 +1,1 @@
+"""What language is worth: measurements of texts, of requests in words, and of their controls."""
