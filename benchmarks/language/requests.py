@@ -15,6 +15,7 @@ import numpy as np
 import yaml
 
 from benchmarks.language.systems import Encoded, System, build_systems
+from benchmarks.tables import table
 from lkgrag.retrieval.fusion.weights import Pools, fit_weights
 from lkgrag.retrieval.ranks import Seen, histories_of, tie_order, top_k
 from lkgrag.retrieval.requests import EVENTS, HISTORY, POOL, sample_requests
@@ -44,6 +45,31 @@ BASE = "tfidf_history"
 #: Factors of a weight, for the best one that a rival could have on the measured requests themselves.
 FACTORS = (0.35, 0.5, 0.7, 1.0, 1.4)
 BLOCK = 250
+#: Heads of the table's columns.
+KINDS = {
+    "category": "category",
+    "brand": "brand",
+    "title": "title words",
+    "paraphrase": "other words",
+    "paraphrase_unseen": "other words, unseen half",
+}
+#: Lines of the table.
+SYSTEMS = {
+    "history": "the history alone",
+    "attribute_filter": "filter by category or brand, then the history",
+    "bm25": "BM25 alone",
+    "bm25_history": "BM25 and history",
+    "tfidf_history": "TF-IDF and history",
+    "words_tower": "retriever `text` (words) alone",
+    "words_tower_history": "retriever `text` (words) and history",
+    "encoder_cosine": "MiniLM's cosine alone",
+    "encoder": "MiniLM by kinds alone",
+    "encoder_history": "MiniLM by kinds and history",
+    "words_history": "**lkgrag without an encoder**",
+    "both_history": "**lkgrag with `minilm`**",
+    "random_projection_history": "control: random vectors of words for MiniLM's",
+    "permuted_texts_history": "control: texts of other items",
+}
 
 
 def load_paraphrases(path: Path = PARAPHRASES) -> dict[str, list[str]]:
@@ -188,27 +214,34 @@ def _rank(
     """The rank of each event's item by each system, int64 ``[E]``; ties go to the more popular item."""
     histories = histories_of(interactions, events)
     turn = tie_order(retriever.popularity)
-    ranks: dict[str, list[int]] = {}
-    for first in range(0, len(events), BLOCK):
-        part = slice(first, first + BLOCK)
-        history = retriever.score(histories[part])
-        block = zip(history, histories[part], events.target[part], requests[part], strict=True)
-        for own, seen, target, (_, text) in block:
-            for name, system in systems.items():
-                head, *rest = weights[name]
-                base = np.float32(head) * own if system.has_history else np.zeros_like(own)
-                term = (
-                    0.0
-                    if system.terms is None
-                    else np.asarray(rest, np.float32) @ system.terms(text)
+    labels = [
+        (name, factor, name if factor == 1.0 else f"{name} x {factor:g}")
+        for name in systems
+        for factor in factors.get(name, (1.0,))
+    ]
+    ranks = {label: np.zeros(len(events), np.int64) for *_, label in labels}
+    # The same request comes in a row, and is scored once.
+    order = sorted(range(len(requests)), key=lambda row: requests[row][1])
+    last, terms = None, {}
+    for first in range(0, len(order), BLOCK):
+        part = order[first : first + BLOCK]
+        history = retriever.score([histories[row] for row in part])
+        for row, own in zip(part, history, strict=True):
+            if requests[row][1] != last:
+                last = requests[row][1]
+                terms = {
+                    name: np.asarray(weights[name][1:], np.float32) @ system.terms(last)
+                    for name, system in systems.items()
+                    if system.terms is not None
+                }
+            for name, factor, label in labels:
+                score = np.float32(weights[name][0]) * own
+                if name in terms:
+                    score = score + np.float32(factor) * terms[name]
+                ranks[label][row] = _rank_of(
+                    score, int(events.target[row]), histories[row], turn, retriever.mask_seen
                 )
-                for factor in factors.get(name, (1.0,)):
-                    label = name if factor == 1.0 else f"{name} x {factor:g}"
-                    score = base + np.float32(factor) * term
-                    ranks.setdefault(label, []).append(
-                        _rank_of(score, int(target), seen, turn, retriever.mask_seen)
-                    )
-    return {name: np.asarray(values, np.int64) for name, values in ranks.items()}
+    return ranks
 
 
 def _rank_of(
@@ -249,6 +282,24 @@ def _table(
         row["weights"] = weights.get(name)
         rows.append(row)
     return rows
+
+
+def page_table(rows: list[dict[str, Any]]) -> str:
+    """The table of docs/requests.md: recall at 10, with its standard error in brackets, a line a system."""
+    found = {(row["kind"], row["system"]): row for row in rows}
+    kinds = [kind for kind in KINDS if any(row["kind"] == kind for row in rows)]
+    lines = []
+    for system, words in SYSTEMS.items():
+        cells = [found.get((kind, system)) for kind in kinds]
+        figures = [
+            ""
+            if c is None
+            else f"{c['recall@10']:.3f} ({c['recall@10_se']:.3f})".replace("0.", ".")
+            for c in cells
+        ]
+        if any(figures):
+            lines.append([words, *figures])
+    return table(["answered by", *(KINDS[kind] for kind in kinds)], lines)
 
 
 def target_of(rows: list[dict[str, Any]]) -> dict[str, Any]:

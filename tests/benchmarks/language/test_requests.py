@@ -10,6 +10,7 @@ from benchmarks.language.requests import (
     load_paraphrases,
     make_requests,
     measure_requests,
+    page_table,
     target_of,
 )
 from benchmarks.language.systems import BM25, Tfidf, exact_value
@@ -123,6 +124,9 @@ def test_the_measurement_has_a_row_for_each_system_and_kind(shop):
         found["category", "attribute_filter"]["recall@10"]
         > found["category", "history"]["recall@10"]
     )
+    page = page_table(rows).splitlines()
+    assert page[0].count("|") == page[-1].count("|")
+    assert sum("lkgrag" in line for line in page) == 2
     target = target_of(rows)
     assert target["name"] == "L7"
     assert isinstance(target["met"], bool)

@@ -4,7 +4,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from lkgrag.data.assets.fetching import cache_root
 from lkgrag.errors import LkgragError
+from lkgrag.text import EncoderChoice, item_texts, load_encoder
 from lkgrag.text.requests import (
     ItemKinds,
     RequestModel,
@@ -189,3 +191,21 @@ def test_an_item_without_text_has_no_request():
     items = pd.DataFrame({"title": ["", "A b"], "brand": [[], []]})
     made = synthetic_requests(items, np.asarray([0, 1, 0, 1]), seed=0)
     assert [r.event for r in made] == [1, 3]
+
+
+@pytest.mark.skipif(
+    not (cache_root() / "models" / "minilm").is_dir(), reason="MiniLM is not in the cache"
+)
+def test_two_requests_for_the_same_in_other_words_are_near():
+    encoder = load_encoder(EncoderChoice("minilm", 0))
+    items = shop()
+    model = RequestModel.of(items, encoder.encode(item_texts(items)))
+    texts = ["a fragrance for the evening", "something that smells nice", "soap to wash hands"]
+    one, same, other = (
+        model.score(text, vector).total
+        for text, vector in zip(texts, encoder.encode(texts), strict=True)
+    )
+    assert one.argmax() < SCENTS
+    assert same.argmax() < SCENTS
+    assert other.argmax() >= SCENTS
+    assert np.corrcoef(one, same)[0, 1] > 0.9 > 0 > np.corrcoef(one, other)[0, 1]
