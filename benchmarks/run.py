@@ -1,8 +1,9 @@
-"""The benchmark suite: ``python -m benchmarks.run quality|speed|scale|large|order [--list] [--only PART] [--quick]``.
+"""The benchmark suite: ``python -m benchmarks.run quality|language|speed|scale|large|order [--list] [--only PART] [--quick]``.
 
 ``quality`` makes the rows of ``benchmarks/quality/quality.yaml`` on every data set and seed (``--data``, ``--seeds`` and
 ``--only`` take some of them), resumable, below ``--root``, and writes ``benchmarks/results/quality-DATA.json``
-with the per-user ranks beside it. ``speed`` compares each part with what a user would pick instead and with the
+with the per-user ranks beside it. ``language`` makes the rows of ``benchmarks/language/language.yaml``: what text adds, and
+its controls, on validation (``--test``: on test). ``speed`` compares each part with what a user would pick instead and with the
 physical limit, on the machine at hand, and writes ``benchmarks/results/speed.json``. Only ratios hold on other
 machines. ``scale`` builds and searches graphs of up to 100 times Amazon Beauty's size. ``large`` trains and ranks in
 4 bits with a model of Llama-2-7B's shape. ``order`` tells what the order of items of one time does to the stored gains.
@@ -42,6 +43,7 @@ def main(argv: list[str] | None = None) -> int:
             "speed": _speed,
             "scale": _scale,
             "quality": _quality,
+            "language": _language,
             "large": _large,
             "order": _order,
         }[options.suite](options)
@@ -52,7 +54,9 @@ def main(argv: list[str] | None = None) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.run", description=__doc__)
-    parser.add_argument("suite", choices=("large", "order", "quality", "scale", "speed"))
+    parser.add_argument(
+        "suite", choices=("language", "large", "order", "quality", "scale", "speed")
+    )
     parser.add_argument("--list", action="store_true", help="print the parts and stop")
     parser.add_argument("--only", action="append", metavar="PART", help="measure this part only")
     parser.add_argument(
@@ -78,11 +82,18 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--seeds", type=int, metavar="N", help="so many seeds only")
     parser.add_argument("--threads", type=int, default=-1, metavar="N", help="CPU threads a run")
     parser.add_argument("--root", type=Path, default=Path("outputs/quality"), help="of the runs")
+    parser.add_argument(
+        "--test", action="store_true", help="of language: read test instead of validation"
+    )
     return parser
 
 
 def parts_of(suite: str) -> tuple[str, ...]:
-    """The parts of a suite, which ``--only`` takes: of quality, its rows."""
+    """The parts of a suite, which ``--only`` takes: of quality and language, their rows."""
+    if suite == "language":
+        from benchmarks.language.suite import read_settings as read_language
+
+        return tuple(read_language()["rows"])
     if suite != "quality":
         return {"speed": SPEED, "scale": SCALE, "large": (), "order": ()}[suite]
     from benchmarks.quality.rows import read_settings
@@ -94,6 +105,12 @@ def _quality(options: argparse.Namespace) -> int:
     from benchmarks.quality.run import quality
 
     return quality(options)
+
+
+def _language(options: argparse.Namespace) -> int:
+    from benchmarks.language.suite import language
+
+    return language(options)
 
 
 def _order(options: argparse.Namespace) -> int:
@@ -231,9 +248,10 @@ def _wording(seed: int) -> dict[str, Any]:
 
     from benchmarks.speed import wording
     from lkgrag.config.loading import load_config
+    from lkgrag.data.splits import every_training_event
     from lkgrag.kg import build_kg
     from lkgrag.run.stages import load_dataset
-    from lkgrag.training.negatives import every_training_event, uniform_queries
+    from lkgrag.training.negatives import uniform_queries
 
     config = load_config({})
     loaded = load_dataset(config)

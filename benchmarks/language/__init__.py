@@ -1,1 +1,1 @@
-"""What language is worth: measurements of texts, of requests in words, and of their controls."""
+"""What text and language models add, measured: new items, unseen relations, other catalogues."""

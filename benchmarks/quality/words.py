@@ -9,6 +9,7 @@ WORDS = {
     "itemitem": "item-item counts",
     "graph_itemitem": "graph counts + item-item",
     "ease": "EASE",
+    "text": "text towers",
     "lrurec": "LRURec",
     "retriever": "fused retriever",
     "scorer": "fused + path scorer, no LM",

@@ -14,12 +14,13 @@ from torch import Tensor
 from benchmarks.common import forget_peak, peak_mib, rate, say
 from benchmarks.speed.floor import best_rate, forward_operations, products_seconds
 from lkgrag.config.loading import load_config
+from lkgrag.data.splits import every_training_event
 from lkgrag.kg import build_kg
 from lkgrag.llm import LMScorer, load_llm
 from lkgrag.paths import PathFinder, path_finder
 from lkgrag.prompt import TokenBatch, build_prompter
 from lkgrag.run.stages import load_dataset
-from lkgrag.training.negatives import every_training_event, uniform_queries
+from lkgrag.training.negatives import uniform_queries
 
 if TYPE_CHECKING:
     from torch_geometric.data import HeteroData

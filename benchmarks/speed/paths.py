@@ -12,11 +12,12 @@ import torch
 from benchmarks.common import rate, say
 from benchmarks.speed.peers import LONGEST, PEERS
 from lkgrag.config.loading import load_config
+from lkgrag.data.splits import every_training_event
 from lkgrag.errors import LkgragError
 from lkgrag.kg import build_kg
 from lkgrag.paths import PathFinder, ShortestPaths
 from lkgrag.run.stages import load_dataset
-from lkgrag.training.negatives import every_training_event, uniform_queries
+from lkgrag.training.negatives import uniform_queries
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

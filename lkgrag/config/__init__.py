@@ -8,6 +8,7 @@ torch never, so that ``--help`` answers at once.
 from typing import TYPE_CHECKING, Any
 
 from lkgrag.config.schema import (
+    DEFAULT_FOLDS,
     LARGEST_SEED,
     LM_ENCODER,
     NO_ENCODER,
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from lkgrag.config.loading import load_config, presets
 
 __all__ = [
+    "DEFAULT_FOLDS",
     "LARGEST_SEED",
     "LM_ENCODER",
     "NO_ENCODER",

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from omegaconf import OmegaConf
 
-from lkgrag.config.schema import Config
+from lkgrag.config.schema import DEFAULT_FOLDS, Config, RetrievalConfig
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
@@ -39,9 +39,25 @@ def to_dict(config: DataclassInstance) -> dict[str, Any]:
     return {str(k): v for k, v in out.items()}
 
 
+def retrieval_identity(config: RetrievalConfig) -> dict[str, Any]:
+    """Return the options of stage one, as plain values that identify its results.
+
+    Runs without whole-user folds are identified as in versions that had no such folds: their folders and caches
+    stay valid.
+    """
+    out = to_dict(config)
+    if config.crossfit != "users":
+        del out["crossfit_lists"]
+        out["crossfit"] = config.crossfit == "windows"
+    if config.crossfit_folds is None:
+        out["crossfit_folds"] = DEFAULT_FOLDS[config.crossfit]
+    return out
+
+
 def computed(config: Config) -> dict[str, Any]:
     """Return the options that decide what is computed, as plain values. They identify a run."""
     out = {k: v for k, v in to_dict(config).items() if k not in NOT_HASHED}
+    out["retrieval"] = retrieval_identity(config.retrieval)
     for key in CARRIED_OUT:
         section, name = key.split(".")
         del out[section][name]

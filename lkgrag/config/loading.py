@@ -19,6 +19,9 @@ SECTIONS = frozenset(key.split(".")[0] for key, _ in config_fields() if "." in k
 #: Keys that take a text, or a text or null.
 TEXTS = frozenset(key for key, f in config_fields() if f.type in ("str", "str | None"))
 
+#: What older versions called some values, in lower case, by option: configurations of their runs stay readable.
+OLD_WORDS = {"retrieval.crossfit": {"true": "windows", "false": "none"}}
+
 
 def presets() -> list[str]:
     """List the names of the shipped presets."""
@@ -59,6 +62,7 @@ def load_config(overrides: dict[str, str], extra: dict[str, Any] | None = None) 
     keys = [key for key, _ in config_fields()]
     for layer, origin in layers:
         _check_keys(layer, keys, origin)
+        _translate_old_words(layer)
         name = OmegaConf.select(layer, "scorer.name")
         if name is not None and name != base.scorer.name:
             # The options of the scorer that a preset named are not those of another scorer.
@@ -163,6 +167,14 @@ def _check_keys(layer: DictConfig, keys: list[str], origin: str, prefix: str = "
             continue
         full = ".".join([key, *_keys_to_first_value(layer[name])])[:LONGEST]
         raise ConfigError(f"{origin}unknown option {full!r}.{nearest(full, keys)} See --help")
+
+
+def _translate_old_words(layer: DictConfig) -> None:
+    """Replace the values of older versions by today's words, in place."""
+    for key, words in OLD_WORDS.items():
+        word = words.get(str(OmegaConf.select(layer, key)).lower())
+        if word is not None:
+            OmegaConf.update(layer, key, word)
 
 
 def _keys_to_first_value(value: object) -> list[str]:

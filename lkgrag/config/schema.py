@@ -15,6 +15,10 @@ from typing import Any
 PUBLISHED = ("reference", "llamarec")
 #: Words of ``training.fuse``: the scores that are fused with those of the LM.
 TERMS = ("scorer", "prior")
+#: Words of ``retrieval.crossfit``.
+CROSSFIT = ("windows", "users", "none")
+#: Folds where ``retrieval.crossfit_folds`` names no number.
+DEFAULT_FOLDS = {"windows": 2, "users": 4, "none": 2}
 #: Words of ``serving.lm``.
 SERVING = ("auto", "always", "never")
 #: The value of ``llm.name`` for a run without a language model.
@@ -210,15 +214,25 @@ class RetrievalConfig:
         low=0,
     )
     crossfit_users: float = opt(1.0, "share of the users with such a window", low=0, high=1)
-    crossfit_folds: int = opt(
-        2,
-        "folds of the users with windows; each costs one more fit of stage one, which then misses the "
-        "windows of one fold only",
+    crossfit_folds: int | None = opt(
+        None,
+        "folds of the users; each costs one more fit of stage one, which then misses the windows, or all "
+        "interactions, of one fold only (default: 2 with windows; 4 with retrieval.crossfit=users, which "
+        "needs at least 2)",
         low=1,
     )
-    crossfit: bool = opt(
-        True,
-        "false is for comparison only: the lists then come from a stage one that has seen the answers",
+    crossfit_lists: int = opt(
+        10000,
+        "retrieval.crossfit=users: most lists with their target that stage two is trained on; a user with "
+        "many positions gives up some first",
+        low=1,
+    )
+    crossfit: str = opt(
+        "windows",
+        "what the stage one behind stage two's training lists has not seen: the last training interactions "
+        "of their users (windows); all interactions of their users, with lists at every training position "
+        "from the second on (users); or nothing, for comparison only: it has seen the answers (none)",
+        CROSSFIT,
     )
 
 

@@ -13,6 +13,7 @@ from lkgrag.evaluation.metrics import HEADLINE, pessimistic_rank
 from lkgrag.evaluation.protocol import POPULATIONS, Metrics, SplitResult, nest
 from lkgrag.evaluation.significance import Difference
 from lkgrag.ranker.scoring import LM, PRIOR, SCORER, Predictions
+from lkgrag.utils.layout import WITHOUT_TEXT
 from lkgrag.utils.standard_errors import standard_error
 
 if TYPE_CHECKING:
@@ -185,6 +186,29 @@ class Evaluation:
                     )
                     out.append((result.split, HEADLINE, population, difference))
         return out
+
+    def measure_text(self, resamples: int, seed: int) -> list[tuple[str, str, str, Difference]]:
+        """What the retriever ``text`` adds to the fused retriever.
+
+        Both have weights of their own, fitted alike on held-back training events.
+
+        Args:
+            resamples: of the bootstrap.
+            seed: of its draws.
+
+        Returns:
+            ``(split, metric, population, difference)`` over all events; empty without ``text``.
+        """
+        return [
+            (
+                result.split,
+                HEADLINE,
+                "all",
+                result.compare("retriever", WITHOUT_TEXT, HEADLINE, "all", resamples, seed),
+            )
+            for result in self.results
+            if WITHOUT_TEXT in result.ranks and len(result)
+        ]
 
     def metrics(self, ks: list[int]) -> Metrics:
         """``{system: {split: {population: {metric: mean}}}}``."""

@@ -65,6 +65,26 @@ def marginal_sentence(metrics: dict[str, Any], split: str = "test") -> str:
     )
 
 
+def text_sentence(metrics: dict[str, Any], split: str = "test") -> str:
+    """Say what the retriever ``text`` adds to the other retrievers.
+
+    Args:
+        metrics: content of ``metrics.json``.
+        split: ``val`` or ``test``.
+
+    Returns:
+        For example ``text over the other retrievers: NDCG@10 +.0101 [+.0085, +.0118], p < .001, of 22,332 users``;
+        empty without the retriever.
+    """
+    row = _find(metrics.get("marginal_text") or [], split=split)
+    if row is None:
+        return ""
+    return (
+        f"text over the other retrievers: {metric_label(row['metric'])} {_signed(row['mean'])} "
+        f"[{_signed(row['low'])}, {_signed(row['high'])}], {format_p(row['p'])}, of {row['users']:,} users"
+    )
+
+
 def coverage_sentence(metrics: dict[str, Any]) -> str:
     """Say of which lists the language model's figures are, if it did not read all.
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from lkgrag.paths.base import Finder, GraphPaths
 from lkgrag.paths.batch import PathBatch
+from lkgrag.paths.folds import ExamplePaths
 from lkgrag.paths.metapath import metapaths
 from lkgrag.paths.metapath_search.finder import PathFinder
 from lkgrag.paths.shortest.finder import ShortestPaths
@@ -41,6 +42,7 @@ def graph_paths(data: HeteroData, config: PathsConfig) -> GraphPaths:
 
 
 __all__ = [
+    "ExamplePaths",
     "Finder",
     "GraphPaths",
     "PathBatch",

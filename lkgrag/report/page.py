@@ -14,7 +14,13 @@ from markupsafe import Markup
 from lkgrag import __version__
 from lkgrag.evaluation.metrics import HEADLINE, metric_label, metric_place
 from lkgrag.evaluation.protocol import place, systems_of
-from lkgrag.evaluation.summary import coverage_sentence, formula, marginal_sentence, verdict
+from lkgrag.evaluation.summary import (
+    coverage_sentence,
+    formula,
+    marginal_sentence,
+    text_sentence,
+    verdict,
+)
 from lkgrag.evaluation.tables import faithful_line, four_digits
 from lkgrag.report.drawing import draw
 from lkgrag.report.figures import COLD, custom_systems, figures
@@ -136,10 +142,14 @@ def write_report(folder: Path, metrics: dict[str, Any] | None = None) -> Path:
 
 
 def _marginal_lines(metrics: dict[str, Any]) -> list[str]:
-    """What the language model adds, on test and on validation."""
+    """What text and the language model add, each on test and on validation."""
     words = {"test": "Test", "val": "Validation"}
-    lines = {word: marginal_sentence(metrics, split) for split, word in words.items()}
-    return [f"{word}: {line}." for word, line in lines.items() if line]
+    lines = [
+        (word, sentence(metrics, split))
+        for sentence in (text_sentence, marginal_sentence)
+        for split, word in words.items()
+    ]
+    return [f"{word}: {line}." for word, line in lines if line]
 
 
 def recommendation_page(rankings: list[Recommendation]) -> str:

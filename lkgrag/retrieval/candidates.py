@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -133,7 +134,11 @@ class CandidateLists:
 
 
 def candidate_lists(
-    retriever: FusedRetriever, interactions: Interactions, events: Events, k: int
+    retriever: FusedRetriever,
+    interactions: Interactions,
+    events: Events,
+    k: int,
+    beside: Mapping[str, FusedRetriever] | None = None,
 ) -> CandidateLists:
     """Propose items for events, each from all items before it, and rank the targets by every system.
 
@@ -144,11 +149,15 @@ def candidate_lists(
         interactions: the sequences; only what precedes an event is read.
         events: predictions to make.
         k: candidates an event.
+        beside: by name, the same systems with other weights; they rank the targets, too, and propose nothing.
     """
+    others = beside or {}
     histories = histories_of(interactions, events)
     items = np.full((len(events), k), -1, np.int64)
     scores = np.full((len(events), k), -np.inf, np.float32)
-    ranks = {n: np.zeros(len(events), np.int64) for n in [*retriever.systems, retriever.name]}
+    ranks = {
+        n: np.zeros(len(events), np.int64) for n in [*retriever.systems, *others, retriever.name]
+    }
     step = rows_per_block(retriever.num_items, len(retriever.systems))
     with bar("candidates") as update:
         for start in range(0, len(events), step):
@@ -157,7 +166,8 @@ def candidate_lists(
             features = {n: s.evidence(histories[part]) for n, s in retriever.systems.items()}
             fused = retriever.fuse(features, histories[part])
             items[part], scores[part] = top_k(fused, k, seen, retriever.turn)
-            for name, value in {**features, retriever.name: fused}.items():
+            by_others = {n: other.fuse(features, histories[part]) for n, other in others.items()}
+            for name, value in {**features, **by_others, retriever.name: fused}.items():
                 ranks[name][part] = pessimistic_ranks(value, events.target[part], seen)
             update(min(start + step, len(events)), len(events))
     return CandidateLists(events, items, scores, ranks)

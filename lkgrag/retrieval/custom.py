@@ -16,6 +16,7 @@ import torch
 from lkgrag.errors import ConfigError, nearest
 from lkgrag.retrieval.resolver import CONTRACT, KWARGS, OPTION, SYSTEMS, resolve_system
 from lkgrag.retrieval.trial import odd_histories, try_out
+from lkgrag.text.absence import advise_on_vectors
 from lkgrag.utils.failures import guard_custom_code
 from lkgrag.utils.plugins import Call, source_hash
 
@@ -104,7 +105,7 @@ def fit_custom(
         cause = f"{type(error).__name__}: {error}"
         return (
             f"{label}: fit() of {cls.__name__} fails with {KWARGS} ({given}): {cause}; "
-            "--debug shows where"
+            + advise_on_vectors(error, data)
         )
 
     place = device or torch.device("cpu")

@@ -6,11 +6,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
-import numpy as np
 import torch
 
 from lkgrag.retrieval.candidates import CandidateLists, candidate_lists
-from lkgrag.retrieval.crossfit import crossfitted_lists, user_folds
+from lkgrag.retrieval.crossfit import crossfitted_lists, plan_crossfit
 from lkgrag.retrieval.custom import custom_systems, fit_custom
 from lkgrag.retrieval.fusion.fitting import Fold, fit_fusion
 from lkgrag.retrieval.fusion.retriever import FusedRetriever
@@ -19,8 +18,11 @@ from lkgrag.retrieval.lrurec.retriever import LRURecRetriever, fit_lrurec
 from lkgrag.retrieval.lrurec.validation import ValidationEvents
 from lkgrag.retrieval.ranks import ndcg, recall
 from lkgrag.retrieval.systems import check_data, check_systems, fit_systems
+from lkgrag.retrieval.text.retriever import TextRetriever
+from lkgrag.utils.layout import WITHOUT_TEXT
 
 if TYPE_CHECKING:
+    import numpy as np
     from numpy.typing import NDArray
     from torch_geometric.data import HeteroData
 
@@ -40,8 +42,10 @@ class StageOne:
         examples: lists for the held-back windows, each from a stage one that has not seen it.
         val: lists for the validation events, by ``retriever``.
         test: lists for the test events, by ``retriever``.
-        fit_end: int64 ``[num_users]``, training interactions without any window: what the graph of the
-            examples' paths may hold.
+        fit_ends: int64 ``[F, num_users]``, what each graph of the examples' paths may hold: the first
+            ``fit_ends[f, user]`` interactions of each user. With windows there is one graph, without any
+            window; with whole users there is one for each fold, without its users.
+        fold: int64 ``[num_users]``, which of these graphs is that of a user's examples.
         report: weights and figures.
     """
 
@@ -49,7 +53,8 @@ class StageOne:
     examples: CandidateLists
     val: CandidateLists
     test: CandidateLists
-    fit_end: NDArray[np.int64]
+    fit_ends: NDArray[np.int64]
+    fold: NDArray[np.int64]
     report: dict[str, Any]
 
 
@@ -157,35 +162,35 @@ def fit_stage_one(
     # Custom retrievers first, since they may fail.
     customs = fit_customs(split.train_end)
     lrurec, full = how.lrurec(split.train_end, val=split.val, epochs=None)
-    fit_end, held = split.holdback(
-        interactions, config.crossfit_window, config.crossfit_users, seed
-    )
     base = fit_all(split.train_end, [lrurec, *customs])
-    # With nothing held back a cross-fitted stage one would be the same.
-    folds = [] if len(held) else [Fold(base, held)]
-    for out in user_folds(interactions.num_users, config.crossfit_folds, seed) if len(held) else ():
-        end = np.where(out, fit_end, split.train_end)
+    plan = plan_crossfit(interactions, split, config, seed)
+    folds = []
+    for out, end in plan.folds:
         crossed, _ = how.lrurec(end, val=None, epochs=full.best_epoch)
-        folds.append(Fold(fit_all(end, [crossed, *fit_customs(end)]), held).of(out))
-    weights = fit_fusion(folds, interactions, seed)
-    retriever = weights.apply(base)
-    if config.crossfit:
-        examples = crossfitted_lists(folds, interactions, config.k, seed)
+        folds.append(Fold(fit_all(end, [crossed, *fit_customs(end)]), plan.events).of(out))
+    # With nothing held back a cross-fitted stage one would be the same.
+    folds = folds or [Fold(base, plan.events)]
+    weighed = [fold.only(plan.weighed) for fold in folds]
+    weights = fit_fusion(weighed, interactions, seed, left_out=TextRetriever.name)
+    retriever, without = weights.apply(base), weights.apply_without(base)
+    beside = {} if without is None else {WITHOUT_TEXT: without}
+    if config.crossfit == "none":
+        examples = candidate_lists(retriever, interactions, plan.events, config.k)
     else:
-        examples = candidate_lists(retriever, interactions, held, config.k)
-        fit_end = split.train_end
-    val = candidate_lists(retriever, interactions, split.val, config.k)
-    test = candidate_lists(retriever, interactions, split.test, config.k)
+        examples = crossfitted_lists(folds, interactions, config.k, seed, plan.weighed)
+    val = candidate_lists(retriever, interactions, split.val, config.k, beside)
+    test = candidate_lists(retriever, interactions, split.test, config.k, beside)
     report = {
         "lrurec_epochs": full.best_epoch,
         "lrurec_curve": full.curve,
-        "fusion": weights.fusion,
+        "fusion": weights.fusion.middle,
+        "fusion_corners": None if weights.fusion.is_constant else weights.fusion.to_dict(),
         "graph": weights.graph,
         "examples": summary(examples),
         "val": summary(val),
         "test": summary(test),
     }
-    return StageOne(retriever, examples, val, test, fit_end, report)
+    return StageOne(retriever, examples, val, test, plan.fit_ends, plan.fold, report)
 
 
 def summary(lists: CandidateLists) -> dict[str, dict[str, float]]:

@@ -26,11 +26,13 @@ def check_systems(config: RetrievalConfig) -> None:
 
     Raises:
         ConfigError: ``retrieval.systems`` is empty or names an unknown system; or ``retrieval.crossfit_folds``
-            is below 1; or a custom retriever or its options do not keep the contract.
+            leaves nothing to fit on; or a custom retriever or its options do not keep the contract.
     """
-    if config.crossfit_folds < 1:
+    least = 2 if config.crossfit == "users" else 1
+    if config.crossfit_folds is not None and config.crossfit_folds < least:
         raise ConfigError(
-            f"retrieval.crossfit_folds must be at least 1, got {config.crossfit_folds}"
+            f"retrieval.crossfit_folds must be at least {least} with retrieval.crossfit={config.crossfit}, "
+            f"got {config.crossfit_folds}"
         )
     if config.systems is not None and not config.systems:
         raise ConfigError(f"{OPTION} is empty; choose from {', '.join(SYSTEMS)}")

@@ -14,7 +14,13 @@ from rich.text import Text
 from lkgrag.config import NO_LLM
 from lkgrag.evaluation import Difference, difference_line, show
 from lkgrag.evaluation.protocol import systems_of
-from lkgrag.evaluation.summary import coverage_sentence, formula, marginal_sentence, verdict
+from lkgrag.evaluation.summary import (
+    coverage_sentence,
+    formula,
+    marginal_sentence,
+    text_sentence,
+    verdict,
+)
 from lkgrag.evaluation.tables import faithful_line
 from lkgrag.kg import kg_table
 from lkgrag.serving.recommendation import Recommendation
@@ -118,6 +124,9 @@ class StageDisplay:
             self.say(f"{name}: {share:.1%} of the targets are among the {k} candidates")
         fusion = stage_one.report["fusion"]
         self.say("fusion: " + ", ".join(f"{n} {_format_weight(w)}" for n, w in fusion.items()))
+        by_count = stage_one.report.get("fusion_corners")
+        if by_count:
+            self.say(_describe_corners(by_count))
         if len(stage_one.examples):
             self.say(
                 f"cross-fitted lists for stage two: {int(stage_one.examples.retrieved.sum()):,} of "
@@ -157,6 +166,17 @@ class StageDisplay:
             f"cross-entropy: fused {mean['loss']:.3f}, LM alone {mean['loss_lm']:.3f}, "
             f"scorer alone {mean['loss_scorer']:.3f} (last tenth; chance {chance:.3f})"
         )
+
+
+def _describe_corners(by_count: dict[str, Any]) -> str:
+    """The weights for rare and for common items, each the mean of short and long histories."""
+    rare, common = (round(count) for count in by_count["count"])
+    parts = [
+        f"{name} {_format_weight(np.mean(low))} to {_format_weight(np.mean(high))}"
+        for name, (low, high) in by_count["corners"].items()
+        if np.any([low, high])
+    ]
+    return f"from items chosen {rare} times to {common} times: " + ", ".join(parts)
 
 
 def _format_weight(weight: float) -> str:
@@ -209,7 +229,7 @@ def print_results(metrics: dict[str, Any], explained: list[dict[str, Any]], fold
     if coverage:
         print_wrapped(console, 0, Text(coverage, style="dim"))
     console.print()
-    for sentence in (marginal_sentence(metrics), verdict(metrics)):
+    for sentence in (text_sentence(metrics), marginal_sentence(metrics), verdict(metrics)):
         if sentence:
             print_wrapped(console, 0, Text(sentence))
     if not terminal.quiet:

@@ -38,7 +38,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from lkgrag.config.identity import computed, digest, to_dict
+from lkgrag.config.identity import computed, digest, retrieval_identity, to_dict
 from lkgrag.kg import custom_relation_code
 from lkgrag.llm.readouts.resolver import resolve_readout
 from lkgrag.prompt.resolver import resolve_verbaliser
@@ -142,7 +142,9 @@ class StageKeys:
         key = {
             **self._graph(),
             **self._encoder,
-            "retrieval": to_dict(self.config.retrieval),
+            "retrieval": retrieval_identity(self.config.retrieval),
+            # Stages of older versions, whose weights are constant, have no such entry.
+            "fusion": "by count",
             "seed": self.config.seed,
             **custom_code(self.config.retrieval),
         }

@@ -131,7 +131,10 @@ def collect_metrics(
     training_items = interactions.item[dataset.split.train_mask(interactions)]
     popularity = np.bincount(training_items, minlength=interactions.num_items)
     weights, fitted = evaluation.fusion.weights, evaluation.weights
-    marginal = evaluation.measure_marginal(config.evaluation.bootstrap, config.seed)
+    marginal = {
+        "marginal": evaluation.measure_marginal(config.evaluation.bootstrap, config.seed),
+        "marginal_text": evaluation.measure_text(config.evaluation.bootstrap, config.seed),
+    }
     return {
         **evaluation.metrics(config.evaluation.ks),
         "format": FORMAT,
@@ -163,10 +166,13 @@ def collect_metrics(
             **weights.to_dict(),
             **fitted.to_dict(),
         },
-        "marginal": [
-            {"split": split, "metric": metric, "population": population, **asdict(difference)}
-            for split, metric, population, difference in marginal
-        ],
+        **{
+            name: [
+                {"split": split, "metric": metric, "population": population, **asdict(difference)}
+                for split, metric, population, difference in rows
+            ]
+            for name, rows in marginal.items()
+        },
         "budget": context.budget.to_dict(),
         "stage_one": {k: v for k, v in stage_one.report.items() if k != "lrurec_curve"},
         "differences": [

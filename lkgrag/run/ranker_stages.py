@@ -7,28 +7,35 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from lkgrag.config import NO_LLM
 from lkgrag.config.checks import is_scorer_trained
+from lkgrag.data.splits import every_training_event
 from lkgrag.llm import LMScorer, load_llm
 from lkgrag.prompt import build_prompter
 from lkgrag.prompt.resolver import resolve_verbaliser
 from lkgrag.ranker.fusion import Fusion
 from lkgrag.ranker.model import RankerModel
+from lkgrag.retrieval.crossfit import spread_over_users
 from lkgrag.scorer import PathScorer, resolve_scorer
 from lkgrag.scorer.resolver import new_scorer
 from lkgrag.scorer.state import load_scorer, save_scorer
 from lkgrag.scorer.trial import try_out
-from lkgrag.training.negatives import every_training_event, uniform_queries
-from lkgrag.training.pretraining import Pretraining, pretrain
+from lkgrag.training.negatives import uniform_queries
+from lkgrag.training.pretraining import ExampleLists, Pretraining, pretrain_parts
 from lkgrag.utils.files import read_json, write_json
 from lkgrag.utils.plugins import is_custom
 from lkgrag.utils.progress import activity, bar
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
     from torch_geometric.data import HeteroData
 
+    from lkgrag.config import Config
     from lkgrag.data import Queries
-    from lkgrag.paths import GraphPaths
+    from lkgrag.data.splits import Events
+    from lkgrag.paths import ExamplePaths
     from lkgrag.prompt import BasePrompter
     from lkgrag.retrieval import StageOne
     from lkgrag.run.stages import Stages
@@ -47,40 +54,49 @@ def training_queries(stages: Stages, stage_one: StageOne) -> Queries:
         events = stage_one.examples.events
         if not len(events):
             events = every_training_event(dataset.interactions, dataset.split.train_end)
+        events = events[_drawn(events, config)]
         return uniform_queries(
             dataset.interactions, events, config.retrieval.k, config.paths.history, config.seed
         )
-    return stages.queries(stage_one.examples[stage_one.examples.retrieved])
+    lists = stage_one.examples[stage_one.examples.retrieved]
+    return stages.queries(lists[_drawn(lists.events, config)])
+
+
+def _drawn(events: Events, config: Config) -> NDArray[np.int64]:
+    """The examples that are used, int64: all of the windows, but of whole users' only so many."""
+    if config.retrieval.crossfit != "users":
+        return np.arange(len(events))
+    return spread_over_users(events.user, config.retrieval.crossfit_lists, config.seed)
 
 
 def train_scorer(
-    stages: Stages, graph: GraphPaths, examples: Queries
+    stages: Stages, graphs: ExamplePaths, examples: Queries
 ) -> tuple[PathScorer, Pretraining]:
     """Train the scorer alone on the examples, or read it from the cache.
 
     Args:
         stages: of the run.
-        graph: the cross-fitted graph and its paths.
+        graphs: the cross-fitted graphs and their paths.
         examples: the ranker's training examples.
 
     Returns:
         The scorer, and the result of its training.
     """
     config = stages.config
-    make = partial(new_scorer, config.scorer, config.paths.search, graph, config.seed)
+    # Only types and numbers of nodes are read, which are the same in all graphs.
+    make = partial(new_scorer, config.scorer, config.paths.search, graphs.graphs[0], config.seed)
 
     def build(folder: Path) -> None:
         file = folder / "scorer.safetensors"
         if is_custom(resolve_scorer(config.scorer.name)) and len(examples):
-            try_out(make, graph.data, graph(examples[slice(0, TRIED)]), file)
+            graph, index = next(graphs.parts(examples))
+            try_out(make, graph.data, graph(examples[index[:TRIED]]), file)
         scorer, pretraining = make(), Pretraining()
         if len(examples) and config.scorer.pretrain_epochs > 0:
             with bar("train the scorer, epochs", may_end_early=True) as update:
-                pretraining = pretrain(
+                pretraining = pretrain_parts(
                     scorer,
-                    graph.data,
-                    graph(examples),
-                    examples.target,
+                    find_lists(graphs, examples),
                     config.scorer,
                     config.seed,
                     update,
@@ -96,12 +112,28 @@ def train_scorer(
     return stages.cache.load_or_build("scorer", stages.keys.scorer(), build, load)
 
 
+def find_lists(graphs: ExamplePaths, examples: Queries) -> list[ExampleLists]:
+    """Find the paths of examples, each in its own graph.
+
+    Args:
+        graphs: the cross-fitted graphs and their paths.
+        examples: the ranker's training examples.
+
+    Returns:
+        One part for each graph that has examples.
+    """
+    return [
+        ExampleLists(graph.data, graph(examples[index]), examples.target[index])
+        for graph, index in graphs.parts(examples)
+    ]
+
+
 def build_ranker(
     stages: Stages,
     data: HeteroData,
     scorer: PathScorer,
     pretraining: Pretraining,
-    fit_graph: GraphPaths,
+    graphs: ExamplePaths,
     examples: Queries,
 ) -> RankerModel:
     """Build the ranker before its training: LM with new LoRA, trained scorer, fusion from its training.
@@ -111,7 +143,7 @@ def build_ranker(
         data: the graph of all training interactions, for titles and names.
         scorer: the scorer, trained alone.
         pretraining: the result of its training.
-        fit_graph: the graph of the examples and its paths, which set the grades of the wording.
+        graphs: the graphs of the examples and their paths, which set the grades of the wording.
         examples: the ranker's training examples.
     """
     config, device = stages.config, stages.device
@@ -128,6 +160,6 @@ def build_ranker(
         lm = LMScorer(model, config.llm, config.seed)
         prompter = build_prompter(tokenizer, data, config.prompt, lm.readout.layout)
         with activity("count paths for the wording"):
-            prompter.fit(fit_graph.chunks(examples))
+            prompter.fit(graphs.chunks(examples))
     # The language model is on the device already, and a 4-bit one cannot be moved: only the rest is.
     return RankerModel(lm, scorer.to(device), prompter, fusion.to(device))

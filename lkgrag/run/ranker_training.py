@@ -14,7 +14,7 @@ from lkgrag.utils.progress import bar, forecast
 
 if TYPE_CHECKING:
     from lkgrag.data import Queries
-    from lkgrag.paths import GraphPaths
+    from lkgrag.paths import ExamplePaths
     from lkgrag.ranker.model import RankerModel
     from lkgrag.run.context import RunContext
     from lkgrag.run.display import StageDisplay
@@ -43,7 +43,7 @@ def train_ranker(
     stages: Stages,
     context: RunContext,
     model: RankerModel,
-    graph: GraphPaths,
+    graphs: ExamplePaths,
     examples: Queries,
 ) -> RankerTraining:
     """Train the ranker in place, within its budget of prompts.
@@ -52,7 +52,7 @@ def train_ranker(
         stages: of the run.
         context: how the run is carried out.
         model: the untrained ranker.
-        graph: the graph of the examples and its paths.
+        graphs: the graphs of the examples and their paths.
         examples: the training examples.
     """
     if model.lm is None or not len(examples):
@@ -61,7 +61,7 @@ def train_ranker(
     training = dataclasses.replace(config.training, max_examples=context.budget.training)
     trainer = Trainer(
         model,
-        graph,
+        graphs,
         examples,
         training,
         CandidateOrder(config.prompt.order, config.seed),
@@ -94,7 +94,7 @@ def _probe_head(trainer: Trainer, prompts: int, batch_size: int, show: StageDisp
     with bar("probe the language model", trainer.accelerator.is_main_process) as update:
         correlation = probe_head(
             trainer.model,
-            trainer.graph,
+            trainer.graphs,
             trainer.queries,
             prompts,
             batch_size,

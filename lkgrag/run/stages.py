@@ -12,6 +12,7 @@ import torch
 
 from lkgrag.data.dataset import Dataset
 from lkgrag.kg import build_kg, load_kg, save_kg
+from lkgrag.paths import ExamplePaths, graph_paths
 from lkgrag.retrieval import (
     CandidateLists,
     Fits,
@@ -47,9 +48,28 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 
+#: File of the cached stage one that says what each graph of the examples may hold.
+FITS = "fit.safetensors"
+
+
 def load_dataset(config: Config, interactions: Interactions | None = None) -> Dataset:
     """The data of a run; arguments and errors as of :meth:`lkgrag.data.Dataset.load`."""
     return Dataset.load(config.data, interactions, needs_time=config.kg.temporal)
+
+
+def read_fits(path: Path) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Read which graphs stage two's examples have.
+
+    Returns:
+        ``fit_ends`` and ``fold`` of a :class:`~lkgrag.retrieval.StageOne`.
+
+    Raises:
+        LkgragError: the file is missing or broken.
+    """
+    tensors = read_safetensors(path)
+    # Older versions stored one row, of the one graph of all examples.
+    ends = torch.atleast_2d(tensors["fit_end"])
+    return ends.numpy(), tensors.get("fold", torch.zeros_like(ends[0])).numpy()
 
 
 @dataclass(frozen=True)
@@ -194,17 +214,20 @@ class Stages:
             stage_one.retriever.save(folder / "retriever")
             for name in ("examples", "val", "test"):
                 getattr(stage_one, name).save(folder / f"{name}.parquet")
-            fit_end = torch.as_tensor(stage_one.fit_end)
-            write_safetensors(folder / "fit.safetensors", {"fit_end": fit_end})
+            fits = {"fit_end": stage_one.fit_ends, "fold": stage_one.fold}
+            tensors = {name: torch.as_tensor(value) for name, value in fits.items()}
+            write_safetensors(folder / FITS, tensors)
             write_json(folder / "report.json", stage_one.report)
 
         def load(folder: Path) -> StageOne:
             lists = {
                 n: CandidateLists.load(folder / f"{n}.parquet") for n in ("examples", "val", "test")
             }
+            fit_ends, fold = read_fits(folder / FITS)
             return StageOne(
                 retriever=FusedRetriever.load(folder / "retriever"),
-                fit_end=read_safetensors(folder / "fit.safetensors")["fit_end"].numpy(),
+                fit_ends=fit_ends,
+                fold=fold,
                 report=read_json(folder / "report.json"),
                 **lists,
             )
@@ -239,6 +262,11 @@ class Stages:
         return self.cache.load_or_build(
             "requests", self.keys.requests(), build, lambda f: RequestModel.load(f, vectors)
         )
+
+    def example_paths(self, stage_one: StageOne) -> ExamplePaths:
+        """The graphs of stage two's training examples, and their paths."""
+        ends, paths = stage_one.fit_ends, self.config.paths
+        return ExamplePaths([graph_paths(self.kg(end), paths) for end in ends], stage_one.fold)
 
     def queries(self, lists: CandidateLists) -> Queries:
         """The rankings to make for candidate lists."""

@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from lkgrag.paths import PathBatch
 
 T = TypeVar("T")
-#: Number of graphs whose values are kept: the graph of the training examples and that of serving.
-REMEMBERED = 2
+#: Number of graphs whose values are kept: those of the training examples, one a fold, and that of serving.
+REMEMBERED = 8
 
 
 class PerGraph(Generic[T]):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
@@ -13,6 +12,7 @@ from torch.nn.parameter import is_lazy
 from lkgrag.errors import ConfigError
 from lkgrag.scorer.base import check_finite, option_of, score_paths
 from lkgrag.scorer.state import load_scorer, save_scorer
+from lkgrag.text.absence import advise_on_vectors
 from lkgrag.utils.failures import guard_custom_code
 
 if TYPE_CHECKING:
@@ -26,10 +26,6 @@ if TYPE_CHECKING:
 
 #: How far repeated scores of the same paths may differ, because a GPU adds in any order.
 TOLERANCE = 1e-3
-#: What to do if a scorer asks for the items' vectors and there are none.
-_NO_VECTORS = (
-    "data['item'].x holds vectors of the items' texts only with an encoder: set text.encoder=minilm"
-)
 
 
 def try_out(
@@ -78,17 +74,10 @@ def _score(scorer: PathScorer, data: HeteroData, paths: PathBatch) -> PathScores
     with guard_custom_code(
         lambda error: (
             f"{option_of(scorer)}: its forward() fails ({type(error).__name__}: {error}); "
-            + (_NO_VECTORS if _asks_for_vectors(error, data) else "--debug shows where")
+            + advise_on_vectors(error, data)
         )
     ):
         return score_paths(scorer, data, paths)
-
-
-def _asks_for_vectors(error: BaseException, data: HeteroData) -> bool:
-    """Whether code failed because the items have no ``x``: by ``data["item"].x`` or ``data.x_dict``."""
-    if "x" in data["item"] or not isinstance(error, AttributeError | KeyError):
-        return False
-    return re.search(r"'(x|x_dict|item)'", str(error)) is not None
 
 
 def _check_repeats(

@@ -13,13 +13,13 @@ from numpy.typing import NDArray
 
 
 def compose(
-    num_examples: int, batch_size: int, epochs: int, seed: int, limit: int | None = None
+    folds: NDArray[np.int64], batch_size: int, epochs: int, seed: int, limit: int | None = None
 ) -> list[NDArray[np.int64]]:
-    """All batches of a training.
+    """All batches of a training; the examples of a batch lie in one fold and so in one graph.
 
     Args:
-        num_examples: number of examples; each occurs once an epoch.
-        batch_size: examples a batch; an epoch's last batch may be smaller.
+        folds: int64 ``[N]``, fold of each example; each example occurs once an epoch.
+        batch_size: examples a batch; a fold's last batch of an epoch may be smaller.
         epochs: passes over the examples.
         seed: of the orders.
         limit: most examples in all; None for no limit.
@@ -30,14 +30,33 @@ def compose(
     batches: list[NDArray[np.int64]] = []
     remaining = math.inf if limit is None else limit
     for epoch in range(epochs):
-        order = np.random.default_rng([seed, epoch, 0xBA7C]).permutation(num_examples)
-        for start in range(0, num_examples, batch_size):
-            batch = order[start : start + batch_size][: int(min(remaining, batch_size))]
+        rng = np.random.default_rng([seed, epoch, 0xBA7C])
+        order = rng.permutation(len(folds))
+        cut = cut_by_fold(folds[order], batch_size)
+        if len(np.unique(folds)) > 1:
+            # One fold's batches are in random order already.
+            cut = [cut[turn] for turn in rng.permutation(len(cut))]
+        for places in cut:
+            batch = order[places][: int(min(remaining, batch_size))]
             if len(batch) == 0:
                 return batches
             batches.append(batch.astype(np.int64))
             remaining -= len(batch)
     return batches
+
+
+def cut_by_fold(folds: NDArray[np.int64], size: int) -> list[NDArray[np.int64]]:
+    """Cut examples into batches of one fold each, in their order.
+
+    Args:
+        folds: int64 ``[N]``, fold of each example.
+        size: most examples a batch.
+
+    Returns:
+        Index arrays, int64, fold by fold.
+    """
+    parts = [np.flatnonzero(folds == fold) for fold in np.unique(folds)]
+    return [part[at : at + size] for part in parts for at in range(0, len(part), size)]
 
 
 def share(batch: NDArray[np.int64], rank: int, world: int, micro: int) -> list[NDArray[np.int64]]:

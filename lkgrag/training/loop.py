@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
     from lkgrag.config import TrainingConfig
     from lkgrag.data import Queries
-    from lkgrag.paths import GraphPaths
+    from lkgrag.paths import ExamplePaths
     from lkgrag.prompt.order import CandidateOrder
     from lkgrag.ranker.model import RankerModel
     from lkgrag.training.checkpoint import Checkpoint
@@ -53,7 +53,7 @@ class Trainer:
 
     Args:
         model: not yet prepared by Accelerate.
-        graph: the graph of the examples and its paths (cross-fitted: without what they predict).
+        graphs: the graphs of the examples and their paths (cross-fitted: without what they predict).
         queries: the examples; every ``target`` is a candidate slot.
         config: of the training; a negative ``max_examples`` means no limit.
         order: of the candidates; batches and dropout use its seed, too.
@@ -67,7 +67,7 @@ class Trainer:
     def __init__(
         self,
         model: RankerModel,
-        graph: GraphPaths,
+        graphs: ExamplePaths,
         queries: Queries,
         config: TrainingConfig,
         order: CandidateOrder,
@@ -77,16 +77,18 @@ class Trainer:
         if len(queries) and int(queries.target.min()) < 0:
             raise ValueError("every training list must hold its target")
         self.model, self.queries = model, queries
-        self.graph = graph.to(accelerator.device)
+        self.graphs = graphs.to(accelerator.device)
         self.config, self.order, self.accelerator = config, order, accelerator
         # Batches are composed here: a launcher's accumulation steps would only divide the loss.
         accelerator.gradient_accumulation_steps = 1
         self.checkpoint, self.seed = checkpoint, order.seed
         limit = config.max_examples if config.max_examples >= 0 else None
-        self.batches = compose(len(queries), config.batch_size, config.epochs, order.seed, limit)
+        sizes = (config.batch_size, config.epochs)
+        self.batches = compose(graphs.folds_of(queries), *sizes, order.seed, limit)
         self._is_sharded = False
         self._begun = time.perf_counter()
-        self.per_epoch = max(1, math.ceil(len(queries) / config.batch_size))
+        whole = compose(graphs.folds_of(queries), config.batch_size, 1, order.seed)
+        self.per_epoch = max(1, len(whole))
 
     @property
     def seconds(self) -> float:
@@ -195,7 +197,8 @@ class Trainer:
             index, weight = batch[:1], 0.0
         queries = self.queries[index]
         slots = self.order(index, queries.candidate_items.shape[1], epoch)
-        ranked = RankerBatch.of(self.graph, queries, slots, device, self.config.fused_lm)
+        graph = self.graphs.graph_of(queries)
+        ranked = RankerBatch.of(graph, queries, slots, device, self.config.fused_lm)
         out = model(ranked)
         target = torch.as_tensor(queries.target, device=device)
         parts = losses(

@@ -7,17 +7,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from lkgrag.data.queries import Queries
-from lkgrag.data.splits.base import Events, span
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
     from lkgrag.data.interactions import Interactions
-
-
-def every_training_event(interactions: Interactions, train_end: NDArray[np.int64]) -> Events:
-    """Each training interaction but a user's first, as an event to predict from those before it."""
-    return span(interactions, np.ones_like(train_end), np.maximum(train_end - 1, 0))
+    from lkgrag.data.splits.base import Events
 
 
 def uniform_queries(

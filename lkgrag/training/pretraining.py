@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import torch
@@ -55,11 +55,55 @@ class Pretraining:
     b: float = 1.0
 
 
+class ExampleLists(NamedTuple):
+    """Training lists whose paths lie in one graph.
+
+    Attributes:
+        data: the graph (cross-fitted: without the events that the lists lead to).
+        paths: the paths of ``B`` lists.
+        target: int64 ``[B]``, a filled slot each.
+    """
+
+    data: HeteroData
+    paths: PathBatch
+    target: NDArray[np.int64]
+
+
+class _Batch(NamedTuple):
+    """Lists of one graph, small enough for one step."""
+
+    data: HeteroData
+    paths: PathBatch
+    target: Tensor
+
+
 def pretrain(
     scorer: PathScorer,
     data: HeteroData,
     paths: PathBatch,
     target: NDArray[np.int64],
+    config: ScorerConfig,
+    seed: int = 0,
+    progress: Callable[[int, int], None] | None = None,
+) -> Pretraining:
+    """Train a scorer on lists of one graph; see :func:`pretrain_parts`.
+
+    Args:
+        scorer: on the device of ``paths``; changed in place and left in evaluation mode.
+        data: the graph of the paths (cross-fitted: without the events that they lead to).
+        paths: the paths of all examples, ``B`` lists.
+        target: int64 ``[B]``, a filled slot each.
+        config: as there.
+        seed: as there.
+        progress: as there.
+    """
+    lists = [ExampleLists(data, paths, target)]
+    return pretrain_parts(scorer, lists, config, seed, progress)
+
+
+def pretrain_parts(
+    scorer: PathScorer,
+    lists: Sequence[ExampleLists],
     config: ScorerConfig,
     seed: int = 0,
     progress: Callable[[int, int], None] | None = None,
@@ -70,10 +114,8 @@ def pretrain(
     Batches depend on the seed, their order on (seed, epoch).
 
     Args:
-        scorer: on the device of ``paths``; changed in place and left in evaluation mode.
-        data: the graph of the paths (cross-fitted: without the events that they lead to).
-        paths: the paths of all examples, ``B`` lists.
-        target: int64 ``[B]``, a filled slot each.
+        scorer: on the device of the paths; changed in place and left in evaluation mode.
+        lists: the examples, in one part for each graph of theirs.
         config: ``pretrain_epochs`` and ``pretrain_lr``.
         seed: of the held-out users, the batches and dropout.
         progress: called with (epochs done, most epochs).
@@ -87,18 +129,18 @@ def pretrain(
     """
     parameters = [p for p in scorer.parameters() if p.requires_grad]
     scorer.eval()
-    if not parameters or config.pretrain_epochs < 1 or paths.num_prompts < 2:
+    if not parameters or config.pretrain_epochs < 1 or sum(len(x.target) for x in lists) < 2:
         return Pretraining()
-    slots = torch.as_tensor(np.asarray(target, np.int64), device=paths.sample.device)
-    if int(slots.min()) < 0:
+    if any(np.min(x.target, initial=0) < 0 for x in lists):
         raise ValueError("every training list must hold its target")
-    device = paths.sample.device
+    device = lists[0].paths.sample.device
     fusion = Fusion().to(device)
     optimizer = _build_optimizer(parameters, fusion, config.pretrain_lr)
-    training_lists, held_out_lists = _split_by_user(paths.user.cpu().numpy(), seed)
+    training_lists, held_out_lists = _split_by_user(
+        np.concatenate([x.paths.user.cpu().numpy() for x in lists]), seed
+    )
     training_lists = np.random.default_rng([seed, 0x5C0]).permutation(training_lists)
-    batches = _collate(paths, slots, training_lists)
-    held_out = _collate(paths, slots, held_out_lists)
+    batches, held_out = _collate(lists, training_lists), _collate(lists, held_out_lists)
     best, average = _BestState(scorer, fusion), _Average([*parameters, *fusion.parameters()])
     curve: list[dict[str, float]] = []
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
@@ -108,9 +150,9 @@ def pretrain(
             if epoch:
                 order = np.random.default_rng([seed, epoch, 0x5C0]).permutation(len(batches))
                 shuffled = [batches[i] for i in order]
-                loss = _train_epoch(scorer, fusion, data, shuffled, optimizer, average)
+                loss = _train_epoch(scorer, fusion, shuffled, optimizer, average)
             with average.applied():
-                row = _evaluate(scorer, fusion, data, held_out)
+                row = _evaluate(scorer, fusion, held_out)
                 best.offer(row["held"], epoch)
             curve.append({"epoch": epoch, "train": loss, **row})
             if progress is not None:
@@ -145,7 +187,7 @@ def _split_by_user(
         Indices of the training lists and of the held-out lists, int64. All lists of a single user are on
         both sides.
     """
-    user_id = np.where(user >= 0, user, user.max(initial=0) + 1 + np.arange(len(user)))
+    user_id = tell_users_apart(user)
     users = np.unique(user_id)
     order = np.random.default_rng([seed, 0x4E1D]).permutation(users)
     held_out_users = order[: max(1, round(HELD_OUT * len(users)))] if len(users) > 1 else order[:0]
@@ -154,40 +196,54 @@ def _split_by_user(
     return np.flatnonzero(~is_out), held_out
 
 
-def _losses(
-    scorer: PathScorer, fusion: Fusion, data: HeteroData, paths: PathBatch, target: Tensor
-) -> tuple[Tensor, Tensor]:
+def tell_users_apart(user: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Give each unknown user (-1) an index of its own, int64 ``[B]``."""
+    return np.where(user >= 0, user, user.max(initial=0) + 1 + np.arange(len(user)))
+
+
+def _losses(scorer: PathScorer, fusion: Fusion, batch: _Batch) -> tuple[Tensor, Tensor]:
     """Cross-entropy of each list ``[B]``, of the fused score and of the scorer alone."""
-    mask = paths.candidate_mask
-    candidate = score_paths(scorer, data, paths).candidate.float()
+    paths, mask = batch.paths, batch.paths.candidate_mask
+    candidate = score_paths(scorer, batch.data, paths).candidate.float()
     fused = fusion(torch.zeros_like(candidate), candidate, paths.prior.float(), mask)
     return (
-        list_cross_entropy(fused, target, mask),
-        list_cross_entropy(candidate, target, mask),
+        list_cross_entropy(fused, batch.target, mask),
+        list_cross_entropy(candidate, batch.target, mask),
     )
 
 
-def _collate(
-    paths: PathBatch, target: Tensor, order: NDArray[np.int64]
-) -> list[tuple[PathBatch, Tensor]]:
-    """Cut the lists into batches, once: only the order of the batches changes from epoch to epoch."""
-    index = torch.as_tensor(order, device=target.device)
-    return [(paths.prompts(part), target[part]) for part in index.split(BATCH)]
+def _collate(lists: Sequence[ExampleLists], order: NDArray[np.int64]) -> list[_Batch]:
+    """Cut the lists into batches of one graph each, once: only their order changes from epoch to epoch.
+
+    Args:
+        lists: the examples.
+        order: int64, indices of the examples, counted through all parts.
+    """
+    batches, start = [], 0
+    for data, paths, target in lists:
+        mine = order[(order >= start) & (order < start + len(target))] - start
+        start += len(target)
+        device = paths.sample.device
+        index = torch.as_tensor(mine, device=device)
+        slots = torch.as_tensor(np.asarray(target, np.int64), device=device)
+        # Without any list of a part, split() would give one empty batch.
+        parts = index.split(BATCH) if len(index) else ()
+        batches += [_Batch(data, paths.prompts(part), slots[part]) for part in parts]
+    return batches
 
 
 def _train_epoch(
     scorer: PathScorer,
     fusion: Fusion,
-    data: HeteroData,
-    batches: list[tuple[PathBatch, Tensor]],
+    batches: list[_Batch],
     optimizer: torch.optim.Optimizer,
     average: _Average,
 ) -> float:
     """Train on every batch once; return the mean loss."""
     scorer.train()
     total, count = 0.0, 0
-    for paths, target in batches:
-        fused, alone = _losses(scorer, fusion, data, paths, target)
+    for batch in batches:
+        fused, alone = _losses(scorer, fusion, batch)
         loss = fused.mean() + AUXILIARY * alone.mean()
         optimizer.zero_grad()
         loss.backward()
@@ -201,20 +257,19 @@ def _train_epoch(
                 f"{option_of(scorer)}: its loss in training is {value}; lower scorer.pretrain_lr, or see that "
                 "its forward() stays finite where self.training is true"
             )
-        total, count = total + value * len(target), count + len(target)
+        total, count = total + value * len(batch.target), count + len(batch.target)
     scorer.eval()
     return total / max(1, count)
 
 
 @torch.no_grad()
-def _evaluate(
-    scorer: PathScorer, fusion: Fusion, data: HeteroData, batches: list[tuple[PathBatch, Tensor]]
-) -> dict[str, float]:
+def _evaluate(scorer: PathScorer, fusion: Fusion, batches: list[_Batch]) -> dict[str, float]:
     """Mean losses over the held-out lists, as the curve names them."""
     parts = []
-    for paths, target in batches:
-        fused, alone = _losses(scorer, fusion, data, paths, target)
-        prior = list_cross_entropy(paths.prior.float(), target, paths.candidate_mask)
+    for batch in batches:
+        fused, alone = _losses(scorer, fusion, batch)
+        paths = batch.paths
+        prior = list_cross_entropy(paths.prior.float(), batch.target, paths.candidate_mask)
         parts.append(torch.stack([fused, alone, prior]))
     held, held_scorer, held_prior = torch.cat(parts, 1).mean(1).tolist()
     return {"held": held, "held_scorer": held_scorer, "held_prior": held_prior}

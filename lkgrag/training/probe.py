@@ -24,10 +24,11 @@ from lkgrag.llm.readouts.linear import LinearReadout
 from lkgrag.prompt.order import CandidateOrder
 from lkgrag.ranker.batch import RankerBatch
 from lkgrag.scorer.base import score_paths
+from lkgrag.training.batches import cut_by_fold
 
 if TYPE_CHECKING:
     from lkgrag.data import Queries
-    from lkgrag.paths import GraphPaths
+    from lkgrag.paths import ExamplePaths
     from lkgrag.ranker.model import RankerModel
 
 log = logging.getLogger(__name__)
@@ -40,7 +41,7 @@ HELD_OUT = 4
 @torch.no_grad()
 def probe_head(
     model: RankerModel,
-    graph: GraphPaths,
+    graphs: ExamplePaths,
     queries: Queries,
     count: int,
     batch_size: int,
@@ -51,7 +52,7 @@ def probe_head(
 
     Args:
         model: with a language model whose adapter is still untrained.
-        graph: the graph of the examples and its paths.
+        graphs: the graphs of the examples and their paths.
         queries: the examples; the first ``count`` of a seeded order are used.
         count: most prompts.
         batch_size: prompts a forward pass.
@@ -70,13 +71,14 @@ def probe_head(
         return None
     order = CandidateOrder("random", seed)
     device = model.device
-    graph = graph.to(device)
+    graphs = graphs.to(device)
     model.eval()
     rows: list[tuple[Tensor, Tensor]] = []
-    for start in range(0, len(chosen), batch_size):
+    folds = graphs.folds_of(queries[chosen])
+    for index in (chosen[batch] for batch in cut_by_fold(folds, batch_size)):
         if progress is not None:
-            progress(start, len(chosen))
-        index = chosen[start : start + batch_size]
+            progress(len(rows), len(chosen))
+        graph = graphs.graph_of(queries[index])
         slots = order(index, queries.candidate_items.shape[1])
         batch = RankerBatch.of(graph, queries[index], slots, device)
         salience, teacher = score_paths(model.scorer, graph.data, batch.paths)

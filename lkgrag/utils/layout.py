@@ -33,6 +33,8 @@ CATALOGUE = "catalogue.parquet"
 REQUESTS = "requests"
 USERS = "users.parquet"
 
+#: The fused retriever with weights without ``text``, which tells what text is worth.
+WITHOUT_TEXT = "without_text"
 #: Order of the systems in tables. Custom retrievers come after the last built-in part of stage one.
 SYSTEM_ORDER = (
     "random",
@@ -42,6 +44,7 @@ SYSTEM_ORDER = (
     "ease",
     "text",
     "lrurec",
+    WITHOUT_TEXT,
     "retriever",
     "lm",
     "scorer",
@@ -73,6 +76,7 @@ BESIDE = (
     "beyond_accuracy",
     "fusion",
     "marginal",
+    "marginal_text",
     "budget",
     "stage_one",
     "differences",

@@ -6,7 +6,7 @@ import pytest
 from lkgrag.config import Config
 from lkgrag.config.checks import check
 from lkgrag.config.fields import config_fields
-from lkgrag.config.identity import run_name, to_yaml
+from lkgrag.config.identity import computed, run_name, to_yaml
 from lkgrag.config.loading import load_config
 from lkgrag.errors import ConfigError
 
@@ -29,6 +29,24 @@ def test_quotes_and_null_are_yaml_s():
     assert load_config({"data.root": "null"}).data.root is None
     columns = load_config({"data.columns": "{user: uid, item: iid}", "data.columns.time": "ts"})
     assert columns.data.columns == {"user": "uid", "item": "iid", "time": "ts"}
+
+
+@pytest.mark.parametrize(("old", "new"), [("true", "windows"), ("false", "none")])
+def test_words_of_older_versions_are_read(old, new, tmp_path):
+    asked = load_config({"retrieval.crossfit": new})
+    assert asked.retrieval.crossfit == new
+    assert load_config({"retrieval.crossfit": old}) == asked
+    assert load_config({}, {"retrieval.crossfit": old == "true"}) == asked
+    # A saved run of then.
+    text = to_yaml(asked).replace(f"crossfit: {new}", f"crossfit: {old}")
+    text = text.replace("crossfit_folds: null", "crossfit_folds: 2")
+    text = "".join(line for line in text.splitlines(True) if "crossfit_lists" not in line)
+    (tmp_path / "config.yaml").write_text(text)
+    stored = load_config({"config": str(tmp_path / "config.yaml")})
+    assert stored.retrieval.crossfit == new
+    # The same run: its folder and caches are still its own.
+    assert computed(stored) == computed(asked)
+    assert run_name(stored) == run_name(asked)
 
 
 def test_yaml_round_trip(tmp_path):

@@ -2,7 +2,13 @@
 
 import pytest
 
-from lkgrag.evaluation.summary import coverage_sentence, formula, marginal_sentence, verdict
+from lkgrag.evaluation.summary import (
+    coverage_sentence,
+    formula,
+    marginal_sentence,
+    text_sentence,
+    verdict,
+)
 
 
 def metrics(mean=0.0, p=0.5, ranker=0.12, lm=0.0, events=100):
@@ -82,3 +88,12 @@ def test_the_part_of_the_users_that_was_read_is_named():
     )
     value["data"]["counts"]["users"] = 40
     assert coverage_sentence(value) == ""
+
+
+def test_the_worth_of_text():
+    row = {"split": "test", "metric": "ndcg@10", "population": "all", "mean": 0.0101, "low": 0.0085}
+    value = {"marginal_text": [{**row, "high": 0.0118, "p": 0.0001, "users": 22332}]}
+    assert text_sentence(value) == (
+        "text over the other retrievers: NDCG@10 +.0101 [+.0085, +.0118], p < .001, of 22,332 users"
+    )
+    assert text_sentence(value, "val") == text_sentence({}) == ""

@@ -279,7 +279,7 @@ def test_a_scorer_with_tied_weights_is_trained_saved_and_loaded(run, tmp_path):
 
 def test_a_scorer_that_cannot_be_trained_is_refused_before_its_training(run, tmp_path, monkeypatch):
     _, options = run
-    monkeypatch.setattr("lkgrag.run.ranker_stages.pretrain", None)
+    monkeypatch.setattr("lkgrag.run.ranker_stages.pretrain_parts", None)
     own = {"scorer.name": f"{__name__}:Untrainable", "llm.name": "none", "out": str(tmp_path / "x")}
     with pytest.raises(ConfigError, match=r"scorer\.name=.*:Untrainable: .* got NoneType"):
         train(load_config({**options, **own}))

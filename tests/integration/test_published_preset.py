@@ -11,7 +11,7 @@ from lkgrag import Ranker
 from lkgrag.config.checks import is_scorer_trained
 from lkgrag.config.loading import load_config
 from lkgrag.errors import ConfigError
-from lkgrag.paths import graph_paths
+from lkgrag.paths import ExamplePaths, graph_paths
 from lkgrag.prompt.resolver import resolve_verbaliser
 from lkgrag.ranker.batch import RankerBatch
 from lkgrag.run.cache import StageCache
@@ -43,7 +43,7 @@ def parts(config, tmp_path):
     cache = StageCache(tmp_path / "cache", True)
     stages = Stages(cache, config, load_dataset(config), torch.device("cpu"))
     one = stages.retrieval()
-    return stages, one, graph_paths(stages.kg(one.fit_end), config.paths)
+    return stages, one, graph_paths(stages.kg(one.fit_ends[0]), config.paths)
 
 
 def words_paths(config):
@@ -55,7 +55,9 @@ def gradients(config, tmp_path):
     stages, one, graph = parts(config, tmp_path)
     examples = training_queries(stages, one)
     scorer = build_scorer(config.scorer, graph.data, graph.metapaths)
-    ranker = build_ranker(stages, graph.data, scorer, Pretraining(), graph, examples)
+    ranker = build_ranker(
+        stages, graph.data, scorer, Pretraining(), ExamplePaths([graph]), examples
+    )
     # Even where the preset freezes it: no loss would reach it.
     ranker.scorer.requires_grad_(True)
     ranker.train()

@@ -40,7 +40,7 @@ def test_no_path_is_younger_than_its_prediction(tmp_path, split):
     stages = Stages(cache, config, load_dataset(config), torch.device("cpu"))
     one = stages.retrieval()
     younger = 0
-    for lists, end in ((one.test, stages.dataset.split.train_end), (None, one.fit_end)):
+    for lists, end in ((one.test, stages.dataset.split.train_end), (None, one.fit_ends[0])):
         data = stages.kg(end)
         queries = training_queries(stages, one) if lists is None else stages.queries(lists)
         assert np.isfinite(queries.time).all()

@@ -19,6 +19,7 @@ from lkgrag.errors import ConfigError, LkgragError, RunError
 from lkgrag.evaluation.protocol import systems_of
 from lkgrag.kg import build_kg
 from lkgrag.retrieval import FusedRetriever, Retriever, fit_stage_one
+from lkgrag.retrieval.crossfit import num_folds
 from lkgrag.retrieval.custom import custom_systems, fit_custom, save_custom
 from lkgrag.retrieval.resolver import resolve_system
 from lkgrag.run.pipeline import train
@@ -282,7 +283,7 @@ def test_it_is_shown_training_interactions_only(x):
     config = config_of(f"{HERE}Recording")
     fit_end, held = split.holdback(x, config.crossfit_window, config.crossfit_users, 0)
     stage = fit_stage_one(x, split, graph_of(x), config, 0)
-    assert len(Recording.shown) == 1 + config.crossfit_folds
+    assert len(Recording.shown) == 1 + num_folds(config)
     lengths = [np.diff(shown.indptr) for shown, _ in Recording.shown]
     np.testing.assert_array_equal(lengths[0], split.train_end)
     # Each fold misses the windows of its users, and every window is missed by one fold.
@@ -508,7 +509,7 @@ def test_a_whole_run(small_run, module, tmp_path):
 
     # In full and for each fold, once; another run finds all in the cache.
     fits = (tmp_path / "fits").read_text().count("fit")
-    assert fits == 1 + load_config(asked).retrieval.crossfit_folds
+    assert fits == 1 + num_folds(load_config(asked).retrieval)
     train(load_config({**asked, "out": str(tmp_path / "again"), "scorer.pretrain_epochs": "1"}))
     assert (tmp_path / "fits").read_text().count("fit") == fits
 
@@ -539,3 +540,24 @@ def test_served_where_its_module_is_not(small_run, module, tmp_path, monkeypatch
         LkgragError, match=r"retrieval\.systems=someones:Latest: no module 'someones'"
     ):
         Ranker.from_pretrained(tmp_path / "out")
+
+
+class ReadsVectors(Follows):
+    name = "reads_vectors"
+
+    @classmethod
+    def fit(cls, data, **given):
+        assert len(data["item"].x)
+        return super().fit(data=data, **given)
+
+
+def test_a_retriever_that_reads_vectors_is_told_the_option():
+    x = planted(20, 12)
+    end = make_split(x, DataConfig()).train_end
+    data = build_kg(x, end, KGConfig(behaviour_min=1))
+    target = f"{__name__}:ReadsVectors"
+    config = RetrievalConfig(systems=[target])
+    with pytest.raises(ConfigError, match=r"fit\(\) of ReadsVectors fails .*text.encoder=minilm$"):
+        fit_custom(x, config, 0, target, end, data)
+    data["item"].x = torch.zeros(x.num_items, 3)
+    assert fit_custom(x, config, 0, target, end, data).num_items == x.num_items

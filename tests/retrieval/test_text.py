@@ -100,7 +100,17 @@ def test_examples_are_every_prediction():
     x = sequences([0, 1, 2], [2], [1, 0])
     examples = Examples(x)
     assert examples.target.tolist() == [1, 2, 0]
-    assert examples.latest[:, :3].tolist() == [[0, -1, -1], [1, 0, -1], [1, -1, -1]]
+    latest = examples.latest(torch.arange(3))
+    assert latest[:, :3].tolist() == [[0, -1, -1], [1, 0, -1], [1, -1, -1]]
+    assert latest.shape == (3, LATEST)
+
+
+def test_examples_of_long_and_of_no_histories():
+    long = Examples(sequences(list(range(LATEST + 3)), [0]))
+    index = torch.tensor([LATEST + 1])
+    assert long.target[index].tolist() == [LATEST + 2]
+    assert long.latest(index)[0].tolist() == list(range(LATEST + 1, 1, -1))
+    assert len(Examples(sequences([0], [1]))) == 0
 
 
 def test_what_is_held_back_is_not_seen():

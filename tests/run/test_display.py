@@ -96,3 +96,18 @@ def test_a_small_weight_is_not_shown_as_none(shown):
     one = SimpleNamespace(val=[], test=[], examples=[], report={"fusion": weights})
     display.StageDisplay(True).show_retrieval(one, 10)
     assert "fusion: lrurec 1.23, mine 0.001, popularity 0.00" in shown.getvalue()
+
+
+def test_weights_of_rare_and_common_items_are_shown(shown):
+    by_count = {
+        "count": [2.0, 259.12],
+        "length": [2.0, 22.0],
+        "corners": {"lrurec": [[0.0, 0.2], [0.5, 0.7]], "itemitem": [[0.0, 0.0], [0.0, 0.0]]},
+    }
+    report = {"fusion": {"lrurec": 0.35, "itemitem": 0.0}, "fusion_corners": by_count}
+    one = SimpleNamespace(val=[], test=[], examples=[], report=report)
+    display.StageDisplay(True).show_retrieval(one, 10)
+    said = " ".join(shown.getvalue().split())
+    assert "fusion: lrurec 0.35, itemitem 0.00" in said
+    assert "from items chosen 2 times to 259 times: lrurec 0.10 to 0.60" in said
+    assert "times: lrurec 0.10 to 0.60, itemitem" not in said

@@ -27,25 +27,25 @@ DIGESTS = {
     "default": {
         "kg": "983566b2eafccafb",
         "lrurec": "04074f386115f51d",
-        "retrieval": "3bedf5fbdeb754f4",
-        "scorer": "2c21b7ca06a63e9a",
-        "training": "0ffaf6910a4a2250",
+        "retrieval": "c9eb427a8a6590e8",
+        "scorer": "948ab12620656b91",
+        "training": "fe7df35e6f970cfa",
         "scores": "d25b853fc150a4bd",
     },
     "beauty": {
         "kg": "5f440000fc43a4bc",
         "lrurec": "23d11fea8eb8cd74",
-        "retrieval": "7f7b113bc788a5b0",
-        "scorer": "bf1873e59b2a3d39",
-        "training": "10e7b77464422f7e",
+        "retrieval": "f530e846981d4e7c",
+        "scorer": "a6f6bbe373b0d2a3",
+        "training": "3ab1e1b01fd249e6",
         "scores": "5a1068757ad9ab24",
     },
     "published": {
         "kg": "492aebc39ee6d09e",
         "lrurec": "62ddcca950031d1a",
-        "retrieval": "fbc069f29258663c",
-        "scorer": "3f922c1b5006cf97",
-        "training": "032be58383a16977",
+        "retrieval": "89465dbb45b3fb8d",
+        "scorer": "735ad0a006cebab6",
+        "training": "52d5c3d49f4a29b9",
         "scores": "10a97f458a261be0",
     },
 }
@@ -108,6 +108,12 @@ def _key(keys, name, end):
     [
         ("kg.follow_window", "4", {"kg", "retrieval", "scorer", "training", "scores"}),
         ("retrieval.hidden", "32", {"lrurec", "retrieval", "scorer", "training", "scores"}),
+        ("retrieval.crossfit", "users", {"retrieval", "scorer", "training", "scores"}),
+        ("retrieval.crossfit", "windows", set()),
+        ("retrieval.crossfit", "true", set()),
+        # Two folds are the default of windows, whose lists have no limit.
+        ("retrieval.crossfit_folds", "2", set()),
+        ("retrieval.crossfit_lists", "7", set()),
         ("retrieval.k", "10", {"retrieval", "scorer", "training", "scores"}),
         ("paths.history", "15", {"scorer", "training", "scores"}),
         ("scorer.pretrain_lr", "0.1", {"scorer", "training", "scores"}),
@@ -152,7 +158,12 @@ def test_only_custom_code_is_hashed():
 def test_the_model_of_requests_depends_on_stage_one_and_the_encoder():
     keys = [
         digest(keys_of(load_config(options)).requests())
-        for options in ({}, {"retrieval.k": "30"}, {"text.encoder": "minilm"}, {"scorer.pretrain_lr": "0.1"})
+        for options in (
+            {},
+            {"retrieval.k": "30"},
+            {"text.encoder": "minilm"},
+            {"scorer.pretrain_lr": "0.1"},
+        )
     ]
     assert len(set(keys[:3])) == 3
     assert keys[3] == keys[0]

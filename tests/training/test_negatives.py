@@ -4,8 +4,9 @@ import numpy as np
 
 from lkgrag.config import DataConfig
 from lkgrag.data import make_split
+from lkgrag.data.splits import every_training_event
 from lkgrag.testing import planted, toy_interactions
-from lkgrag.training.negatives import every_training_event, uniform_queries
+from lkgrag.training.negatives import uniform_queries
 
 
 def test_uniform_lists():

@@ -10,7 +10,7 @@ from helpers.rankers import CANDIDATES, Planted
 
 from lkgrag.config import LARGEST_SEED, TrainingConfig
 from lkgrag.evaluation import pessimistic_rank
-from lkgrag.paths import GraphPaths
+from lkgrag.paths import ExamplePaths, GraphPaths
 from lkgrag.prompt.order import CandidateOrder
 from lkgrag.ranker.scoring import score_queries
 from lkgrag.training.loop import Trainer
@@ -39,7 +39,7 @@ def learned():
     )
     trainer = Trainer(
         ranker,
-        toy.graph,
+        ExamplePaths([toy.graph]),
         toy.queries[train],
         config,
         CandidateOrder("random", 0),
@@ -55,7 +55,12 @@ def test_a_launchers_accumulation_divides_nothing():
     for steps in (1, 4):
         toy, accelerator = Planted(num_users=12), Accelerator(cpu=True)
         accelerator.gradient_accumulation_steps = steps
-        given = (toy.ranker(), toy.graph, toy.queries, TrainingConfig(max_examples=8))
+        given = (
+            toy.ranker(),
+            ExamplePaths([toy.graph]),
+            toy.queries,
+            TrainingConfig(max_examples=8),
+        )
         curve = Trainer(*given, CandidateOrder("random", 0), accelerator).fit()
         norms.append(curve[0]["gradient_norm"])
     assert norms[0] == norms[1]
@@ -63,7 +68,7 @@ def test_a_launchers_accumulation_divides_nothing():
 
 def test_the_largest_seed_trains():
     toy = Planted(num_users=12)
-    given = (toy.ranker(), toy.graph, toy.queries, TrainingConfig(max_examples=1))
+    given = (toy.ranker(), ExamplePaths([toy.graph]), toy.queries, TrainingConfig(max_examples=1))
     order = CandidateOrder("random", LARGEST_SEED)
     curve = Trainer(*given, order, Accelerator(cpu=True)).fit()
     assert np.isfinite(curve[0]["loss"])

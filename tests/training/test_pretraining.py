@@ -10,7 +10,7 @@ from lkgrag.kg import build_kg
 from lkgrag.paths import PathFinder
 from lkgrag.scorer import build_scorer
 from lkgrag.testing import planted
-from lkgrag.training.pretraining import _split_by_user, pretrain
+from lkgrag.training.pretraining import ExampleLists, _split_by_user, pretrain, pretrain_parts
 
 
 @pytest.fixture(scope="module")
@@ -134,3 +134,38 @@ def test_a_loss_that_is_not_finite_in_training_is_told(world):
     scorer.forward = no_number
     with pytest.raises(ConfigError, match=r"scorer\.name=.*its loss in training is nan; lower"):
         pretrain(scorer, data, paths, queries.target, ScorerConfig(pretrain_epochs=2))
+
+
+def test_lists_of_several_graphs_are_learned_from_together(world):
+    """One graph in two parts: all lists are learned from, and no batch mixes the parts."""
+    data, (queries, paths), test = world
+    other = build_kg(planted(num_users=150), np.zeros(len(queries), int), KGConfig(behaviour=False))
+    seen, scorer = [], build(world)
+    forward = scorer.forward
+
+    def watch(graph, batch):
+        seen.append((graph is data, {*batch.user.tolist()}))
+        return forward(graph, batch)
+
+    scorer.forward = watch
+    halves = [np.flatnonzero(queries.user % 2 == half) for half in (0, 1)]
+    lists = [
+        ExampleLists(graph, paths.prompts(torch.as_tensor(half)), queries.target[half])
+        for graph, half in zip((data, other), halves, strict=True)
+    ]
+    result = pretrain_parts(scorer, lists, ScorerConfig(pretrain_epochs=15))
+    for is_first, users in seen:
+        assert {user % 2 for user in users} == {0 if is_first else 1}
+    assert set().union(*(users for _, users in seen)) == {*queries.user.tolist()}
+    assert result.curve[result.best_epoch]["held"] < 0.8 * np.log(10)
+    scorer.forward = forward
+    assert accuracy(scorer, data, test) > 0.6
+
+
+def test_one_part_is_as_ever(world):
+    data, (queries, paths), _ = world
+    config = ScorerConfig(pretrain_epochs=2)
+    one, two = build(world), build(world)
+    first = pretrain(one, data, paths, queries.target, config, seed=3)
+    second = pretrain_parts(two, [ExampleLists(data, paths, queries.target)], config, seed=3)
+    assert first.curve[1:] == second.curve[1:]

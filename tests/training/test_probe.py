@@ -3,6 +3,7 @@ import pytest
 import torch
 from helpers.rankers import Planted
 
+from lkgrag.paths import ExamplePaths
 from lkgrag.training.probe import probe_head
 
 
@@ -25,7 +26,7 @@ def test_a_probed_head_agrees_with_the_scorer_on_prompts_it_has_not_seen(toy):
     ranker = toy.ranker()
     before = agreement(toy, ranker, new)
     weights = {n: p.clone() for n, p in ranker.named_parameters() if "readout" not in n}
-    found = probe_head(ranker, toy.graph, toy.queries[train], 100, 16, seed=0)
+    found = probe_head(ranker, ExamplePaths([toy.graph]), toy.queries[train], 100, 16, seed=0)
     assert found > 0.3
     assert agreement(toy, ranker, new) > max(0.3, before + 0.1)
     assert all(torch.equal(p, weights[n]) for n, p in ranker.named_parameters() if n in weights)
@@ -34,5 +35,5 @@ def test_a_probed_head_agrees_with_the_scorer_on_prompts_it_has_not_seen(toy):
 def test_there_is_nothing_to_probe_without_a_head_or_with_too_few_prompts(toy):
     letters = Planted(num_users=20, llm={"readout": "letters"})
     ranker = letters.ranker()
-    assert probe_head(ranker, letters.graph, letters.queries, 16, 8, 0) is None
-    assert probe_head(toy.ranker(), toy.graph, toy.queries[:5], 16, 8, 0) is None
+    assert probe_head(ranker, ExamplePaths([letters.graph]), letters.queries, 16, 8, 0) is None
+    assert probe_head(toy.ranker(), ExamplePaths([toy.graph]), toy.queries[:5], 16, 8, 0) is None

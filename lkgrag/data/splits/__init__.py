@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from lkgrag.data.splits.base import Events, Split, span
+from lkgrag.data.splits.base import Events, Split, every_training_event, span
 from lkgrag.data.splits.last import split_last
 from lkgrag.data.splits.time import split_time
 from lkgrag.errors import ConfigError, nearest
@@ -50,4 +50,13 @@ def make_split(interactions: Interactions, config: DataConfig) -> Split:
     return SPLITS[config.split](interactions, config)
 
 
-__all__ = ["SPLITS", "Events", "Split", "make_split", "span", "split_last", "split_time"]
+__all__ = [
+    "SPLITS",
+    "Events",
+    "Split",
+    "every_training_event",
+    "make_split",
+    "span",
+    "split_last",
+    "split_time",
+]

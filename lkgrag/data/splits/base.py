@@ -99,3 +99,8 @@ def span(interactions: Interactions, start: NDArray[np.int64], n: NDArray[np.int
     user = np.repeat(np.arange(len(n)), n)
     offset = np.arange(len(user)) - np.repeat(np.cumsum(n) - n, n)
     return Events.at(interactions, user, start[user] + offset)
+
+
+def every_training_event(interactions: Interactions, train_end: NDArray[np.int64]) -> Events:
+    """Each training interaction but a user's first, as an event to predict from those before it."""
+    return span(interactions, np.ones_like(train_end), np.maximum(train_end - 1, 0))

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from lkgrag.data.splits.base import Events
+from lkgrag.retrieval.fusion.corner_fit import fit_corners
+from lkgrag.retrieval.fusion.corners import CornerWeights
 from lkgrag.retrieval.fusion.retriever import FusedRetriever
 from lkgrag.retrieval.fusion.weights import Pools, fit_weights, make_pools
 from lkgrag.retrieval.graph import GraphRetriever
@@ -36,6 +38,13 @@ class Fold:
         """The events of some users only, bool ``[num_users]``."""
         return replace(self, events=self.events[users[self.events.user]])
 
+    def only(self, events: Events) -> Fold:
+        """Only those of the events that are among others."""
+        wanted = {*zip(events.user.tolist(), events.position.tolist(), strict=True)}
+        mine = zip(self.events.user.tolist(), self.events.position.tolist(), strict=True)
+        keep = np.fromiter((event in wanted for event in mine), bool, len(self.events))
+        return replace(self, events=self.events[keep])
+
     def sample(self, number: int, seed: int) -> Fold:
         """At most ``number`` events, drawn at random; they keep their order."""
         if len(self.events) <= number:
@@ -50,12 +59,14 @@ class Weights:
     """The few weights of fusion, apart from the systems that they are applied to.
 
     Attributes:
-        fusion: of the systems' log-probabilities.
+        fusion: of the systems' log-probabilities, by count and length.
         graph: of the graph's components.
+        without: of all systems but one, fitted alike; None if none was to be left out.
     """
 
-    fusion: dict[str, float]
+    fusion: CornerWeights
     graph: dict[str, float]
+    without: CornerWeights | None = None
 
     def apply(self, base: FusedRetriever) -> FusedRetriever:
         """The same systems with these weights."""
@@ -63,9 +74,15 @@ class Weights:
         systems = {**base.systems, graph.name: graph.reweighted(self.graph)}
         return FusedRetriever(systems, self.fusion, base.mask_seen, base.custom)
 
+    def apply_without(self, base: FusedRetriever) -> FusedRetriever | None:
+        """The same systems with the weights without one of them; None if none was to be left out."""
+        return None if self.without is None else replace(self, fusion=self.without).apply(base)
+
 
 @activity("weigh the systems")
-def fit_fusion(folds: Sequence[Fold], interactions: Interactions, seed: int) -> Weights:
+def fit_fusion(
+    folds: Sequence[Fold], interactions: Interactions, seed: int, left_out: str | None = None
+) -> Weights:
     """Fit one set of weights on the held-back events of all folds.
 
     The graph's components are weighed first, then all systems.
@@ -74,6 +91,7 @@ def fit_fusion(folds: Sequence[Fold], interactions: Interactions, seed: int) -> 
         folds: at least one. Of more than :data:`WEIGHT_EVENTS` events, a sample is used.
         interactions: the sequences.
         seed: of the sample.
+        left_out: a system whose worth is asked: weights without it are fitted, too, on the same events.
 
     Returns:
         The fitted weights; those of the first fold's systems where there is no event.
@@ -81,7 +99,7 @@ def fit_fusion(folds: Sequence[Fold], interactions: Interactions, seed: int) -> 
     base, graph = folds[0].base, _graph(folds[0].base)
     total = sum(len(fold.events) for fold in folds)
     if not total:
-        return Weights(dict(base.weights), dict(graph.weights))
+        return Weights(base.corners, dict(graph.weights))
     share = min(1.0, WEIGHT_EVENTS / total)
     folds = [fold.sample(round(share * len(fold.events)), seed) for fold in folds]
 
@@ -95,7 +113,7 @@ def fit_fusion(folds: Sequence[Fold], interactions: Interactions, seed: int) -> 
                     names,
                     leaders,
                     histories_of(interactions, fold.events),
-                    fold.events.target,
+                    fold.events,
                     fold.base.popularity,
                     fold.base.mask_seen,
                 )
@@ -106,8 +124,14 @@ def fit_fusion(folds: Sequence[Fold], interactions: Interactions, seed: int) -> 
     components = pools(lambda b: _graph(b).features, graph.components, graph.leaders)
     of_graph = fit_weights(components, dict.fromkeys(graph.components, 0.0))
     names = list(base.weights)
-    systems = pools(lambda b: Weights(b.weights, of_graph).apply(b).features, names, names)
-    return Weights(fit_weights(systems, base.weights, any_size=base.custom), of_graph)
+    systems = pools(lambda b: Weights(b.corners, of_graph).apply(b).features, names, names)
+    fitted = fit_corners(systems, base.weights, seed, any_size=base.custom)
+    others = [name for name in names if name != left_out]
+    if len(others) in (0, len(names)):
+        return Weights(fitted, of_graph)
+    even = dict.fromkeys(others, 1.0 / len(others))
+    without = fit_corners(systems.of(others), even, seed, any_size=base.custom)
+    return Weights(fitted, of_graph, without)
 
 
 def _graph(base: FusedRetriever) -> GraphRetriever:

@@ -1,7 +1,8 @@
 r"""The fused retriever: few weights over the systems' log-probabilities.
 
-:math:`score(j) = \sum_s w_s \log p_s(j)` with :math:`w_s \ge 0`. The weights are those of a multinomial logistic
-regression over the items that any system ranks high, fitted on events that no system has seen in training.
+:math:`score(j) = \sum_s w_s(n_j, |h|) \log p_s(j)` with :math:`w_s \ge 0`, which may depend on the item's training
+count :math:`n_j` and on the history's length. The weights are those of a multinomial logistic regression over the
+items that any system ranks high, fitted on events that no system has seen in training.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import numpy as np
 
 from lkgrag.retrieval.base import Retriever, rows_per_block
 from lkgrag.retrieval.custom import load_custom, save_custom
+from lkgrag.retrieval.fusion.corners import CornerWeights
 from lkgrag.retrieval.popularity import PopularityRetriever
 from lkgrag.retrieval.ranks import Seen, tie_order, top_k
 from lkgrag.retrieval.resolver import SYSTEMS
@@ -30,9 +32,13 @@ class FusedRetriever(Retriever):
 
     Args:
         systems: by name; ``popularity`` must be among them, for ties and empty histories.
-        weights: of the systems' log-probabilities; even by default.
+        weights: of the systems' log-probabilities, constant or by count and length; even by default.
         mask_seen: never propose an item of the history.
         custom: for each custom system its element of ``retrieval.systems``.
+
+    Attributes:
+        weights: by system, half-way between the corners of :attr:`corners`.
+        corners: the weights by count and length.
     """
 
     name = "retriever"
@@ -40,7 +46,7 @@ class FusedRetriever(Retriever):
     def __init__(
         self,
         systems: Mapping[str, Retriever],
-        weights: dict[str, float] | None = None,
+        weights: Mapping[str, float] | CornerWeights | None = None,
         mask_seen: bool = True,
         custom: dict[str, str] | None = None,
     ) -> None:
@@ -49,7 +55,9 @@ class FusedRetriever(Retriever):
         self.systems = dict(systems)
         self.popularity: NDArray[np.int64] = popularity.count
         self.num_items = len(self.popularity)
-        self.weights = weights or dict.fromkeys(systems, 1.0 / len(systems))
+        given = weights or dict.fromkeys(systems, 1.0 / len(systems))
+        self.corners = given if isinstance(given, CornerWeights) else CornerWeights.constant(given)
+        self.weights = self.corners.middle
         self.mask_seen = mask_seen
         self.custom = custom or {}
 
@@ -57,6 +65,11 @@ class FusedRetriever(Retriever):
     def turn(self) -> NDArray[np.int64]:
         """The order of ties, int64 ``[I]``; see :func:`~lkgrag.retrieval.ranks.tie_order`."""
         return tie_order(self.popularity)
+
+    @cached_property
+    def _commonness(self) -> NDArray[np.float32]:
+        """How common each item is, float32 ``[I]``; see :meth:`CornerWeights.commonness`."""
+        return self.corners.commonness(self.popularity).astype(np.float32)
 
     def features(
         self, histories: list[NDArray[np.int64]], only: set[str] | None = None
@@ -83,9 +96,18 @@ class FusedRetriever(Retriever):
         A system of weight 0 may be left out of ``features``.
         """
         total = np.zeros((len(histories), self.num_items), np.float32)
-        for name, weight in self.weights.items():
+        rare, more = self.corners.of_lengths([len(h) for h in histories])
+        for (name, weight), of_rare in zip(self.weights.items(), rare, strict=True):
             if weight != 0:
-                total += np.float32(weight) * features[name]
+                total += of_rare * features[name]
+        if not self.corners.is_constant:
+            # What a common item has more than a rare one: as a sum over systems it meets the counts only once.
+            rise = np.zeros_like(total)
+            for (name, weight), of_common in zip(self.weights.items(), more, strict=True):
+                if weight != 0:
+                    rise += of_common * features[name]
+            rise *= self._commonness
+            total += rise
         empty = np.array([len(h) == 0 for h in histories], bool)
         if empty.any():
             popularity = self.systems[PopularityRetriever.name]
@@ -134,6 +156,7 @@ class FusedRetriever(Retriever):
         meta = {
             "systems": list(self.systems),
             "weights": self.weights,
+            **({} if self.corners.is_constant else {"by_count": self.corners.to_dict()}),
             "mask_seen": self.mask_seen,
             "own": self.custom,
         }
@@ -154,4 +177,7 @@ class FusedRetriever(Retriever):
             else SYSTEMS[name].load(Path(folder) / name)
             for name in meta["systems"]
         }
-        return cls(systems, meta["weights"], meta["mask_seen"], custom)
+        # Without it the weights are constant, as older versions' are.
+        by_count = meta.get("by_count")
+        weights = CornerWeights.from_dict(by_count) if by_count else meta["weights"]
+        return cls(systems, weights, meta["mask_seen"], custom)

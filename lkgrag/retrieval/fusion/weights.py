@@ -6,7 +6,7 @@ r"""Few non-negative weights over log-probabilities, by multinomial logistic reg
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -17,6 +17,8 @@ from lkgrag.utils.progress import bar
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+
+    from lkgrag.data.splits.base import Events
 
     Features = Callable[[list[NDArray[np.int64]]], dict[str, NDArray[np.float32]]]
 
@@ -35,14 +37,44 @@ class Pools:
     Attributes:
         names: of the ``S`` systems.
         features: float32 ``[N, S]``, log-probabilities of the pools' items, pool after pool.
+        count: int64 ``[N]``, training interactions of the pools' items.
         start: int64 ``[E]``, where each pool begins.
         target: int64 ``[E]``, row of each pool's target.
+        length: int64 ``[E]``, items of each event's history.
+        user: int64 ``[E]``, of each event.
     """
 
     names: list[str]
     features: NDArray[np.float32]
+    count: NDArray[np.int64]
     start: NDArray[np.int64]
     target: NDArray[np.int64]
+    length: NDArray[np.int64]
+    user: NDArray[np.int64]
+
+    @property
+    def size(self) -> NDArray[np.int64]:
+        """Items of each pool, int64 ``[E]``."""
+        return np.diff(np.append(self.start, len(self.features)))
+
+    def __getitem__(self, index: NDArray[np.bool_]) -> Pools:
+        """The pools of some events, bool ``[E]``."""
+        rows, size = np.repeat(index, self.size), self.size[index]
+        start = np.cumsum(size) - size
+        return Pools(
+            self.names,
+            self.features[rows],
+            self.count[rows],
+            start,
+            (self.target - self.start)[index] + start,
+            self.length[index],
+            self.user[index],
+        )
+
+    def of(self, names: list[str]) -> Pools:
+        """The same pools with some of the systems."""
+        columns = [self.names.index(name) for name in names]
+        return replace(self, names=names, features=self.features[:, columns])
 
     def __len__(self) -> int:
         """Number of events."""
@@ -55,8 +87,11 @@ class Pools:
         return cls(
             parts[0].names,
             np.concatenate([p.features for p in parts]),
+            np.concatenate([p.count for p in parts]),
             np.concatenate([p.start + n for p, n in zip(parts, before, strict=False)]),
             np.concatenate([p.target + n for p, n in zip(parts, before, strict=False)]),
+            np.concatenate([p.length for p in parts]),
+            np.concatenate([p.user for p in parts]),
         )
 
 
@@ -65,7 +100,7 @@ def make_pools(
     names: list[str],
     leaders: list[str],
     histories: list[NDArray[np.int64]],
-    target: NDArray[np.int64],
+    events: Events,
     popularity: NDArray[np.int64],
     mask_seen: bool,
 ) -> Pools:
@@ -76,12 +111,13 @@ def make_pools(
         names: systems to weigh.
         leaders: systems whose best items form the pools.
         histories: of the events.
-        target: int64, of the events.
-        popularity: int64 ``[I]``, for ties.
+        events: their users and targets.
+        popularity: int64 ``[I]``, training interactions of each item.
         mask_seen: leave the history out of the pools.
     """
     rows: list[NDArray[np.float32]] = []
-    start, place, size = [], [], 0
+    counts: list[NDArray[np.int64]] = []
+    start, place, kept, size = [], [], [], 0
     turn = tie_order(popularity)
     step = rows_per_block(len(popularity), len(names))
     with bar("fusion weights") as update:
@@ -92,16 +128,26 @@ def make_pools(
             tops = [top_k(features[n], POOL, seen, turn)[0] for n in leaders]
             for row, pool in enumerate(np.concatenate(tops, 1)):
                 members = np.unique(pool[pool >= 0])
-                of_target = np.flatnonzero(members == target[first + row])
+                of_target = np.flatnonzero(members == events.target[first + row])
                 if not len(of_target):
                     continue
                 rows.append(np.stack([features[n][row, members] for n in names], 1))
+                counts.append(popularity[members])
+                kept.append(first + row)
                 start.append(size)
                 place.append(size + int(of_target[0]))
                 size += len(members)
             update(min(first + step, len(histories)), len(histories))
     whole = np.concatenate(rows) if rows else np.zeros((0, len(names)), np.float32)
-    return Pools(names, whole, np.array(start, np.int64), np.array(place, np.int64))
+    return Pools(
+        names,
+        whole,
+        np.concatenate([np.zeros(0, np.int64), *counts]),
+        np.array(start, np.int64),
+        np.array(place, np.int64),
+        np.array([len(histories[event]) for event in kept], np.int64),
+        events.user[np.array(kept, np.int64)],
+    )
 
 
 def fit_weights(
@@ -125,20 +171,16 @@ def fit_weights(
     if not len(pools):
         return dict(centre)
     middle = np.array([centre[n] for n in pools.names])
-    size = np.diff(np.append(pools.start, len(pools.features)))
-    unit = np.array([_spread(pools, n) if n in any_size else 1.0 for n in pools.names])
+    unit = unit_of(pools, any_size)
     features = pools.features / unit.astype(np.float32) if any_size else pools.features
     mine = features[pools.target].sum(0, dtype=np.float64)
 
     def loss(weights: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
-        score = (features @ weights.astype(np.float32)).astype(np.float64)
-        peak = np.maximum.reduceat(score, pools.start)
-        chance = np.exp(score - np.repeat(peak, size))
-        total = np.add.reduceat(chance, pools.start)
-        chance /= np.repeat(total, size)
+        score = np.asarray(features @ weights.astype(np.float32), np.float32)
+        losses, chance = list_losses(score, pools)
         away = weights - middle
-        value = (peak + np.log(total)).sum() - mine @ weights + ridge * away @ away
-        slope = chance.astype(np.float32) @ features - mine + 2 * ridge * away
+        value = losses.sum() + ridge * away @ away
+        slope = chance @ features - mine + 2 * ridge * away
         return float(value), slope
 
     # Only here: a saved ranker is loaded without SciPy's optimisers.
@@ -148,6 +190,31 @@ def fit_weights(
     fitted = minimize(loss, middle, jac=True, method="L-BFGS-B", bounds=bounds).x
     kept = np.where(fitted < NEGLIGIBLE, 0.0, fitted) / unit
     return dict(zip(pools.names, kept.tolist(), strict=True))
+
+
+def list_losses(
+    score: NDArray[np.float32], pools: Pools
+) -> tuple[NDArray[np.float64], NDArray[np.float32]]:
+    """Cross-entropy of each pool's target, in nats.
+
+    Args:
+        score: of the pools' items, ``[N]``.
+        pools: ``E`` events.
+
+    Returns:
+        The losses, float64 ``[E]``, and each item's probability within its pool, float32 ``[N]``.
+    """
+    exact, size = score.astype(np.float64), pools.size
+    peak = np.maximum.reduceat(exact, pools.start)
+    chance = np.exp(exact - np.repeat(peak, size))
+    total = np.add.reduceat(chance, pools.start)
+    chance /= np.repeat(total, size)
+    return peak + np.log(total) - exact[pools.target], chance.astype(np.float32)
+
+
+def unit_of(pools: Pools, any_size: Collection[str]) -> NDArray[np.float64]:
+    """The unit of each system's scores, float64 ``[S]``: their spread for those of any unit, 1 for others."""
+    return np.array([_spread(pools, n) if n in any_size else 1.0 for n in pools.names])
 
 
 def _spread(pools: Pools, name: str) -> float:

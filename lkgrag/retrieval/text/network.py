@@ -23,14 +23,12 @@ if TYPE_CHECKING:
 
 #: Width of the vectors, and of the hidden layer.
 WIDTH, HIDDEN = 128, 64
-#: Share of units that are dropped of an item's vector in training.
-DROPOUT = 0.2
 #: Latest items of a history that count.
 LATEST = 20
 #: Before training, an item counts ``e ** -AGE`` as much as the next one.
 AGE = 0.22
 #: Standard deviation of the word vectors before training.
-SPREAD = 0.3
+SPREAD = 0.1
 #: Factor of the cosines before training.
 SCALE = 10.0
 
@@ -115,7 +113,6 @@ class TextTowers(nn.Module):
                 mode="sum",
                 per_sample_weights=features.weight,
             )
-        vector = F.dropout(vector, DROPOUT, self.training)
         hidden = F.gelu(self.up(vector), approximate="tanh")
         return F.normalize(vector + self.down(hidden), dim=1)
 

@@ -87,6 +87,26 @@ class TextRetriever(BuiltInRetriever):
         """
         texts = item_texts(interactions.items)
         encoded = None if data is None else data["item"].get("x")
+        return cls.learn(interactions, texts, encoded, device, seed)
+
+    @classmethod
+    def learn(
+        cls,
+        interactions: Interactions,
+        texts: Sequence[str],
+        encoded: torch.Tensor | None,
+        device: torch.device | None = None,
+        seed: int = 0,
+    ) -> TextRetriever:
+        """Learn from any texts and vectors of the items, as :meth:`fit` does from their own.
+
+        Args:
+            interactions: training interactions.
+            texts: one for each item.
+            encoded: float32 ``[I, D]``, vectors of the texts; None for none.
+            device: to train on (default: the CPU).
+            seed: of the training.
+        """
         whitening = None if encoded is None else Whitening.fit(encoded.cpu())
         words = Words.of(texts)
         features = _features(words, whitening, texts, encoded)

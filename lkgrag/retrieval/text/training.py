@@ -15,7 +15,6 @@ import numpy as np
 import torch
 from torch.nn import functional as F
 
-from lkgrag.retrieval.base import sequences_of
 from lkgrag.retrieval.text.network import LATEST, Features, TextTowers
 from lkgrag.utils.progress import bar
 
@@ -25,7 +24,8 @@ if TYPE_CHECKING:
     from lkgrag.data.interactions import Interactions
 
 EPOCHS, BATCH = 3, 1024
-RATE, WEIGHT_DECAY = 2e-3, 0.01
+#: With dropout, or with lower rates, the towers would still be learning when training ends (docs/experiments.md).
+RATE, WEIGHT_DECAY = 1.2e-2, 0.1
 #: Largest catalogue that gets the full softmax, and the items that are drawn a step for larger ones.
 FULL, SAMPLED = 4096, 3072
 
@@ -37,25 +37,27 @@ class Examples:
         interactions: training interactions.
 
     Attributes:
-        latest: int32 ``[N, LATEST]``, the latest items before each, the latest first, -1 in padding.
-        target: int64 ``[N]``, the item that followed.
+        target: int64 ``[N]``, the item of each prediction.
     """
 
     def __init__(self, interactions: Interactions) -> None:
-        sequences = [s for s in sequences_of(interactions) if len(s) > 1]
-        rows, targets = [np.zeros((0, LATEST), np.int32)], [np.zeros(0, np.int64)]
-        for sequence in sequences:
-            padded = np.concatenate([np.full(LATEST, -1, np.int64), sequence])
-            windows = np.lib.stride_tricks.sliding_window_view(padded, LATEST)
-            # The first window holds nothing, the last one has no item after it.
-            rows.append(windows[1:-1, ::-1].astype(np.int32))
-            targets.append(sequence[1:])
-        self.latest = torch.from_numpy(np.concatenate(rows))
-        self.target = torch.from_numpy(np.concatenate(targets).astype(np.int64))
+        length = np.diff(interactions.indptr)
+        # Each sequence stands behind padding, so that no window reaches into another user's.
+        start = interactions.indptr[:-1] + LATEST * np.arange(1, len(length) + 1)
+        place = np.repeat(start - interactions.indptr[:-1], length) + np.arange(len(interactions))
+        padded = np.full(len(interactions) + LATEST * len(length), -1, np.int64)
+        padded[place] = interactions.item
+        self._items = torch.from_numpy(padded)
+        self._place = torch.from_numpy(place[interactions.position > 0])
+        self.target = self._items[self._place]
 
     def __len__(self) -> int:
-        """Number of predictions."""
+        """Number of predictions, ``N``."""
         return len(self.target)
+
+    def latest(self, index: Tensor) -> Tensor:
+        """The latest items before some predictions, int64 ``[B, LATEST]``, the latest first, -1 in padding."""
+        return self._items[self._place[index][:, None] - torch.arange(1, LATEST + 1)]
 
 
 @dataclass(frozen=True)
@@ -97,7 +99,7 @@ def train_towers(
         interactions: training interactions only.
         features: of all items' texts.
         terms: size of the vocabulary.
-        seed: of the weights, the order, the samples and dropout.
+        seed: of the weights, the order and the samples.
         device: to train on.
 
     Returns:
@@ -131,7 +133,7 @@ def _train(
     with bar("text, steps") as update:
         for _ in range(EPOCHS):
             for part in torch.from_numpy(rng.permutation(len(examples))).split(BATCH):
-                latest, target = examples.latest[part].long(), examples.target[part]
+                latest, target = examples.latest(part), examples.target[part]
                 pool = Pool.draw(target, share, rng)
                 loss = _loss(towers, features, popularity, latest, target, pool)
                 optimizer.zero_grad(set_to_none=True)

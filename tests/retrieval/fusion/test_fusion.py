@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 
+from lkgrag.data.splits.base import Events
 from lkgrag.retrieval.base import Retriever
 from lkgrag.retrieval.fusion.retriever import FusedRetriever
 from lkgrag.retrieval.fusion.weights import fit_weights, make_pools
@@ -92,7 +93,8 @@ def drawn(retriever, events=1500):
 
 def pools_of(retriever, past, target):
     names = list(retriever.weights)
-    return make_pools(retriever.features, names, names, past, target, retriever.popularity, True)
+    events = Events(np.arange(len(past)), np.array([len(h) for h in past]), target)
+    return make_pools(retriever.features, names, names, past, events, retriever.popularity, True)
 
 
 def test_weights_find_the_system_that_is_right():
