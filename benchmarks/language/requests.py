@@ -16,9 +16,9 @@ import yaml
 
 from benchmarks.language.systems import Encoded, System, build_systems
 from benchmarks.tables import table
-from lkgrag.retrieval.fusion.weights import Pools, fit_weights
+from lkgrag.retrieval.fusion.weights import fit_weights
 from lkgrag.retrieval.ranks import Seen, histories_of, tie_order, top_k
-from lkgrag.retrieval.requests import EVENTS, HISTORY, POOL, sample_requests
+from lkgrag.retrieval.requests import EVENTS, HISTORY, POOL, pools_of, sample_requests
 from lkgrag.text.requests.synthetic import rarest_values
 from lkgrag.text.requests.words import words_of
 from lkgrag.utils.gains import discounted_gain, hit_gain
@@ -196,7 +196,7 @@ def _learn(
         names = [HISTORY, *(f"term_{n}" for n in range(len(system.start)))]
         start = np.cumsum([0, *(len(x) for x, _ in parts[name])])[:-1]
         place = start + np.asarray([p for _, p in parts[name]])
-        pools = Pools(names, np.concatenate([x for x, _ in parts[name]]), start, place)
+        pools = pools_of(names, np.concatenate([x for x, _ in parts[name]]), start, place)
         fitted = fit_weights(pools, dict(zip(names, [1.0, *system.start], strict=True)))
         weights[name] = [fitted[n] for n in names]
     return weights

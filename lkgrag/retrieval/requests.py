@@ -85,6 +85,17 @@ def fit_requests(
     return replace(model, weights=tuple(fitted[name] / fitted[HISTORY] for name in FEATURES))
 
 
+def pools_of(
+    names: list[str],
+    features: NDArray[np.float32],
+    start: NDArray[np.int64],
+    target: NDArray[np.int64],
+) -> Pools:
+    """Pools for weights that depend on nothing but the features, of which :class:`Pools` says the shapes."""
+    none = np.zeros(len(start), np.int64)
+    return Pools(names, features, np.zeros(len(features), np.int64), start, target, none, none)
+
+
 def request_pools(
     model: RequestModel,
     retriever: FusedRetriever,
@@ -129,4 +140,4 @@ def request_pools(
             update(min(first + step, len(requests)), len(requests))
     names = [HISTORY, *FEATURES]
     whole = np.concatenate(rows) if rows else np.zeros((0, len(names)), np.float32)
-    return Pools(names, whole, np.array(start, np.int64), np.array(place, np.int64))
+    return pools_of(names, whole, np.array(start, np.int64), np.array(place, np.int64))

@@ -11,7 +11,7 @@ from lkgrag.errors import ConfigError
 from lkgrag.ranker.fusion import Fusion
 from lkgrag.ranker.model import RankerModel
 from lkgrag.retrieval.fusion.weights import Pools, fit_weights
-from lkgrag.retrieval.requests import sample_requests
+from lkgrag.retrieval.requests import pools_of, sample_requests
 from lkgrag.serving.asked import ask, weigh_asked
 from lkgrag.serving.ranking import BATCH_WITHOUT_LM, RankingBatch
 from lkgrag.serving.requests import Asked, Request
@@ -107,4 +107,4 @@ def _pools(model: RankerModel, context: Context, requests: list[Request]) -> Poo
                     size += len(rows[-1])
             update(min(first + BATCH_WITHOUT_LM, len(requests)), len(requests))
     whole = np.concatenate(rows).astype(np.float32)
-    return Pools(NAMES, whole, np.array(start, np.int64), np.array(place, np.int64))
+    return pools_of(NAMES, whole, np.array(start, np.int64), np.array(place, np.int64))
