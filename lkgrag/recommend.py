@@ -30,6 +30,11 @@ COMMAND = Command(
         "users": ("ID,ID,...", "users of the data, by id; or `all`"),
         "history": ("[ID,ID,...]", "items of an unknown user, oldest first, by id or exact title"),
         "candidates": ("[ID,ID,...]", "rank these (default: what the retriever proposes)"),
+        "request": ("TEXT", 'what is asked for, in words: "request=a light perfume for summer"'),
+        "weight": (
+            "1",
+            "how much the request counts, in multiples of what training learned; 0: the history alone",
+        ),
         "k": ("10", "items to show"),
         "shard": ("256", "users a shard, where out is a folder"),
         "explain": ("true", "show the paths in words"),
@@ -52,6 +57,7 @@ COMMAND = Command(
         "python -m lkgrag.recommend run=outputs/ml-100k-smollm2-135m-1a2b3c4d users=1,2",
         "accelerate launch -m lkgrag.recommend run=... users=all out=recs/",
         'python -m lkgrag.recommend run=... "history=[Toy Story,Fargo,50]" k=5 format=json',
+        'python -m lkgrag.recommend run=... history=[] "request=a light perfume for summer"',
     ],
     configurable=False,
     after_stop="the same command starts again; shards that are there already are kept",
@@ -71,6 +77,7 @@ def body(pairs: dict[str, str], flags: set[str]) -> None:
         raise ConfigError("give either users=<ids> or history=[<items>]")
     k, explain = whole_number(pairs, "k", 10), switch(pairs, "explain", True)
     is_sharded = _is_sharded(pairs, form)
+    text, weight = _asked(pairs, is_sharded)
     # Only here: --help and a wrong option are answered without OmegaConf.
     from lkgrag.serving.saved_run import load_run
 
@@ -107,11 +114,34 @@ def body(pairs: dict[str, str], flags: set[str]) -> None:
         _rank_all(ranker, Path(pairs["out"]), request, state)
         return
     if "history" in pairs:
-        results = [ranker.recommend(parse_list(pairs, "history"), candidates, k, explain)]
+        results = [
+            ranker.recommend(
+                parse_list(pairs, "history"), candidates, k, explain, request=text, weight=weight
+            )
+        ]
     else:
         users = ranker.users() if pairs["users"].strip() == "all" else parse_list(pairs, "users")
-        results = ranker.recommend_users(users, candidates, k, explain)
+        results = ranker.recommend_users(users, candidates, k, explain, text, weight)
     _write(results, form, pairs.get("out"))
+
+
+def _asked(pairs: dict[str, str], is_sharded: bool) -> tuple[str | None, float | None]:
+    """The request in words and its weight; None where they are not given.
+
+    Raises:
+        ConfigError: the weight is no number, or the rankings go into a folder.
+    """
+    text = pairs.get("request")
+    if text is not None and is_sharded:
+        raise ConfigError("request= is not for shards: give users=<ids>, or leave request= out")
+    if "weight" not in pairs:
+        return text, None
+    try:
+        return text, float(pairs["weight"])
+    except ValueError:
+        raise ConfigError(
+            f"option 'weight': {pairs['weight'][:60]!r} is no number of at least 0"
+        ) from None
 
 
 def _is_sharded(pairs: dict[str, str], form: str) -> bool:

@@ -14,6 +14,7 @@ lrurec          data, LRURec's options, those interactions, whether it is valida
 own             data, options of ``kg``, the encoder, those interactions, the class of a custom retriever, its
                 options and code, seed
 retrieval       data, options of ``kg`` and ``retrieval``, the encoder, code of custom retrievers, seed
+requests        retrieval, version of the model
 scorer          retrieval, options of ``paths`` and ``scorer``, ``training.negatives``, code of a custom scorer
 training        retrieval, options of ``paths``, ``scorer``, ``prompt``, ``llm`` and ``training``, custom code
 scores          trained weights and queries (:class:`lkgrag.evaluation.score_cache.ScoreCache`), all options
@@ -58,6 +59,8 @@ if TYPE_CHECKING:
 Key = dict[str, Any]
 #: Raised where other systems are fused by default.
 DEFAULT_SYSTEMS = 2
+#: Raised where the model of requests computes something else.
+REQUEST_MODEL = 1
 
 
 def hash_train_end(train_end: NDArray[np.int64]) -> str:
@@ -148,6 +151,10 @@ class StageKeys:
         if self.config.retrieval.systems is None:
             key["default_systems"] = DEFAULT_SYSTEMS
         return key
+
+    def requests(self) -> Key:
+        """Key of the model of requests in words."""
+        return {**self.retrieval(), "requests": REQUEST_MODEL}
 
     def scorer(self) -> Key:
         """Key of the scorer after its training alone."""

@@ -76,6 +76,7 @@ def build_context(
         ),
         learned=learned,
         fitted=fitted,
+        requests=stages.requests(stage_one),
     )
 
 

@@ -48,6 +48,7 @@ from lkgrag.run.ranker_stages import build_ranker, train_scorer, training_querie
 from lkgrag.run.ranker_training import CHECKPOINTS, SKIP_LLM, train_ranker
 from lkgrag.run.stages import Stages, load_dataset
 from lkgrag.serving.ranker import Ranker
+from lkgrag.serving.request_factor import fit_request_factor
 from lkgrag.serving.saved_run import read_metrics
 from lkgrag.training.sharding import is_sharded
 from lkgrag.utils.device import set_threads
@@ -228,6 +229,9 @@ def _run_stages(config: Config, dataset: Dataset, context: RunContext) -> dict[s
     if takes_part:
         faithfulness = check_faithfulness(stages, model, graph, stage_one.test)
     if context.is_main:
+        ranker.context.requests = fit_request_factor(
+            model, ranker.context, dataset.interactions, dataset.split.val
+        )
         seconds = {**context.cache.seconds, "ranker": training.seconds}
         metrics = collect_metrics(
             stages, context, stage_one, ranker, evaluation, faithfulness, seconds

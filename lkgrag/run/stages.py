@@ -26,9 +26,11 @@ from lkgrag.retrieval import (
     fit_stage_one,
 )
 from lkgrag.retrieval.custom import fit_custom, load_custom, save_custom
+from lkgrag.retrieval.requests import fit_requests
 from lkgrag.retrieval.resolver import resolve_system
 from lkgrag.run.keys import StageKeys
 from lkgrag.text import EncoderChoice, item_texts, load_encoder
+from lkgrag.text.requests import RequestModel
 from lkgrag.utils.files import read_json, read_safetensors, write_json, write_safetensors
 from lkgrag.utils.progress import activity
 
@@ -231,6 +233,35 @@ class Stages:
             )
 
         return self.cache.load_or_build("retrieval", self.keys.retrieval(), build, load)
+
+    def requests(self, stage_one: StageOne) -> RequestModel | None:
+        """The model of requests in words, weighed on validation events; None where items have no texts that differ.
+
+        Args:
+            stage_one: its retriever has not seen these events.
+        """
+        interactions, config = self.dataset.interactions, self.config
+        if not RequestModel.is_possible(interactions.items):
+            return None
+        vectors = None if self.vectors is None else self.vectors.cpu().numpy()
+
+        def build(folder: Path) -> None:
+            choice = EncoderChoice.of(config.text, config.llm)
+            with activity("learn requests"):
+                encode = None if choice is None else load_encoder(choice, self.device).encode
+                model = fit_requests(
+                    RequestModel.of(interactions.items, vectors),
+                    stage_one.retriever,
+                    interactions,
+                    self.dataset.split.val,
+                    config.seed,
+                    encode,
+                )
+            model.save(folder)
+
+        return self.cache.load_or_build(
+            "requests", self.keys.requests(), build, lambda f: RequestModel.load(f, vectors)
+        )
 
     def example_paths(self, stage_one: StageOne) -> ExamplePaths:
         """The graphs of stage two's training examples, and their paths."""

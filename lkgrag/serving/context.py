@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 
 from lkgrag.kg.path_words import PathWords
 from lkgrag.ranker.fusion import TermWeights
+from lkgrag.text import EncoderChoice, load_encoder
+from lkgrag.utils.progress import activity
 
 if TYPE_CHECKING:
     from torch_geometric.data import HeteroData
@@ -18,6 +20,8 @@ if TYPE_CHECKING:
     from lkgrag.retrieval import FusedRetriever
     from lkgrag.serving.catalogue import Catalogue
     from lkgrag.serving.users import UserTable
+    from lkgrag.text import TextEncoder
+    from lkgrag.text.requests import RequestModel
 
 
 @dataclass
@@ -33,6 +37,8 @@ class Context:
         learned: the weights after training, before validation refits them.
         fitted: the weights that validation fitted, with and without the language model; None for a ranker of an
             older version, which has one set only.
+        requests: scores items by requests in words; None where the items have no texts, or in a ranker of an older
+            version.
         merged: folder of the language model, if the adapter is merged into it; None with an adapter.
     """
 
@@ -44,6 +50,7 @@ class Context:
     learned: TermWeights = TermWeights(1.0, 1.0, 1.0)
     fitted: FittedWeights | None = None
     merged: str | None = None
+    requests: RequestModel | None = None
 
     @property
     def data(self) -> HeteroData:
@@ -54,6 +61,19 @@ class Context:
     def finder(self) -> Finder:
         """The search for the graph's paths."""
         return self.graph.finder
+
+    @cached_property
+    def encoder(self) -> TextEncoder | None:
+        """The encoder of the items' texts, loaded at the first request that needs it; None without one.
+
+        Raises:
+            LkgragError: its files are not available.
+        """
+        choice = EncoderChoice.of(self.config.text, self.config.llm)
+        if choice is None:
+            return None
+        with activity("load the encoder"):
+            return load_encoder(choice)
 
     @cached_property
     def words(self) -> PathWords:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -124,6 +125,8 @@ class Ranker:
         k: int = 10,
         explain: bool = True,
         ratings: Sequence[float] | None = None,
+        request: str | None = None,
+        weight: float | None = None,
     ) -> Recommendation:
         """Rank items for anyone, in the data or not.
 
@@ -133,6 +136,9 @@ class Ranker:
             k: items to return.
             explain: word the paths.
             ratings: one rating for each history item; none by default.
+            request: what is asked for, in words, such as ``"a light perfume for summer"``.
+            weight: how much the request counts, in multiples of what was learned in training: 1 by default, 0
+                for the history alone. From about 100 on, the request alone decides.
 
         Returns:
             At most ``k`` items, best first; fewer if there are fewer candidates.
@@ -140,14 +146,18 @@ class Ranker:
         Raises:
             DataError: an item is unknown (the message names the nearest ones), the list of candidates is
                 empty, or the ratings are not one for each history item.
-            ConfigError: ``k`` is below 1 or larger than the catalogue.
+            ConfigError: ``k`` is below 1 or larger than the catalogue, the request says nothing, or the ranker
+                cannot read requests.
+            LkgragError: the encoder's files are not available.
         """
         # Only here: as in from_pretrained.
+        from lkgrag.serving.asked import ask
         from lkgrag.serving.ranking import rank
         from lkgrag.serving.requests import request_for
 
-        request = request_for(self.context, history, candidates, ratings)
-        return rank(self.model, self.context, [request], k, explain)[0]
+        one = request_for(self.context, history, candidates, ratings)
+        one = replace(one, asked=ask(self.context, request, weight))
+        return rank(self.model, self.context, [one], k, explain)[0]
 
     def recommend_users(
         self,
@@ -155,6 +165,8 @@ class Ranker:
         candidates: Sequence[object] | None = None,
         k: int = 10,
         explain: bool = True,
+        request: str | None = None,
+        weight: float | None = None,
     ) -> list[Recommendation]:
         """Rank items for users of the data, from their whole histories.
 
@@ -163,6 +175,8 @@ class Ranker:
             candidates: the items to rank for everyone; by default the retriever proposes them to each.
             k: items to return to each.
             explain: word the paths.
+            request: what is asked for, in words, the same for all.
+            weight: as in :meth:`recommend`.
 
         Returns:
             One ranking a user, in the order of ``users``.
@@ -170,13 +184,19 @@ class Ranker:
         Raises:
             DataError: a user or an item is unknown (the message names the nearest ones), or the list of
                 candidates is empty.
-            ConfigError: ``k`` is below 1 or larger than the catalogue.
+            ConfigError: as in :meth:`recommend`.
+            LkgragError: the encoder's files are not available.
         """
         # Only here: as in from_pretrained.
+        from lkgrag.serving.asked import ask
         from lkgrag.serving.ranking import rank
         from lkgrag.serving.requests import request_of_user
 
-        requests = [request_of_user(self.context, str(user), candidates) for user in users]
+        asked = ask(self.context, request, weight)
+        requests = [
+            replace(request_of_user(self.context, str(user), candidates), asked=asked)
+            for user in users
+        ]
         return rank(self.model, self.context, requests, k, explain)
 
     def users(self) -> list[str]:

@@ -13,6 +13,7 @@ from lkgrag.data.queries import Queries
 from lkgrag.errors import ConfigError
 from lkgrag.prompt.order import CandidateOrder
 from lkgrag.ranker.batch import RankerBatch, RankerOutput
+from lkgrag.serving.asked import explain_asked, propose, weigh_asked
 from lkgrag.serving.choice import choose_paths
 from lkgrag.serving.recommendation import PathExplanation, RankedItem, Recommendation
 from lkgrag.utils.progress import bar
@@ -102,17 +103,12 @@ class RankingBatch:
     def build_queries(self) -> Queries:
         """Queries with the candidates of each request and the retriever's scores of them.
 
-        The retriever proposes the candidates, unless the request names them.
+        The retriever proposes the candidates, with what is asked for in words, unless the request names them.
         """
         context = self.context
         histories = [request.history for request in self.requests]
         number = max(self.k, context.config.retrieval.k)
-        proposed, proposed_scores = context.retriever.propose(histories, number)
-        lists = list(zip(proposed, proposed_scores, strict=True))
-        for row, request in enumerate(self.requests):
-            if request.candidates is not None:
-                item_scores = context.retriever.score([request.history])[0]
-                lists[row] = (request.candidates, item_scores[request.candidates])
+        lists = propose(context.retriever, self.requests, number)
         width = max(len(items) for items, _ in lists)
         candidates = np.full((len(lists), width), -1, np.int64)
         scores = np.full((len(lists), width), -np.inf, np.float32)
@@ -166,6 +162,8 @@ class RankingBatch:
             np.float32(weight) * term.cpu().numpy()
             for weight, term in zip(weights, output[:4], strict=True)
         )
+        asked = weigh_asked(self.context.requests, self.requests, queries.candidate_items)
+        score = score + asked
         # Equal scores keep the retriever's order.
         ranked = np.argsort(-score, axis=1, kind="stable")
         best = [
@@ -180,16 +178,22 @@ class RankingBatch:
         for row, request in enumerate(self.requests):
             slots = best[row]
             chosen = queries.candidate_items[row, slots].tolist()
-            terms = np.stack([score[row], lm[row], scorer[row], prior[row]], 1)[slots].tolist()
+            terms = np.stack([score[row], lm[row], scorer[row], prior[row], asked[row]], 1)
             items = []
-            for place, (item, slot, parts) in enumerate(zip(chosen, slots, terms, strict=True), 1):
-                total, of_lm, of_scorer, of_prior = parts
-                words = worded.get((row, slot), [])
+            for place, (item, slot, parts) in enumerate(
+                zip(chosen, slots, terms[slots].tolist(), strict=True), 1
+            ):
+                total, of_lm, of_scorer, of_prior, of_request = parts
                 shown = (place, ids[item], titles[item])
-                items.append(RankedItem(*shown, total, of_lm, of_scorer, of_prior, words))
+                words = worded.get((row, slot), [])
+                why = explain_asked(self.context.requests, request, item) if with_paths else ""
+                items.append(
+                    RankedItem(*shown, total, of_lm, of_scorer, of_prior, words, of_request, why)
+                )
             history = [(ids[i], titles[i]) for i in queries.history_items[row].tolist() if i >= 0]
             target = None if request.target is None else ids[request.target]
-            recommendations.append(Recommendation(items, history, request.user, target))
+            text = None if request.asked is None else request.asked.text
+            recommendations.append(Recommendation(items, history, request.user, target, text))
         return recommendations
 
     def _word_paths(

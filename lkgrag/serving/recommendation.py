@@ -1,4 +1,4 @@
-"""A recommendation: ranked items, the three parts of their scores, and the paths that explain them."""
+"""A recommendation: ranked items, the parts of their scores, and the paths that explain them."""
 
 from __future__ import annotations
 
@@ -57,11 +57,13 @@ class RankedItem:
         rank: 1 is best.
         item: its id.
         title: its title.
-        score: fused score, the sum of the three parts; the weights of the parts sum to one.
+        score: fused score, the sum of its parts. The weights of ``lm``, ``scorer`` and ``prior`` sum to one.
         lm: the language model's part, weighted; 0 if it has no weight.
         scorer: the path scorer's part, weighted.
         prior: the retriever's part, weighted.
         paths: the item's worded paths, most salient first; empty without explanation.
+        request: the part of what was asked for in words, weighted; 0 without a request.
+        asked: why the item is what was asked for, as ``asked for: perfume, summer``; empty where it is not.
     """
 
     rank: int
@@ -72,6 +74,8 @@ class RankedItem:
     scorer: float
     prior: float
     paths: list[PathExplanation] = field(default_factory=list)
+    request: float = 0.0
+    asked: str = ""
 
 
 @dataclass(frozen=True)
@@ -83,17 +87,19 @@ class Recommendation:
         history: ``(id, title)`` of the history items that the ranker saw, oldest first.
         user: the user's id; None for a plain history.
         target: id of the item that was chosen in truth; None where unknown.
+        request: what was asked for in words; None without a request.
     """
 
     items: list[RankedItem]
     history: list[tuple[str, str]]
     user: str | None = None
     target: str | None = None
+    request: str | None = None
 
     @property
     def parts(self) -> tuple[str, ...]:
         """The score's parts that are not 0 for every item; ``lm``, for one, is 0 without a language model."""
-        names = ("lm", "scorer", "prior")
+        names = ("lm", "scorer", "prior", "request")
         return tuple(n for n in names if any(getattr(item, n) for item in self.items))
 
     def to_dict(self) -> dict[str, Any]:
@@ -105,12 +111,14 @@ class Recommendation:
         - ``format``: 1, the version of this layout.
         - ``user``: id of the user; null for a plain history.
         - ``target``: id of the item that was chosen in truth; null where unknown.
+        - ``request``: what was asked for in words; null without a request.
         - ``history``: the items that the ranker saw, oldest first: ``item`` (id) and ``title`` of each.
         - ``items``: the ranking, best first. Each item has:
 
           - ``rank`` (1 is best), ``item`` (id) and ``title``;
-          - ``score`` and its parts ``lm``, ``scorer`` and ``prior``, which add up to it. The parts are
-            weighted, and the weights sum to one;
+          - ``score`` and its parts ``lm``, ``scorer``, ``prior`` and ``request``, which add up to it. The parts
+            are weighted, and the weights of the first three sum to one;
+          - ``asked``, why the item is what was asked for; empty where it is not, or without a request;
           - ``paths``, most salient first; empty without explanation or without paths. Each path has
             ``words`` (a phrase about the item), ``salience`` (a number, higher is more), ``nodes``
             (``[type, name]`` from the history item to this one), ``relations`` (one a step, so one fewer
@@ -121,6 +129,7 @@ class Recommendation:
             "format": FORMAT,
             "user": self.user,
             "target": self.target,
+            "request": self.request,
             "history": [{"item": i, "title": t} for i, t in self.history],
             "items": [asdict(item) for item in self.items],
         }
@@ -133,7 +142,7 @@ class Recommendation:
             for item in value["items"]
         ]
         history = [(h["item"], h["title"]) for h in value["history"]]
-        return cls(items, history, value["user"], value["target"])
+        return cls(items, history, value["user"], value["target"], value.get("request"))
 
     def show(self, console: Console, explained: int = 3) -> None:
         """Print for a terminal of 80 columns.
@@ -146,16 +155,24 @@ class Recommendation:
         console.print()
         console.print(Text(fit(who, console.width), style="bold"))
         print_wrapped(console, 2, self._latest())
+        if self.request is not None:
+            print_wrapped(console, 2, Text(f"request: {fit(one_line(self.request), LONGEST)}"))
         columns = ("score", *self.parts)
         head = "".join(f"{name:>8}" for name in columns)
-        console.print(Text(f"  {'':>4}{'title':<{TITLE}}{head}"), style="dim")
+        # Five figures leave less room in 80 columns.
+        width = min(TITLE, 74 - len(head))
+        console.print(Text(f"  {'':>4}{'title':<{width}}{head}"), style="dim")
         for item in self.items:
             mark = "*" if item.item == self.target else " "
-            title = set_cell_size(fit(shown_title(item.title), TITLE - 2), TITLE)
+            title = set_cell_size(fit(shown_title(item.title), width - 2), width)
             figures = "".join(f"{two_places(getattr(item, name)):>8}" for name in columns)
             line = f"  {item.rank:>2}{mark} {title}{figures}"
             console.print(Text(line, style="bold" if mark == "*" else ""))
             if item.rank <= explained or mark == "*":
+                if item.asked:
+                    print_wrapped(
+                        console, 7, Text(fit(one_line(item.asked), LONGEST), style="cyan")
+                    )
                 for path in item.paths:
                     words = fit(path.shown(), LONGEST)
                     salience = two_places(path.salience, "+")

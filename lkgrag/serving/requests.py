@@ -15,6 +15,22 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from lkgrag.serving.context import Context
+    from lkgrag.text.requests import RequestScores
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A request in words.
+
+    Attributes:
+        text: in one line.
+        weight: in multiples of the learned one.
+        scores: of all items.
+    """
+
+    text: str
+    weight: float
+    scores: RequestScores
 
 
 @dataclass(frozen=True)
@@ -28,6 +44,7 @@ class Request:
         user: the user's id, to be shown; None for a plain history.
         target: the item that was chosen in truth, to be marked; None where unknown.
         index: user index, -1 for someone unknown.
+        asked: what is asked for in words; None for the history alone.
     """
 
     history: NDArray[np.int64]
@@ -36,6 +53,7 @@ class Request:
     user: str | None = None
     target: int | None = None
     index: int = -1
+    asked: Asked | None = None
 
 
 def request_for(

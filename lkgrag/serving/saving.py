@@ -27,6 +27,7 @@ from lkgrag.serving.catalogue import Catalogue
 from lkgrag.serving.context import Context
 from lkgrag.serving.lm_choice import choose_serving
 from lkgrag.serving.users import Users
+from lkgrag.text.requests import RequestModel
 from lkgrag.utils.device import choose_device
 from lkgrag.utils.files import (
     find_foreign_entry,
@@ -42,6 +43,7 @@ from lkgrag.utils.layout import (
     KG,
     META,
     RANKER,
+    REQUESTS,
     RETRIEVER,
     SCORER,
     TABLES,
@@ -50,6 +52,7 @@ from lkgrag.utils.layout import (
 
 if TYPE_CHECKING:
     import torch
+    from torch_geometric.data import HeteroData
     from transformers import PreTrainedTokenizerBase
 
     from lkgrag.config import LLMConfig
@@ -88,6 +91,8 @@ def save(model: RankerModel, context: Context, folder: Path) -> None:
     context.retriever.save(part / RETRIEVER)
     context.catalogue.save(part / CATALOGUE)
     context.users.save(part / USERS)
+    if context.requests is not None:
+        context.requests.save(part / REQUESTS)
     (part / CONFIG).write_text(to_yaml(context.config), encoding="utf-8")
     write_json(
         part / META,
@@ -183,8 +188,17 @@ def load(
         learned=TermWeights(*[1.0, *meta["learned"]][-3:]),
         fitted=fitted,
         merged=merged,
+        requests=_load_requests(folder / REQUESTS, graph.data),
     )
     return model.eval(), context
+
+
+def _load_requests(folder: Path, data: HeteroData) -> RequestModel | None:
+    """The model of requests in words; None if there is none, as in rankers of older versions."""
+    if not folder.is_dir():
+        return None
+    x = data["item"].get("x")
+    return RequestModel.load(folder, None if x is None else x.cpu().numpy())
 
 
 def _load_lm(

@@ -18,12 +18,13 @@ VALUES = 2
 LONGEST = 1000
 
 
-def item_texts(items: pd.DataFrame) -> list[str]:
+def item_texts(items: pd.DataFrame, values: int = VALUES) -> list[str]:
     """Give each item a text: the title, then the rarest values of each attribute.
 
     Args:
         items: one row for each item, with the column ``title`` and attribute columns of lists of strings, as of
             :attr:`lkgrag.data.Interactions.items`.
+        values: most values of each attribute.
 
     Returns:
         As ``Xtreme Brite Brightening Gel 1oz. | Xtreme Brite | Styling Products | Hair Care``; empty for an
@@ -32,15 +33,15 @@ def item_texts(items: pd.DataFrame) -> list[str]:
     parts: list[list[str]] = [[title] if isinstance(title, str) else [] for title in items["title"]]
     for column in items.columns:
         if column != "title":
-            for row, values in zip(parts, _rarest(items[column].tolist()), strict=True):
-                row += values
+            for row, rarest in zip(parts, _rarest(items[column].tolist(), values), strict=True):
+                row += rarest
     return [SEPARATOR.join(p for p in map(_clean, row) if p) for row in parts]
 
 
-def _rarest(column: Sequence[Sequence[str]]) -> list[list[str]]:
-    """The :data:`VALUES` rarest values of each row; equally rare ones keep their order."""
+def _rarest(column: Sequence[Sequence[str]], most: int) -> list[list[str]]:
+    """The ``most`` rarest values of each row; equally rare ones keep their order."""
     count = Counter(value for values in column for value in set(values))
-    return [sorted(dict.fromkeys(values), key=count.__getitem__)[:VALUES] for values in column]
+    return [sorted(dict.fromkeys(values), key=count.__getitem__)[:most] for values in column]
 
 
 def _clean(part: str) -> str:

@@ -29,6 +29,8 @@ TABLES = "tables.safetensors"
 ADAPTER = "adapter"
 RETRIEVER = "retriever"
 CATALOGUE = "catalogue.parquet"
+#: The model of requests in words.
+REQUESTS = "requests"
 USERS = "users.parquet"
 
 #: The fused retriever with weights without ``text``, which tells what text is worth.

@@ -153,3 +153,17 @@ def test_an_encoder_invalidates_what_may_read_vectors_but_no_graph():
 def test_only_custom_code_is_hashed():
     config = load_config({})
     assert hash_custom_code(config.retrieval, config.scorer, config.prompt, config.llm) == {}
+
+
+def test_the_model_of_requests_depends_on_stage_one_and_the_encoder():
+    keys = [
+        digest(keys_of(load_config(options)).requests())
+        for options in (
+            {},
+            {"retrieval.k": "30"},
+            {"text.encoder": "minilm"},
+            {"scorer.pretrain_lr": "0.1"},
+        )
+    ]
+    assert len(set(keys[:3])) == 3
+    assert keys[3] == keys[0]

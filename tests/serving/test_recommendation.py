@@ -88,10 +88,11 @@ def test_json_has_the_keys_that_are_promised():
     path = PathExplanation("w", 1.0, [["item", "a"], ["item", "b"]], ["followed_by"])
     found = Recommendation([RankedItem(1, "7", "T", 1.0, 2.0, 3.0, 4.0, [path])], [("3", "H")])
     value = found.to_dict()
-    assert list(value) == ["format", "user", "target", "history", "items"]
+    assert list(value) == ["format", "user", "target", "request", "history", "items"]
     assert value["format"] == 1
     assert list(value["history"][0]) == ["item", "title"]
     keys = ["rank", "item", "title", "score", "lm", "scorer", "prior", "paths"]
+    keys += ["request", "asked"]
     assert list(value["items"][0]) == keys
     assert list(value["items"][0]["paths"][0]) == [
         "words",
