@@ -3,7 +3,7 @@
 ``quality`` makes the rows of ``benchmarks/quality/quality.yaml`` on every data set and seed (``--data``, ``--seeds`` and
 ``--only`` take some of them), resumable, below ``--root``, and writes ``benchmarks/results/quality-DATA.json``
 with the per-user ranks beside it. ``language`` makes the rows of ``benchmarks/language/language.yaml``: what text adds, and
-its controls, on validation (``--test``: on test). ``speed`` compares each part with what a user would pick instead and with the
+its controls, on validation (``--test``: on test); ``requests`` measures requests in words. ``speed`` compares each part with what a user would pick instead and with the
 physical limit, on the machine at hand, and writes ``benchmarks/results/speed.json``. Only ratios hold on other
 machines. ``scale`` builds and searches graphs of up to 100 times Amazon Beauty's size. ``large`` trains and ranks in
 4 bits with a model of Llama-2-7B's shape. ``order`` tells what the order of items of one time does to the stored gains.
@@ -30,6 +30,9 @@ def main(argv: list[str] | None = None) -> int:
 
     prepare_environment()
     options = _parser().parse_args(argv)
+    # Requests are measured with runs of the suite language.
+    shared = "language" if options.suite == "requests" else options.suite
+    options.root = options.root or Path("outputs", shared)
     parts = parts_of(options.suite)
     if options.list:
         print("\n".join(parts))
@@ -44,6 +47,7 @@ def main(argv: list[str] | None = None) -> int:
             "scale": _scale,
             "quality": _quality,
             "language": _language,
+            "requests": _requests,
             "large": _large,
             "order": _order,
         }[options.suite](options)
@@ -55,7 +59,7 @@ def main(argv: list[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.run", description=__doc__)
     parser.add_argument(
-        "suite", choices=("language", "large", "order", "quality", "scale", "speed")
+        "suite", choices=("language", "large", "order", "quality", "requests", "scale", "speed")
     )
     parser.add_argument("--list", action="store_true", help="print the parts and stop")
     parser.add_argument("--only", action="append", metavar="PART", help="measure this part only")
@@ -81,7 +85,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--data", action="append", metavar="NAME", help="this data set only")
     parser.add_argument("--seeds", type=int, metavar="N", help="so many seeds only")
     parser.add_argument("--threads", type=int, default=-1, metavar="N", help="CPU threads a run")
-    parser.add_argument("--root", type=Path, default=Path("outputs/quality"), help="of the runs")
+    parser.add_argument(
+        "--root", type=Path, help="of the runs (default: outputs/ and the suite's name)"
+    )
     parser.add_argument(
         "--test", action="store_true", help="of language: read test instead of validation"
     )
@@ -95,7 +101,7 @@ def parts_of(suite: str) -> tuple[str, ...]:
 
         return tuple(read_language()["rows"])
     if suite != "quality":
-        return {"speed": SPEED, "scale": SCALE, "large": (), "order": ()}[suite]
+        return {"speed": SPEED, "scale": SCALE, "large": (), "order": (), "requests": ()}[suite]
     from benchmarks.quality.rows import read_settings
 
     return tuple(read_settings()["rows"])
@@ -111,6 +117,12 @@ def _language(options: argparse.Namespace) -> int:
     from benchmarks.language.suite import language
 
     return language(options)
+
+
+def _requests(options: argparse.Namespace) -> int:
+    from benchmarks.language.asked import asked
+
+    return asked(options)
 
 
 def _order(options: argparse.Namespace) -> int:

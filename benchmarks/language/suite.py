@@ -31,6 +31,8 @@ OTHERS, SYSTEMS, SEEDS = "others", "systems", "seeds"
 COMPARED = ("retriever", "ranker")
 #: The stored result, its parts that stay from call to call, and the command.
 NAME, PARTS, COMMAND = "language", ("val", "test"), "python -m benchmarks.run language"
+#: Results of other suites that have targets of this one, too.
+OTHER_RESULTS = ("cold", "requests")
 #: Targets: the data set, the two rows whose rankers are compared, and the figure of the difference.
 TARGETS = {
     "L1_beauty": ("amazon-beauty-clean", "without-users", "without", "per_cent"),
@@ -223,7 +225,11 @@ def targets_of(result: dict[str, Any]) -> dict[str, float | None]:
     Args:
         result: ``val`` and ``test``, as of :func:`gather`, by data set.
     """
-    values: dict[str, float | None] = {}
+    values: dict[str, float | None] = {
+        row["name"]: row["value"]
+        for other in OTHER_RESULTS
+        for row in (stored(other) or {}).get("targets", ())
+    }
     for name, (data, left, right, figure) in TARGETS.items():
         for split in ("val", "test"):
             gap = next(

@@ -80,7 +80,8 @@ def test_permuted_texts_are_the_same_texts():
     assert plain.words.terms == permuted.words.terms
 
 
-def test_targets_are_read_off_the_differences_of_rankers():
+def test_targets_are_read_off_the_differences_of_rankers(monkeypatch):
+    monkeypatch.setattr(suite, "stored", lambda name: None)
     gap = {"system": "ranker", "row": "words", "over": "without", "per_cent": 8.0, "p": 0.001}
     rows = [{**gap, "system": "retriever", "per_cent": 16.0}, {**gap, "mean": -0.3, "se": 0.1}]
     found = {"amazon-beauty-clean": {"differences": rows}, "ml-100k-rolling": {"differences": rows}}
