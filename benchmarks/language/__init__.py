@@ -1,0 +1,1 @@
+"""What text and language models add, measured: new items, unseen relations, other catalogues."""
