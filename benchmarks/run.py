@@ -1,4 +1,4 @@
-"""The benchmark suite: ``python -m benchmarks.run quality|speed|scale|large|order [--list] [--only PART] [--quick]``.
+"""The benchmark suite: ``python -m benchmarks.run SUITE [--list] [--only PART] [--quick]``.
 
 ``quality`` makes the rows of ``benchmarks/quality/quality.yaml`` on every data set and seed (``--data``, ``--seeds`` and
 ``--only`` take some of them), resumable, below ``--root``, and writes ``benchmarks/results/quality-DATA.json``
@@ -6,6 +6,8 @@ with the per-user ranks beside it. ``speed`` compares each part with what a user
 physical limit, on the machine at hand, and writes ``benchmarks/results/speed.json``. Only ratios hold on other
 machines. ``scale`` builds and searches graphs of up to 100 times Amazon Beauty's size. ``large`` trains and ranks in
 4 bits with a model of Llama-2-7B's shape. ``order`` tells what the order of items of one time does to the stored gains.
+``cold`` measures what text adds for new items and for unseen relations, on validation, and keeps its parts in
+``cold`` below ``--root``.
 """
 
 from __future__ import annotations
@@ -44,6 +46,7 @@ def main(argv: list[str] | None = None) -> int:
             "quality": _quality,
             "large": _large,
             "order": _order,
+            "cold": _cold,
         }[options.suite](options)
     except LkgragError as error:
         print(f"error: {error}", file=sys.stderr)
@@ -52,7 +55,7 @@ def main(argv: list[str] | None = None) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.run", description=__doc__)
-    parser.add_argument("suite", choices=("large", "order", "quality", "scale", "speed"))
+    parser.add_argument("suite", choices=("cold", "large", "order", "quality", "scale", "speed"))
     parser.add_argument("--list", action="store_true", help="print the parts and stop")
     parser.add_argument("--only", action="append", metavar="PART", help="measure this part only")
     parser.add_argument(
@@ -83,6 +86,10 @@ def _parser() -> argparse.ArgumentParser:
 
 def parts_of(suite: str) -> tuple[str, ...]:
     """The parts of a suite, which ``--only`` takes: of quality, its rows."""
+    if suite == "cold":
+        from benchmarks.language.suite import PARTS
+
+        return PARTS
     if suite != "quality":
         return {"speed": SPEED, "scale": SCALE, "large": (), "order": ()}[suite]
     from benchmarks.quality.rows import read_settings
@@ -94,6 +101,19 @@ def _quality(options: argparse.Namespace) -> int:
     from benchmarks.quality.run import quality
 
     return quality(options)
+
+
+def _cold(options: argparse.Namespace) -> int:
+    from benchmarks.language.suite import PARTS, measure
+
+    before = stored("cold") or {}
+    # Parts that are not asked for keep their stored result.
+    result = {part: before[part] for part in PARTS if part in before}
+    for part in options.only or PARTS:
+        result[part] = measure(part, data_roots(), options.root / "cold", options.seed)
+    if not options.quick:
+        say(f"wrote {save('cold', 'python -m benchmarks.run cold', options.seed, result)}")
+    return 0
 
 
 def _order(options: argparse.Namespace) -> int:

@@ -17,8 +17,8 @@ from lkgrag.data.splits.base import Events
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from lkgrag.data.dataset import Dataset
     from lkgrag.data.interactions import Interactions
+    from lkgrag.data.splits.base import Split
 
 #: Share of the items that is new, and of those that are pseudo-new.
 SHARE = 0.1
@@ -43,9 +43,8 @@ class World:
     pseudo: NDArray[np.bool_]
 
     @classmethod
-    def draw(cls, dataset: Dataset, seed: int) -> World:
+    def draw(cls, whole: Interactions, split: Split, seed: int) -> World:
         """Draw both tenths with a seed."""
-        whole, split = dataset.interactions, dataset.split
         order = np.random.default_rng([seed, 0xC01D]).permutation(whole.num_items)
         size = round(SHARE * whole.num_items)
         new, pseudo = np.zeros((2, whole.num_items), bool)

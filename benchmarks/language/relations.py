@@ -105,7 +105,7 @@ def leave_one_out(
     queries: Queries,
     config: Config,
     encode: Encode,
-    say: Callable[[str], None] = print,
+    keep: Callable[[str, dict[str, Any]], None],
     stored: Mapping[str, Any] | None = None,
 ) -> dict[str, dict[str, Any]]:
     """Leave each relation out once.
@@ -116,7 +116,7 @@ def leave_one_out(
         queries: validation lists that hold their target.
         config: options of paths and scorer, and the seed.
         encode: gives the encoder's vectors of phrases.
-        say: gets each relation's row.
+        keep: gets each relation's row as soon as it is measured.
         stored: rows that were measured before; they are not measured again.
 
     Returns:
@@ -148,7 +148,7 @@ def leave_one_out(
             "gap": float(gap.mean()),
             "error": standard_error(gap, queries.user),
         }
-        say(f"{name}: {rows[name]}")
+        keep(name, rows[name])
     return rows
 
 

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+import torch
 
 from lkgrag.config.loading import load_config
 from lkgrag.run.cache import StageCache
 from lkgrag.run.stages import Stages, load_dataset
+from lkgrag.text import EncoderChoice, load_encoder
 
 if TYPE_CHECKING:
-    import torch
-
     from lkgrag.config import Config
+    from lkgrag.text import TextEncoder
 
 #: Relations of Amazon that may have been collected after the test, and are left out.
 SUSPECT = ("also_bought", "also_viewed", "bought_together")
@@ -51,18 +54,24 @@ def configuration(data: str, roots: dict[str, str], root: Path, seed: int = 0) -
 
 def stages_of(config: Config) -> Stages:
     """The cached stages of a configuration, on the CPU."""
-    import torch
-
     return Stages(
         StageCache(Path(config.cache.root)), config, load_dataset(config), torch.device("cpu")
     )
 
 
+def encoder_of(config: Config) -> TextEncoder:
+    """The built-in sentence encoder, on the CPU."""
+    choice = EncoderChoice.of(_with_encoder(config).text, config.llm)
+    assert choice is not None
+    return load_encoder(choice)
+
+
 def text_vectors(config: Config) -> torch.Tensor:
     """Vectors of the items' texts by the built-in sentence encoder, float32 ``[I, 384]``; cached."""
-    from dataclasses import replace
-
-    encoded = replace(config, text=replace(config.text, encoder="minilm"))
-    vectors = stages_of(encoded).vectors
+    vectors = stages_of(_with_encoder(config)).vectors
     assert vectors is not None
     return vectors
+
+
+def _with_encoder(config: Config) -> Config:
+    return replace(config, text=replace(config.text, encoder="minilm"))

@@ -16,7 +16,8 @@ def world(tmp_path_factory):
     write_shop(root)
     options = {"data.name": "shop", "data.root": str(root)}
     options |= {"data.min_user": "1", "data.min_item": "1"}
-    return World.draw(load_dataset(load_config(options)), 0)
+    dataset = load_dataset(load_config(options))
+    return World.draw(dataset.interactions, dataset.split, 0)
 
 
 def test_no_item_is_new_and_pseudo_new(world):
