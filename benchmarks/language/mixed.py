@@ -15,8 +15,8 @@ import numpy as np
 import torch
 
 from benchmarks.language.cold import BEHAVIOUR
-from benchmarks.language.evidence import near_history, similarities
-from benchmarks.language.logit import figures
+from benchmarks.language.evidence import DECAY, near_history, similarities, whitened
+from benchmarks.language.logit import Lists, cross_validated, figures, ranks_of
 from lkgrag.retrieval.fusion.corner_fit import fit_corners
 from lkgrag.retrieval.fusion.retriever import FusedRetriever
 from lkgrag.retrieval.fusion.weights import fit_weights, list_losses, make_pools
@@ -29,6 +29,7 @@ from lkgrag.retrieval.text.retriever import TextRetriever
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+    from scipy import sparse
 
     from benchmarks.language.cold import Cold
     from lkgrag.data.splits.base import Events
@@ -43,6 +44,16 @@ FITTED, RANKED = 3000, 4000
 NEVER = -1e4
 #: Histories that are scored at once.
 BLOCK = 256
+
+
+#: Rows of evidence in lists: what each adds up.
+EVIDENCE: dict[str, tuple[str, ...]] = {
+    "fusion as today, and a constant": ("today",),
+    "TF-IDF and a constant": ("tfidf mean", "tfidf nearest"),
+    "base": ("today", "graph_itemitem", "text", "tfidf mean", "tfidf nearest"),
+}
+EVIDENCE["base + encoder"] = (*EVIDENCE["base"], "encoder mean", "encoder nearest")
+EVIDENCE["base + permuted titles"] = (*EVIDENCE["base"], "permuted mean", "permuted nearest")
 
 
 @dataclass(frozen=True)
@@ -228,15 +239,7 @@ class Mixed:
             scores = {n: r(self.fused, features, histories[part]) for n, r in self.rules.items()}
             for values in scores.values():
                 values[:, world.pseudo] = NEVER
-            known = scores["today"].copy()
-            known[:, world.hidden] = NEVER
-            forty = np.concatenate(
-                [
-                    top_k(known, EACH, seen, self.fused.turn)[0],
-                    self._proposed(histories[part]),
-                ],
-                1,
-            )
+            forty = self._forty(scores["today"], histories[part])
             hit = forty == target[:, None]
             for name, values in scores.items():
                 out["catalogue"][name][part] = pessimistic_ranks(values, target, seen)
@@ -272,6 +275,78 @@ class Mixed:
         }
         return result
 
+    def measure_evidence(self) -> dict[str, Any]:
+        """Rows of evidence in lists of forty, for all validation events but those of pseudo-new targets.
+
+        Weights are a conditional logit's over other users, one for known and one for new items each, with a
+        constant for new ones.
+
+        Returns:
+            By row the figures of new, of known and of all targets; gains of the last rows are over ``base``.
+        """
+        events = self.events(~self.cold.world.pseudo, len(self.cold.world.val))
+        lists, hit, gathered = self._lists(events)
+        is_new = self.cold.world.new[events.target]
+        ranks: dict[str, NDArray[np.int64]] = {}
+        for name, kinds in EVIDENCE.items():
+            values = [
+                x for kind in kinds for x in (gathered[kind], gathered[kind] * gathered["new"])
+            ]
+            scores, _ = cross_validated(lists, [*values, gathered["new"]], self.cold.config.seed)
+            ranks[name] = np.full(len(events), MISSED)
+            ranks[name][hit] = ranks_of(scores, lists)
+        out: dict[str, Any] = {"events": len(events), "rows": []}
+        for name, rank in ranks.items():
+            row: dict[str, Any] = {"name": name}
+            for kind, part in (("new", is_new), ("known", ~is_new), ("all", is_new | True)):
+                against = ranks["base"][part] if name.startswith("base +") else None
+                row[kind] = figures(rank[part], events.user[part], against)
+            out["rows"].append(row)
+        return out
+
+    def _lists(
+        self, events: Events
+    ) -> tuple[Lists, NDArray[np.bool_], dict[str, NDArray[np.float32]]]:
+        """The lists that hold their target; which ones do, bool ``[E]``; and their evidence, ``[H, C]`` each."""
+        world, histories = self.cold.world, self.cold.world.histories(events)
+        white = whitened(self.cold.encoded)
+        parts: dict[str, list[NDArray[np.float32]]] = {}
+        forty = np.zeros((len(events), 2 * EACH), np.int64)
+        for start in range(0, len(events), BLOCK):
+            part = slice(start, start + BLOCK)
+            features = self._hide(self.fused.features(histories[part]), world.pseudo)
+            today = self.rules["today"](self.fused, features, histories[part])
+            forty[part] = self._forty(today, histories[part])
+            latest = latest_items(histories[part])
+            block = {"today": np.take_along_axis(today, forty[part], 1)}
+            for name, values in features.items():
+                block[name] = np.take_along_axis(values, forty[part], 1)
+            for name, vectors in (
+                ("tfidf", self.cold.rows),
+                ("encoder", white),
+                ("permuted", white[self.cold.permutation]),
+            ):
+                block |= _near_lists(vectors, latest, forty[part], name)
+            for name, values in block.items():
+                parts.setdefault(name, []).append(values.astype(np.float32))
+        hits = forty == events.target[:, None]
+        hit = hits.any(1)
+        gathered = {name: np.concatenate(blocks)[hit] for name, blocks in parts.items()}
+        gathered["new"] = world.new[forty[hit]].astype(np.float32)
+        lists = Lists(
+            hits[hit].argmax(1), events.user[hit], np.ones((int(hit.sum()), 2 * EACH), bool)
+        )
+        return lists, hit, gathered
+
+    def _forty(
+        self, scores: NDArray[np.float32], histories: list[NDArray[np.int64]]
+    ) -> NDArray[np.int64]:
+        """The best known items by scores ``[B, I]``, then the new ones that are proposed; int64 ``[B, 40]``."""
+        known = scores.copy()
+        known[:, self.cold.world.hidden] = NEVER
+        best, _ = top_k(known, EACH, Seen.of(histories), self.fused.turn)
+        return np.concatenate([best, self._proposed(histories)], 1)
+
     def _proposed(self, histories: list[NDArray[np.int64]]) -> NDArray[np.int64]:
         """The new items of each list, by TF-IDF and metadata of equal spread; int64 ``[B, EACH]``."""
         near = near_history(self._table, latest_items(histories), "tfidf")
@@ -294,3 +369,31 @@ class Mixed:
         for values in features.values():
             values[:, items] = NEVER
         return features
+
+
+def _near_lists(
+    vectors: NDArray[np.float32] | sparse.csr_matrix,
+    latest: NDArray[np.int64],
+    items: NDArray[np.int64],
+    name: str,
+) -> dict[str, NDArray[np.float32]]:
+    """As :func:`~benchmarks.language.evidence.near_history`, of each list's own items ``[B, C]``."""
+    mean, nearest = np.zeros((2, *items.shape), np.float32)
+    for row, (history, candidates) in enumerate(zip(latest, items, strict=True)):
+        past = history[history >= 0]
+        if len(past):
+            near = similarities_of(vectors, past, candidates)
+            shares = DECAY ** np.arange(len(past))
+            mean[row] = shares / shares.sum() @ near
+            nearest[row] = near.max(0)
+    return {f"{name} mean": mean, f"{name} nearest": nearest}
+
+
+def similarities_of(
+    vectors: NDArray[np.float32] | sparse.csr_matrix,
+    first: NDArray[np.int64],
+    second: NDArray[np.int64],
+) -> NDArray[np.float32]:
+    """Products of the vectors of some items with those of others, float32 ``[M, N]``."""
+    out = vectors[first] @ vectors[second].T
+    return np.asarray(out if isinstance(out, np.ndarray) else out.toarray(), np.float32)

@@ -54,7 +54,8 @@ def _new_items(part: str, roots: dict[str, str], root: Path, seed: int) -> dict[
     cold = Cold(world, config, vectors, root / f"evidence-{seed}")
     if part == "new-items":
         return {"data": DATA, **new_items(cold, say)}
-    return {"data": DATA, **Mixed(cold).measure()}
+    mixed = Mixed(cold)
+    return {"data": DATA, "fusion": mixed.measure(), "evidence": mixed.measure_evidence()}
 
 
 def _relations(data: str, roots: dict[str, str], root: Path, seed: int) -> dict[str, Any]:
