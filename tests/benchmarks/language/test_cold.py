@@ -69,6 +69,23 @@ def test_trained_evidence_finds_new_items(cold):
         assert _ndcg(cold, (kind,)) < 1.5 * chance, kind
 
 
+def test_behaviour_that_is_not_deleted_is_a_ceiling(cold):
+    assert _ndcg(cold, ("behaviour",)) > 1.5 * _ndcg(cold, ("permuted",))
+    # Without it no count tells new items apart.
+    known = cold.kind("metadata")
+    assert not any(name.startswith(cold_page.BEHAVIOUR) for name in known)
+
+
+def test_all_rows_are_measured_over_one_base(cold):
+    said = []
+    result = cold_page.measure(cold, said.append)
+    names = [row["name"] for row in result["rows"]]
+    added = [*cold_page.ADDED, *cold_page.CONTROLS, *cold_page.CEILING]
+    assert names == [*cold_page.ROWS, "base", *added]
+    assert all(("gain" in row) == (row["name"] in added) for row in result["rows"])
+    assert len(said) == len(names)
+
+
 def test_evidence_is_computed_once(cold, monkeypatch):
     first = cold.kind("tfidf")
     again = Cold(cold.world, cold.config, cold.encoded, cold.folder)
