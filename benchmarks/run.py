@@ -1,9 +1,10 @@
-"""The benchmark suite: ``python -m benchmarks.run quality|language|speed|scale|large|order [--list] [--only PART] [--quick]``.
+"""The benchmark suite: ``python -m benchmarks.run SUITE [--list] [--only PART] [--quick]``.
 
 ``quality`` makes the rows of ``benchmarks/quality/quality.yaml`` on every data set and seed (``--data``, ``--seeds`` and
 ``--only`` take some of them), resumable, below ``--root``, and writes ``benchmarks/results/quality-DATA.json``
 with the per-user ranks beside it. ``language`` makes the rows of ``benchmarks/language/language.yaml``: what text adds, and
-its controls, on validation (``--test``: on test); ``requests`` measures requests in words. ``speed`` compares each part with what a user would pick instead and with the
+its controls, on validation (``--test``: on test); ``requests`` measures requests in words, and
+``cold`` what text adds for new items and for unseen relations. ``speed`` compares each part with what a user would pick instead and with the
 physical limit, on the machine at hand, and writes ``benchmarks/results/speed.json``. Only ratios hold on other
 machines. ``scale`` builds and searches graphs of up to 100 times Amazon Beauty's size. ``large`` trains and ranks in
 4 bits with a model of Llama-2-7B's shape. ``order`` tells what the order of items of one time does to the stored gains.
@@ -48,6 +49,7 @@ def main(argv: list[str] | None = None) -> int:
             "quality": _quality,
             "language": _language,
             "requests": _requests,
+            "cold": _cold,
             "large": _large,
             "order": _order,
         }[options.suite](options)
@@ -59,7 +61,8 @@ def main(argv: list[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.run", description=__doc__)
     parser.add_argument(
-        "suite", choices=("language", "large", "order", "quality", "requests", "scale", "speed")
+        "suite",
+        choices=("cold", "language", "large", "order", "quality", "requests", "scale", "speed"),
     )
     parser.add_argument("--list", action="store_true", help="print the parts and stop")
     parser.add_argument("--only", action="append", metavar="PART", help="measure this part only")
@@ -96,6 +99,10 @@ def _parser() -> argparse.ArgumentParser:
 
 def parts_of(suite: str) -> tuple[str, ...]:
     """The parts of a suite, which ``--only`` takes: of quality and language, their rows."""
+    if suite == "cold":
+        from benchmarks.language.cold_suite import PARTS
+
+        return PARTS
     if suite == "language":
         from benchmarks.language.suite import read_settings as read_language
 
@@ -117,6 +124,19 @@ def _language(options: argparse.Namespace) -> int:
     from benchmarks.language.suite import language
 
     return language(options)
+
+
+def _cold(options: argparse.Namespace) -> int:
+    from benchmarks.language.cold_suite import PARTS, measure
+
+    before = stored("cold") or {}
+    # Parts that are not asked for keep their stored result.
+    result = {part: before[part] for part in PARTS if part in before}
+    for part in options.only or PARTS:
+        result[part] = measure(part, data_roots(), options.root, options.seed)
+    if not options.quick:
+        say(f"wrote {save('cold', 'python -m benchmarks.run cold', options.seed, result)}")
+    return 0
 
 
 def _requests(options: argparse.Namespace) -> int:

@@ -230,6 +230,9 @@ def targets_of(result: dict[str, Any]) -> dict[str, float | None]:
         for other in OTHER_RESULTS
         for row in (stored(other) or {}).get("targets", ())
     }
+    rows = {row["name"]: row for row in (stored("cold") or {}).get("new-items", {}).get("rows", ())}
+    if "all" in rows:
+        values |= {"L3_new": 100 * rows["all"]["gain"], "L3_p": rows["all"]["p"]}
     for name, (data, left, right, figure) in TARGETS.items():
         for split in ("val", "test"):
             gap = next(

@@ -39,6 +39,8 @@ from lkgrag.scorer.features import (
 from lkgrag.scorer.pooling import FEATURES, InstanceTerms, pool_paths
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from torch_geometric.data import HeteroData
     from torch_geometric.typing import EdgeType, NodeType
 
@@ -106,6 +108,39 @@ class MetapathAttention(PathScorer):
         self.out = nn.Linear(dim, 1, bias=False)
         self.skip = nn.Linear(3 * dim, 1, bias=False)
         self._initialise()
+
+    def with_relations(
+        self, metapaths: list[tuple[EdgeType, ...]], embeddings: Mapping[EdgeType, Tensor]
+    ) -> MetapathAttention:
+        """Copy the scorer for a graph with relations that it was not trained on.
+
+        All it learned stays as it is. A relation acts by its embedding alone, so that one for an unseen relation
+        is all that paths along it need. The profiles of items are still made of the relations of the training.
+
+        Args:
+            metapaths: of the graph that is scored, those of the training and any others.
+            embeddings: of each relation of ``metapaths`` that the scorer does not know, float ``[dim]``.
+
+        Returns:
+            The copy, in evaluation mode.
+
+        Raises:
+            ValueError: an unknown relation has no embedding, or one of another shape.
+        """
+        copy = type(self)(self.metadata, self.num_nodes, metapaths, self.dim, self.dropout)
+        state = self.state_dict()
+        known = {edge_type: row for row, edge_type in enumerate(self.relations)}
+        rows = []
+        for edge_type in copy.relations:
+            if edge_type in known:
+                rows.append(state["relation"][known[edge_type]])
+                continue
+            row = embeddings.get(edge_type)
+            if row is None or row.shape != (self.dim,):
+                raise ValueError(f"{edge_type} needs an embedding of shape [{self.dim}]")
+            rows.append(row.detach().to(state["relation"]))
+        copy.load_state_dict({**state, "relation": torch.stack(rows)})
+        return copy.to(state["relation"].device).eval()
 
     def _index_metapaths(self) -> None:
         """Number the relations, and compute the share of each in every meta-path, ``[M, R]``."""

@@ -19,9 +19,13 @@ def paths(data):
 
 
 def build(data, paths, seed=0, **kwargs):
+    return build_for(data, paths.metapaths, seed, **kwargs)
+
+
+def build_for(data, metapaths, seed=0, **kwargs):
     torch.manual_seed(seed)
     num_nodes = {t: data[t].num_nodes for t in data.node_types}
-    return MetapathAttention(data.metadata(), num_nodes, paths.metapaths, **kwargs).eval()
+    return MetapathAttention(data.metadata(), num_nodes, metapaths, **kwargs).eval()
 
 
 @torch.no_grad()
@@ -158,3 +162,31 @@ def test_which_parameters_learn_on_which_route(data, paths):
     assert learned["fusion"] == set(parameters)
     readout = {"value.weight", "mix.weight", "mix.bias", "out.weight", "skip.weight"}
     assert learned["lm"] == set(parameters) - readout
+
+
+@torch.no_grad()
+def test_unseen_relations_act_by_their_embeddings(data, paths):
+    whole = build(data, paths)
+    fewer = build_for(data, paths.metapaths[:-1], seed=1)
+    unseen = [e for e in whole.relations if e not in fewer.relations]
+    assert unseen
+    rows = {e: whole.relation[n] for n, e in enumerate(whole.relations)}
+    state = whole.state_dict() | {"relation": torch.stack([rows[e] for e in fewer.relations])}
+    fewer.load_state_dict(state)
+    grown = fewer.with_relations(whole.metapaths, {e: rows[e] for e in unseen})
+    assert torch.equal(grown(data, paths).candidate, whole(data, paths).candidate)
+    other = fewer.with_relations(whole.metapaths, {e: -rows[e] for e in unseen})
+    assert not torch.equal(other(data, paths).candidate, whole(data, paths).candidate)
+    # The order of the meta-paths is the new graph's.
+    turned = fewer.with_relations(whole.metapaths[::-1], {e: rows[e] for e in unseen})
+    metapath = len(paths.metapaths) - 1 - paths.metapath
+    again = turned(data, replace(paths, metapaths=whole.metapaths[::-1], metapath=metapath))
+    assert torch.allclose(again.candidate, whole(data, paths).candidate, atol=1e-5)
+
+
+def test_unseen_relations_need_an_embedding_of_the_right_width(data, paths):
+    fewer, whole = build_for(data, paths.metapaths[:-1]), build(data, paths)
+    unseen = [e for e in whole.relations if e not in fewer.relations]
+    for wrong in ({}, dict.fromkeys(unseen, torch.zeros(3))):
+        with pytest.raises(ValueError, match=r"needs an embedding of shape \[16\]"):
+            fewer.with_relations(whole.metapaths, wrong)
