@@ -63,6 +63,19 @@ def differences(result: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
+def new_items(result: dict[str, Any]) -> str:
+    """How well each kind of evidence ranks new items, and what is added to all of them without an encoder."""
+    lines = ["| evidence | NDCG@10 | over the base |", "| --- | ---: | ---: |"]
+    for row in result["new-items"]["rows"]:
+        gain = "" if row.get("gain") is None else _share(row)
+        lines.append(f"| {row['name']} | {_short(row['ndcg@10'])} | {gain} |")
+    return "\n".join(lines)
+
+
+def _share(row: dict[str, float]) -> str:
+    return f"{100 * row['gain']:+.1f} % ± {100 * row['error']:.1f}"
+
+
 def targets(result: dict[str, Any]) -> str:
     """The targets that were measured, met or missed."""
     lines = ["| target | measured | aim |", "| --- | ---: | ---: |"]
@@ -95,6 +108,9 @@ def main() -> int:
         ("targets", targets(result)),
     ):
         put(PAGE, block, text)
+    cold = stored("cold")
+    if cold is not None:
+        put(PAGE, "new-items", new_items(cold))
     return 0
 
 

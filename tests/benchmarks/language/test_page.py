@@ -46,6 +46,17 @@ def test_what_was_not_measured_is_not_claimed():
     ]
 
 
+def test_new_items_have_their_gain_over_the_base():
+    rows = [
+        {"name": "base", "ndcg@10": 0.1391},
+        {"name": "all", "ndcg@10": 0.1441, "gain": 0.0361, "error": 0.0101},
+    ]
+    assert page.new_items({"new-items": {"rows": rows}}).splitlines()[2:] == [
+        "| base | .1391 |  |",
+        "| all | .1441 | +3.6 % ± 1.0 |",
+    ]
+
+
 def test_every_row_of_the_suite_has_a_name():
     from benchmarks.language.suite import read_settings
 
