@@ -75,11 +75,26 @@ def check(config: Config) -> None:
             f"prompt.verbaliser={config.prompt.verbaliser} needs the readout by index letters: "
             "set llm.readout=letters, or preset=reference for the whole published setting"
         )
+    if config.prompt.verbaliser in PUBLISHED and config.prompt.items != "title":
+        raise ConfigError(
+            f"prompt.verbaliser={config.prompt.verbaliser} shows titles alone, as published: set "
+            "prompt.items=title, or prompt.verbaliser=compact"
+        )
     for name in config.training.fuse:
         if name not in TERMS:
             raise ConfigError(
                 f"training.fuse: {name!r} is no term; choose from scorer and prior, or [] for neither"
             )
+    if config.llm.adapter == "full" and config.llm.quantization == "nf4":
+        raise ConfigError(
+            "llm.adapter=full trains all weights, but weights in 4 bits (llm.quantization=nf4) cannot learn: set "
+            "llm.adapter=lora, or llm.quantization=none"
+        )
+    if config.training.residual and not config.training.fuse:
+        raise ConfigError(
+            "training.residual=true needs terms to add to, but training.fuse=[]: set training.fuse=[scorer,prior], "
+            "or training.residual=false"
+        )
     if config.llm.name == NO_LLM and not config.training.fuse:
         raise ConfigError(
             "llm.name=none and training.fuse=[] leave nothing to rank by; set one of them otherwise"
@@ -124,5 +139,7 @@ def is_scorer_trained(words_paths: bool, llm: LLMConfig, training: TrainingConfi
         llm: its gate works on the words of paths alone.
         training: its fusion and losses.
     """
+    if training.residual:
+        return False
     is_gated = llm.gate != "off" and llm.name != NO_LLM and words_paths
     return "scorer" in training.fuse or training.aux_scorer > 0 or is_gated

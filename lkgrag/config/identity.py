@@ -26,6 +26,19 @@ CARRIED_OUT = (
     "evaluation.batch_size",
 )
 
+#: Options that older versions lack, with the values by which a run computes what it did then. With these it is
+#: identified as it was, so that its checkpoint and its stored scores stay valid.
+AS_BEFORE = {
+    "prompt.items": "title",
+    "llm.adapter": "lora",
+    "training.batch_tokens": 0,
+    "training.residual": False,
+    "training.wordless": 0.0,
+    "training.held_out": 0.0,
+}
+#: Options that count only where users are held out.
+OF_HELD_OUT = ("check_every", "patience")
+
 
 def to_yaml(config: Config) -> str:
     """Write the complete configuration as YAML; ``config=FILE`` reads it back."""
@@ -61,6 +74,13 @@ def computed(config: Config) -> dict[str, Any]:
     for key in CARRIED_OUT:
         section, name = key.split(".")
         del out[section][name]
+    if config.training.held_out == 0:
+        for name in OF_HELD_OUT:
+            del out["training"][name]
+    for key, value in AS_BEFORE.items():
+        section, name = key.split(".")
+        if out[section][name] == value:
+            del out[section][name]
     return out
 
 

@@ -285,8 +285,18 @@ class PromptConfig:
         "prompts of LlamaRec-LKG-RAG (reference) and LlamaRec (llamarec), which need "
         "llm.readout=letters; or a custom verbaliser as package.module:Class",
     )
+    items: str = opt(
+        "title",
+        "what a prompt says of an item: its title, or its text, which is `title | brand | category`: the title and "
+        "the two rarest values of each of its attributes in the graph",
+        ("title", "text"),
+    )
     history: int = opt(12, "number of latest history titles in the prompt", low=0)
-    max_title: int = opt(10, "tokens after which a title is cut", low=1)
+    max_title: int = opt(
+        10,
+        "tokens after which a title is cut, or a text, whose title is cut first, to half of them at the least",
+        low=1,
+    )
     max_tokens: int = opt(
         768,
         "largest number of tokens of a prompt; a longer one loses paths first, then the oldest history",
@@ -342,6 +352,12 @@ class LLMConfig:
         "implementation of the attention; blocks computes only the parts that llm.readout=candidates uses",
         ("auto", "blocks", "eager", "sdpa"),
     )
+    adapter: str = opt(
+        "lora",
+        "what of the language model learns: LoRA on its frozen weights (lora), all of its weights, in float32 (full), "
+        "or all of them below 500 million parameters and LoRA above (auto)",
+        ("lora", "full", "auto"),
+    )
     lora_r: int = opt(16, "LoRA rank", low=1)
     lora_alpha: int = opt(32, "LoRA alpha", low=1)
     lora_dropout: float = opt(0.0, "LoRA dropout", low=0, high=0.99)
@@ -378,10 +394,16 @@ class TrainingConfig:
     )
     epochs: int = opt(2, "passes over the examples, unless max_examples is reached first", low=0)
     batch_size: int = opt(8, "prompts of an optimiser step, over all processes", low=1)
+    batch_tokens: int = opt(
+        0,
+        "tokens of an optimiser step, over all processes, in place of training.batch_size; 28000 keep one large "
+        "GPU busy (0: by prompts)",
+        low=0,
+    )
     micro_batch: int = opt(
         8, "prompts of a forward pass of one process; fewer take less memory", low=1
     )
-    lr: float = opt(3e-4, "learning rate of LoRA", low=0)
+    lr: float = opt(3e-4, "learning rate of LoRA, or of all weights with llm.adapter=full", low=0)
     head_lr: float = opt(3e-4, "learning rate of the readout's head and of the fusion", low=0)
     scorer_lr: float = opt(5e-5, "learning rate of the scorer within the ranker", low=0)
     weight_decay: float = opt(0.01, "weight decay", low=0)
@@ -404,6 +426,34 @@ class TrainingConfig:
         "share of the scorer's expectation in the targets of the loss on the LM's scores alone",
         low=0,
         high=1,
+    )
+    residual: bool = opt(
+        False,
+        "the fused loss adds the LM's scores to those of the scorer and the prior out of fold, with weights that "
+        "were fitted before and stay fixed; the scorer is then trained alone only. training.fused_lm says how much "
+        "of this loss's gradient reaches the LM",
+    )
+    wordless: float = opt(
+        0.0,
+        "share of the training prompts without path words, drawn anew in each epoch; ranking shows them all "
+        "(prompt.verbaliser=none leaves them out of both)",
+        low=0,
+        high=1,
+    )
+    held_out: float = opt(
+        0.0,
+        "share of the training lists' users that are held out; the weights with the lowest fused loss on their "
+        "lists are kept (0: the last weights)",
+        low=0,
+        high=0.9,
+    )
+    check_every: int = opt(
+        50, "optimiser steps between looks at the lists of training.held_out", low=1
+    )
+    patience: int = opt(
+        4,
+        "looks at the lists of training.held_out without a lower loss before training stops",
+        low=1,
     )
     aux_scorer: float = opt(0.5, "weight of the loss on the scorer's scores alone", low=0)
     checkpoint_every: int = opt(25, "optimiser steps between checkpoints", low=1)

@@ -153,6 +153,8 @@ def block_attention(
     layout: BlockLayout | None = options.get("layout")
     if layout is None or dropout:
         raise ValueError("block attention needs a layout and no dropout")
+    # Under autocast the positions have turned queries and keys into float32.
+    query, key = query.to(value.dtype), key.to(value.dtype)
     _, heads, total, dim = query.shape
     kinds = key.shape[1]
     group = heads // kinds

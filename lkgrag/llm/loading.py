@@ -10,6 +10,7 @@ from lkgrag.data.assets.fetching import is_offline
 from lkgrag.data.assets.models import explain_failure, load_tokenizer, locate
 from lkgrag.errors import ModelError
 from lkgrag.llm.four_bit import four_bit_options, keep_trainable
+from lkgrag.llm.full import count_weights, is_full
 from lkgrag.llm.lora import backbone, decoder_layers
 from lkgrag.utils.device import is_fsdp_asked
 from lkgrag.utils.quiet import quiet
@@ -29,7 +30,7 @@ def load_llm(
 ) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
     """Load the model that ``llm.name`` names: a built-in one, a local folder, or one of the hub.
 
-    The model is frozen and in evaluation mode. bitsandbytes is imported for ``nf4`` only.
+    The model is frozen and in evaluation mode. Its weights are in float32 if all of them are to learn. bitsandbytes is imported for ``nf4`` only.
 
     Args:
         config: name, type, quantisation.
@@ -120,11 +121,43 @@ def compute_dtype(config: LLMConfig, device: torch.device) -> torch.dtype:
     ]
 
 
+def count_kept_parameters(config: LLMConfig, where: str) -> int:
+    """Count the parameters of the layers that are kept; no weight is loaded.
+
+    Args:
+        config: ``llm.layers``.
+        where: folder or hub name.
+
+    Raises:
+        ModelError: the model is unknown, or has fewer layers than asked for.
+    """
+    # Heavy: importing this room must stay quick.
+    from transformers import AutoConfig, AutoModelForCausalLM
+
+    try:
+        with quiet(), torch.device("meta"):
+            shape = AutoConfig.from_pretrained(where, local_files_only=is_offline())
+            model = AutoModelForCausalLM.from_config(shape)
+    except Exception as error:  # of many kinds, as in loading
+        raise explain_failure(where, "model", error) from error
+    keep_layers(model, count_layers(config, len(decoder_layers(model))))
+    return count_weights(model)
+
+
+def is_trained_whole(config: LLMConfig, where: str) -> bool:
+    """Whether all weights of a model that is not loaded yet are to learn; see :func:`is_full`."""
+    if config.adapter != "auto" or config.quantization == "nf4":
+        return is_full(config, 0)
+    return is_full(config, count_kept_parameters(config, where))
+
+
 def _load_model(where: str, config: LLMConfig, device: torch.device) -> PreTrainedModel:
     # Heavy, as above.
     from transformers import AutoModelForCausalLM
 
     dtype = compute_dtype(config, device)
+    if is_trained_whole(config, where):
+        dtype = torch.float32
     options: dict[str, Any] = {"dtype": dtype, "attn_implementation": "eager"}
     options["local_files_only"] = is_offline()
     four_bit = config.quantization == "nf4"

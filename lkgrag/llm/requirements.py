@@ -12,7 +12,13 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from lkgrag.errors import ModelError
-from lkgrag.llm.loading import bf16_is_fast, compute_dtype
+from lkgrag.llm.full import TRAINED
+from lkgrag.llm.loading import (
+    bf16_is_fast,
+    compute_dtype,
+    count_kept_parameters,
+    is_trained_whole,
+)
 from lkgrag.utils.memory import free_memory
 
 if TYPE_CHECKING:
@@ -56,7 +62,7 @@ def _time_product(dtype: torch.dtype) -> float:
 
 
 def refuse_without_memory(config: LLMConfig, where: str, device: torch.device) -> None:
-    """Refuse a language model whose weights need more memory than there is.
+    """Refuse a language model that needs more memory than there is: for its weights, or to train all of them.
 
     A model of the hub that is not on this disk yet is not checked.
 
@@ -73,15 +79,22 @@ def refuse_without_memory(config: LLMConfig, where: str, device: torch.device) -
     free = _free_on(device)
     if parameters is None or free is None:
         return
-    dtype = compute_dtype(config, device)
+    whole = is_trained_whole(config, where)
+    dtype = torch.float32 if whole else compute_dtype(config, device)
     is_four_bit = config.quantization == "nf4"
     needed = parameters * (FOUR_BIT if is_four_bit else dtype.itemsize)
+    if whole:
+        # Layers that are cut off are loaded, but do not learn.
+        needed = max(needed, TRAINED * count_kept_parameters(config, where))
     copies = int(os.environ.get("LOCAL_WORLD_SIZE", "1")) if device.type == "cpu" else 1
     if needed * copies <= free:
         return
     kind = "4 bits" if is_four_bit else str(dtype).removeprefix("torch.")
     ways = [] if is_four_bit else ["llm.quantization=nf4"]
-    if not is_four_bit and dtype == torch.float32:
+    if whole:
+        kind += " with gradients and moments"
+        ways = ["llm.adapter=lora"]
+    elif not is_four_bit and dtype == torch.float32:
         ways.append("llm.dtype=bfloat16")
     if copies > 1:
         ways.append("fewer processes")

@@ -14,6 +14,8 @@ from lkgrag.llm import gates
 from lkgrag.llm.attention import choose_attention, dense_mask
 from lkgrag.llm.block_attention import NAME as BLOCKS
 from lkgrag.llm.block_attention import BlockLayout
+from lkgrag.llm.full import count_weights, is_full, load_weights, save_weights, unfreeze
+from lkgrag.llm.loading import compute_dtype
 from lkgrag.llm.lora import (
     add_lora,
     backbone,
@@ -37,16 +39,18 @@ HEAD_FILE = "readout.safetensors"
 
 
 class LMScorer(nn.Module):
-    """Scores candidates from the hidden states of a language model with LoRA.
+    """Scores candidates from the hidden states of a language model with LoRA, or with all its weights trained.
 
     Args:
         model: a frozen causal language model, from :func:`~lkgrag.llm.loading.load_llm`.
         config: readout, LoRA, gates, attention.
         seed: of the initial weights of LoRA and of the readout.
-        adapter: False for a model that LoRA was merged into; then only the readout can learn.
+        adapter: False for a model that was exported; then only the readout can learn.
 
     Attributes:
         attention: the implementation in use.
+        is_full: whether all weights learn, in float32; products are in the type of ``llm.dtype`` nevertheless.
+        dtype: of the products.
         readout: of ``llm.readout``.
 
     Raises:
@@ -65,7 +69,10 @@ class LMScorer(nn.Module):
         self.attention = choose_attention(config.attention, model, readout.attention)
         model.set_attn_implementation(self.attention)
         self.model: nn.Module = model
-        if adapter:
+        self.is_full = adapter and is_full(config, count_weights(model))
+        if self.is_full:
+            unfreeze(model)
+        elif adapter:
             with torch.random.fork_rng(devices=[]):
                 torch.default_generator.manual_seed(seed)
                 self.model = add_lora(model, config)
@@ -75,7 +82,9 @@ class LMScorer(nn.Module):
             lowest = lowest_adapted(self.model) if config.gate == "layer" else 0
             gates.install(decoder_layers(self.model)[lowest])
         embedding: Any = model.get_input_embeddings().weight
-        self.dtype: torch.dtype = embedding.dtype
+        self.dtype: torch.dtype = (
+            compute_dtype(config, embedding.device) if self.is_full else embedding.dtype
+        )
         self.readout = readout.to(embedding.device)
 
     def forward(self, tokens: TokenBatch, salience_of_bundle: Tensor | None = None) -> Tensor:
@@ -120,14 +129,21 @@ class LMScorer(nn.Module):
         salience = salience_of_bundle
         if self.config.gate != "off" and salience is not None and salience.requires_grad:
             extra[gates.ARGUMENT] = (salience, bundle)
-        out = backbone(self.model)(input_ids=ids, position_ids=position, use_cache=False, **extra)
+        # Weights that learn are in float32, where small steps are not lost.
+        mixed = self.is_full and self.dtype != torch.float32
+        with torch.autocast(ids.device.type, dtype=self.dtype, enabled=mixed):
+            out = backbone(self.model)(
+                input_ids=ids, position_ids=position, use_cache=False, **extra
+            )
         hidden: Tensor = out.last_hidden_state
         return hidden if layout is None else layout.unpack(hidden)
 
     def save(self, folder: Path) -> None:
-        """Write what was learned: the adapter in peft's format, and the readout's state where it has some."""
+        """Write what was learned: the adapter in peft's format, or all weights, and the readout's state."""
         if has_adapter(self.model):
             save_adapter(self.model, folder)
+        if self.is_full:
+            save_weights(self.model, folder)
         weights = self.readout.state_dict()
         if weights:
             write_safetensors(folder / HEAD_FILE, weights)
@@ -140,6 +156,8 @@ class LMScorer(nn.Module):
         """
         if has_adapter(self.model):
             load_adapter(self.model, folder)
+        if self.is_full:
+            load_weights(self.model, folder)
         if not self.readout.state_dict():
             return
         try:

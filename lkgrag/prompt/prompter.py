@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -13,10 +14,11 @@ from lkgrag.prompt.base import BasePrompter
 from lkgrag.prompt.budget import Evidence, within_budget
 from lkgrag.prompt.bundles import rotate_slots
 from lkgrag.prompt.collate import PAD, Prompt, TokenBatch, collate
+from lkgrag.prompt.items import item_parts
 from lkgrag.prompt.layout import PromptLayout
 from lkgrag.prompt.resolver import OPTION, resolve_verbaliser
 from lkgrag.prompt.template import ANSWER, Template
-from lkgrag.prompt.titles import encode_titles
+from lkgrag.prompt.titles import SEPARATOR, encode_texts, encode_titles
 from lkgrag.prompt.verbalisers.base import Verbaliser
 from lkgrag.utils.failures import guard_custom_code
 
@@ -64,14 +66,20 @@ class Prompter(BasePrompter):
     ) -> None:
         super().__init__(tokenizer, data, config, layout)
         self.verbaliser = _build_verbaliser(tokenizer, data, config)
-        self.template = Template.of(tokenizer, self.layout, self.verbaliser.words_paths)
-        names = data["item"].name if titles is None else titles
-        self.titles = encode_titles(tokenizer, names, config.max_title)
+        names: Sequence[object] = data["item"].name if titles is None else titles
+        separator, encode = SEPARATOR, partial(encode_titles, tokenizer, names, config.max_title)
+        if config.items == "text":
+            texts = item_parts(data, names)
+            encode = partial(encode_texts, tokenizer, texts, config.max_title)
+            # The parts of a text stand between single ones, so no attribute can pass for evidence.
+            separator *= 2
+        self.template = Template.of(tokenizer, self.layout, self.verbaliser.words_paths, separator)
+        self.titles = encode()
         self._has_letters = self.layout is PromptLayout.LETTERS
         # Behind an index letter a title follows a space.
         self.choices = self.titles
         if self._has_letters:
-            self.choices = encode_titles(tokenizer, names, config.max_title, inside=True)
+            self.choices = encode(inside=True)
 
     def fit(self, batches: Iterable[PathBatch]) -> Prompter:
         """Let the verbaliser learn from the paths of training queries; return itself."""

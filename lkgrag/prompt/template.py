@@ -62,7 +62,11 @@ class Template:
 
     @classmethod
     def of(
-        cls, tokenizer: PreTrainedTokenizerBase, layout: PromptLayout, evidence: bool
+        cls,
+        tokenizer: PreTrainedTokenizerBase,
+        layout: PromptLayout,
+        evidence: bool,
+        separator: str = SEPARATOR,
     ) -> Template:
         """Encode the template.
 
@@ -70,6 +74,7 @@ class Template:
             tokenizer: of the language model.
             layout: of the candidates.
             evidence: whether candidates come with worded paths.
+            separator: between a candidate's title and its evidence; no text of an item may hold it.
         """
         letters = layout is PromptLayout.LETTERS
         heading = HEADING if evidence else HEADING_PLAIN
@@ -77,17 +82,17 @@ class Template:
         openings = [f"({letter})" for letter in LETTERS] if letters else []
         at_start = encode_pieces(tokenizer, lines + openings, before="\n")
         inside = encode_pieces(
-            tokenizer, ["\n", f" {SEPARATOR}", *(str(n) for n in range(11))], before="a"
+            tokenizer, ["\n", f" {separator}", *(str(n) for n in range(11))], before="a"
         )
-        end, separator = inside[0], inside[1]
+        end, joint = inside[0], inside[1]
         # A tokenizer may treat the start of a text differently.
         first = tokenizer([INSTRUCTION], add_special_tokens=False)["input_ids"][0]
         return cls(
             start=[*start_tokens(tokenizer), *first, *end],
             heading=at_start[0] + (end if letters else []),
             end=end,
-            separator=separator,
+            separator=joint,
             openings=at_start[len(lines) :],
             answer=at_start[1] if letters else [],
-            stars=[separator + number for number in inside[2:]],
+            stars=[joint + number for number in inside[2:]],
         )

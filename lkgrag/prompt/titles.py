@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 import unicodedata
 from typing import TYPE_CHECKING
 
@@ -96,6 +97,36 @@ def _once(text: str) -> str:
     for pattern, instead in _REMOVED:
         text = pattern.sub(instead, text)
     return text.strip()
+
+
+def encode_texts(
+    tokenizer: PreTrainedTokenizerBase,
+    texts: Sequence[Sequence[object]],
+    max_tokens: int,
+    inside: bool = False,
+) -> list[list[int]]:
+    """Clean texts of items and turn them into tokens, as ``title | brand | category``; none of them is special.
+
+    Parts are cleaned one by one. None holds the separator, so no part can pass for two. Of a text that is too long,
+    the title is cut first, to half of the limit at the least: long titles would hide all values.
+
+    Args:
+        tokenizer: of the language model.
+        texts: the parts of each text, the title first; anything that :func:`clean_title` takes. Other parts that
+            are empty are left out.
+        max_tokens: longest result.
+        inside: as of :func:`encode_titles`.
+    """
+    heads = encode_titles(tokenizer, [title for title, *_ in texts], sys.maxsize, inside)
+    values = [[clean_title(part, fallback="") for part in parts] for _, *parts in texts]
+    tails = ["".join(f" {SEPARATOR} {value}" for value in row if value) for row in values]
+    # A tail follows a word, wherever the title stands.
+    rows = encode_pieces(tokenizer, tails, before="a", required=False)
+    least = (max_tokens + 1) // 2
+    return [
+        (head[: max(least, max_tokens - len(tail))] + tail)[:max_tokens]
+        for head, tail in zip(heads, rows, strict=True)
+    ]
 
 
 def encode_titles(

@@ -29,6 +29,7 @@ class RankerBatch:
         generator: if given, the worded paths are sampled; otherwise the most salient ones are worded.
         lm_share: share of the fused score's gradient that reaches the language model, 0 to 1. It
             does not change the scores.
+        wordless: bool ``[B]``, the prompts that are made without path words; None for none of them.
     """
 
     data: HeteroData
@@ -36,6 +37,7 @@ class RankerBatch:
     order: Tensor
     generator: torch.Generator | None = None
     lm_share: float = 1.0
+    wordless: Tensor | None = None
 
     @classmethod
     def of(

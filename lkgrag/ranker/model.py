@@ -6,6 +6,7 @@ model's output. The prompt words the paths that the scorer found most salient fo
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import torch
@@ -97,9 +98,15 @@ class RankerModel(nn.Module):
         if self.prompter is None:
             raise ValueError("a ranker without a language model words nothing")
         device = batch.paths.sample.device
-        tokens = self.prompter(
-            batch.paths.to("cpu"), salience.detach().cpu(), batch.order.cpu(), batch.generator
-        )
+        paths, salience = batch.paths.to("cpu"), salience.detach().cpu()
+        shown = None
+        if batch.wordless is not None:
+            # A prompter of any kind words no path that it is not given.
+            shown = (~batch.wordless.cpu()[paths.sample]).nonzero().squeeze(1)
+            paths, salience = paths.select(shown), salience[shown]
+        tokens = self.prompter(paths, salience, batch.order.cpu(), batch.generator)
+        if shown is not None:
+            tokens = replace(tokens, bundle_path=shown[tokens.bundle_path])
         return tokens.to(device)
 
     def without_lm(self) -> RankerModel:

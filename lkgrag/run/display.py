@@ -24,6 +24,7 @@ from lkgrag.evaluation.summary import (
 from lkgrag.evaluation.tables import faithful_line
 from lkgrag.kg import kg_table
 from lkgrag.serving.recommendation import Recommendation
+from lkgrag.training.stopping import HELD_OUT
 from lkgrag.utils import console as terminal
 from lkgrag.utils.console import console
 from lkgrag.utils.layout import PAGE
@@ -162,6 +163,12 @@ class StageDisplay:
         mean = {k: float(np.mean([r[k] for r in tail])) for k in ("loss", "loss_lm", "loss_scorer")}
         chance = np.log((examples.candidate_items >= 0).sum(1)).mean()
         self.say(f"{prompts:,} prompts of {len(examples):,} lists in {len(curve)} steps")
+        held_out = [row[HELD_OUT] for row in curve if HELD_OUT in row]
+        if held_out:
+            best = int(np.argmin(held_out))
+            self.say(
+                f"fused cross-entropy on held-out users {held_out[best]:.3f}, at look {best + 1} of {len(held_out)}"
+            )
         self.say(
             f"cross-entropy: fused {mean['loss']:.3f}, LM alone {mean['loss_lm']:.3f}, "
             f"scorer alone {mean['loss_scorer']:.3f} (last tenth; chance {chance:.3f})"

@@ -16,6 +16,7 @@ own             data, options of ``kg``, the encoder, those interactions, the cl
 retrieval       data, options of ``kg`` and ``retrieval``, the encoder, code of custom retrievers, seed
 requests        retrieval, version of the model
 scorer          retrieval, options of ``paths`` and ``scorer``, ``training.negatives``, code of a custom scorer
+out_of_fold     scorer, number of folds
 training        retrieval, options of ``paths``, ``scorer``, ``prompt``, ``llm`` and ``training``, custom code
 scores          trained weights and queries (:class:`lkgrag.evaluation.score_cache.ScoreCache`), all options
                 that scores depend on, custom code
@@ -170,6 +171,14 @@ class StageKeys:
             # An edited scorer is another one, whatever its name.
             key["code"] = code
         return key
+
+    def out_of_fold(self, folds: int) -> Key:
+        """Key of the scores of training lists by scorers that have not seen them.
+
+        Args:
+            folds: of the users.
+        """
+        return {**self.scorer(), "folds": folds}
 
     def training(self, prompts: int) -> str:
         """A hash of all that the ranker's training depends on; a checkpoint with another hash is refused.

@@ -8,10 +8,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+import torch
 
 from lkgrag.config import NO_LLM
 from lkgrag.config.checks import is_scorer_trained
 from lkgrag.data.splits import every_training_event
+from lkgrag.errors import ConfigError
 from lkgrag.llm import LMScorer, load_llm
 from lkgrag.prompt import build_prompter
 from lkgrag.prompt.resolver import resolve_verbaliser
@@ -23,8 +25,14 @@ from lkgrag.scorer.resolver import new_scorer
 from lkgrag.scorer.state import load_scorer, save_scorer
 from lkgrag.scorer.trial import try_out
 from lkgrag.training.negatives import uniform_queries
-from lkgrag.training.pretraining import ExampleLists, Pretraining, pretrain_parts
-from lkgrag.utils.files import read_json, write_json
+from lkgrag.training.out_of_fold import OutOfFoldScores, out_of_fold_scores
+from lkgrag.training.pretraining import (
+    ExampleLists,
+    Pretraining,
+    pretrain_parts,
+    tell_users_apart,
+)
+from lkgrag.utils.files import read_json, read_safetensors, write_json, write_safetensors
 from lkgrag.utils.plugins import is_custom
 from lkgrag.utils.progress import activity, bar
 
@@ -40,6 +48,9 @@ if TYPE_CHECKING:
     from lkgrag.retrieval import StageOne
     from lkgrag.run.stages import Stages
 
+#: Folds of the users for scores out of fold, and the file that holds these.
+FOLDS = 4
+OUT_OF_FOLD = "scores.safetensors"
 #: Queries on which a custom scorer is tried.
 TRIED = 8
 
@@ -112,6 +123,52 @@ def train_scorer(
     return stages.cache.load_or_build("scorer", stages.keys.scorer(), build, load)
 
 
+def score_out_of_fold(stages: Stages, graphs: ExamplePaths, examples: Queries) -> OutOfFoldScores:
+    """Score the examples by scorers that have not seen their users, or read the scores from the cache.
+
+    Args:
+        stages: of the run.
+        graphs: the cross-fitted graphs and their paths.
+        examples: the ranker's training examples.
+
+    Returns:
+        The scores, in the order of ``examples``.
+
+    Raises:
+        ConfigError: the examples are of one user.
+    """
+    config = stages.config
+    if len(np.unique(tell_users_apart(examples.user))) < 2:
+        raise ConfigError(
+            "training.residual=true needs training lists of at least two users; set it to false"
+        )
+    make = partial(new_scorer, config.scorer, config.paths.search, graphs.graphs[0], config.seed)
+
+    def build(folder: Path) -> None:
+        order = np.concatenate([index for _, index in graphs.parts(examples)])
+        with bar("score lists out of fold, folds") as update:
+            found = out_of_fold_scores(
+                make,
+                find_lists(graphs, examples),
+                config.scorer,
+                config.seed,
+                FOLDS,
+                update,
+            )
+        columns = {}
+        for name, values in vars(found).items():
+            column = np.empty_like(values)
+            column[order] = values
+            columns[name] = torch.from_numpy(column)
+        write_safetensors(folder / OUT_OF_FOLD, columns)
+
+    def load(folder: Path) -> OutOfFoldScores:
+        columns = read_safetensors(folder / OUT_OF_FOLD)
+        return OutOfFoldScores(**{name: column.numpy() for name, column in columns.items()})
+
+    return stages.cache.load_or_build("out_of_fold", stages.keys.out_of_fold(FOLDS), build, load)
+
+
 def find_lists(graphs: ExamplePaths, examples: Queries) -> list[ExampleLists]:
     """Find the paths of examples, each in its own graph.
 
@@ -149,6 +206,9 @@ def build_ranker(
     config, device = stages.config, stages.device
     fusion = Fusion(pretraining.a, pretraining.b, config.training.fuse)
     words_paths = resolve_verbaliser(config.prompt.verbaliser).words_paths
+    if config.training.residual:
+        # The terms are fixed, and validation fits all weights.
+        fusion.requires_grad_(False)
     if not is_scorer_trained(words_paths, config.llm, config.training):
         # DistributedDataParallel would wait for parameters that no loss reaches.
         scorer.requires_grad_(False)

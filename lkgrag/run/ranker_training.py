@@ -7,9 +7,11 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from lkgrag.prompt.order import CandidateOrder
+from lkgrag.run.ranker_stages import score_out_of_fold
 from lkgrag.training.checkpoint import Checkpoint
 from lkgrag.training.loop import Trainer
 from lkgrag.training.probe import probe_head
+from lkgrag.training.residual import FixedTerms
 from lkgrag.utils.progress import bar, forecast
 
 if TYPE_CHECKING:
@@ -76,9 +78,15 @@ def train_ranker(
         _probe_head(trainer, prompts, config.evaluation.batch_size, context.display)
     if accelerator.trackers or training.tracker == "tensorboard":
         accelerator.init_trackers("ranker")
-    with bar("train the ranker, steps", context.is_main) as update:
-        curve = trainer.fit(forecast(update, "steps", SKIP_LLM))
-    context.display.show_training(curve, examples, sum(len(b) for b in trainer.batches))
+    fixed = None
+    if training.residual:
+        fixed = FixedTerms.of(score_out_of_fold(stages, graphs, examples), training.fuse)
+    may_stop = len(trainer.held_out) > 0
+    with bar("train the ranker, steps", context.is_main, may_end_early=may_stop) as update:
+        curve = trainer.fit(forecast(update, "steps", SKIP_LLM), fixed)
+    context.display.show_training(
+        curve, examples, sum(len(b) for b in trainer.batches[: len(curve)])
+    )
     return RankerTraining(curve, trainer.seconds)
 
 

@@ -32,7 +32,7 @@ ABOVE = ".."
 
 TEXT = """# {name}
 
-A language model with the LoRA of an lkgrag run merged into it{quantised}, and the rest of that run's
+A language model with what an lkgrag run learned merged into it{quantised}, and the rest of that run's
 ranker.
 
 | here | what it is |
@@ -173,7 +173,8 @@ def _write(ranker: Ranker, source: Path, part: Path, dtype: str) -> torch.dtype:
         raise ModelError(f"{source}: it has no language model (llm.name=none): nothing to merge")
     weights: torch.dtype = lm.dtype if dtype == "auto" else getattr(torch, dtype)
     part.mkdir(parents=True)
-    write_model(merge(lm.model, weights), prompter.tokenizer, part)
+    model = lm.model.to(weights) if lm.is_full else merge(lm.model, weights)
+    write_model(model, prompter.tokenizer, part)
     shutil.copytree(source, part / RANKER, ignore=shutil.ignore_patterns(ADAPTER, ".*"))
     for head in (source / ADAPTER).glob("readout.safetensors"):
         shutil.copy2(head, part / RANKER / head.name)

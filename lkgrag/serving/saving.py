@@ -152,7 +152,7 @@ def load(
     merged: str | None = meta.get("merged")
     if merged is not None:
         merged = str((folder / merged).resolve())
-        config.llm = replace(config.llm, name=merged, quantization="none")
+        config.llm = replace(config.llm, name=merged, quantization="none", adapter="lora")
     graph = graph_paths(load_kg(folder / KG), config.paths)
     metapaths = [tuple(tuple(edge) for edge in m) for m in meta["metapaths"]]
     if list(graph.metapaths) != metapaths:

@@ -11,7 +11,7 @@ from lkgrag.text.encoders import (
     check_encoder,
     load_encoder,
 )
-from lkgrag.text.items import item_texts
+from lkgrag.text.items import item_texts, pick_rarest
 from lkgrag.text.whitening import Whitening
 from lkgrag.text.words import Words
 
@@ -24,4 +24,5 @@ __all__ = [
     "check_encoder",
     "item_texts",
     "load_encoder",
+    "pick_rarest",
 ]

@@ -33,13 +33,18 @@ def item_texts(items: pd.DataFrame, values: int = VALUES) -> list[str]:
     parts: list[list[str]] = [[title] if isinstance(title, str) else [] for title in items["title"]]
     for column in items.columns:
         if column != "title":
-            for row, rarest in zip(parts, _rarest(items[column].tolist(), values), strict=True):
+            for row, rarest in zip(parts, pick_rarest(items[column].tolist(), values), strict=True):
                 row += rarest
     return [SEPARATOR.join(p for p in map(_clean, row) if p) for row in parts]
 
 
-def _rarest(column: Sequence[Sequence[str]], most: int) -> list[list[str]]:
-    """The ``most`` rarest values of each row; equally rare ones keep their order."""
+def pick_rarest(column: Sequence[Sequence[str]], most: int = VALUES) -> list[list[str]]:
+    """The rarest values of each row; equally rare ones keep their order.
+
+    Args:
+        column: the values of one attribute, a row for each item.
+        most: values of a row.
+    """
     count = Counter(value for values in column for value in set(values))
     return [sorted(dict.fromkeys(values), key=count.__getitem__)[:most] for values in column]
 

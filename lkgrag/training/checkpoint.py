@@ -2,13 +2,14 @@
 
 The file is written under a temporary name and renamed, so that a checkpoint is whole or absent. It
 holds the trainable parameters, AdamW's moments and the scorer's state beside its parameters (buffers,
-which a forward pass may change). Its header holds the step and the curve as JSON.
+which a forward pass may change), and with early stopping the best weights so far. Its header holds the step and the curve as JSON.
 Random numbers need no state: all derive from (seed, epoch, example).
 """
 
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -72,7 +73,11 @@ class Checkpoint:
         return self.path.exists()
 
     def save(
-        self, module: nn.Module, optimizer: torch.optim.Optimizer, state: dict[str, Any]
+        self,
+        module: nn.Module,
+        optimizer: torch.optim.Optimizer,
+        state: dict[str, Any],
+        best: Mapping[str, torch.Tensor] | None = None,
     ) -> None:
         """Write the checkpoint of a step; it replaces the one before.
 
@@ -80,6 +85,7 @@ class Checkpoint:
             module: the model, not wrapped by Accelerate.
             optimizer: AdamW over its trainable parameters.
             state: plain values that :meth:`load` gives back (step, curve).
+            best: weights of the best step so far, which :meth:`load_best` gives back.
         """
         tensors: dict[str, torch.Tensor] = {}
         for name, parameter in named_trainable_parameters(module).items():
@@ -87,6 +93,7 @@ class Checkpoint:
             for key, value in optimizer.state.get(parameter, {}).items():
                 tensors[f"optimizer.{key}.{name}"] = torch.as_tensor(value)
         tensors |= {f"state.{name}": value for name, value in scorer_state(module).items()}
+        tensors |= {f"best.{name}": value for name, value in (best or {}).items()}
         header = {"state": json.dumps({"format": FORMAT, "depends": self.key, **state})}
         write_safetensors(self.path, tensors, header)
 
@@ -120,6 +127,15 @@ class Checkpoint:
                 "start with overwrite=true or another out="
             )
         return dict(state)
+
+    def load_best(self) -> dict[str, torch.Tensor]:
+        """The weights of the best step so far, by name, on the CPU; empty if none were saved.
+
+        Call it after :meth:`load`, which checks the file.
+        """
+        with safe_open(str(self.path), framework="pt") as file:
+            names = [name for name in file.keys() if name.startswith("best.")]  # noqa: SIM118
+            return {name.removeprefix("best."): file.get_tensor(name) for name in names}
 
 
 def _restore(file: TensorFile, module: nn.Module, optimizer: torch.optim.Optimizer) -> None:

@@ -14,8 +14,9 @@ import torch
 from torch import Tensor
 
 from lkgrag.ranker.batch import RankerBatch
-from lkgrag.training.batches import compose, share
+from lkgrag.training.batches import cut_by_fold, draw_wordless, find_epochs, share
 from lkgrag.training.objective import build_optimizer, losses, rate, total_loss, zero_loss
+from lkgrag.training.planning import plan
 from lkgrag.training.sharding import (
     align,
     average_gradients,
@@ -23,6 +24,7 @@ from lkgrag.training.sharding import (
     is_sharded,
     trainable_parameters,
 )
+from lkgrag.training.stopping import HELD_OUT, EarlyStopping
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
@@ -32,8 +34,10 @@ if TYPE_CHECKING:
     from lkgrag.data import Queries
     from lkgrag.paths import ExamplePaths
     from lkgrag.prompt.order import CandidateOrder
+    from lkgrag.ranker.batch import RankerOutput
     from lkgrag.ranker.model import RankerModel
     from lkgrag.training.checkpoint import Checkpoint
+    from lkgrag.training.residual import FixedTerms
 
 log = logging.getLogger(__name__)
 
@@ -60,6 +64,11 @@ class Trainer:
         accelerator: places the model and synchronises processes.
         checkpoint: the checkpoint to go on from and to write; None writes none.
 
+    Attributes:
+        batches: indices of the examples of each step.
+        held_out: int64, indices of the examples that are held out.
+        stopping: keeps the best weights so far.
+
     Raises:
         ValueError: a target is no candidate.
     """
@@ -82,13 +91,12 @@ class Trainer:
         # Batches are composed here: a launcher's accumulation steps would only divide the loss.
         accelerator.gradient_accumulation_steps = 1
         self.checkpoint, self.seed = checkpoint, order.seed
-        limit = config.max_examples if config.max_examples >= 0 else None
-        sizes = (config.batch_size, config.epochs)
-        self.batches = compose(graphs.folds_of(queries), *sizes, order.seed, limit)
+        self.batches, self.held_out = plan(model.prompter, graphs, queries, config, order.seed)
+        self._epochs = find_epochs(self.batches, len(queries) - len(self.held_out))
+        self.stopping = EarlyStopping(config.check_every, config.patience)
+        self._fixed: FixedTerms | None = None
         self._is_sharded = False
         self._begun = time.perf_counter()
-        whole = compose(graphs.folds_of(queries), config.batch_size, 1, order.seed)
-        self.per_epoch = max(1, len(whole))
 
     @property
     def seconds(self) -> float:
@@ -100,11 +108,17 @@ class Trainer:
         """Whether :meth:`fit` goes on from a checkpoint."""
         return self.checkpoint is not None and self.checkpoint.exists()
 
-    def fit(self, progress: Callable[[int, int], None] | None = None) -> Curve:
+    def fit(
+        self,
+        progress: Callable[[int, int], None] | None = None,
+        fixed: FixedTerms | None = None,
+    ) -> Curve:
         """Train the model in place.
 
         Args:
             progress: called with (steps done, steps in all).
+            fixed: terms that the language model is to add to, in place of the ranker's own scorer and fusion,
+                which must be frozen.
 
         Returns:
             The learning curve, one row a step.
@@ -113,7 +127,8 @@ class Trainer:
             RunError: the checkpoint is broken, or belongs to another model, data or options.
             ConfigError: the model is to be sharded, but there is no language model.
         """
-        accelerator = self.accelerator
+        accelerator, stopping = self.accelerator, self.stopping
+        self._fixed = fixed
         optimizer = build_optimizer(self.model, self.config)
         first, curve = self._resume(optimizer)
         self._is_sharded = is_sharded(accelerator)
@@ -122,9 +137,12 @@ class Trainer:
         model, optimizer = accelerator.prepare(self.model, optimizer)
         if self._is_sharded:
             align(trainable_parameters(model))
-        model.train()
+        self._set_training(model)
         steps = len(self.batches)
         for step in range(first, steps):
+            if stopping.is_over(curve):
+                log.info("stopping after step %d: no lower loss on held-out users", step)
+                break
             if progress is not None:
                 progress(step, steps)
             factor = rate(step, steps, self.config.warmup)
@@ -132,16 +150,44 @@ class Trainer:
                 group["lr"] = group["peak"] * factor
             row = self._step(model, optimizer, step)
             curve.append({"step": step + 1, "lr": factor, **row})
+            if len(self.held_out) and stopping.is_due(step + 1, steps):
+                curve[-1][HELD_OUT] = self._check(model)
+                stopping.offer(self.model, curve)
             if accelerator.trackers:
                 accelerator.log({f"train/{k}": v for k, v in curve[-1].items()}, step=step + 1)
-            is_last = step + 1 == steps
+            is_last = step + 1 == steps or stopping.is_over(curve)
             if is_last or (step + 1) % self.config.checkpoint_every == 0:
                 self._save(optimizer, step + 1, curve)
                 log.info("step %d of %d: %s", step + 1, steps, _format_means(curve[-TAIL:]))
         if progress is not None:
             progress(steps, steps)
+        stopping.restore(self.model)
         model.eval()
         return curve
+
+    def _set_training(self, model: torch.nn.Module) -> None:
+        """Put the model into training mode, but not a scorer that only chooses words."""
+        model.train()
+        if self._fixed is not None:
+            self.model.scorer.eval()
+
+    @torch.no_grad()
+    def _check(self, model: torch.nn.Module) -> float:
+        """The mean fused loss on the held-out lists, in nats, with all path words as in ranking."""
+        accelerator, size = self.accelerator, self.config.micro_batch
+        model.eval()
+        total = torch.zeros((), dtype=torch.float64, device=accelerator.device)
+        whole = cut_by_fold(
+            self.graphs.folds_of(self.queries)[self.held_out], size * accelerator.num_processes
+        )
+        for places in whole:
+            batch = self.held_out[places]
+            process = (accelerator.process_index, accelerator.num_processes)
+            for index in share(batch, *process, size):
+                parts, _ = self._losses(model, index, batch, None)
+                total += parts["fused"].double()
+        self._set_training(model)
+        return float(accelerator.reduce(total, "sum")) / len(self.held_out)
 
     def _step(
         self, model: torch.nn.Module, optimizer: torch.optim.Optimizer, step: int
@@ -149,7 +195,7 @@ class Trainer:
         """Take one optimiser step over a batch, in micro-batches; return the step's row of the curve."""
         accelerator = self.accelerator
         batch = self.batches[step]
-        epoch = step // self.per_epoch
+        epoch = self._epochs[step]
         micro_batches = share(
             batch, accelerator.process_index, accelerator.num_processes, self.config.micro_batch
         )
@@ -190,29 +236,51 @@ class Trainer:
         Returns:
             The loss, and the sums of the three cross-entropies ``[3]``: fused, LM, scorer.
         """
-        device = self.accelerator.device
+        parts, values = self._losses(model, index, batch, epoch)
+        # DistributedDataParallel averages over processes; this scale turns that into a sum over prompts.
+        scale = self.accelerator.num_processes / len(batch)
+        loss = total_loss(parts, self.config) * scale + zero_loss(trainable_parameters(model))
+        return loss, values
+
+    def _losses(
+        self,
+        model: torch.nn.Module,
+        index: NDArray[np.int64],
+        batch: NDArray[np.int64],
+        epoch: int | None,
+    ) -> tuple[dict[str, Tensor], Tensor]:
+        """The sums of the losses of one micro-batch, as :func:`losses` and as :meth:`_forward` give them.
+
+        Args:
+            model: perhaps wrapped.
+            index: the micro-batch's prompts; may be empty.
+            batch: of which it is a part.
+            epoch: of training; None for prompts as ranking makes them.
+        """
+        device, config = self.accelerator.device, self.config
         weight = 1.0
         if len(index) == 0:
             # A process without a prompt must still take part in the exchange of gradients.
             index, weight = batch[:1], 0.0
         queries = self.queries[index]
-        slots = self.order(index, queries.candidate_items.shape[1], epoch)
+        slots = self.order(index, queries.candidate_items.shape[1], -1 if epoch is None else epoch)
         graph = self.graphs.graph_of(queries)
-        ranked = RankerBatch.of(graph, queries, slots, device, self.config.fused_lm)
-        out = model(ranked)
+        ranked = RankerBatch.of(graph, queries, slots, device, config.fused_lm)
+        if epoch is not None and config.wordless > 0:
+            drawn = draw_wordless(index, config.wordless, self.seed, epoch)
+            ranked.wordless = torch.as_tensor(drawn, device=device)
+        out: RankerOutput = model(ranked)
+        if self._fixed is not None:
+            out = self._fixed.put_into(out, index, ranked.paths.candidate_mask, config.fused_lm)
         target = torch.as_tensor(queries.target, device=device)
         parts = losses(
             out,
             target,
             ranked.paths.candidate_mask,
             torch.full((len(index),), weight, device=device),
-            self.config.distill,
+            config.distill,
         )
-        # DistributedDataParallel averages over processes; this scale turns that into a sum over prompts.
-        scale = self.accelerator.num_processes / len(batch)
-        values = torch.stack([parts["fused"], parts["lm"], parts["scorer"]]).detach()
-        loss = total_loss(parts, self.config) * scale + zero_loss(trainable_parameters(model))
-        return loss, values
+        return parts, torch.stack([parts["fused"], parts["lm"], parts["scorer"]]).detach()
 
     def _resume(self, optimizer: torch.optim.Optimizer) -> tuple[int, Curve]:
         """Restore the checkpoint, if there is one; return the next step and the curve so far."""
@@ -222,6 +290,7 @@ class Trainer:
         if state is None:
             return 0, []
         self._begun -= float(state.get("seconds", 0.0))
+        self.stopping.best = self.checkpoint.load_best()
         log.info("resuming the training at step %d of %d", state["step"], len(self.batches))
         return int(state["step"]), list(state["curve"])
 
@@ -231,4 +300,4 @@ class Trainer:
         # Accelerate wraps the optimiser.
         inner = getattr(optimizer, "optimizer", optimizer)
         state = {"step": step, "curve": curve, "seconds": self.seconds}
-        self.checkpoint.save(self.model, inner, state)
+        self.checkpoint.save(self.model, inner, state, self.stopping.best)

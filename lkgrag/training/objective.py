@@ -90,20 +90,20 @@ def zero_loss(parameters: Iterable[nn.Parameter]) -> Tensor:
 
 
 def build_optimizer(model: RankerModel, config: TrainingConfig) -> torch.optim.AdamW:
-    """AdamW with three learning rates: for LoRA, for head and fusion, for the scorer."""
-    groups: dict[str, list[nn.Parameter]] = {"lora": [], "head": [], "scorer": []}
+    """AdamW with three learning rates: for LoRA or all weights of the LM, for head and fusion, for the scorer."""
+    groups: dict[str, list[nn.Parameter]] = {"lm": [], "head": [], "scorer": []}
     for name, parameter in model.named_parameters():
         if not parameter.requires_grad:
             continue
         if name.startswith("scorer."):
             groups["scorer"].append(parameter)
-        elif "lora_" in name:
-            groups["lora"].append(parameter)
+        elif name.startswith("lm.model."):
+            groups["lm"].append(parameter)
         else:
             groups["head"].append(parameter)
-    rates = {"lora": config.lr, "head": config.head_lr, "scorer": config.scorer_lr}
+    rates = {"lm": config.lr, "head": config.head_lr, "scorer": config.scorer_lr}
     # Weight decay must not pull the fusion's two scalars, or the head that the probe fitted, towards 0.
-    decay = {"lora": config.weight_decay, "head": 0.0, "scorer": config.weight_decay}
+    decay = {"lm": config.weight_decay, "head": 0.0, "scorer": config.weight_decay}
     return torch.optim.AdamW(
         [
             {"params": p, "lr": rates[g], "peak": rates[g], "weight_decay": decay[g], "name": g}

@@ -35,10 +35,14 @@ def choose_shards(accelerator: Accelerator, model: RankerModel) -> None:
     """Tell Accelerate's plugin what to cut; call it before Accelerate prepares the ranker.
 
     Raises:
-        ConfigError: the ranker has no language model to cut.
+        ConfigError: the ranker has no language model to cut, or all of its weights learn.
     """
     if model.lm is None:
         raise ConfigError("FSDP was asked for, but llm.name=none leaves nothing to shard")
+    if model.lm.is_full:
+        raise ConfigError(
+            "FSDP shards frozen weights, but llm.adapter trains all of them: set llm.adapter=lora"
+        )
     layer = decoder_layers(model.lm.model)[0]
     # Accelerate reads the layers of TRANSFORMER_BASED_WRAP from this attribute.
     model._no_split_modules = [type(layer).__name__]  # type: ignore[assignment]

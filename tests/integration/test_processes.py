@@ -116,6 +116,34 @@ def test_processes_rank_the_same(runs):
     close(metrics(runs[2]), metrics(runs[1]))
 
 
+def test_all_weights_residual_held_out_users_and_batches_of_tokens_are_the_same_on_two(
+    tmp_path_factory,
+):
+    more = {
+        "preset": "text-first",
+        "training.batch_tokens": "1700",
+        "training.check_every": "2",
+        "training.held_out": "0.2",
+        "training.micro_batch": "2",
+        "evaluation.max_events": "5",
+        "evaluation.faithfulness": "0",
+    }
+    folders = []
+    for processes in (1, 2):
+        root = tmp_path_factory.mktemp(f"whole{processes}")
+        run(processes, [a for a in arguments(root, **more) if not a.startswith("training.probe")])
+        folders.append(root / "out")
+    curves = [json.loads((folder / "curve.json").read_text())["ranker"] for folder in folders]
+    assert len(curves[0]) == len(curves[1]) > 1
+    assert "held_out" in curves[0][-1]
+    for one, two in zip(*curves, strict=True):
+        close(two, one)
+    one, two = (weights(folder) for folder in folders)
+    assert any(name.startswith("weights.safetensors") for name in one)
+    for name, value in one.items():
+        np.testing.assert_allclose(two[name], value, atol=1e-4, err_msg=name)
+
+
 @pytest.mark.parametrize(("before", "after"), [(2, 1), (1, 2)])
 def test_processes_of_another_number_resume(runs, tmp_path, before, after):
     args = arguments(tmp_path)

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lkgrag.prompt.titles import MAX_CHARS, UNTITLED, clean_title, encode_titles
+from lkgrag.prompt.titles import MAX_CHARS, UNTITLED, clean_title, encode_texts, encode_titles
 from lkgrag.testing.llm import tiny_tokenizer
 
 TOKENIZER = tiny_tokenizer()
@@ -72,3 +72,44 @@ def test_titles_of_one_catalogue_keep_their_places():
     assert [TOKENIZER.decode(ids) for ids in rows] == ["Thing 1", UNTITLED, "Thing 2"]
     inside = encode_titles(TOKENIZER, ["Thing 1"], max_tokens=20, inside=True)
     assert TOKENIZER.decode(inside[0]) == " Thing 1"
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.lists(hostile, min_size=1, max_size=4))
+def test_no_part_of_a_text_passes_for_two_or_for_a_mark(parts):
+    (whole,) = encode_texts(TOKENIZER, [parts], max_tokens=10_000)
+    shown = [clean_title(parts[0]), *(p for p in (clean_title(x, "") for x in parts[1:]) if p)]
+    text = TOKENIZER.decode(whole)
+    assert text.split(" | ") == shown
+    assert "||" not in text
+    assert not re.search(r"\([A-Za-z]\)|<\||\[/?INST\]|##", text)
+    (ids,) = encode_texts(TOKENIZER, [parts], max_tokens=7)
+    assert 0 < len(ids) <= 7
+    assert not set(ids) & set(TOKENIZER.all_special_ids)
+    assert TOKENIZER("\n", add_special_tokens=False)["input_ids"][0] not in ids
+
+
+LONG = "Thing 1 and Thing 2 and Thing 3 and Thing 4"
+
+
+def test_the_limit_cuts_the_title_first_but_to_half_at_the_least():
+    def shown(limit, parts=(LONG, "Maker", "Soap"), inside=False):
+        (ids,) = encode_texts(TOKENIZER, [parts], limit, inside)
+        assert len(ids) <= limit
+        return TOKENIZER.decode(ids)
+
+    (tail,) = encode_texts(TOKENIZER, [("", "Maker", "Soap")], 99)
+    (title,) = encode_titles(TOKENIZER, [LONG], 99)
+    (none,) = encode_titles(TOKENIZER, [""], 99)
+    values = len(tail) - len(none)
+    whole = f"{LONG} | Maker | Soap"
+    assert shown(99) == shown(len(title) + values) == whole
+    assert shown(99, inside=True) == f" {whole}"
+    # A token too many: the title loses it, and the values stay.
+    assert shown(len(title) + values - 1).endswith(" | Maker | Soap")
+    # A small limit: half of it is the title's.
+    limit = 8
+    assert shown(limit).startswith(TOKENIZER.decode(title[: limit // 2]))
+    assert " |" in shown(limit)
+    assert shown(limit, (LONG,)) == TOKENIZER.decode(title[:limit])
+    assert shown(99, (None, "", "Soap")) == f"{UNTITLED} | Soap"

@@ -1,7 +1,7 @@
 import numpy as np
 
 from lkgrag.prompt.order import candidate_order
-from lkgrag.training.batches import compose, share
+from lkgrag.training.batches import compose, draw_wordless, find_epochs, share
 
 
 def test_every_example_once_an_epoch_in_another_order():
@@ -58,3 +58,34 @@ def test_orders_are_permutations_drawn_from_seed_epoch_and_example():
     assert np.array_equal(one[1:], candidate_order(ids[1:], 20, "random", seed=0, epoch=0))
     assert not np.array_equal(one, candidate_order(ids, 20, "random", seed=0, epoch=1))
     assert candidate_order(ids, 3, "retriever", 0, 0).tolist() == [[0, 1, 2]] * 2
+
+
+def test_batches_of_tokens_hold_no_more_than_the_budget():
+    rng = np.random.default_rng(0)
+    tokens = rng.integers(10, 60, 50)
+    tokens[7] = 400
+    folds = np.arange(50) % 2
+    batches = compose(folds, 200, 2, seed=0, tokens=tokens)
+    sums = [int(tokens[batch].sum()) for batch in batches]
+    assert all(n <= 200 or len(b) == 1 for n, b in zip(sums, batches, strict=True))
+    assert max(sums) == 400
+    # No batch could have taken the next example of its fold as well, but for the last ones.
+    assert np.mean(sums) > 120
+    assert all(len(np.unique(folds[batch])) == 1 for batch in batches)
+    epochs = np.array(find_epochs(batches, 50))
+    for epoch in (0, 1):
+        mine = np.concatenate([b for b, e in zip(batches, epochs, strict=True) if e == epoch])
+        assert sorted(mine) == list(range(50))
+    assert len(np.concatenate(compose(folds, 200, 2, 0, 33, tokens))) == 33
+
+
+def test_who_is_wordless_depends_on_seed_epoch_and_prompt_alone():
+    ids = np.arange(400)
+    drawn = draw_wordless(ids, 0.5, seed=3, epoch=1)
+    assert 0.4 < drawn.mean() < 0.6
+    np.testing.assert_array_equal(draw_wordless(ids[::-1], 0.5, 3, 1), drawn[::-1])
+    assert (draw_wordless(ids, 0.5, 3, 2) != drawn).any()
+    assert (draw_wordless(ids, 0.5, 4, 1) != drawn).any()
+    assert not draw_wordless(ids, 0.0, 3, 1).any()
+    assert draw_wordless(ids, 1.0, 3, 1).all()
+    assert draw_wordless(ids[:0], 0.5, 3, 1).shape == (0,)
