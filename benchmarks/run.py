@@ -104,9 +104,10 @@ def parts_of(suite: str) -> tuple[str, ...]:
 
         return PARTS
     if suite == "language":
+        from benchmarks.language.suite import COSTS
         from benchmarks.language.suite import read_settings as read_language
 
-        return tuple(read_language()["rows"])
+        return (*read_language()["rows"], COSTS)
     if suite != "quality":
         return {"speed": SPEED, "scale": SCALE, "large": (), "order": (), "requests": ()}[suite]
     from benchmarks.quality.rows import read_settings

@@ -30,7 +30,9 @@ OTHERS, SYSTEMS, SEEDS = "others", "systems", "seeds"
 #: What is compared: of stage one, and of the whole without a language model.
 COMPARED = ("retriever", "ranker")
 #: The stored result, its parts that stay from call to call, and the command.
-NAME, PARTS, COMMAND = "language", ("val", "test"), "python -m benchmarks.run language"
+NAME, PARTS, COMMAND = "language", ("val", "test", "costs"), "python -m benchmarks.run language"
+#: The part that times what text costs; it is measured alone.
+COSTS = "costs"
 #: Results of other suites that have targets of this one, too.
 OTHER_RESULTS = ("cold", "requests")
 #: Targets: the data set, the two rows whose rankers are compared, and the figure of the difference.
@@ -90,7 +92,7 @@ def make_runs(settings: dict[str, Any], options: argparse.Namespace) -> None:
         for seed in settings["seeds"][: options.seeds]
         for data in options.data or settings["data"]
         for row in options.only or settings["rows"]
-        if seed in seeds_of(settings, row)
+        if row != COSTS and seed in seeds_of(settings, row)
     ]
     for number, (data, row, seed) in enumerate(wanted, start=1):
         config = load_config(
@@ -203,13 +205,20 @@ def language(options: argparse.Namespace) -> int:
         if name not in settings["data"]:
             print(f"--data {name}: there are {', '.join(settings['data'])}", file=sys.stderr)
             return 2
-    make_runs(settings, options)
-    split = "test" if options.test else "val"
-    found = gather(settings, options.root, split)
-    _show(found, split)
     before = stored(NAME) or {}
     result = {part: before[part] for part in PARTS if part in before}
-    result[split] = {**result.get(split, {}), **found}
+    if options.only == [COSTS]:
+        # Only here: it times, and nothing else may run meanwhile.
+        from benchmarks.language.costs import measure
+
+        result[COSTS] = measure()
+        print(result[COSTS])
+    else:
+        make_runs(settings, options)
+        split = "test" if options.test else "val"
+        found = gather(settings, options.root, split)
+        _show(found, split)
+        result[split] = {**result.get(split, {}), **found}
     result["targets"] = judge("L", targets_of(result))
     for row in result["targets"]:
         value = "not measured" if row["value"] is None else f"{row['value']:,.3g}"
@@ -230,6 +239,7 @@ def targets_of(result: dict[str, Any]) -> dict[str, float | None]:
         for other in OTHER_RESULTS
         for row in (stored(other) or {}).get("targets", ())
     }
+    values |= result.get(COSTS, {}).get("values", {})
     rows = {row["name"]: row for row in (stored("cold") or {}).get("new-items", {}).get("rows", ())}
     if "all" in rows:
         values |= {"L3_new": 100 * rows["all"]["gain"], "L3_p": rows["all"]["p"]}
