@@ -15,7 +15,7 @@ from lkgrag.evaluation import (
 )
 from lkgrag.evaluation.metrics import HEADLINE, expected_gains, gains
 from lkgrag.evaluation.protocol import RANDOM, REORDERING
-from lkgrag.utils.layout import SYSTEM_ORDER
+from lkgrag.utils.layout import SYSTEM_ORDER, WITHOUT_TEXT
 
 if TYPE_CHECKING:
     from lkgrag.evaluation import Difference
@@ -23,9 +23,11 @@ if TYPE_CHECKING:
 METRICS = ("mrr", "ndcg@5", HEADLINE, "ndcg@20", "recall@1", "recall@5", "recall@10", "recall@20")
 #: How many candidates a list has: a target placed deeper is missed.
 DEPTH = 20
-#: Systems of stage one, which every run ranks by (EASE on small catalogues only), and the parts of the fused one.
+#: Systems of stage one, which every run ranks by, and the parts of the fused one.
 STAGE_ONE = tuple(s for s in SYSTEM_ORDER if s not in REORDERING)
-PARTS = tuple(s for s in STAGE_ONE if s not in (RANDOM, "retriever"))
+#: Parts that are fused for some data only: small catalogues, and items with texts.
+OPTIONAL = ("ease", "text")
+PARTS = tuple(s for s in STAGE_ONE if s not in (RANDOM, WITHOUT_TEXT, "retriever"))
 MAIN, RANKER = "lkgrag", "ranker"
 #: The main row while lkgrag has no runs: the same without a language model.
 STAND_IN = "scorer"

@@ -8,7 +8,16 @@ import numpy as np
 import pandas as pd
 
 from benchmarks.common import judge
-from benchmarks.quality.table import MAIN, PARTS, Line, difference, figures, lines_of, of_split
+from benchmarks.quality.table import (
+    MAIN,
+    OPTIONAL,
+    PARTS,
+    Line,
+    difference,
+    figures,
+    lines_of,
+    of_split,
+)
 from lkgrag.evaluation import HEADLINE, standard_error
 
 
@@ -47,7 +56,7 @@ def targets(
         gap = difference(test, lines["lm"], lines["random"], retrieved=True)
         values["Q0_random"] = None if gap is None else gap["low"]
     # EASE is fused on small catalogues only.
-    compare("Q1", "retriever", [p for p in PARTS if p in lines or p != "ease"])
+    compare("Q1", "retriever", [p for p in PARTS if p in lines or p not in OPTIONAL])
     compare("Q2", MAIN, ["retriever"])
     compare("Q3_llamarec", MAIN, ["llamarec", "llamarec+fusion"])
     compare("Q3_reference", MAIN, ["reference", "reference+fusion"])

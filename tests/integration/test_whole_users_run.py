@@ -57,6 +57,7 @@ def test_a_run_that_was_killed_goes_on_where_it_was(options, monkeypatch, tmp_pa
     assert len(fits) == 9
 
 
+@pytest.mark.slow
 def test_the_language_model_learns_from_batches_of_one_fold(options, monkeypatch):
     step, batches = Trainer._step, []
 

@@ -194,11 +194,11 @@ def test_the_weights_are_fitted_on_the_latest_positions(data, monkeypatch):
     monkeypatch.setattr("lkgrag.retrieval.crossfit.WEIGHT_EVENTS", 50)
     weighed, fit = [], fit_fusion
 
-    def watched(folds, interactions, seed):
+    def watched(folds, interactions, seed, **options):
         weighed.append(
             np.concatenate([[fold.events.user, fold.events.position] for fold in folds], 1)
         )
-        return fit(folds, interactions, seed)
+        return fit(folds, interactions, seed, **options)
 
     monkeypatch.setattr("lkgrag.retrieval.stage_one.fit_fusion", watched)
     monkeypatch.setattr("lkgrag.retrieval.crossfit.fit_fusion", watched)

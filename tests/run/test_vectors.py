@@ -92,6 +92,7 @@ def test_items_without_texts_have_zero_vectors_and_a_warning(tmp_path, caplog):
     assert "no item has a text" in caplog.text
 
 
+@pytest.mark.slow
 def test_a_scorer_without_an_encoder_is_told_the_option(tmp_path):
     address = f"{__name__}:TextScorer"
     options = options_of(
@@ -102,12 +103,14 @@ def test_a_scorer_without_an_encoder_is_told_the_option(tmp_path):
         train(load_config(options))
 
 
+@pytest.mark.slow
 def test_an_unknown_encoder_is_refused_before_all_work(tmp_path):
     with pytest.raises(ModelError, match=r"text.encoder=miniml.*Did you mean"):
         train(load_config(options_of(tmp_path, **{"text.encoder": "miniml"})))
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.slow
 def test_a_scorer_reads_the_vectors_in_training_and_from_a_saved_ranker(tmp_path):
     address = f"{__name__}:TextScorer"
     options = options_of(tmp_path, **{"scorer.name": address, "scorer.kwargs": "{dim: 16}"})
