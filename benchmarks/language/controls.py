@@ -52,45 +52,50 @@ class PermutedText(TextRetriever):
         )
 
 
-class TextWithLSA(TextRetriever):
-    """The axes of latent semantic analysis in place of the encoder's: the words again, and nothing pretrained."""
+class TextWithVectors(TextRetriever):
+    """The towers with vectors that are made of the words, in place of an encoder's."""
+
+    @staticmethod
+    def make(texts: Sequence[str], seed: int) -> NDArray[np.float32]:
+        """The vectors of the texts, float32 ``[N, D]``."""
+        raise NotImplementedError
+
+    @classmethod
+    def fit(
+        cls,
+        interactions: Interactions,
+        data: HeteroData | None = None,
+        device: torch.device | None = None,
+        seed: int = 0,
+        *args: Any,
+        **kwargs: Any,
+    ) -> TextRetriever:
+        """Learn from the texts and the vectors made of them."""
+        texts = item_texts(interactions.items)
+        vectors = torch.from_numpy(cls.make(texts, seed))
+        return cls.learn(interactions, texts, vectors, device, seed)
+
+
+class TextWithLSA(TextWithVectors):
+    """The axes of latent semantic analysis (Deerwester et al. 1990): the words again, and nothing pretrained."""
 
     name: ClassVar[str] = "text_lsa"
 
-    @classmethod
-    def fit(
-        cls,
-        interactions: Interactions,
-        data: HeteroData | None = None,
-        device: torch.device | None = None,
-        seed: int = 0,
-        *args: Any,
-        **kwargs: Any,
-    ) -> TextRetriever:
-        """Learn from the texts and their LSA vectors (Deerwester et al. 1990)."""
-        texts = item_texts(interactions.items)
-        return cls.learn(interactions, texts, torch.from_numpy(lsa(texts, seed)), device, seed)
+    @staticmethod
+    def make(texts: Sequence[str], seed: int) -> NDArray[np.float32]:
+        """As :func:`lsa`."""
+        return lsa(texts, seed)
 
 
-class TextWithProjection(TextRetriever):
-    """A random projection of the words in place of the encoder: the same number of axes, without meaning."""
+class TextWithProjection(TextWithVectors):
+    """A random projection of the words: the same number of axes, without meaning."""
 
     name: ClassVar[str] = "text_projection"
 
-    @classmethod
-    def fit(
-        cls,
-        interactions: Interactions,
-        data: HeteroData | None = None,
-        device: torch.device | None = None,
-        seed: int = 0,
-        *args: Any,
-        **kwargs: Any,
-    ) -> TextRetriever:
-        """Learn from the texts and a random projection of their TF-IDF rows."""
-        texts = item_texts(interactions.items)
-        vectors = torch.from_numpy(projection(texts, seed))
-        return cls.learn(interactions, texts, vectors, device, seed)
+    @staticmethod
+    def make(texts: Sequence[str], seed: int) -> NDArray[np.float32]:
+        """As :func:`projection`."""
+        return projection(texts, seed)
 
 
 def lsa(texts: Sequence[str], seed: int) -> NDArray[np.float32]:

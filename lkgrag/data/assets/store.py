@@ -49,12 +49,8 @@ def fetch_model(name: str) -> Path:
     Raises:
         AssetError: there is no such model, no source gave it, or a file differs from its checksum.
     """
-    if name not in MODELS:
-        raise AssetError(
-            f"llm.name={name}: no built-in model.{nearest(name, MODELS)} There are: "
-            f"{', '.join(MODELS)}; a local folder or a hub name works too"
-        )
-    return _cached(MODELS[name], cache_root() / "models" / name, _fetch_and_convert)
+    asset = _built_in_model("llm.name", "model", name, MODELS)
+    return _cached(asset, cache_root() / "models" / name, _fetch_and_convert)
 
 
 def fetch_encoder(name: str) -> Path:
@@ -69,12 +65,22 @@ def fetch_encoder(name: str) -> Path:
     Raises:
         AssetError: there is no such encoder, no source gave it, or a file differs from its checksum.
     """
-    if name not in ENCODERS:
+    asset = _built_in_model("text.encoder", "encoder", name, ENCODERS)
+    return _cached(asset, cache_root() / "models" / name, _fetch)
+
+
+def _built_in_model(option: str, kind: str, name: str, assets: dict[str, Asset]) -> Asset:
+    """The asset of a name that an option gives.
+
+    Raises:
+        AssetError: there is none of this name.
+    """
+    if name not in assets:
         raise AssetError(
-            f"text.encoder={name}: no built-in encoder.{nearest(name, ENCODERS)} There are: "
-            f"{', '.join(ENCODERS)}; a local folder or a hub name works too"
+            f"{option}={name}: no built-in {kind}.{nearest(name, assets)} There are: "
+            f"{', '.join(assets)}; a local folder or a hub name works too"
         )
-    return _cached(ENCODERS[name], cache_root() / "models" / name, _fetch)
+    return assets[name]
 
 
 def _cached(asset: Asset, folder: Path, fill: Callable[[Asset, Path], None]) -> Path:
