@@ -1,8 +1,9 @@
 """New and known items in one list: is a new item's score on the scale of the others?
 
 A list has twenty known items, the best by today's fusion, and twenty new ones, the best by TF-IDF and metadata.
-Rows are the weights of stage one's fusion: as they are fitted today; fitted with pseudo-new targets among the events;
-and the same with weights of their own for items without interactions (:func:`fit_new`).
+Rows are the weights of stage one's fusion: as they are fitted today; the same with a constant for items without
+interactions (``retrieval.new_items``); fitted with pseudo-new targets among the events; and with weights of their own
+for items without interactions (:func:`fit_new`).
 """
 
 from __future__ import annotations
@@ -44,6 +45,8 @@ FITTED, RANKED = 3000, 4000
 NEVER = -1e4
 #: Histories that are scored at once.
 BLOCK = 256
+#: Values of ``retrieval.new_items``, in nats.
+CONSTANTS = (0.5, 1.0, 1.5, 2.0, 3.0, 4.0)
 
 
 #: Rows of evidence in lists: what each adds up.
@@ -63,10 +66,12 @@ class Rule:
     Attributes:
         corners: as stage one has them.
         new: weights float64 ``[S]`` of the systems, and a constant, for items without interactions.
+        new_items: as ``retrieval.new_items``.
     """
 
     corners: CornerWeights
     new: NDArray[np.float64] | None = None
+    new_items: float = 0.0
 
     def __call__(
         self,
@@ -75,7 +80,7 @@ class Rule:
         histories: list[NDArray[np.int64]],
     ) -> NDArray[np.float32]:
         """Fused scores of all items, float32 ``[B, I]``."""
-        weighed = FusedRetriever(fused.systems, self.corners)
+        weighed = FusedRetriever(fused.systems, self.corners, new_items=self.new_items)
         scores = weighed.fuse(features, histories)
         if self.new is not None:
             items = np.flatnonzero(fused.popularity == 0)
@@ -209,6 +214,7 @@ class Mixed:
         with_pseudo = fit_corners(pools, even, seed)
         return {
             "today": Rule(today),
+            **{f"today, new_items={c:g}": Rule(today, new_items=c) for c in CONSTANTS},
             "pseudo-new targets": Rule(with_pseudo),
             "own weights for new items": fit_new(pools, with_pseudo),
             "own weights for new items, today's for others": fit_new(pools, today),

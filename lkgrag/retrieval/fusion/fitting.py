@@ -72,7 +72,7 @@ class Weights:
         """The same systems with these weights."""
         graph = _graph(base)
         systems = {**base.systems, graph.name: graph.reweighted(self.graph)}
-        return FusedRetriever(systems, self.fusion, base.mask_seen, base.custom)
+        return FusedRetriever(systems, self.fusion, base.mask_seen, base.custom, base.new_items)
 
     def apply_without(self, base: FusedRetriever) -> FusedRetriever | None:
         """The same systems with the weights without one of them; None if none was to be left out."""
