@@ -19,8 +19,9 @@ from benchmarks.language.cold import BEHAVIOUR
 from benchmarks.language.evidence import DECAY, near_history, similarities, whitened
 from benchmarks.language.logit import Lists, cross_validated, figures, ranks_of
 from lkgrag.retrieval.fusion.corner_fit import fit_corners
+from lkgrag.retrieval.fusion.pools import make_pools
 from lkgrag.retrieval.fusion.retriever import FusedRetriever
-from lkgrag.retrieval.fusion.weights import fit_weights, list_losses, make_pools
+from lkgrag.retrieval.fusion.weights import fit_weights
 from lkgrag.retrieval.graph import GraphRetriever
 from lkgrag.retrieval.itemitem import ItemItemRetriever
 from lkgrag.retrieval.popularity import PopularityRetriever
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
     from benchmarks.language.cold import Cold
     from lkgrag.data.splits.base import Events
     from lkgrag.retrieval.fusion.corners import CornerWeights
-    from lkgrag.retrieval.fusion.weights import Pools
+    from lkgrag.retrieval.fusion.pools import Pools
 
 #: Items of each kind in a list.
 EACH = 20
@@ -125,6 +126,26 @@ def fit_new(pools: Pools, corners: CornerWeights, ridge: float = 10.0) -> Rule:
     bounds = [(0.0, None)] * len(names) + [(None, None)]
     found = minimize(loss, start, jac=True, method="L-BFGS-B", bounds=bounds)
     return Rule(corners, np.asarray(found.x, np.float64))
+
+
+def list_losses(
+    score: NDArray[np.float32], pools: Pools
+) -> tuple[NDArray[np.float64], NDArray[np.float32]]:
+    """Cross-entropy of each pool's target, in nats.
+
+    Args:
+        score: of the pools' items, ``[N]``.
+        pools: ``E`` events.
+
+    Returns:
+        The losses, float64 ``[E]``, and each item's probability within its pool, float32 ``[N]``.
+    """
+    exact, size = score.astype(np.float64), pools.size
+    peak = np.maximum.reduceat(exact, pools.start)
+    chance = np.exp(exact - np.repeat(peak, size))
+    total = np.add.reduceat(chance, pools.start)
+    chance /= np.repeat(total, size)
+    return peak + np.log(total) - exact[pools.target], chance.astype(np.float32)
 
 
 @dataclass

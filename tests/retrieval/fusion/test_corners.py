@@ -6,8 +6,8 @@ import pytest
 from lkgrag.data.splits.base import Events
 from lkgrag.retrieval.fusion.corner_fit import fit_corners
 from lkgrag.retrieval.fusion.corners import CornerWeights
+from lkgrag.retrieval.fusion.pools import make_pools
 from lkgrag.retrieval.fusion.retriever import FusedRetriever
-from lkgrag.retrieval.fusion.weights import make_pools
 from lkgrag.retrieval.popularity import PopularityRetriever
 
 ITEMS = 40
