@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from benchmarks.language.mixed import Rule, fit_new
+from benchmarks.language.rules import Rule, fit_new
 from lkgrag.retrieval.fusion.corners import CornerWeights
 from lkgrag.retrieval.fusion.pools import Pools
 from lkgrag.retrieval.fusion.retriever import FusedRetriever
