@@ -79,5 +79,6 @@ def _relations(data: str, roots: dict[str, str], root: Path, seed: int) -> dict[
 
     graphs = stages.kg(stage_one.fit_ends[0]), stages.kg(split.train_end)
     encode = encoder_of(stages.config).encode
-    rows = leave_one_out(graphs, examples, queries, stages.config, encode, keep, rows)
+    scorers = root / f"relations-{data}-{seed}"
+    rows = leave_one_out(graphs, examples, queries, stages.config, encode, keep, scorers, rows)
     return {"lists": len(queries), "relations": rows, "sign_test": sign_test(rows)}
