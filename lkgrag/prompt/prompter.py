@@ -11,7 +11,7 @@ from torch import Tensor
 
 from lkgrag.errors import ConfigError
 from lkgrag.prompt.base import BasePrompter
-from lkgrag.prompt.budget import Evidence, within_budget
+from lkgrag.prompt.budget import Evidence, share_budget
 from lkgrag.prompt.bundles import rotate_slots
 from lkgrag.prompt.collate import PAD, Prompt, TokenBatch, collate
 from lkgrag.prompt.items import item_parts
@@ -158,20 +158,26 @@ class Prompter(BasePrompter):
         template = self.template
         shown = [slot for slot in order if candidates[slot] >= 0]
         titles = {slot: self.choices[candidates[slot]] for slot in shown}
+        openings: dict[int, list[int]] = {}
         if self._has_letters:
             # Before the openings are indexed: it refuses more candidates than letters.
             self.letters(len(shown))
-            titles = {s: template.openings[n] + titles[s] for n, s in enumerate(shown)}
-        ends = len(template.end)
+            openings = {slot: template.openings[n] for n, slot in enumerate(shown)}
         fixed = len(template.start) + len(template.heading) + len(template.answer)
-        fixed += sum(len(title) + ends for title in titles.values())
+        fixed += len(shown) * len(template.end) + sum(map(len, openings.values()))
         separator = len(template.separator)
         evidence = [
             e._replace(tokens=len(ids) + (separator if e.rank == 0 else 0)) for ids, e in words
         ]
-        first, keep = within_budget(
-            self.config.max_tokens, fixed, [len(line) for line in history], evidence
+        first, keep, lengths = share_budget(
+            self.config.max_tokens,
+            fixed,
+            {slot: len(title) for slot, title in titles.items()},
+            self.config.max_title,
+            [len(line) for line in history],
+            evidence,
         )
+        titles = {s: openings.get(s, []) + titles[s][: lengths[s]] for s in shown}
         worded: dict[int, Worded] = {}
         number = 0
         for (ids, e), stays in zip(words, keep, strict=True):

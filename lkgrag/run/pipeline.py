@@ -49,7 +49,7 @@ from lkgrag.run.ranker_training import CHECKPOINTS, SKIP_LLM, train_ranker
 from lkgrag.run.stages import Stages, load_dataset
 from lkgrag.serving.ranker import Ranker
 from lkgrag.serving.request_factor import fit_request_factor
-from lkgrag.serving.saved_run import read_metrics
+from lkgrag.serving.saved_run import check_run, read_metrics
 from lkgrag.training.sharding import is_sharded
 from lkgrag.utils.device import set_threads
 from lkgrag.utils.files import read_json
@@ -112,6 +112,7 @@ def train(config: Config, interactions: Interactions | None = None) -> Path:
             context = RunContext(folder, cache, accelerator, show, threads, begun, budget)
             metrics = _run_stages(config, dataset, context)
         if is_main:
+            check_run(folder, EXPLANATIONS)
             display.print_results(metrics, read_json(folder / EXPLANATIONS), folder)
     with suppress(Exception):
         accelerator.end_training()
