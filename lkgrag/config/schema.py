@@ -367,7 +367,8 @@ class LLMConfig:
     lora_layers: int = opt(-1, "number of upper layers that LoRA adapts (-1: all)", low=-1)
     gate: str = opt(
         "layer",
-        "where the hidden states of a worded path are gated by its salience",
+        "where the hidden states of a worded path are gated by its salience: below the lowest layer with LoRA, and "
+        "never below the top layer alone (layer), or at the embeddings",
         ("layer", "embeddings", "off"),
     )
     gradient_checkpointing: bool = opt(False, "take less memory and more time")

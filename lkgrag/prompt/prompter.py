@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -21,6 +22,7 @@ from lkgrag.prompt.template import ANSWER, Template
 from lkgrag.prompt.titles import SEPARATOR, encode_texts, encode_titles
 from lkgrag.prompt.verbalisers.base import Verbaliser
 from lkgrag.utils.failures import guard_custom_code
+from lkgrag.utils.plugins import is_custom
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -83,7 +85,8 @@ class Prompter(BasePrompter):
 
     def fit(self, batches: Iterable[PathBatch]) -> Prompter:
         """Let the verbaliser learn from the paths of training queries; return itself."""
-        self.verbaliser.fit(batches)
+        with self._guard("fit"):
+            self.verbaliser.fit(batches)
         return self
 
     def tables(self) -> dict[str, Tensor]:
@@ -105,7 +108,8 @@ class Prompter(BasePrompter):
 
         Without ``salience`` the bundles of the highest grades are worded.
         """
-        bundles, choice, grade = self.verbaliser.choose(paths, salience, generator)
+        with self._guard("choose"):
+            bundles, choice, grade = self.verbaliser.choose(paths, salience, generator)
         words = self._word(paths, bundles, choice, grade)
         num, slots = paths.candidate_items.shape
         sample, slot = np.divmod(bundles.slot[choice.index], slots)
@@ -138,7 +142,8 @@ class Prompter(BasePrompter):
         Raises:
             ConfigError: the verbaliser gives another number of lists, or an empty one.
         """
-        words = self.verbaliser.word(paths, bundles, choice.index, grade)
+        with self._guard("word"):
+            words = self.verbaliser.word(paths, bundles, choice.index, grade)
         if len(words) != len(choice.index) or not all(len(ids) for ids in words):
             raise ConfigError(
                 f"{OPTION}={self.config.verbaliser}: word() must give a list of tokens, not empty, for each "
@@ -146,6 +151,17 @@ class Prompter(BasePrompter):
                 f"{sum(not len(ids) for ids in words)} are empty"
             )
         return words
+
+    def _guard(self, method: str) -> AbstractContextManager[None]:
+        """Turn what a method of a custom verbaliser raises into one line."""
+        cls = type(self.verbaliser)
+
+        def tell(error: BaseException) -> str:
+            cause = f"{type(error).__name__}: {error}"
+            label = f"{OPTION}={self.config.verbaliser}: {method}() of {cls.__name__}"
+            return f"{label} fails ({cause}); --debug shows where"
+
+        return guard_custom_code(tell) if is_custom(cls) else nullcontext()
 
     def _prompt(
         self,

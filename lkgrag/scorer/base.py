@@ -7,12 +7,16 @@ instance matters, and how strongly the paths support every candidate.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from lkgrag.errors import ConfigError
+from lkgrag.text.absence import advise_on_vectors
+from lkgrag.utils.failures import guard_custom_code
+from lkgrag.utils.plugins import is_custom
 
 if TYPE_CHECKING:
     from torch_geometric.data import HeteroData
@@ -131,9 +135,17 @@ def score_paths(scorer: PathScorer, data: HeteroData, paths: PathBatch) -> PathS
     """Compute a scorer's scores.
 
     Raises:
-        ConfigError: the scorer's output does not keep the contract; the message names its class.
+        ConfigError: a custom scorer fails, or the output does not keep the contract; the message names its class.
     """
-    out = scorer(data, paths)
+
+    def tell(error: BaseException) -> str:
+        return (
+            f"{option_of(scorer)}: its forward() fails ({type(error).__name__}: {error}); "
+            + advise_on_vectors(error, data)
+        )
+
+    with guard_custom_code(tell) if is_custom(type(scorer)) else nullcontext():
+        out = scorer(data, paths)
     try:
         return as_path_scores(out, paths)
     except ValueError as error:
