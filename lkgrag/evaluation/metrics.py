@@ -73,8 +73,8 @@ class Metric:
 #: Every metric by its name, in the order of tables. A line here adds a built-in metric.
 METRICS: dict[str, Metric] = {
     "mrr": Metric("mrr", "MRR", reciprocal_gain),
-    "ndcg": Metric("ndcg", "NDCG", discounted_gain, has_cutoff=True),
-    "recall": Metric("recall", "Recall", hit_gain, has_cutoff=True, always=(1,)),
+    "ndcg": Metric("ndcg", "NDCG", discounted_gain, has_cutoff=True, always=(10,)),
+    "recall": Metric("recall", "Recall", hit_gain, has_cutoff=True, always=(1, 10)),
 }
 
 

@@ -1,6 +1,7 @@
 """The trial of custom scorers: what cannot be trained or saved is refused before training."""
 
 import re
+import warnings
 from functools import partial
 
 import pytest
@@ -10,6 +11,7 @@ from torch import nn
 from lkgrag.config import ScorerConfig
 from lkgrag.errors import ConfigError
 from lkgrag.scorer import PathScorer, build_scorer
+from lkgrag.scorer.resolver import REGISTERED
 from lkgrag.scorer.state import load_scorer, save_scorer
 from lkgrag.scorer.trial import try_out, warn_of_idle_parts
 from lkgrag.testing import PathScorerTests, toy_kg, toy_paths
@@ -328,6 +330,14 @@ def test_the_suite_names_the_parameters_that_do_not_learn():
     suite.scorer = Idle
     with pytest.raises(AssertionError, match=r"reaches idle\.weight, idle\.bias(\n|$)"):
         suite.test_every_parameter_learns(data, toy_paths(data=data))
+
+
+@pytest.mark.parametrize("name", sorted(REGISTERED))
+def test_a_graph_without_paths_brings_no_warning(name):
+    data = toy_kg()
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        build_scorer(ScorerConfig(name=name), data, [])
 
 
 @pytest.mark.parametrize("faulty", [ReadsVectors, ReadsAllVectors])
