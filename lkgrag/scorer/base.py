@@ -109,7 +109,7 @@ def as_path_scores(out: PathScores | Tensor, paths: PathBatch) -> PathScores:
             is expected and what was returned.
     """
     if isinstance(out, Tensor):
-        _check_shape("salience, one value a path,", out, (len(paths),))
+        _check_values("salience, one value a path,", out, (len(paths),))
         out = PathScores(out, candidate_from_salience(out, paths))
     if not (
         isinstance(out, tuple | list) and len(out) == 2 and all(isinstance(x, Tensor) for x in out)
@@ -119,16 +119,19 @@ def as_path_scores(out: PathScores | Tensor, paths: PathBatch) -> PathScores:
             f"got {type(out).__name__}"
         )
     salience, candidate = out
-    _check_shape("salience, one value a path,", salience, (len(paths),))
-    _check_shape("candidate scores", candidate, tuple(paths.candidate_items.shape))
+    _check_values("salience, one value a path,", salience, (len(paths),))
+    _check_values("candidate scores", candidate, tuple(paths.candidate_items.shape))
     return PathScores(salience, candidate)
 
 
-def _check_shape(what: str, value: Tensor, shape: tuple[int, ...]) -> None:
+def _check_values(what: str, value: Tensor, shape: tuple[int, ...]) -> None:
     if value.shape != shape:
         raise ValueError(
             f"a scorer's {what} must have shape {list(shape)}, got {list(value.shape)}"
         )
+    if value.dtype == torch.bool or value.is_complex():
+        kind = str(value.dtype).removeprefix("torch.")
+        raise ValueError(f"a scorer's {what} must be floats, got {kind}")
 
 
 def score_paths(scorer: PathScorer, data: HeteroData, paths: PathBatch) -> PathScores:

@@ -44,6 +44,16 @@ class Column(Plain):
         return super().forward(data, paths)[:, None]
 
 
+class Truth(Plain):
+    def forward(self, data, paths):
+        return super().forward(data, paths) > 0
+
+
+class Complex(Plain):
+    def forward(self, data, paths):
+        return super().forward(data, paths) * 1j
+
+
 class Masked(Plain):
     def forward(self, data, paths):
         return super().forward(data, paths).masked_fill(paths.metapath == 0, -torch.inf)
@@ -185,6 +195,8 @@ def build(cls, data, paths):
         (Nothing, "PathScores with two tensors, or a tensor of saliences, got NoneType"),
         (Mapping, "got dict"),
         (Column, r"salience, one value a path, must have shape \[\d+\], got \[\d+, 1\]"),
+        (Truth, "salience, one value a path, must be floats, got bool"),
+        (Complex, "must be floats, got complex64"),
         (Masked, "NaN or infinite"),
         (NotANumber, "NaN or infinite"),
         (SparseGradient, "'bias.weight' has a sparse gradient"),
