@@ -194,7 +194,7 @@ def hash_tensors(tensors: Iterable[tuple[str, Tensor]], metadata: dict[str, str]
     parts = {}
     for name, tensor in tensors:
         flat = tensor.detach().cpu().contiguous().flatten()
-        part = hashlib.sha256(flat.view(torch.uint8).numpy())
+        part = hashlib.sha256(flat.view(torch.uint8).numpy().data)
         parts[name] = f"{name} {tensor.dtype} {list(tensor.shape)} {part.hexdigest()}\n"
     for name in sorted(parts):
         total.update(parts[name].encode())
