@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from lkgrag.cli.arguments import check_options
 from lkgrag.cli.command import Command, run
 from lkgrag.utils.files import write_json
-from lkgrag.utils.layout import RANKER
+from lkgrag.utils.layout import KG, RANKER
 
 if TYPE_CHECKING:
     from lkgrag.kg.checks.audit import Finding
@@ -43,11 +43,13 @@ def body(pairs: dict[str, str], flags: set[str]) -> None:
     from lkgrag.kg import load_kg
     from lkgrag.kg.checks.audit import audit
     from lkgrag.run.stages import load_dataset
+    from lkgrag.serving.saving import check_files
     from lkgrag.utils.progress import rename_activity
 
     rename_activity("read the data")
     dataset = load_dataset(config)
-    data = load_kg(folder / RANKER / "kg")
+    check_files(folder / RANKER)
+    data = load_kg(folder / RANKER / KG)
     rename_activity("examine the relations")
     findings = audit(data, dataset.interactions, dataset.split, config.kg, config.seed)
     print_findings(findings)

@@ -17,7 +17,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 #: What the tests need of the tree.
-COPIED = ("lkgrag", "tests", "pyproject.toml")
+COPIED = ("lkgrag", "tests", "docs", "pyproject.toml")
 
 
 @dataclass(frozen=True)
@@ -94,7 +94,7 @@ FAULTS = [
         "tie rule",
         "equal scores of candidates count for the system",
         "evaluation/metrics.py",
-        "ahead = (values >= values[rows, place][:, None]) & filled",
+        "ahead = not_behind(values, values[rows, place]) & filled",
         "ahead = (values > values[rows, place][:, None]) & filled | (np.arange(values.shape[1]) == place[:, None])",
         ("evaluation",),
     ),
@@ -102,9 +102,33 @@ FAULTS = [
         "tie rule",
         "equal scores of all items count for the system",
         "retrieval/ranks.py",
-        "ahead = scores >= mine",
-        "ahead = (scores > mine) | (np.arange(scores.shape[1]) == target[:, None])",
+        "ahead = not_behind(scores, scores[rows, target])",
+        "ahead = (scores > scores[rows, target][:, None]) | (np.arange(scores.shape[1]) == target[:, None])",
         ("retrieval/test_ranks.py",),
+    ),
+    Fault(
+        "tie rule",
+        "NaN is no equal of minus infinity",
+        "utils/gains.py",
+        "out[np.isnan(mine) | np.isneginf(mine)] = True",
+        "out[np.isnan(mine)] = True",
+        ("retrieval/test_ranks.py",),
+    ),
+    Fault(
+        "damage",
+        "a damaged stage is believed",
+        "run/cache.py",
+        "if damage := find_damage(folder):",
+        "if damage := None:",
+        ("run/test_cache.py",),
+    ),
+    Fault(
+        "budget",
+        "a long title is paid by other candidates",
+        "prompt/budget.py",
+        "each = min(longest, room // len(titles)) if titles else 0",
+        "each = sum(titles.values()) // len(titles) if titles else 0",
+        ("prompt/test_budget.py",),
     ),
     Fault(
         "tie rule",

@@ -144,6 +144,7 @@ def run(command: Command, body: Callable[[dict[str, str], set[str]], None]) -> i
 def _run(command: Command, body: Callable[[dict[str, str], set[str]], None]) -> int:
     """Run a command without care for interruptions; the exit status is 0 or 2."""
     debug = "--debug" in sys.argv[1:]
+    _open_closed_streams()
     # A terminal that cannot show a character of a title shows another one in its place.
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="replace")
@@ -181,6 +182,24 @@ def _run(command: Command, body: Callable[[dict[str, str], set[str]], None]) -> 
         if explained is None:
             raise
         return fail(explained, debug)
+
+
+def _open_closed_streams() -> None:
+    """Let what is written to a stream that was closed before the start, as by ``>&-``, go nowhere.
+
+    Otherwise the next file that is opened would get the stream's number, and the text of libraries.
+    """
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        if getattr(sys, name) is not None:
+            continue
+        try:
+            os.fstat(number)
+        except OSError:
+            # The lowest free number is taken: this one, since those below are open.
+            os.open(os.devnull, os.O_RDWR)
+        # Open to the end of the program, as these streams are.
+        stream = open(os.devnull, "r" if number == 0 else "w", encoding="utf-8")  # noqa: SIM115
+        setattr(sys, name, stream)
 
 
 def _silence() -> None:

@@ -307,7 +307,8 @@ class PromptConfig:
     )
     max_tokens: int = opt(
         768,
-        "largest number of tokens of a prompt; a longer one loses paths first, then the oldest history",
+        "largest number of tokens of a prompt; a longer one loses paths first, each candidate for its own title, then "
+        "the oldest history",
         low=1,
     )
     paths: int = opt(2, "largest number of worded paths of a candidate", low=0)
@@ -375,7 +376,8 @@ class LLMConfig:
     lora_layers: int = opt(-1, "number of upper layers that LoRA adapts (-1: all)", low=-1)
     gate: str = opt(
         "layer",
-        "where the hidden states of a worded path are gated by its salience",
+        "where the hidden states of a worded path are gated by its salience: below the lowest layer with LoRA, and "
+        "never below the top layer alone (layer), or at the embeddings",
         ("layer", "embeddings", "off"),
     )
     gradient_checkpointing: bool = opt(False, "take less memory and more time")
@@ -475,7 +477,9 @@ class EvaluationConfig:
     """How a run is evaluated."""
 
     ks: list[int] = opt(
-        [5, 10, 20], "cut-offs of NDCG and Recall (Recall@1 and MRR are always there)", low=1
+        [5, 10, 20],
+        "cut-offs of NDCG and Recall (NDCG@10, Recall@1, Recall@10 and MRR are always there)",
+        low=1,
     )
     batch_size: int = opt(8, "prompts of a forward pass", low=1)
     max_events: int = opt(

@@ -22,7 +22,7 @@ import numpy as np
 
 from lkgrag.errors import ConfigError
 from lkgrag.utils.failures import guard_custom_code
-from lkgrag.utils.gains import discounted_gain, hit_gain, reciprocal_gain
+from lkgrag.utils.gains import discounted_gain, hit_gain, not_behind, reciprocal_gain
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
@@ -73,8 +73,8 @@ class Metric:
 #: Every metric by its name, in the order of tables. A line here adds a built-in metric.
 METRICS: dict[str, Metric] = {
     "mrr": Metric("mrr", "MRR", reciprocal_gain),
-    "ndcg": Metric("ndcg", "NDCG", discounted_gain, has_cutoff=True),
-    "recall": Metric("recall", "Recall", hit_gain, has_cutoff=True, always=(1,)),
+    "ndcg": Metric("ndcg", "NDCG", discounted_gain, has_cutoff=True, always=(10,)),
+    "recall": Metric("recall", "Recall", hit_gain, has_cutoff=True, always=(1, 10)),
 }
 
 
@@ -239,14 +239,13 @@ def pessimistic_rank(
     filled = np.ones(values.shape, bool) if mask is None else np.asarray(mask, bool)
     if slot.size and (slot.min() < -1 or slot.max() >= values.shape[1]):
         raise ValueError(f"target must lie in [-1, {values.shape[1]})")
-    values = np.where(np.isnan(values), -np.inf, values)
     rows, there = np.arange(len(slot)), slot >= 0
     place = np.where(there, slot, 0)
     if values.shape[1] == 0:
         return np.zeros(len(slot), np.int64)
     if not filled[rows, place][there].all():
         raise ValueError("a target must be a filled slot")
-    ahead = (values >= values[rows, place][:, None]) & filled
+    ahead = not_behind(values, values[rows, place]) & filled
     return np.where(there, ahead.sum(1), 0).astype(np.int64)
 
 

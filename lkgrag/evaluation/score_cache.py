@@ -95,7 +95,7 @@ class ScoreCache:
             path.parent.mkdir(parents=True, exist_ok=True)
             tensors = {name: torch.as_tensor(getattr(predictions, name)) for name in _FIELDS}
             tensors[SECONDS] = torch.tensor(seconds, dtype=torch.float64)
-            write_safetensors(path, {**tensors, KEY: _as_tensor(key)})
+            write_safetensors(path, {**tensors, KEY: _as_tensor(key)}, has_sum=True)
         return predictions, seconds
 
 

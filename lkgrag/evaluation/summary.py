@@ -21,13 +21,15 @@ def verdict(metrics: dict[str, Any]) -> str:
         metrics: content of ``metrics.json``.
 
     Returns:
-        A sentence; empty if the run judged no test event.
+        A sentence; empty if the run judged no test event, or, as older versions did, left the metric out.
     """
     difference = _find(metrics.get("differences") or [], system="ranker", other="retriever")
     if difference is None:
         return ""
     name = metric_label(HEADLINE)
     ours, theirs = (_figure(metrics, system) for system in ("ranker", "retriever"))
+    if math.isnan(ours) or math.isnan(theirs):
+        return ""
     if difference["events"] < _largest(metrics):
         # The ranker read the prompts of a part of the users, and both are compared on these.
         theirs = ours - difference["mean"]

@@ -24,6 +24,17 @@ COLUMNS = (HEADLINE, "recall@10", "mrr")
 WIDTH = 80
 
 
+def choose_columns(ks: Sequence[int]) -> tuple[str, ...]:
+    """The metrics of a table: those at 10, or at the largest cut-off if 10 is not among those that were asked for.
+
+    Args:
+        ks: ``evaluation.ks``.
+    """
+    if not ks or 10 in ks:
+        return COLUMNS
+    return (f"ndcg@{max(ks)}", f"recall@{max(ks)}", "mrr")
+
+
 def systems_table(
     metrics: Metrics, split: str, columns: Sequence[str] | Mapping[str, str] = COLUMNS
 ) -> Table:

@@ -124,6 +124,15 @@ def lowest_adapted(model: nn.Module) -> int:
     return 0
 
 
+def gated_layer(model: nn.Module) -> int:
+    """Index of the decoder layer whose input ``llm.gate=layer`` gates: the lowest adapted one, but not the top one.
+
+    Other tokens see the top layer's input only through its norm, which takes away the scale: the gradient of a
+    gate there is that of the norm's epsilon. A model of one layer has no lower one.
+    """
+    return max(0, min(lowest_adapted(model), len(decoder_layers(model)) - 2))
+
+
 def save_adapter(model: Any, folder: Path) -> None:
     """Write the adapter in peft's own format: ``adapter_model.safetensors``, ``adapter_config.json``."""
     folder.mkdir(parents=True, exist_ok=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,14 +21,16 @@ from lkgrag.llm.lora import (
     add_lora,
     backbone,
     decoder_layers,
+    gated_layer,
     has_adapter,
     load_adapter,
-    lowest_adapted,
     save_adapter,
 )
 from lkgrag.llm.readouts.base import Attention
 from lkgrag.llm.readouts.resolver import build_readout, resolve_readout
+from lkgrag.utils.failures import guard_custom_code
 from lkgrag.utils.files import read_safetensors, write_safetensors
+from lkgrag.utils.plugins import is_custom
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -79,8 +82,8 @@ class LMScorer(nn.Module):
         if config.gradient_checkpointing:
             checkpoint_layers(model)
         if config.gate != "off":
-            lowest = lowest_adapted(self.model) if config.gate == "layer" else 0
-            gates.install(decoder_layers(self.model)[lowest])
+            layers = decoder_layers(self.model)
+            gates.install(layers[gated_layer(self.model) if config.gate == "layer" else 0])
         embedding: Any = model.get_input_embeddings().weight
         self.dtype: torch.dtype = (
             compute_dtype(config, embedding.device) if self.is_full else embedding.dtype
@@ -99,10 +102,16 @@ class LMScorer(nn.Module):
             ``[B, C]``, float32; 0 for an empty slot.
 
         Raises:
-            ConfigError: the readout returns another shape.
+            ConfigError: a custom readout fails, or the readout returns another shape.
         """
         hidden = self.hidden(tokens, salience_of_bundle)
-        scores = self.readout(hidden, tokens)
+
+        def tell(error: BaseException) -> str:
+            label = f"llm.readout={self.config.readout}: its forward()"
+            return f"{label} fails ({type(error).__name__}: {error}); --debug shows where"
+
+        with guard_custom_code(tell) if is_custom(type(self.readout)) else nullcontext():
+            scores = self.readout(hidden, tokens)
         if scores.shape != tokens.read.shape:
             raise ConfigError(
                 f"llm.readout={self.config.readout}: its scores must have shape "

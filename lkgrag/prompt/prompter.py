@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -11,7 +12,7 @@ from torch import Tensor
 
 from lkgrag.errors import ConfigError
 from lkgrag.prompt.base import BasePrompter
-from lkgrag.prompt.budget import Evidence, within_budget
+from lkgrag.prompt.budget import Evidence, share_budget
 from lkgrag.prompt.bundles import rotate_slots
 from lkgrag.prompt.collate import PAD, Prompt, TokenBatch, collate
 from lkgrag.prompt.items import item_parts
@@ -21,6 +22,7 @@ from lkgrag.prompt.template import ANSWER, Template
 from lkgrag.prompt.titles import SEPARATOR, encode_texts, encode_titles
 from lkgrag.prompt.verbalisers.base import Verbaliser
 from lkgrag.utils.failures import guard_custom_code
+from lkgrag.utils.plugins import is_custom
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -83,7 +85,8 @@ class Prompter(BasePrompter):
 
     def fit(self, batches: Iterable[PathBatch]) -> Prompter:
         """Let the verbaliser learn from the paths of training queries; return itself."""
-        self.verbaliser.fit(batches)
+        with self._guard("fit"):
+            self.verbaliser.fit(batches)
         return self
 
     def tables(self) -> dict[str, Tensor]:
@@ -105,7 +108,8 @@ class Prompter(BasePrompter):
 
         Without ``salience`` the bundles of the highest grades are worded.
         """
-        bundles, choice, grade = self.verbaliser.choose(paths, salience, generator)
+        with self._guard("choose"):
+            bundles, choice, grade = self.verbaliser.choose(paths, salience, generator)
         words = self._word(paths, bundles, choice, grade)
         num, slots = paths.candidate_items.shape
         sample, slot = np.divmod(bundles.slot[choice.index], slots)
@@ -138,7 +142,8 @@ class Prompter(BasePrompter):
         Raises:
             ConfigError: the verbaliser gives another number of lists, or an empty one.
         """
-        words = self.verbaliser.word(paths, bundles, choice.index, grade)
+        with self._guard("word"):
+            words = self.verbaliser.word(paths, bundles, choice.index, grade)
         if len(words) != len(choice.index) or not all(len(ids) for ids in words):
             raise ConfigError(
                 f"{OPTION}={self.config.verbaliser}: word() must give a list of tokens, not empty, for each "
@@ -146,6 +151,17 @@ class Prompter(BasePrompter):
                 f"{sum(not len(ids) for ids in words)} are empty"
             )
         return words
+
+    def _guard(self, method: str) -> AbstractContextManager[None]:
+        """Turn what a method of a custom verbaliser raises into one line."""
+        cls = type(self.verbaliser)
+
+        def tell(error: BaseException) -> str:
+            cause = f"{type(error).__name__}: {error}"
+            label = f"{OPTION}={self.config.verbaliser}: {method}() of {cls.__name__}"
+            return f"{label} fails ({cause}); --debug shows where"
+
+        return guard_custom_code(tell) if is_custom(cls) else nullcontext()
 
     def _prompt(
         self,
@@ -158,20 +174,26 @@ class Prompter(BasePrompter):
         template = self.template
         shown = [slot for slot in order if candidates[slot] >= 0]
         titles = {slot: self.choices[candidates[slot]] for slot in shown}
+        openings: dict[int, list[int]] = {}
         if self._has_letters:
             # Before the openings are indexed: it refuses more candidates than letters.
             self.letters(len(shown))
-            titles = {s: template.openings[n] + titles[s] for n, s in enumerate(shown)}
-        ends = len(template.end)
+            openings = {slot: template.openings[n] for n, slot in enumerate(shown)}
         fixed = len(template.start) + len(template.heading) + len(template.answer)
-        fixed += sum(len(title) + ends for title in titles.values())
+        fixed += len(shown) * len(template.end) + sum(map(len, openings.values()))
         separator = len(template.separator)
         evidence = [
             e._replace(tokens=len(ids) + (separator if e.rank == 0 else 0)) for ids, e in words
         ]
-        first, keep = within_budget(
-            self.config.max_tokens, fixed, [len(line) for line in history], evidence
+        first, keep, lengths = share_budget(
+            self.config.max_tokens,
+            fixed,
+            {slot: len(title) for slot, title in titles.items()},
+            self.config.max_title,
+            [len(line) for line in history],
+            evidence,
         )
+        titles = {s: openings.get(s, []) + titles[s][: lengths[s]] for s in shown}
         worded: dict[int, Worded] = {}
         number = 0
         for (ids, e), stays in zip(words, keep, strict=True):

@@ -11,6 +11,7 @@ import pandas as pd
 
 from lkgrag.kg.naming import phrase_metapath, short_metapath
 from lkgrag.serving.recommendation import Recommendation
+from lkgrag.serving.saved_run import check_run
 from lkgrag.utils.files import read_json, read_parquet
 from lkgrag.utils.layout import CURVE, EXPLANATIONS, METRICS, PROMPTS, RANKS, SALIENCE
 
@@ -102,6 +103,7 @@ def read_run(folder: Path, metrics: dict[str, Any] | None = None) -> RunData:
     Raises:
         LkgragError: a file is missing or broken.
     """
+    check_run(folder, METRICS, RANKS, CURVE, EXPLANATIONS, PROMPTS, SALIENCE)
 
     def table(name: str) -> pd.DataFrame | None:
         return read_parquet(folder / name) if (folder / name).exists() else None

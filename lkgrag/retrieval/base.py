@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from abc import ABC, abstractmethod
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
@@ -11,6 +12,8 @@ import torch
 from scipy import sparse
 
 from lkgrag.retrieval.products import HistoryWeights
+from lkgrag.utils.failures import guard_custom_code
+from lkgrag.utils.plugins import is_custom
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -112,6 +115,26 @@ class Retriever(ABC):
         Raises:
             LkgragError: a file is missing or broken.
         """
+
+
+def ask_evidence(retriever: Retriever, histories: list[NDArray[np.int64]]) -> NDArray[np.float32]:
+    """The evidence of a retriever; what a custom one raises becomes one line.
+
+    Args:
+        retriever: fitted.
+        histories: as in :meth:`Retriever.score`.
+
+    Raises:
+        ConfigError: a custom retriever fails; the message names its class.
+    """
+    cls = type(retriever)
+
+    def tell(error: BaseException) -> str:
+        label = f"retrieval.systems={cls.__module__}:{cls.__qualname__}: evidence()"
+        return f"{label} fails ({type(error).__name__}: {error}); --debug shows where"
+
+    with guard_custom_code(tell) if is_custom(cls) else nullcontext():
+        return retriever.evidence(histories)
 
 
 class BuiltInRetriever(Retriever):

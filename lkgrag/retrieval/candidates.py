@@ -13,7 +13,7 @@ import pandas as pd
 from lkgrag.data.queries import Queries
 from lkgrag.data.splits.base import Events
 from lkgrag.errors import LkgragError
-from lkgrag.retrieval.base import rows_per_block
+from lkgrag.retrieval.base import ask_evidence, rows_per_block
 from lkgrag.retrieval.ranks import Seen, histories_of, pessimistic_ranks, top_k
 from lkgrag.utils.files import read_parquet, write_parquet
 from lkgrag.utils.progress import bar
@@ -163,7 +163,7 @@ def candidate_lists(
         for start in range(0, len(events), step):
             part = slice(start, start + step)
             seen = Seen.of(histories[part], retriever.mask_seen)
-            features = {n: s.evidence(histories[part]) for n, s in retriever.systems.items()}
+            features = {n: ask_evidence(s, histories[part]) for n, s in retriever.systems.items()}
             fused = retriever.fuse(features, histories[part])
             items[part], scores[part] = top_k(fused, k, seen, retriever.turn)
             by_others = {n: other.fuse(features, histories[part]) for n, other in others.items()}

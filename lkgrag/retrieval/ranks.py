@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from lkgrag.retrieval.topk import best_of_rows
-from lkgrag.utils.gains import discounted_gain, hit_gain
+from lkgrag.utils.gains import discounted_gain, hit_gain, not_behind
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -48,7 +48,7 @@ def pessimistic_ranks(
     """Rank of each target among the items not masked, 1 the best; equal scores count against it.
 
     Args:
-        scores: float ``[B, I]``.
+        scores: float ``[B, I]``; NaN counts as the worst score there is.
         target: int64 ``[B]``.
         seen: masked cells.
 
@@ -56,8 +56,7 @@ def pessimistic_ranks(
         int64 ``[B]``; :data:`MISSED` where the target itself is masked.
     """
     rows = np.arange(len(target))
-    mine = scores[rows, target][:, None]
-    ahead = scores >= mine
+    ahead = not_behind(scores, scores[rows, target])
     ahead[seen.row, seen.item] = False
     hidden = ~ahead[rows, target]
     return np.where(hidden, MISSED, ahead.sum(1)).astype(np.int64)

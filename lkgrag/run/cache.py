@@ -12,25 +12,24 @@ from typing import Any, TypeVar
 from lkgrag.config.identity import digest
 from lkgrag.errors import LkgragError
 from lkgrag.utils.failures import explain
-from lkgrag.utils.files import read_json, sweep, write_json
+from lkgrag.utils.files import read_json, sweep
 from lkgrag.utils.locks import clear, locked
+from lkgrag.utils.sums import DONE, find_damage, write_done
 
 T = TypeVar("T")
 log = logging.getLogger(__name__)
 
 #: Raised with every change of a stage's meaning or files, so that an old cache is not read.
 STAGE_VERSION = 2
-#: Written last; a stage without it is incomplete.
-DONE = "done.json"
 
 
 @dataclass
 class StageCache:
     """Folders ``root/<stage>/<hash>``, shared by all runs.
 
-    A stage is complete if its ``done.json`` is there, which is written last. The files of an interrupted
-    build (checkpoints) stay in the folder, and the next build goes on from them. A stage whose files were
-    damaged later is built again, with a warning.
+    A stage is complete if its ``done.json`` is there, which is written last and holds the sum of every file. The
+    files of an interrupted build (checkpoints) stay in the folder, and the next build goes on from them. A stage
+    whose files were damaged later is built again, with a warning.
 
     Attributes:
         root: folder of the cache.
@@ -73,6 +72,8 @@ class StageCache:
             # The lock is held while reading: a process with enabled=False might clear the folder.
             if (folder / DONE).exists():
                 try:
+                    if damage := find_damage(folder):
+                        raise LkgragError(damage)
                     return self._read(name, folder, load)
                 except Exception as error:  # a broken file may raise anything
                     if explain(error) is not None or explain(error.__cause__) is not None:
@@ -87,7 +88,7 @@ class StageCache:
             start = time.perf_counter()
             build(folder)
             seconds = time.perf_counter() - start
-            write_json(folder / DONE, {"stage": name, "depends": depends, "seconds": seconds})
+            write_done(folder, {"stage": name, "depends": depends, "seconds": seconds})
             log.debug("built stage %s in %.1f s", name, seconds)
             return self._read(name, folder, load)
 

@@ -21,7 +21,7 @@ from lkgrag.evaluation.summary import (
     text_sentence,
     verdict,
 )
-from lkgrag.evaluation.tables import faithful_line
+from lkgrag.evaluation.tables import choose_columns, faithful_line
 from lkgrag.kg import kg_table
 from lkgrag.serving.recommendation import Recommendation
 from lkgrag.training.stopping import HELD_OUT
@@ -32,6 +32,8 @@ from lkgrag.utils.progress import rename_activity
 from lkgrag.utils.text import print_wrapped
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from torch_geometric.data import HeteroData
 
     from lkgrag.data import Queries
@@ -199,13 +201,16 @@ def _restore_nan(value: Any) -> Any:
 
 
 def print_tables(
-    metrics: dict[str, Any], differences: list[tuple[str, str, str, str, str, Difference]]
+    metrics: dict[str, Any],
+    differences: list[tuple[str, str, str, str, str, Difference]],
+    ks: Sequence[int] = (),
 ) -> None:
     """Print the tables of both splits, each with its differences below it.
 
     Args:
         metrics: figures by system; other keys are ignored.
         differences: as of :meth:`lkgrag.evaluation.result.Evaluation.differences`.
+        ks: ``evaluation.ks``.
     """
     systems = _restore_nan(systems_of(metrics))
     for split in ("val", "test"):
@@ -214,16 +219,22 @@ def print_tables(
             for of_split, system, other, metric, population, difference in differences
             if of_split == split
         ]
-        show(console, systems, split, lines)
+        show(console, systems, split, lines, choose_columns(ks))
 
 
-def print_results(metrics: dict[str, Any], explained: list[dict[str, Any]], folder: Path) -> None:
+def print_results(
+    metrics: dict[str, Any],
+    explained: list[dict[str, Any]],
+    folder: Path,
+    ks: Sequence[int] = (),
+) -> None:
     """Print the results of a run that has just finished, or had finished before.
 
     Args:
         metrics: content of ``metrics.json``.
         explained: content of ``explanations.json``.
         folder: of the run.
+        ks: ``evaluation.ks``.
     """
     for recommendation in explained:
         Recommendation.from_dict(recommendation).show(console)
@@ -231,7 +242,7 @@ def print_results(metrics: dict[str, Any], explained: list[dict[str, Any]], fold
         console.print()
         print_wrapped(console, 0, Text(faithful_line(metrics["faithfulness"])))
     console.print()
-    show(console, _restore_nan(systems_of(metrics)), "test", [])
+    show(console, _restore_nan(systems_of(metrics)), "test", [], choose_columns(ks))
     coverage = coverage_sentence(metrics)
     if coverage:
         print_wrapped(console, 0, Text(coverage, style="dim"))

@@ -21,6 +21,7 @@ from lkgrag.run.provenance import commit
 from lkgrag.utils.files import atomic, find_foreign_entry, sweep
 from lkgrag.utils.layout import CONFIG, LOCK, LOG, METRICS, RANKER
 from lkgrag.utils.locks import clear, locked
+from lkgrag.utils.sums import DONE
 
 
 def run_folder(config: Config) -> Path:
@@ -69,6 +70,8 @@ def open_run(config: Config, is_main: bool = True) -> Iterator[Path]:
             _refuse_other_options(path, computed(config))
         # A resumed run may change how it is carried out; a finished run keeps its configuration.
         if not (folder / METRICS).exists():
+            # The sums of an earlier end are no longer true.
+            (folder / DONE).unlink(missing_ok=True)
             with atomic(path) as tmp:
                 tmp.write_text(to_yaml(config), encoding="utf-8")
         handler = logging.FileHandler(folder / LOG, encoding="utf-8")

@@ -25,8 +25,19 @@ from lkgrag.serving.requests import Request
 from lkgrag.serving.saved_run import FORMAT
 from lkgrag.serving.users import UsersInMemory
 from lkgrag.utils.files import nan_to_none, write_json, write_parquet
-from lkgrag.utils.layout import CURVE, EXPLANATIONS, KG, METRICS, PROMPTS, RANKER, RANKS, SALIENCE
+from lkgrag.utils.layout import (
+    CONFIG,
+    CURVE,
+    EXPLANATIONS,
+    KG,
+    METRICS,
+    PROMPTS,
+    RANKER,
+    RANKS,
+    SALIENCE,
+)
 from lkgrag.utils.progress import bar, forecast
+from lkgrag.utils.sums import walk, write_done
 
 if TYPE_CHECKING:
     from lkgrag.data import Interactions
@@ -44,7 +55,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-
+#: Files that the report is made from, beside ``metrics.json``.
+FILES = (RANKS, CURVE, EXPLANATIONS, PROMPTS, SALIENCE)
 #: Items of an explained ranking.
 EXPLAINED_ITEMS = 5
 
@@ -191,7 +203,7 @@ def write_files(
     explained: list[Recommendation],
     metrics: dict[str, Any],
 ) -> None:
-    """Write the run's files; ``metrics.json`` comes last and marks the run as finished.
+    """Write the run's files; ``metrics.json`` marks the run as finished, and ``done.json`` holds their sums.
 
     Args:
         folder: of the run.
@@ -218,6 +230,9 @@ def write_files(
     write_parquet(folder / SALIENCE, salience)
     draw_report(folder, metrics)
     write_json(folder / METRICS, metrics)
+    # The ranker has sums of its own; log and report may change.
+    ends = (CONFIG, METRICS, *FILES)
+    write_done(folder, files=[n for n in walk(folder) if n in ends or n.startswith(f"{KG}/")])
 
 
 def draw_report(folder: Path, metrics: dict[str, Any]) -> None:

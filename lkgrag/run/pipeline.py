@@ -49,7 +49,7 @@ from lkgrag.run.ranker_training import CHECKPOINTS, SKIP_LLM, train_ranker
 from lkgrag.run.stages import Stages, load_dataset
 from lkgrag.serving.ranker import Ranker
 from lkgrag.serving.request_factor import fit_request_factor
-from lkgrag.serving.saved_run import read_metrics
+from lkgrag.serving.saved_run import check_run, read_metrics
 from lkgrag.training.sharding import is_sharded
 from lkgrag.utils.device import set_threads
 from lkgrag.utils.files import read_json
@@ -57,7 +57,7 @@ from lkgrag.utils.layout import EXPLANATIONS
 from lkgrag.utils.progress import activity, rename_activity
 
 if TYPE_CHECKING:
-    from lkgrag.config import Config, DataConfig
+    from lkgrag.config import Config, DataConfig, LLMConfig
     from lkgrag.data import Interactions
 
 log = logging.getLogger(__name__)
@@ -112,7 +112,9 @@ def train(config: Config, interactions: Interactions | None = None) -> Path:
             context = RunContext(folder, cache, accelerator, show, threads, begun, budget)
             metrics = _run_stages(config, dataset, context)
         if is_main:
-            display.print_results(metrics, read_json(folder / EXPLANATIONS), folder)
+            check_run(folder, EXPLANATIONS)
+            explained = read_json(folder / EXPLANATIONS)
+            display.print_results(metrics, explained, folder, config.evaluation.ks)
     with suppress(Exception):
         accelerator.end_training()
     return folder
@@ -201,7 +203,7 @@ def _run_stages(config: Config, dataset: Dataset, context: RunContext) -> dict[s
     examples = training_queries(stages, stage_one)
     scorer, pretraining = train_scorer(stages, fit_graphs, examples)
     show.show_scorer(graph, examples, pretraining)
-    show.start(_ranker_title(config.llm.name))
+    show.start(_ranker_title(config.llm))
     if config.llm.name != NO_LLM:
         show.say(str(context.budget))
     model = build_ranker(stages, data, scorer, pretraining, fit_graphs, examples)
@@ -253,8 +255,9 @@ def _run_stages(config: Config, dataset: Dataset, context: RunContext) -> dict[s
     return metrics
 
 
-def _ranker_title(llm: str) -> str:
-    """The title of the stage in which the ranker is trained."""
-    if llm == NO_LLM:
+def _ranker_title(llm: LLMConfig) -> str:
+    """The title of the stage in which the ranker is trained: what of it learns."""
+    if llm.name == NO_LLM:
         return "ranker: no language model (llm.name=none), fusion"
-    return "ranker: language model, LoRA, fusion"
+    learns = {"lora": "LoRA", "full": "all its weights", "auto": "LoRA or all its weights"}
+    return f"ranker: language model, {learns[llm.adapter]}, fusion"

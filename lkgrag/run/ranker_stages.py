@@ -23,7 +23,7 @@ from lkgrag.retrieval.crossfit import spread_over_users
 from lkgrag.scorer import PathScorer, resolve_scorer
 from lkgrag.scorer.resolver import new_scorer
 from lkgrag.scorer.state import load_scorer, save_scorer
-from lkgrag.scorer.trial import try_out
+from lkgrag.scorer.trial import try_out, warn_of_idle_parts
 from lkgrag.training.negatives import uniform_queries
 from lkgrag.training.out_of_fold import OutOfFoldScores, out_of_fold_scores
 from lkgrag.training.pretraining import (
@@ -99,9 +99,11 @@ def train_scorer(
 
     def build(folder: Path) -> None:
         file = folder / "scorer.safetensors"
+        tried, idle = None, []
         if is_custom(resolve_scorer(config.scorer.name)) and len(examples):
             graph, index = next(graphs.parts(examples))
-            try_out(make, graph.data, graph(examples[index[:TRIED]]), file)
+            tried = graph.data, graph(examples[index[:TRIED]])
+            idle = try_out(make, *tried, file)
         scorer, pretraining = make(), Pretraining()
         if len(examples) and config.scorer.pretrain_epochs > 0:
             with bar("train the scorer, epochs", may_end_early=True) as update:
@@ -112,6 +114,12 @@ def train_scorer(
                     config.seed,
                     update,
                 )
+        if tried is not None:
+            if pretraining.curve and not _is_trained_further(config):
+                idle = pretraining.idle
+            # The language model's loss may still teach what has an effect on the salience alone.
+            idle = [name for name in idle if name in pretraining.idle or not pretraining.curve]
+            warn_of_idle_parts(scorer, *tried, idle)
         save_scorer(file, scorer)
         write_json(folder / "pretraining.json", asdict(pretraining))
 
@@ -121,6 +129,12 @@ def train_scorer(
         return scorer, Pretraining(**read_json(folder / "pretraining.json"))
 
     return stages.cache.load_or_build("scorer", stages.keys.scorer(), build, load)
+
+
+def _is_trained_further(config: Config) -> bool:
+    """Whether the language model's loss trains the scorer after its own training."""
+    words_paths = resolve_verbaliser(config.prompt.verbaliser).words_paths
+    return config.llm.name != NO_LLM and is_scorer_trained(words_paths, config.llm, config.training)
 
 
 def score_out_of_fold(stages: Stages, graphs: ExamplePaths, examples: Queries) -> OutOfFoldScores:

@@ -90,7 +90,11 @@ def evaluate_run(
         ranker.model, {"val": stage_one.val, "test": stage_one.test}, chosen, ranker.context.learned
     )
     metrics = evaluation.metrics(config.evaluation.ks)
-    display.print_tables(metrics, evaluation.differences(config.evaluation.bootstrap, config.seed))
+    display.print_tables(
+        metrics,
+        evaluation.differences(config.evaluation.bootstrap, config.seed),
+        config.evaluation.ks,
+    )
     if out is not None:
         write_json(Path(out), metrics)
     return metrics

@@ -7,12 +7,16 @@ instance matters, and how strongly the paths support every candidate.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from lkgrag.errors import ConfigError
+from lkgrag.text.absence import advise_on_vectors
+from lkgrag.utils.failures import guard_custom_code
+from lkgrag.utils.plugins import is_custom
 
 if TYPE_CHECKING:
     from torch_geometric.data import HeteroData
@@ -105,7 +109,7 @@ def as_path_scores(out: PathScores | Tensor, paths: PathBatch) -> PathScores:
             is expected and what was returned.
     """
     if isinstance(out, Tensor):
-        _check_shape("salience, one value a path,", out, (len(paths),))
+        _check_values("salience, one value a path,", out, (len(paths),))
         out = PathScores(out, candidate_from_salience(out, paths))
     if not (
         isinstance(out, tuple | list) and len(out) == 2 and all(isinstance(x, Tensor) for x in out)
@@ -115,25 +119,36 @@ def as_path_scores(out: PathScores | Tensor, paths: PathBatch) -> PathScores:
             f"got {type(out).__name__}"
         )
     salience, candidate = out
-    _check_shape("salience, one value a path,", salience, (len(paths),))
-    _check_shape("candidate scores", candidate, tuple(paths.candidate_items.shape))
+    _check_values("salience, one value a path,", salience, (len(paths),))
+    _check_values("candidate scores", candidate, tuple(paths.candidate_items.shape))
     return PathScores(salience, candidate)
 
 
-def _check_shape(what: str, value: Tensor, shape: tuple[int, ...]) -> None:
+def _check_values(what: str, value: Tensor, shape: tuple[int, ...]) -> None:
     if value.shape != shape:
         raise ValueError(
             f"a scorer's {what} must have shape {list(shape)}, got {list(value.shape)}"
         )
+    if value.dtype == torch.bool or value.is_complex():
+        kind = str(value.dtype).removeprefix("torch.")
+        raise ValueError(f"a scorer's {what} must be floats, got {kind}")
 
 
 def score_paths(scorer: PathScorer, data: HeteroData, paths: PathBatch) -> PathScores:
     """Compute a scorer's scores.
 
     Raises:
-        ConfigError: the scorer's output does not keep the contract; the message names its class.
+        ConfigError: a custom scorer fails, or the output does not keep the contract; the message names its class.
     """
-    out = scorer(data, paths)
+
+    def tell(error: BaseException) -> str:
+        return (
+            f"{option_of(scorer)}: its forward() fails ({type(error).__name__}: {error}); "
+            + advise_on_vectors(error, data)
+        )
+
+    with guard_custom_code(tell) if is_custom(type(scorer)) else nullcontext():
+        out = scorer(data, paths)
     try:
         return as_path_scores(out, paths)
     except ValueError as error:

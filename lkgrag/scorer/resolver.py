@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import TYPE_CHECKING
 
 import torch
@@ -71,7 +72,9 @@ def build_scorer(config: ScorerConfig, data: HeteroData, metapaths: list[MetaPat
             f"({options}): {cause}"
         )
 
-    with guard_custom_code(tell):
+    with guard_custom_code(tell), warnings.catch_warnings():
+        # A graph without paths has layers of size 0, which is no fault.
+        warnings.filterwarnings("ignore", "Initializing zero-element tensors")
         return cls(
             metadata=data.metadata(), num_nodes=num_nodes, metapaths=list(metapaths), **kwargs
         )

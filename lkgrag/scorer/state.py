@@ -10,6 +10,7 @@ from torch import Tensor
 
 from lkgrag.errors import ConfigError
 from lkgrag.scorer.base import option_of
+from lkgrag.utils.failures import LONGEST_CAUSE, shorten
 from lkgrag.utils.files import read_safetensors, write_safetensors
 
 if TYPE_CHECKING:
@@ -45,7 +46,8 @@ def load_scorer(path: str | os.PathLike[str], scorer: PathScorer) -> None:
     try:
         scorer.load_state_dict(state)
     except RuntimeError as error:
+        cause = shorten(str(error), LONGEST_CAUSE)
         raise ConfigError(
-            f"{option_of(scorer)}: {path} does not fit a new scorer of this class ({error}); its constructor "
+            f"{option_of(scorer)}: {path} does not fit a new scorer of this class ({cause}); its constructor "
             "must register all parameters and buffers; if the class has changed, train again"
         ) from error

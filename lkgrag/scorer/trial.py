@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import TYPE_CHECKING
 
 import torch
@@ -12,8 +13,6 @@ from torch.nn.parameter import is_lazy
 from lkgrag.errors import ConfigError
 from lkgrag.scorer.base import check_finite, option_of, score_paths
 from lkgrag.scorer.state import load_scorer, save_scorer
-from lkgrag.text.absence import advise_on_vectors
-from lkgrag.utils.failures import guard_custom_code
 
 if TYPE_CHECKING:
     from torch_geometric.data import HeteroData
@@ -24,6 +23,10 @@ if TYPE_CHECKING:
     #: Values of a graph by store and name, each with the number of its changes in place.
     Contents = dict[tuple[object, str], tuple[object, int]]
 
+log = logging.getLogger(__name__)
+
+#: Parameters that a warning names.
+NAMED = 3
 #: How far repeated scores of the same paths may differ, because a GPU adds in any order.
 TOLERANCE = 1e-3
 
@@ -33,7 +36,7 @@ def try_out(
     data: HeteroData,
     paths: PathBatch,
     file: str | os.PathLike[str],
-) -> None:
+) -> list[str]:
     """Score, compute gradients, save and load, with scorers that are not used afterwards.
 
     Args:
@@ -41,6 +44,9 @@ def try_out(
         data: the graph.
         paths: of a few prompts.
         file: where a state is saved.
+
+    Returns:
+        Names of the parameters that no score of these prompts depends on.
 
     Raises:
         ConfigError: a run with such a scorer would fail; the message names its class.
@@ -54,30 +60,20 @@ def try_out(
             )
     graph, batch = _contents(data), _versions(paths)
     with torch.random.fork_rng(devices=[]):
-        scores = _score(scorer, data, paths)
+        scores = score_paths(scorer, data, paths)
         if batch != _versions(paths):
             raise ConfigError(
                 f"{option_of(scorer)}: its forward() changes the paths; work on a copy, as "
                 "paths.weight.log() and not paths.weight.log_()"
             )
         check_finite(scorer, scores, paths)
-        _check_repeats(scorer, scores, _score(scorer, data, paths), paths)
-        _check_gradients(scorer, scores)
+        _check_repeats(scorer, scores, score_paths(scorer, data, paths), paths)
+        idle = _check_gradients(scorer, scores)
     if not _is_same(graph, _contents(data)):
         raise ConfigError(f"{option_of(scorer)}: its forward() changes the graph; work on a copy")
     save_scorer(file, scorer)
     load_scorer(file, make())
-
-
-def _score(scorer: PathScorer, data: HeteroData, paths: PathBatch) -> PathScores:
-    """Compute the scores; an error of ``forward`` becomes one line."""
-    with guard_custom_code(
-        lambda error: (
-            f"{option_of(scorer)}: its forward() fails ({type(error).__name__}: {error}); "
-            + advise_on_vectors(error, data)
-        )
-    ):
-        return score_paths(scorer, data, paths)
+    return idle
 
 
 def _check_repeats(
@@ -96,17 +92,52 @@ def _check_repeats(
             )
 
 
-def _check_gradients(scorer: PathScorer, scores: PathScores) -> None:
+def _check_gradients(scorer: PathScorer, scores: PathScores) -> list[str]:
+    """Refuse gradients that AdamW does not take; the names of parameters that get none."""
     loss = scores.salience.sum() + scores.candidate.sum()
-    if not loss.requires_grad:
-        return
-    loss.backward()
+    if loss.requires_grad:
+        loss.backward()
     for name, parameter in scorer.named_parameters():
         if parameter.grad is not None and parameter.grad.layout != torch.strided:
             raise ConfigError(
                 f"{option_of(scorer)}: '{name}' has a sparse gradient, which AdamW does not take; "
                 "leave sparse=True out"
             )
+    return [n for n, p in scorer.named_parameters() if p.requires_grad and p.grad is None]
+
+
+def warn_of_idle_parts(
+    scorer: PathScorer, data: HeteroData, paths: PathBatch, idle: Collection[str]
+) -> None:
+    """Say, in one warning, what of a custom scorer cannot learn or has not learned.
+
+    Args:
+        scorer: trained.
+        data: the graph.
+        paths: of a few prompts.
+        idle: names of parameters that got no gradient.
+    """
+    if not idle:
+        return
+    with torch.no_grad():
+        scores = score_paths(scorer, data, paths)
+    kinds = [str(x.dtype).removeprefix("torch.") for x in scores if not x.is_floating_point()]
+    names = ", ".join(f"'{name}'" for name in list(idle)[:NAMED])
+    names += f" and {len(idle) - NAMED} more" if len(idle) > NAMED else ""
+    if kinds:
+        log.warning(
+            "%s: its scores are %s, through which nothing is learned: return floats. Never trained: %s",
+            option_of(scorer),
+            kinds[0],
+            names,
+        )
+        return
+    log.warning(
+        "%s: no gradient ever reached %s: the scores do not depend on it, or detach() or item() cuts it off; "
+        "requires_grad_(False) says that it shall not learn",
+        option_of(scorer),
+        names,
+    )
 
 
 def _versions(paths: PathBatch) -> list[tuple[int, int]]:

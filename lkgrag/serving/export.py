@@ -19,6 +19,7 @@ from lkgrag.utils.console import console
 from lkgrag.utils.files import find_foreign_entry, read_json, write_json
 from lkgrag.utils.layout import ADAPTER, META, RANKER
 from lkgrag.utils.progress import rename_activity
+from lkgrag.utils.sums import walk, write_done
 
 if TYPE_CHECKING:
     from lkgrag.config import LLMConfig
@@ -179,7 +180,14 @@ def _write(ranker: Ranker, source: Path, part: Path, dtype: str) -> torch.dtype:
     for head in (source / ADAPTER).glob("readout.safetensors"):
         shutil.copy2(head, part / RANKER / head.name)
     write_json(part / RANKER / META, {**read_json(source / META), "merged": ABOVE})
+    write_done(part / RANKER, files=[*walk(part / RANKER), *_model_files(part)])
     return weights
+
+
+def _model_files(part: Path) -> list[str]:
+    """The merged model's files that the ranker reads, relative to the ranker's folder."""
+    names = sorted(file.name for file in part.iterdir() if file.is_file())
+    return [f"{ABOVE}/{name}" for name in names if name != "generation_config.json"]
 
 
 def score_users(ranker: Ranker, prompts: int) -> Scores:

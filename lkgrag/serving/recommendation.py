@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from rich.cells import set_cell_size
 from rich.text import Text
 
-from lkgrag.utils.text import fit, one_line, print_wrapped, shown_title, two_places
+from lkgrag.utils.text import fit, one_line, print_line, print_wrapped, shown_title, two_places
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -153,7 +153,7 @@ class Recommendation:
         """
         who = f"user {one_line(self.user)}" if self.user is not None else "a history"
         console.print()
-        console.print(Text(fit(who, console.width), style="bold"))
+        print_line(console, Text(fit(who, console.width), style="bold"))
         print_wrapped(console, 2, self._latest())
         if self.request is not None:
             print_wrapped(console, 2, Text(f"request: {fit(one_line(self.request), LONGEST)}"))
@@ -167,7 +167,7 @@ class Recommendation:
             title = set_cell_size(fit(shown_title(item.title), width - 2), width)
             figures = "".join(f"{two_places(getattr(item, name)):>8}" for name in columns)
             line = f"  {item.rank:>2}{mark} {title}{figures}"
-            console.print(Text(line, style="bold" if mark == "*" else ""))
+            print_line(console, Text(line, style="bold" if mark == "*" else ""))
             if item.rank <= explained or mark == "*":
                 if item.asked:
                     print_wrapped(

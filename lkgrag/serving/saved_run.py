@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,9 @@ from lkgrag.config.loading import load_config
 from lkgrag.errors import ConfigError, LkgragError, RunError
 from lkgrag.utils.files import read_json
 from lkgrag.utils.layout import CONFIG, META, METRICS, RANKER
+from lkgrag.utils.sums import find_damage
+
+log = logging.getLogger(__name__)
 
 #: Version of ``metrics.json``.
 FORMAT = 1
@@ -46,21 +50,42 @@ def load_run(run: str) -> tuple[Path, Config]:
             f"run={run}: the run is not finished; go on with "
             f"python -m lkgrag.train config={folder / CONFIG} out={folder}"
         )
+    if damage := find_damage(folder, lambda name: name == CONFIG):
+        # No error: people edit data.root there after they have moved the data.
+        log.warning("%s since the run ended; its options count as they are now", damage)
     try:
         return folder, load_config({"config": str(file)})
     except ConfigError as error:
         raise RunError(f"run={run}: made by another version of lkgrag ({error})") from error
 
 
+def check_run(folder: Path, *names: str) -> None:
+    """Compare files of a finished run with the sums that were written at its end; older runs have none.
+
+    Args:
+        folder: of the run.
+        names: of the files.
+
+    Raises:
+        RunError: a file is missing or damaged; the message names it.
+    """
+    if damage := find_damage(folder, lambda name: name in names):
+        raise RunError(
+            f"{damage}; copy the run again from where it came, or begin anew with overwrite=true; who "
+            "changed the file on purpose deletes done.json beside it"
+        )
+
+
 def read_metrics(folder: Path) -> dict[str, Any] | None:
     """The metrics of a run; None if it is not finished.
 
     Raises:
-        RunError: the file is broken, or a version of lkgrag with another format wrote it.
+        RunError: the file is broken or damaged, or a version of lkgrag with another format wrote it.
     """
     path = folder / METRICS
     if not path.exists():
         return None
+    check_run(folder, METRICS)
     try:
         metrics = read_json(path)
     except LkgragError as error:

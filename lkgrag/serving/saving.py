@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import shutil
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -49,6 +53,7 @@ from lkgrag.utils.layout import (
     TABLES,
     USERS,
 )
+from lkgrag.utils.sums import find_damage, find_extra, write_done
 
 if TYPE_CHECKING:
     import torch
@@ -57,8 +62,15 @@ if TYPE_CHECKING:
 
     from lkgrag.config import LLMConfig
 
+log = logging.getLogger(__name__)
+
 #: Version of a saved ranker's files.
 FORMAT = 1
+#: What to do about a damaged file of a ranker.
+REPAIR = (
+    "copy the ranker again from where it came, or train it again; who changed the file on purpose deletes "
+    "done.json beside ranker.json"
+)
 
 
 def save(model: RankerModel, context: Context, folder: Path) -> None:
@@ -108,6 +120,7 @@ def save(model: RankerModel, context: Context, folder: Path) -> None:
             "metapaths": [[list(edge) for edge in m] for m in context.graph.metapaths],
         },
     )
+    write_done(part)
     if folder.exists():
         os.replace(folder, old)
     os.replace(part, folder)
@@ -140,12 +153,13 @@ def load(
 
     Raises:
         ConfigError: ``lm`` is another word, or ``always`` for a ranker that has no language model.
-        RunError: the folder is no saved ranker, or has a newer format.
+        RunError: the folder is no saved ranker, has a newer format, or a file differs from what was saved.
         ModelError: the device or the language model cannot be used.
         LkgragError: a file is missing or broken.
     """
     if not (folder / META).is_file() and (folder / RANKER / META).is_file():
         folder = folder / RANKER
+    check_files(folder)
     meta = _read_meta(folder)
     config = load_config({"config": str(folder / CONFIG)})
     place = choose_device(device)
@@ -193,6 +207,46 @@ def load(
     return model.eval(), context
 
 
+def check_files(folder: Path) -> None:
+    """Compare a saved ranker's files with the sums that it was saved with; older rankers have none.
+
+    The language model's files are left to :func:`_check_beside`, because they are large, and not always read.
+
+    Raises:
+        RunError: a file is missing or damaged; the message names it.
+    """
+    if damage := find_damage(folder, lambda name: not _is_of_lm(name)):
+        raise RunError(f"{damage}; {REPAIR}")
+    if extra := find_extra(folder):
+        log.warning(
+            "%s: holds %s, which was not saved with the ranker", folder, ", ".join(extra[:3])
+        )
+
+
+def _is_of_lm(name: str) -> bool:
+    """Whether a file, by its path in a ranker's folder, is of the adapter or of the merged language model."""
+    return name.startswith((f"{ADAPTER}/", "../"))
+
+
+@contextmanager
+def _check_beside(folder: Path) -> Iterator[None]:
+    """Compare the language model's files with their sums in a thread, while the block loads them.
+
+    Raises:
+        RunError: a file is missing or damaged, which may also have made the block fail.
+    """
+    with ThreadPoolExecutor(1) as pool:
+        damage = pool.submit(find_damage, folder, _is_of_lm)
+        try:
+            yield
+        except Exception as error:
+            if damage.result():
+                raise RunError(f"{damage.result()}; {REPAIR}") from error
+            raise
+        if damage.result():
+            raise RunError(f"{damage.result()}; {REPAIR}")
+
+
 def _load_requests(folder: Path, data: HeteroData) -> RequestModel | None:
     """The model of requests in words; None if there is none, as in rankers of older versions."""
     if not folder.is_dir():
@@ -205,9 +259,10 @@ def _load_lm(
     folder: Path, llm: LLMConfig, seed: int, device: torch.device, is_merged: bool
 ) -> tuple[LMScorer, PreTrainedTokenizerBase]:
     """The language model with its adapter, or merged with it, and its tokenizer."""
-    model, tokenizer = load_llm(llm, device)
-    lm = LMScorer(model, llm, seed, adapter=not is_merged)
-    lm.load(folder if is_merged else folder / ADAPTER)
+    with _check_beside(folder):
+        model, tokenizer = load_llm(llm, device)
+        lm = LMScorer(model, llm, seed, adapter=not is_merged)
+        lm.load(folder if is_merged else folder / ADAPTER)
     return lm, tokenizer
 
 

@@ -25,6 +25,7 @@ from lkgrag.serving.requests import Request
 from lkgrag.utils.files import atomic, read_json, sweep, write_json
 from lkgrag.utils.locks import locked
 from lkgrag.utils.shares import ALONE, Shares
+from lkgrag.utils.sums import hash_file, read_sums
 
 if TYPE_CHECKING:
     import numpy as np
@@ -35,6 +36,8 @@ if TYPE_CHECKING:
 
 #: Readers of Parquet folders (pyarrow, Spark) ignore names that begin with an underscore.
 MANIFEST = "_manifest.json"
+#: SHA-256 of each shard, a line each, as ``sha256sum --check`` reads them; of two lines the last one counts.
+SUMS = "_sha256sums"
 #: Key of a shard's metadata for its number of users; a user who has chosen every item has no row.
 USERS = b"lkgrag.users"
 #: Version of the shards' columns.
@@ -113,6 +116,7 @@ def recommend_all(
         if is_first:
             _write_manifest(out, manifest)
         shares.wait()
+        sums = _read_sums(out)
         mine = range(shares.rank, count, shares.world)
         for done, number in enumerate(mine):
             if progress is not None:
@@ -121,7 +125,7 @@ def recommend_all(
             first = number * size
             last = min(first + size, len(users))
             if path.exists():
-                _check_shard(path, last - first)
+                _check_shard(path, last - first, sums.get(path.name))
                 continue
             write_shard(ranker, path, range(first, last), request)
         if progress is not None:
@@ -177,15 +181,16 @@ def _shorten(value: Any) -> str:
     return text if len(text) <= 60 else f"{text[:57]}..."
 
 
-def _check_shard(path: Path, expected: int) -> None:
+def _check_shard(path: Path, expected: int, digest: str | None) -> None:
     """Check that a shard of an earlier call is whole.
 
     Args:
         path: the file.
         expected: users that it must hold.
+        digest: its SHA-256 when it was written; None for a shard of an older version.
 
     Raises:
-        LkgragError: it is broken, or holds another number of users.
+        LkgragError: it is broken or damaged, or holds another number of users.
     """
     advice = "delete it and give the same command again; the other shards are kept"
     try:
@@ -198,6 +203,30 @@ def _check_shard(path: Path, expected: int) -> None:
         raise LkgragError(f"{path}: broken shard ({error}); {advice}") from error
     if users != expected:
         raise LkgragError(f"{path}: a shard of {users} users, not of {expected}; {advice}")
+    if digest is not None and hash_file(path) != digest:
+        raise LkgragError(f"{path}: broken shard (its SHA-256 is not the one in {SUMS}); {advice}")
+
+
+def _read_sums(out: Path) -> dict[str, str]:
+    """SHA-256 of each shard by its name; empty in a folder of an older version."""
+    path = out / SUMS
+    if not path.exists():
+        return {}
+    lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
+    pairs = (line.split("  ", 1) for line in lines)
+    return {pair[1]: pair[0] for pair in pairs if len(pair) == 2}
+
+
+def _write_sum(path: Path, digest: str) -> None:
+    """Note the SHA-256 of a shard, beside those of other processes."""
+    with locked(path.with_name(".sums.lock"), wait=True):
+        try:
+            with open(path.with_name(SUMS), "a", encoding="utf-8") as file:
+                file.write(f"{digest}  {path.name}\n")
+        except OSError as error:
+            raise LkgragError(
+                f"cannot write {path.with_name(SUMS)}: {error.strerror}; choose another out="
+            ) from error
 
 
 def write_shard(ranker: Ranker, path: Path, users: range, request: BulkRequest) -> None:
@@ -227,13 +256,15 @@ def write_shard(ranker: Ranker, path: Path, users: range, request: BulkRequest) 
         ],
         {USERS: str(len(requests)).encode()},
     )
-    with atomic(path) as tmp, pq.ParquetWriter(tmp, schema) as writer:
+    with atomic(path) as tmp:
         rankings: list[Recommendation] = []
         for batch in rank_in_batches(
             ranker.model, ranker.context, requests, request.k, request.explain
         ):
             rankings += batch
-        writer.write_table(pa.Table.from_pydict(_as_columns(rankings), schema))
+        pq.write_table(pa.Table.from_pydict(_as_columns(rankings), schema), tmp)
+        # Before the shard gets its name: no shard is there without its sum.
+        _write_sum(path, hash_file(tmp))
 
 
 def _as_columns(rankings: list[Recommendation]) -> dict[str, list[Any]]:
@@ -250,6 +281,10 @@ def _as_columns(rankings: list[Recommendation]) -> dict[str, list[Any]]:
 
 def fingerprint(folder: Path) -> str:
     """A hash of the files of a saved ranker, because other weights or graphs make other rankings."""
+    sums = read_sums(folder)
+    if isinstance(sums, dict) and sums:
+        # Loading the ranker has compared its files with these sums.
+        return hashlib.sha256(json.dumps(sums, sort_keys=True).encode()).hexdigest()[:16]
     hasher = hashlib.sha256()
     for path in sorted(p for p in folder.rglob("*") if p.is_file()):
         hasher.update(str(path.relative_to(folder)).encode())

@@ -50,8 +50,13 @@ _SUITES = {
 def __getattr__(name: str) -> Any:
     """Import a suite when it is asked for, with assertions that show their values."""
     if name in _SUITES:
-        # Only here: the toy data are of use without pytest.
-        import pytest
+        try:
+            # Only here: the toy data are of use without pytest.
+            import pytest
+        except ModuleNotFoundError as error:
+            raise ImportError(
+                f"lkgrag.testing.{name} needs pytest: pip install pytest, or lkgrag with its extra [test]"
+            ) from error
 
         module = f"lkgrag.testing.{_SUITES[name]}"
         if module not in sys.modules:

@@ -12,27 +12,17 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
 from torch import nn
 
 from lkgrag.errors import RunError
-from lkgrag.utils.files import write_safetensors
+from lkgrag.utils.files import TensorFile, check_sum, write_safetensors
 
 FILE = "checkpoint.safetensors"
 FORMAT = 1
-
-
-class TensorFile(Protocol):
-    """An open safetensors file, whose class has no public name."""
-
-    def keys(self) -> list[str]:
-        """Names of the tensors."""
-
-    def get_tensor(self, name: str) -> torch.Tensor:
-        """A tensor by its name, on the CPU."""
 
 
 def named_trainable_parameters(module: nn.Module) -> dict[str, nn.Parameter]:
@@ -95,7 +85,7 @@ class Checkpoint:
         tensors |= {f"state.{name}": value for name, value in scorer_state(module).items()}
         tensors |= {f"best.{name}": value for name, value in (best or {}).items()}
         header = {"state": json.dumps({"format": FORMAT, "depends": self.key, **state})}
-        write_safetensors(self.path, tensors, header)
+        write_safetensors(self.path, tensors, header, has_sum=True)
 
     def load(self, module: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, Any] | None:
         """Restore a checkpoint in place.
@@ -118,6 +108,7 @@ class Checkpoint:
                 names = {n for n in file.keys() if n.startswith("model.")}  # noqa: SIM118 (no dict)
                 if names != {f"model.{n}" for n in parameters}:
                     raise RunError(f"{self.path}: a checkpoint of another model; {advice}")
+                check_sum(file)
                 _restore(file, module, optimizer)
         except (SafetensorError, OSError, ValueError) as error:
             raise RunError(f"{self.path}: broken checkpoint ({error}); {advice}") from error

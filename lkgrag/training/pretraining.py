@@ -47,12 +47,14 @@ class Pretraining:
         best_epoch: the epoch with the lowest ``held``; 0 is before training.
         a: weight of the scorer.
         b: weight of the prior.
+        idle: names of trainable parameters of the scorer whose gradient was 0 in every step.
     """
 
     curve: list[dict[str, float]] = field(default_factory=list)
     best_epoch: int = 0
     a: float = 1.0
     b: float = 1.0
+    idle: list[str] = field(default_factory=list)
 
 
 class ExampleLists(NamedTuple):
@@ -143,6 +145,7 @@ def pretrain_parts(
     batches, held_out = _collate(lists, training_lists), _collate(lists, held_out_lists)
     best, average = _BestState(scorer, fusion), _Average([*parameters, *fusion.parameters()])
     curve: list[dict[str, float]] = []
+    idle = {n: p for n, p in scorer.named_parameters() if p.requires_grad}
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         torch.manual_seed(seed)
         for epoch in range(config.pretrain_epochs + 1):
@@ -150,7 +153,7 @@ def pretrain_parts(
             if epoch:
                 order = np.random.default_rng([seed, epoch, 0x5C0]).permutation(len(batches))
                 shuffled = [batches[i] for i in order]
-                loss = _train_epoch(scorer, fusion, shuffled, optimizer, average)
+                loss = _train_epoch(scorer, fusion, shuffled, optimizer, average, idle)
             with average.applied():
                 row = _evaluate(scorer, fusion, held_out)
                 best.offer(row["held"], epoch)
@@ -160,7 +163,7 @@ def pretrain_parts(
             if epoch - best.epoch >= PATIENCE:
                 break
     best.restore()
-    return Pretraining(curve, best.epoch, fusion.a.item(), fusion.b.item())
+    return Pretraining(curve, best.epoch, fusion.a.item(), fusion.b.item(), list(idle))
 
 
 def _build_optimizer(
@@ -238,8 +241,12 @@ def _train_epoch(
     batches: list[_Batch],
     optimizer: torch.optim.Optimizer,
     average: _Average,
+    idle: dict[str, torch.nn.Parameter],
 ) -> float:
-    """Train on every batch once; return the mean loss."""
+    """Train on every batch once; return the mean loss.
+
+    Parameters that get a gradient other than 0 are taken out of ``idle``.
+    """
     scorer.train()
     total, count = 0.0, 0
     for batch in batches:
@@ -247,6 +254,8 @@ def _train_epoch(
         loss = fused.mean() + AUXILIARY * alone.mean()
         optimizer.zero_grad()
         loss.backward()
+        for name in [n for n, p in idle.items() if p.grad is not None and bool(p.grad.any())]:
+            del idle[name]
         torch.nn.utils.clip_grad_norm_(scorer.parameters(), 1.0)
         optimizer.step()
         average.update()

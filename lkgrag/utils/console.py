@@ -4,13 +4,48 @@ from __future__ import annotations
 
 import logging
 import os
+from typing import IO, Any, cast
 
 from rich.console import Console
 from rich.text import Text
 
 
+class _Encodable:
+    """A stream that shows ``?`` for a character that its encoding lacks.
+
+    Args:
+        stream: that is written to.
+    """
+
+    def __init__(self, stream: IO[str]) -> None:
+        self.stream = stream
+
+    def write(self, text: str) -> int:
+        """Write the text."""
+        try:
+            return self.stream.write(text)
+        except UnicodeEncodeError as error:
+            return self.stream.write(text.encode(error.encoding, "replace").decode(error.encoding))
+
+    def __getattr__(self, name: str) -> Any:
+        """Give everything else as the stream has it."""
+        return getattr(self.stream, name)
+
+
 class PlainConsole(Console):
-    """A console that says by an exception that its reader has gone; rich's own would end the program."""
+    """A console whose text any stream can show, and that raises an error if its reader has gone.
+
+    Rich's own fails at a title that an old terminal cannot show, and ends the program without a reader.
+    """
+
+    @property
+    def file(self) -> IO[str]:
+        """The stream, as it is now."""
+        return cast("IO[str]", _Encodable(super().file))
+
+    @file.setter
+    def file(self, stream: IO[str]) -> None:
+        self._file = stream
 
     def on_broken_pipe(self) -> None:
         """Raise the error again, which commands take for a quiet end."""

@@ -32,6 +32,9 @@ MEMORY = (
     "prompt.max_tokens or llm.quantization=nf4"
 )
 
+#: Characters of an error of custom code that a message shows, and characters of a message about it.
+LONGEST_CAUSE, LONGEST_MESSAGE = 300, 1500
+
 #: Words for too little memory in the messages of torch, CUDA's libraries and C++.
 NO_MEMORY = ("allocate memory", "out of memory", "not enough memory", "alloc_failed", "bad_alloc")
 
@@ -44,11 +47,14 @@ def guard_custom_code(tell: Callable[[BaseException], str]) -> Iterator[None]:
         tell: gives the line for the error that the custom code raised.
 
     Raises:
-        ConfigError: with that line. Errors of this package and of the machine pass unchanged.
+        ConfigError: with that line, shortened. Errors of the machine pass unchanged, and errors of this package
+            unless they are long.
     """
     try:
         yield
-    except LkgragError:
+    except LkgragError as error:
+        if len(str(error)) > LONGEST_MESSAGE:
+            raise type(error)(shorten(str(error), LONGEST_MESSAGE)) from error
         raise
     except (
         Exception,
@@ -56,7 +62,42 @@ def guard_custom_code(tell: Callable[[BaseException], str]) -> Iterator[None]:
     ) as error:  # a SystemExit would end the program as if all were well
         if explain(error) is not None:
             raise
-        raise ConfigError(tell(error)) from error
+        raise ConfigError(tell_shortly(tell, error)) from error
+
+
+def tell_shortly(tell: Callable[[BaseException], str], error: BaseException) -> str:
+    """The line for an error of custom code, without most of a long text of the error.
+
+    Args:
+        tell: gives the line, which may hold the error's text.
+        error: the error.
+    """
+    if not _has_text(error):
+        return tell(RuntimeError(f"its {type(error).__name__} has no text"))
+    line = tell(error)
+    for text in (repr(error), str(error)):
+        if len(text) > LONGEST_CAUSE:
+            line = line.replace(text, shorten(text, LONGEST_CAUSE))
+    return shorten(line, LONGEST_MESSAGE)
+
+
+def _has_text(error: BaseException) -> bool:
+    """Whether an error can be put in words: its class may be custom code as well."""
+    try:
+        return bool(repr(error) + str(error))
+    except Exception:
+        return False
+
+
+def shorten(text: str, longest: int) -> str:
+    """Cut the middle out of a long text: its begin says what is wrong, and its end may say why."""
+    if len(text) <= longest:
+        return text
+    end = longest // 5
+    return (
+        f"{text[: longest - end].rstrip()} … {text[-end:].lstrip()} "
+        f"[{len(text):,} characters, --debug shows all]"
+    )
 
 
 def explain(error: BaseException | None) -> LkgragError | None:
@@ -70,7 +111,7 @@ def explain(error: BaseException | None) -> LkgragError | None:
     """
     if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
         return LkgragError(MEMORY)
-    text = str(error)
+    text = "" if error is None or not _has_text(error) else str(error)
     if isinstance(error, RuntimeError) and any(w in text.lower() for w in NO_MEMORY):
         return LkgragError(MEMORY)
     number = error.errno if isinstance(error, OSError) else None

@@ -2,20 +2,34 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 import os
 import tempfile
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from lkgrag.errors import LkgragError
 
 if TYPE_CHECKING:
     import pandas as pd
     from torch import Tensor
+
+
+class TensorFile(Protocol):
+    """An open safetensors file, whose class has no public name."""
+
+    def keys(self) -> list[str]:
+        """Names of the tensors."""
+
+    def get_tensor(self, name: str) -> Tensor:
+        """A tensor by its name, on the CPU."""
+
+    def metadata(self) -> dict[str, str] | None:
+        """Texts that the file also holds."""
 
 
 @contextmanager
@@ -137,19 +151,66 @@ def read_parquet(path: str | os.PathLike[str], advice: str = "make it again") ->
         raise LkgragError(f"{path}: broken Parquet file ({error}); {advice}") from error
 
 
+#: Key of a safetensors file's metadata for the sum of its contents.
+SUM = "sha256"
+
+
 def write_safetensors(
-    path: str | os.PathLike[str], tensors: dict[str, Tensor], metadata: dict[str, str] | None = None
+    path: str | os.PathLike[str],
+    tensors: dict[str, Tensor],
+    metadata: dict[str, str] | None = None,
+    has_sum: bool = False,
 ) -> None:
-    """Write torch tensors as safetensors, atomically. A tensor with several names is written under each."""
+    """Write torch tensors as safetensors, atomically. A tensor with several names is written under each.
+
+    Args:
+        path: the file.
+        tensors: by name.
+        metadata: texts that the file also holds.
+        has_sum: also write a sum of the contents, which :func:`read_safetensors` compares: for files that no
+            ``done.json`` covers, such as checkpoints.
+    """
     # Only here: commands that write no tensor do not wait for torch.
     from safetensors import SafetensorError
     from safetensors.torch import save_file
 
     with atomic(path) as tmp:
         try:
-            save_file(_unshare(tensors), tmp, metadata)
+            tensors = _unshare(tensors)
+            if has_sum:
+                metadata = {**(metadata or {}), SUM: hash_tensors(tensors.items(), metadata)}
+            save_file(tensors, tmp, metadata)
         except SafetensorError as error:
             raise OSError(str(error)) from error
+
+
+def hash_tensors(tensors: Iterable[tuple[str, Tensor]], metadata: dict[str, str] | None) -> str:
+    """SHA-256 of tensors with their names, types and shapes, and of texts, in any order of the names."""
+    # Only here, as above.
+    import torch
+
+    texts = {key: value for key, value in (metadata or {}).items() if key != SUM}
+    total = hashlib.sha256(json.dumps(texts, sort_keys=True).encode())
+    parts = {}
+    for name, tensor in tensors:
+        flat = tensor.detach().cpu().contiguous().flatten()
+        part = hashlib.sha256(flat.view(torch.uint8).numpy().data)
+        parts[name] = f"{name} {tensor.dtype} {list(tensor.shape)} {part.hexdigest()}\n"
+    for name in sorted(parts):
+        total.update(parts[name].encode())
+    return total.hexdigest()
+
+
+def check_sum(file: TensorFile) -> None:
+    """Compare the contents of an open safetensors file with the sum in its metadata, if there is one.
+
+    Raises:
+        ValueError: they differ.
+    """
+    metadata = file.metadata() or {}
+    tensors = ((name, file.get_tensor(name)) for name in file.keys())  # noqa: SIM118 (no dict)
+    if SUM in metadata and hash_tensors(tensors, metadata) != metadata[SUM]:
+        raise ValueError("its contents differ from their SHA-256")
 
 
 def _unshare(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
@@ -170,11 +231,16 @@ def read_safetensors(path: str | os.PathLike[str]) -> dict[str, Tensor]:
         LkgragError: the file is missing or broken.
     """
     # Only here: commands that read no tensor do not wait for torch.
-    from safetensors import SafetensorError
+    from safetensors import SafetensorError, safe_open
     from safetensors.torch import load_file
 
     try:
-        return load_file(str(path))
+        tensors = load_file(str(path))
+        with safe_open(str(path), framework="pt") as file:
+            metadata = file.metadata() or {}
+        if SUM in metadata and hash_tensors(tensors.items(), metadata) != metadata[SUM]:
+            raise ValueError("its contents differ from their SHA-256")
+        return tensors
     except FileNotFoundError:
         raise LkgragError(f"{path}: no such file") from None
     except (SafetensorError, OSError, ValueError) as error:

@@ -14,6 +14,23 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
+def not_behind(scores: NDArray[np.floating], mine: NDArray[np.floating]) -> NDArray[np.bool_]:
+    """Which scores are at least the target's: their number is its rank, since equals count against it.
+
+    NaN is the worst score there is, as low as minus infinity.
+
+    Args:
+        scores: float ``[B, C]``.
+        mine: float ``[B]``, the target's.
+
+    Returns:
+        bool ``[B, C]``.
+    """
+    out: NDArray[np.bool_] = scores >= mine[:, None]
+    out[np.isnan(mine) | np.isneginf(mine)] = True
+    return out
+
+
 def reciprocal_gain(rank: NDArray[np.int64]) -> NDArray[np.float64]:
     r"""Return the gain :math:`1/r` of MRR.
 

@@ -12,6 +12,7 @@ from importlib.metadata import EntryPoint, entry_points
 from typing import Any
 
 from lkgrag.errors import ConfigError, nearest
+from lkgrag.utils.failures import tell_shortly
 
 
 def import_class(
@@ -39,8 +40,11 @@ def import_class(
             f"{setting}: no module '{error.name}'; install its package, or correct the name"
         ) from error
     except (Exception, SystemExit) as error:  # a module may raise anything when it is imported
-        cause = f"{type(error).__name__}: {error}"
-        raise ConfigError(f"{setting}: cannot import {target} ({cause})") from error
+
+        def tell(error: BaseException) -> str:
+            return f"{setting}: cannot import {target} ({type(error).__name__}: {error})"
+
+        raise ConfigError(tell_shortly(tell, error)) from error
     if not (inspect.isclass(value) and issubclass(value, base)):
         bases = base if isinstance(base, tuple) else (base,)
         names = [f"{b.__module__.rsplit('.', 1)[0]}.{b.__name__}" for b in bases]

@@ -33,8 +33,17 @@ def two_places(value: float, sign: str = "") -> str:
     return f"{round(value, 2) + 0.0:{sign}.2f}"
 
 
+def print_line(console: Console, text: Text) -> None:
+    """Print text; a character that the encoding of the console's stream lacks becomes ``?``."""
+    encoding = getattr(console.file, "encoding", None) or "utf-8"
+    text = text.copy()
+    # One character for another, so that the styles stay where they are.
+    text.plain = text.plain.encode(encoding, "replace").decode(encoding)
+    console.print(text)
+
+
 def print_wrapped(console: Console, indent: int, text: Text) -> None:
     """Print text with every line after the first one indented by ``indent`` columns."""
     for line in text.wrap(console, max(console.width - indent, 20)):
         line.rstrip()
-        console.print(Text(" " * indent).append_text(line))
+        print_line(console, Text(" " * indent).append_text(line))

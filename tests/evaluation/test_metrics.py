@@ -110,7 +110,7 @@ def half(rank):
 
 def test_a_registered_metric_has_keys_gains_and_a_label(table):
     found = register_metric(Metric("half", "Half", half))
-    assert metric_names([5])[-2:] == ["recall@5", "half"]
+    assert metric_names([5])[-2:] == ["recall@10", "half"]
     assert gains([1, 2, 0], "half").tolist() == [0.5, 0.25, 0.0]
     assert expected_gains([2], "half").tolist() == [0.375]
     assert metric_label("half") == "Half"

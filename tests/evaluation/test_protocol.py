@@ -54,7 +54,7 @@ def test_nesting_and_order(result):
     assert list(metrics) == ["random", "retriever", "ranker"]
     assert set(metrics["ranker"]["test"]) == {"all", "retrieved"}
     assert set(metrics["ranker"]["test"]["all"]) == {
-        *("mrr", "ndcg@1", "ndcg@2", "recall@1", "recall@2")
+        *("mrr", "ndcg@1", "ndcg@2", "ndcg@10", "recall@1", "recall@2", "recall@10")
     }
 
 

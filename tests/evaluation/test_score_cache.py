@@ -68,6 +68,23 @@ def test_a_broken_file_is_replaced(tmp_path, data, model, content):
     assert score.calls == 1
 
 
+def test_a_flipped_bit_is_found_and_the_scores_are_computed_again(tmp_path, data, model, caplog):
+    score, cache = Scorer(), ScoreCache(tmp_path, {})
+    cache.load_or_score("val", model, data.queries, score)
+    path = tmp_path / "val.safetensors"
+    whole = path.read_bytes()
+    begin = 8 + int.from_bytes(whole[:8], "little")
+    for number, place in enumerate(range(begin, len(whole), (len(whole) - begin) // 20)):
+        content = bytearray(whole)
+        content[place] ^= 4
+        path.write_bytes(content)
+        caplog.clear()
+        cache.load_or_score("val", model, data.queries, score)
+        # The key is in the file, too: another one is no damage.
+        assert score.calls == number + 2
+        assert "computed again" in caplog.text
+
+
 def test_scores_depend_on_what_is_asked_and_learned_not_on_what_comes_after_them(data, tmp_path):
     ranker = data.ranker()
     asked = data.queries[:4]

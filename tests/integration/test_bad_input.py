@@ -269,6 +269,8 @@ def test_what_is_no_saved_run(small_run, tmp_path, refuse):
 
 def test_a_run_of_a_newer_format(small_run, tmp_path, refuse):
     out = copied(small_run, tmp_path)
+    for folder in (out, out / "ranker"):
+        (folder / "done.json").unlink()
     meta = json.loads((out / "ranker" / "ranker.json").read_text())
     (out / "ranker" / "ranker.json").write_text(json.dumps({**meta, "format": 99}))
     for module, more in ((recommend, ["users=u1"]), (evaluate, [])):

@@ -205,6 +205,46 @@ def test_a_closed_pipe_ends_quietly(small_run, command):
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("closed", [">&-", "2>&-", "<&- >&- 2>&-"])
+@pytest.mark.parametrize(
+    "command",
+    ["lkgrag.recommend run={run} users=u1 k=2 out={out}", "lkgrag.evaluate run={run} out={out}"],
+)
+def test_streams_that_are_closed_before_the_start(run_without_lm, tmp_path, command, closed):
+    line = command.format(run=run_without_lm, out=tmp_path / "x.json")
+    shell = f"{sys.executable} -m {line} {closed}"
+    done = subprocess.run(
+        ["bash", "-c", shell], capture_output=True, text=True, env=environment(), timeout=120
+    )
+    assert done.returncode == 0
+    assert without_progress(done.stderr) == ""
+    # No file got the number of a stream, and with it what was meant for the terminal.
+    assert "system" not in (tmp_path / "x.json").read_text().splitlines()[0]
+    assert (tmp_path / "x.json").stat().st_size > 300
+
+
+@pytest.mark.slow
+def test_functions_print_titles_that_a_terminal_cannot_show(run_without_lm, tmp_path):
+    code = (
+        "import sys, lkgrag, rich.console\n"
+        f"lkgrag.evaluate({str(run_without_lm)!r})\n"
+        f"ranker = lkgrag.Ranker.from_pretrained({str(run_without_lm)!r})\n"
+        "ranking = ranker.recommend_users(['u1'], k=2)[0]\n"
+        "object.__setattr__(ranking, 'user', 'Amélie')\n"
+        "ranking.show(rich.console.Console())\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        env=environment(PYTHONIOENCODING="ascii:strict"),
+        timeout=120,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "user Am?lie" in done.stdout
+
+
+@pytest.mark.slow
 def test_titles_that_a_terminal_cannot_show(small_run, tmp_path, monkeypatch):
     run_folder = tmp_path / "out"
     shutil.copytree(small_run[0] / "out", run_folder)
@@ -212,6 +252,7 @@ def test_titles_that_a_terminal_cannot_show(small_run, tmp_path, monkeypatch):
     table = pd.read_parquet(file)
     table["title"] = "Amélie 天"
     table.to_parquet(file, index=False)
+    (run_folder / "ranker" / "done.json").unlink()
     shown = {}
     for form in ("text", "json", "html"):
         written = io.BytesIO()

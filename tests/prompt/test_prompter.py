@@ -159,6 +159,40 @@ def test_the_budget_drops_paths_then_history():
         prompter(max_tokens=20)(PATHS, SALIENCE, ORDER)
 
 
+@pytest.mark.parametrize("readout", ["candidates", "letters"])
+def test_a_longer_title_costs_no_other_candidate_a_path(readout):
+    plain = [name for name, *_ in TOY_ITEMS]
+    full = prompter(readout)(PATHS, SALIENCE, ORDER)
+    differ = 0
+    for limit in range(int(full.lengths.max()) // 2, int(full.lengths.max()) + 40, 3):
+        for item in range(len(plain)):
+            longer = [*plain]
+            longer[item] += " and a long subtitle" * 2
+            one, other = (_worded(readout, titles, limit) for titles in (plain, longer))
+            if one is None or other is None:
+                continue
+            for row in range(3):
+                if item in PATHS.history_items[row].tolist():
+                    continue
+                (mine,) = (PATHS.candidate_items[row] == item).nonzero(as_tuple=True)
+                keep = {(r, s, m) for r, s, m in one if r == row and s not in mine.tolist()}
+                assert keep == {
+                    (r, s, m) for r, s, m in other if r == row and s not in mine.tolist()
+                }
+                differ += 0 < len(keep) < int((full.worded[:, 0] == row).sum())
+    assert differ > 10
+
+
+def _worded(readout, titles, limit):
+    """Which bundles are worded within a budget; None if the candidates do not fit."""
+    try:
+        tokens = prompter(readout, titles, max_tokens=limit)(PATHS, SALIENCE, ORDER)
+    except ConfigError:
+        return None
+    assert int(tokens.lengths.max()) <= limit
+    return {tuple(row) for row in tokens.worded.tolist()}
+
+
 def test_only_the_latest_titles_are_shown():
     prompt = text(prompter(history=1)(PATHS, SALIENCE, ORDER), 0)
     assert "Aliens" in prompt

@@ -170,6 +170,26 @@ def test_a_class_that_cannot_be_built_is_told_in_one_line(cls, layout, message):
     assert message in str(caught.value)
 
 
+class Fails(Shout):
+    def word(self, paths, bundles, index, grade):
+        raise ValueError("no word today " * 500)
+
+
+class FailsToFit(Shout):
+    def fit(self, batches):
+        raise KeyError("nothing")
+
+
+@pytest.mark.parametrize(("cls", "method"), [(Fails, "word"), (FailsToFit, "fit")])
+def test_a_verbaliser_that_fails_is_told_in_one_short_line(cls, method):
+    name = f"{__name__}:{cls.__name__}"
+    with pytest.raises(
+        ConfigError, match=rf"{name}: {method}\(\) of {cls.__name__} fails"
+    ) as caught:
+        text(build(name, "candidates"))
+    assert len(str(caught.value)) < 600
+
+
 def test_a_prompt_that_cannot_be_is_refused_before_it_is_made():
     letters, candidates = PromptLayout.LETTERS, PromptLayout.CANDIDATES
     check_prompt(PromptConfig(), letters, 52)

@@ -21,6 +21,7 @@ from lkgrag.kg import build_kg
 from lkgrag.retrieval import FusedRetriever, Retriever, fit_stage_one
 from lkgrag.retrieval.crossfit import num_folds
 from lkgrag.retrieval.custom import custom_systems, fit_custom, save_custom
+from lkgrag.retrieval.popularity import PopularityRetriever
 from lkgrag.retrieval.resolver import resolve_system
 from lkgrag.run.pipeline import train
 from lkgrag.testing import RetrieverTests, planted
@@ -540,6 +541,31 @@ def test_served_where_its_module_is_not(small_run, module, tmp_path, monkeypatch
         LkgragError, match=r"retrieval\.systems=someones:Latest: no module 'someones'"
     ):
         Ranker.from_pretrained(tmp_path / "out")
+
+
+class Tired(Follows):
+    """Fails after its trial."""
+
+    name = "tired"
+    calls = 0
+
+    def score(self, histories):
+        Tired.calls += 1
+        if Tired.calls > 20:
+            raise ValueError("enough for today " * 500)
+        return super().score(histories)
+
+
+def test_a_retriever_that_fails_after_its_trial_is_told_in_one_short_line(x):
+    Tired.calls = 20
+    tired = Tired(np.ones((x.num_items,) * 2, np.float32))
+    popularity = PopularityRetriever(np.ones(x.num_items, np.int64))
+    fused = FusedRetriever({"tired": tired, "popularity": popularity})
+    with pytest.raises(
+        ConfigError, match=r":Tired: evidence\(\) fails \(ValueError: enough"
+    ) as caught:
+        fused.score([np.array([1])])
+    assert len(str(caught.value)) < 600
 
 
 class ReadsVectors(Follows):

@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 
+from lkgrag.evaluation import pessimistic_rank
 from lkgrag.retrieval import ranks as ranking
 from lkgrag.retrieval import topk
 from lkgrag.retrieval.ranks import MISSED, Seen, ndcg, pessimistic_ranks, recall, tie_order, top_k
@@ -23,6 +24,27 @@ def test_masked_items_are_not_ahead_and_a_masked_target_is_missed():
     assert pessimistic_ranks(scores, np.array([2, 2]), seen).tolist() == [1, MISSED]
     free = Seen.of(histories([0, 1], [2]), mask=False)
     assert pessimistic_ranks(scores, np.array([2, 2]), free).tolist() == [3, 3]
+
+
+def test_both_functions_have_one_definition():
+    rng = np.random.default_rng(0)
+    values = np.array([-np.inf, np.nan, np.inf, 0.0, 1.0, -1.0])
+    scores = rng.choice(values, (400, 7)).astype(np.float32)
+    target = rng.integers(0, 7, 400)
+    ranks = pessimistic_ranks(scores, target, Seen.of(histories([])))
+    assert ranks.tolist() == pessimistic_rank(scores, target).tolist()
+    # By hand: whatever does not lie below the target, where NaN lies as low as minus infinity.
+    low = np.nan_to_num(scores, nan=-np.inf, posinf=np.inf, neginf=-np.inf)
+    expected = [sum(v >= row[t] for v in row) for row, t in zip(low, target, strict=True)]
+    assert ranks.tolist() == expected
+    seen = Seen.of([np.flatnonzero(np.arange(7) == (t + 1) % 7) for t in target])
+    mask = np.arange(7)[None] != ((target + 1) % 7)[:, None]
+    assert (
+        pessimistic_ranks(scores, target, seen).tolist()
+        == pessimistic_rank(scores, target, mask).tolist()
+    )
+    whole = np.array([[3, 1, 2]])
+    assert pessimistic_ranks(whole, np.array([2]), Seen.of(histories([]))).tolist() == [2]
 
 
 def test_ties_of_the_list_go_to_the_popular_then_to_the_smaller_index():

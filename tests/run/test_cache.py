@@ -82,6 +82,30 @@ def test_a_damaged_stage_is_made_again_with_a_warning(tmp_path, caplog, name, ha
     assert len(told) == (0 if (name, harm) == ("done.json", "remove") else 1)
 
 
+def test_a_changed_bit_that_can_be_read_all_the_same_is_found(tmp_path, caplog):
+    built = []
+
+    def build(folder):
+        built.append(folder)
+        (folder / "x").write_text("a")
+
+    def load(folder):
+        return (folder / "x").read_text()
+
+    cache = StageCache(tmp_path)
+    assert cache.load_or_build("a", {}, build, load) == "a"
+    (built[0] / "x").write_text("b")
+    (built[0] / "later.safetensors").write_text("a checkpoint")
+    assert cache.load_or_build("a", {}, build, load) == "a"
+    assert len(built) == 2
+    assert "x: broken, its SHA-256 is not the one in done.json); it is made again" in caplog.text
+    # Stages of older versions have no sums.
+    (built[0] / "done.json").write_text('{"stage": "a", "depends": {}, "seconds": 1.5}')
+    (built[0] / "x").write_text("c")
+    assert cache.load_or_build("a", {}, build, load) == "c"
+    assert cache.seconds == {"a": 1.5}
+
+
 def test_what_the_machine_refuses_to_read_is_kept(tmp_path):
     def load(folder):
         try:

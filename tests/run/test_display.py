@@ -7,6 +7,8 @@ import pytest
 from rich.console import Console
 
 from lkgrag.data import Queries
+from lkgrag.evaluation import metric_names
+from lkgrag.evaluation.tables import choose_columns
 from lkgrag.run import display
 from lkgrag.training.pretraining import Pretraining
 from lkgrag.utils import console as progress
@@ -40,6 +42,19 @@ def test_figures_that_do_not_exist_are_dashes(shown):
     assert row.split() == ["ranker"] + ["-"] * 6
     assert "0 prompts: no path was worded" in shown.getvalue()
     assert "tokens" not in shown.getvalue()
+
+
+def test_the_tables_show_the_cut_offs_that_were_asked_for(shown):
+    row = {
+        p: {"ndcg@10": 0.1, "ndcg@5": 0.2, "recall@5": 0.3, "mrr": 0.4}
+        for p in ("all", "retrieved")
+    }
+    figures = {**metrics(0.5), "ranker": {"val": row, "test": row}}
+    display.print_results(figures, [], Path("nowhere"), [3, 5])
+    assert " ranker .2000 .3000 .4000 .2000 .3000 .4000 " in " ".join(shown.getvalue().split())
+    assert "NDCG@5" in shown.getvalue()
+    assert choose_columns([5, 10, 20]) == choose_columns([]) == ("ndcg@10", "recall@10", "mrr")
+    assert metric_names([5]) == ["mrr", "ndcg@5", "ndcg@10", "recall@1", "recall@5", "recall@10"]
 
 
 def test_the_page_is_pointed_at_where_there_is_one(shown, tmp_path):

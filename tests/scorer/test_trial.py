@@ -1,5 +1,7 @@
 """The trial of custom scorers: what cannot be trained or saved is refused before training."""
 
+import re
+import warnings
 from functools import partial
 
 import pytest
@@ -9,8 +11,9 @@ from torch import nn
 from lkgrag.config import ScorerConfig
 from lkgrag.errors import ConfigError
 from lkgrag.scorer import PathScorer, build_scorer
+from lkgrag.scorer.resolver import REGISTERED
 from lkgrag.scorer.state import load_scorer, save_scorer
-from lkgrag.scorer.trial import try_out
+from lkgrag.scorer.trial import try_out, warn_of_idle_parts
 from lkgrag.testing import PathScorerTests, toy_kg, toy_paths
 from lkgrag.training.pretraining import pretrain
 
@@ -39,6 +42,16 @@ class Mapping(Plain):
 class Column(Plain):
     def forward(self, data, paths):
         return super().forward(data, paths)[:, None]
+
+
+class Truth(Plain):
+    def forward(self, data, paths):
+        return super().forward(data, paths) > 0
+
+
+class Complex(Plain):
+    def forward(self, data, paths):
+        return super().forward(data, paths) * 1j
 
 
 class Masked(Plain):
@@ -182,6 +195,8 @@ def build(cls, data, paths):
         (Nothing, "PathScores with two tensors, or a tensor of saliences, got NoneType"),
         (Mapping, "got dict"),
         (Column, r"salience, one value a path, must have shape \[\d+\], got \[\d+, 1\]"),
+        (Truth, "salience, one value a path, must be floats, got bool"),
+        (Complex, "must be floats, got complex64"),
         (Masked, "NaN or infinite"),
         (NotANumber, "NaN or infinite"),
         (SparseGradient, "'bias.weight' has a sparse gradient"),
@@ -248,10 +263,78 @@ def test_a_state_of_another_class_is_named(tmp_path):
         load_scorer(tmp_path / "file", build(Plain, data, paths))
 
 
+class Whole(Plain):
+    """Integer scores."""
+
+    def forward(self, data, paths):
+        return (super().forward(data, paths) * 10).long()
+
+
+class Cut(Plain):
+    """Scores without a way back to the parameters."""
+
+    def forward(self, data, paths):
+        return super().forward(data, paths).detach()
+
+
+class Zero(Plain):
+    """A parameter whose factor is always 0."""
+
+    def __init__(self, metadata, num_nodes, metapaths):
+        super().__init__(metadata, num_nodes, metapaths)
+        self.silent = nn.Parameter(torch.ones(()))
+
+    def forward(self, data, paths):
+        return super().forward(data, paths) + 0 * self.silent
+
+
+class Frozen(Zero):
+    def __init__(self, metadata, num_nodes, metapaths):
+        super().__init__(metadata, num_nodes, metapaths)
+        self.silent.requires_grad_(False)
+
+
 class Idle(Plain):
     def __init__(self, metadata, num_nodes, metapaths):
         super().__init__(metadata, num_nodes, metapaths)
         self.idle = nn.Linear(2, 2)
+
+
+@pytest.mark.parametrize(
+    ("cls", "words"),
+    [
+        (
+            Whole,
+            "its scores are int64, through which nothing is learned: return floats. .* 'weight'",
+        ),
+        (Cut, "no gradient ever reached 'weight'"),
+        (Zero, "no gradient ever reached 'silent'"),
+        (Idle, "no gradient ever reached 'idle.weight', 'idle.bias'"),
+        (Frozen, None),
+        (Plain, None),
+    ],
+)
+def test_what_never_learns_is_said_once(tmp_path, caplog, cls, words):
+    data, paths = toy_kg(), toy_paths(num_prompts=12)
+    structural = try_out(partial(build, cls, data, paths), data, paths, tmp_path / "file")
+    assert set(structural) == {"idle.weight", "idle.bias"} & set(structural) | (
+        {"weight"} if cls in (Whole, Cut) else set()
+    )
+    scorer = build(cls, data, paths)
+    done = pretrain(scorer, data, paths, [0] * 12, ScorerConfig(pretrain_epochs=2))
+    warn_of_idle_parts(scorer, data, paths, done.idle)
+    told = [record.getMessage() for record in caplog.records]
+    assert len(told) == (words is not None)
+    assert not told or re.search(words, told[0])
+    assert not told or told[0].startswith(f"scorer.name={__name__}:{cls.__name__}: ")
+
+
+def test_a_forward_that_fails_later_is_told_in_one_line():
+    data, paths = toy_kg(), toy_paths(num_prompts=12)
+    scorer = build(Plain, data, paths)
+    scorer.forward = lambda data, paths: 1 / 0
+    with pytest.raises(ConfigError, match=r":Plain: its forward\(\) fails \(ZeroDivisionError"):
+        pretrain(scorer, data, paths, [0] * 12, ScorerConfig(pretrain_epochs=2))
 
 
 def test_the_suite_names_the_parameters_that_do_not_learn():
@@ -259,6 +342,14 @@ def test_the_suite_names_the_parameters_that_do_not_learn():
     suite.scorer = Idle
     with pytest.raises(AssertionError, match=r"reaches idle\.weight, idle\.bias(\n|$)"):
         suite.test_every_parameter_learns(data, toy_paths(data=data))
+
+
+@pytest.mark.parametrize("name", sorted(REGISTERED))
+def test_a_graph_without_paths_brings_no_warning(name):
+    data = toy_kg()
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        build_scorer(ScorerConfig(name=name), data, [])
 
 
 @pytest.mark.parametrize("faulty", [ReadsVectors, ReadsAllVectors])

@@ -57,6 +57,26 @@ def reading(folder):
     return ranker
 
 
+def test_a_damaged_file_of_an_export_is_refused_by_name(run, tmp_path):
+    out = tmp_path / "exported"
+    export(run, str(out), "auto", 2, overwrite=False)
+    # What is written for people may change.
+    (out / "README.md").write_text("mine")
+    (out / "generation_config.json").unlink(missing_ok=True)
+    Ranker.from_pretrained(out, lm="always")
+    for name in ("model.safetensors", "tokenizer.json", "config.json", "ranker/ranker.json"):
+        whole = (out / name).read_bytes()
+        content = bytearray(whole)
+        content[len(whole) // 2] ^= 1
+        (out / name).write_bytes(content)
+        with pytest.raises(RunError, match=rf"{name.rpartition('/')[2]}: broken, its SHA-256"):
+            Ranker.from_pretrained(out, lm="always")
+        (out / name).write_bytes(whole)
+    (out / "model.safetensors").unlink()
+    with pytest.raises(RunError, match=r"model\.safetensors: no such file"):
+        Ranker.from_pretrained(out, lm="always")
+
+
 def test_qlora_and_plain_lora_run_through_the_whole_training(run):
     curve = json.loads((run / "curve.json").read_text())["ranker"]
     assert len(curve) == 3

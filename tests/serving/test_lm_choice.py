@@ -61,6 +61,7 @@ def edit(folder, lm):
         "gain_se": None,
     }
     (folder / "ranker.json").write_text(json.dumps(meta))
+    (folder / "done.json").unlink(missing_ok=True)
 
 
 @pytest.fixture
@@ -99,6 +100,7 @@ def test_the_shell_says_in_one_line_that_there_is_no_language_model(small_run, t
     shutil.copytree(small_run[0] / "out", out)
     meta = json.loads((out / "ranker" / "ranker.json").read_text())
     (out / "ranker" / "ranker.json").write_text(json.dumps({**meta, "llm": None}))
+    (out / "ranker" / "done.json").unlink()
     result = processes.run("lkgrag.recommend", f"run={out}", "users=all", "serving.lm=always")
     assert result.returncode == 2
     assert "serving.lm=always" in result.stderr

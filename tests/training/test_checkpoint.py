@@ -1,3 +1,5 @@
+import random
+
 import pytest
 import torch
 from torch import nn
@@ -48,6 +50,33 @@ def test_no_checkpoint_is_no_error_and_a_broken_one_is(tmp_path):
     other = nn.Sequential(nn.Linear(4, 3), nn.Linear(3, 1), nn.Linear(1, 1))
     with pytest.raises(RunError, match="another model"):
         Checkpoint(tmp_path, "key").load(other, optimizer)
+
+
+def test_every_flipped_bit_of_a_checkpoint_is_refused_or_harmless(tmp_path):
+    model, optimizer = build()
+    steps(model, optimizer, 2)
+    Checkpoint(tmp_path, "key").save(model, optimizer, {"step": 2}, {"a": torch.ones(3)})
+    path = tmp_path / FILE
+    whole = path.read_bytes()
+    begin = 8 + int.from_bytes(whole[:8], "little")
+    refused = 0
+    for bit in random.Random(0).sample(range(8 * len(whole)), 300):
+        content = bytearray(whole)
+        content[bit // 8] ^= 1 << bit % 8
+        path.write_bytes(content)
+        other, its_optimizer = build(seed=9)
+        with torch.no_grad():
+            other[0].bias.copy_(model[0].bias)
+        try:
+            state = Checkpoint(tmp_path, "key").load(other, its_optimizer)
+        except RunError:
+            refused += 1
+            continue
+        # Such as the name of the sum in the header.
+        assert bit // 8 < begin
+        assert state["step"] == 2
+        assert torch.equal(other[1].weight, model[1].weight)
+    assert refused > 280
 
 
 class Counting(nn.Module):

@@ -5,7 +5,9 @@ import sys
 import pytest
 import torch
 
-from lkgrag.utils.failures import explain
+from lkgrag.errors import ConfigError, DataError
+from lkgrag.utils.failures import LONGEST_MESSAGE, explain, guard_custom_code
+from lkgrag.utils.plugins import import_class
 
 
 def test_a_full_disk_is_told_with_what_to_do():
@@ -46,6 +48,50 @@ def test_out_of_memory_names_the_settings_that_help():
 def test_a_fault_of_the_program_is_not_explained_away():
     for error in (ValueError("no"), KeyError("x"), RuntimeError("shape"), OSError("odd")):
         assert explain(error) is None
+
+
+LONG = "the first word " + "x" * 5000 + " the last word"
+
+
+@pytest.mark.parametrize("form", ["{error}", "{error!r}", "{name}: {error}; do this"])
+def test_a_long_error_of_custom_code_is_shortened(form):
+    def tell(error):
+        return "option=x: " + form.format(error=error, name=type(error).__name__)
+
+    with pytest.raises(ConfigError) as caught, guard_custom_code(tell):
+        raise ValueError(LONG)
+    line = str(caught.value)
+    assert len(line) < 500
+    for words in ("option=x: ", "the first word", "the last word", "--debug shows all"):
+        assert words in line
+    assert line.endswith("do this") == form.endswith("do this")
+    with pytest.raises(ConfigError, match=r"^short$"), guard_custom_code(str):
+        raise ValueError("short")
+
+
+def test_long_errors_of_any_kind_are_shortened(tmp_path, monkeypatch):
+    for kind, longest in ((DataError, LONGEST_MESSAGE), (KeyError, 500), (SystemExit, 500)):
+        with pytest.raises((DataError, ConfigError)) as caught, guard_custom_code(str):
+            raise kind(LONG)
+        assert len(str(caught.value)) < longest + 60
+    # What is not the error's own text is bounded, too.
+    with pytest.raises(ConfigError) as caught, guard_custom_code(lambda e: f"{LONG}: {e}"):
+        raise ValueError("short")
+    assert len(str(caught.value)) < LONGEST_MESSAGE + 60
+    (tmp_path / "long_module.py").write_text(f"raise ValueError({LONG!r})\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    with pytest.raises(ConfigError, match="cannot import long_module:X") as caught:
+        import_class("long_module:X", "scorer.name", object)
+    assert len(str(caught.value)) < 500
+
+
+def test_an_error_without_a_text_of_its_own_is_told():
+    class MuteError(Exception):
+        def __str__(self):
+            raise RuntimeError("no text")
+
+    with pytest.raises(ConfigError, match="its MuteError has no text"), guard_custom_code(str):
+        raise MuteError
 
 
 LIMITED = """

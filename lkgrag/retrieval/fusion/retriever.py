@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from lkgrag.retrieval.base import Retriever, rows_per_block
+from lkgrag.retrieval.base import Retriever, ask_evidence, rows_per_block
 from lkgrag.retrieval.custom import load_custom, save_custom
 from lkgrag.retrieval.fusion.corners import CornerWeights
 from lkgrag.retrieval.popularity import PopularityRetriever
@@ -87,7 +87,7 @@ class FusedRetriever(Retriever):
             float32 ``[B, I]`` by name.
         """
         wanted = [name for name in self.weights if only is None or name in only]
-        return {name: self.systems[name].evidence(histories) for name in wanted}
+        return {name: ask_evidence(self.systems[name], histories) for name in wanted}
 
     def fuse(
         self,

@@ -59,7 +59,7 @@ def store(
     for index, state in optimizer.state_dict()["state"].items():
         tensors |= {f"optimizer.{index}.{k}": torch.as_tensor(v) for k, v in state.items()}
     meta = {"progress": json.dumps(asdict(progress)), "identity": identity}
-    write_safetensors(path, tensors, meta)
+    write_safetensors(path, tensors, meta, has_sum=True)
 
 
 def restore(

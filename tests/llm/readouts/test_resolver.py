@@ -142,6 +142,20 @@ def test_scores_of_another_shape_are_refused():
         scorer(tokens_of(Wide.layout))
 
 
+class Fails(Norm):
+    def forward(self, hidden, tokens):
+        raise ValueError("no score today " * 500)
+
+
+def test_a_readout_that_fails_is_told_in_one_short_line():
+    scorer = LMScorer(tiny_llama(len(TOKENIZER)), LLMConfig(readout=address(Fails)))
+    with pytest.raises(
+        ConfigError, match=r"^llm\.readout=.*:Fails: its forward\(\) fails"
+    ) as caught:
+        scorer(tokens_of(Fails.layout))
+    assert len(str(caught.value)) < 600
+
+
 def test_blocks_refuse_windows_by_the_name_of_the_class():
     model = tiny_llama(len(TOKENIZER))
     model.config.layer_types = ["full_attention", "sliding_attention"]

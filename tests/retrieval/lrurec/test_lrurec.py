@@ -155,6 +155,11 @@ def test_a_checkpoint_of_other_options_or_data_is_refused(data, tmp_path):
     other = replace(x, item=(x.item + 1) % x.num_items)
     with pytest.raises(RunError, match="other options or data"):
         fit_lrurec(other, options(), 0, epochs=2, checkpoint=path)
+    content = bytearray(path.read_bytes())
+    content[-5] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(LkgragError, match=r"contents differ from their SHA-256.*delete it"):
+        fit_lrurec(x, options(), 0, epochs=2, checkpoint=path)
     path.write_bytes(b"broken")
     with pytest.raises(LkgragError, match="delete it"):
         fit_lrurec(x, options(), 0, epochs=2, checkpoint=path)
