@@ -184,6 +184,8 @@ class Interactions:
         }
         if warning is not None:
             stats["unjoined"] = warning
+        if tables.notes:
+            stats["notes"] = list(tables.notes)
         return cls(
             user_ids=user_ids,
             item_ids=item_ids,

@@ -94,6 +94,8 @@ class StageDisplay:
                 f"ties in time: {stats['tied_interactions']:.1%} of the interactions; the tie rule "
                 f"picks the test item of {stats['tied_last_two']:.1%} of the users"
             )
+        for note in stats.get("notes", []):
+            self.say(note)
         if not dataset.interactions.dated:
             self.say(
                 "the times are positions in each user's history, no dates: items chosen on the same day "

@@ -1,0 +1,323 @@
+"""A plain table of interactions, as CSV, JSON lines or Parquet, and tables of items, users and triples beside it.
+
+The interactions are in the file named ``data.name``, in one with a usual name (:data:`EVENTS`), or in the only
+table that is nothing else. Columns are found by their usual names (:mod:`lkgrag.data.usual_names`).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pandas as pd
+
+from lkgrag.data.readers.attribute_columns import attribute_columns
+from lkgrag.data.readers.base import Reader
+from lkgrag.data.readers.batches import EVENT
+from lkgrag.data.readers.formats import (
+    TableFile,
+    is_table,
+    open_file,
+    parquet_parts,
+    suffix_of,
+)
+from lkgrag.data.readers.histories import HISTORY
+from lkgrag.data.readers.packed import unpacked_name
+from lkgrag.data.readers.parts import Part, read_parts
+from lkgrag.data.tables import Tables
+from lkgrag.data.usual_names import ALIASES, need_columns, plain, usual_columns
+from lkgrag.errors import DataError
+
+if TYPE_CHECKING:
+    from lkgrag.config import DataConfig
+
+
+def words(text: str) -> tuple[str, ...]:
+    """The words of a text."""
+    return tuple(text.split())
+
+
+#: Names of files of interactions, after the one of ``data.name``; the surest first.
+EVENTS = words(
+    "interactions interaction events ratings rating reviews clicks purchases orders transactions views plays "
+    "listens sessions logs log history feedback"
+)
+#: Names of the files beside it.
+ITEMS = words(
+    "items item products product movies books goods articles tracks songs games catalog catalogue metadata "
+    "meta item_features items_metadata"
+)
+USERS = words("users user customers members people user_features")
+TRIPLES = words("triples kg knowledge_graph graph relations edges")
+LINKS = words("links item2entity item_entity entities")
+#: Parts of a data set that others have split, in the order of time.
+PARTS = ("train", "valid", "val", "validation", "dev", "test")
+#: The separator that stands for "not set".
+UNSET = "\t"
+
+TRIPLE = ("head", "relation", "tail")
+LINK = ("item", "entity")
+
+
+class TableReader(Reader):
+    """A table of interactions, and optional tables of items, users, triples and links."""
+
+    name = "table"
+    renames = True
+
+    def files(self, folder: Path, config: DataConfig) -> list[Path]:
+        """Files of interactions (several where they are split), items, users, triples and links."""
+        places = _places(folder, config)
+        named = [
+            p for kind in ("events", "items", "users", "triples", "links") for p in places[kind]
+        ]
+        files = [
+            part for path in named for part in (parquet_parts(path) if path.exists() else [path])
+        ]
+        return files or [folder / f"{config.name}.csv"]
+
+    def matches(self, folder: Path, config: DataConfig) -> bool:
+        """Whether there is a table with users and items."""
+        try:
+            events = _places(folder, config)["events"]
+            if not events:
+                return False
+            columns = _open(events[0], config).columns()
+        except DataError:
+            # Another reader may know the folder; if none does, this is told.
+            return False
+        found = usual_columns(columns, EVENT, _given(columns, config))
+        return "user" in found and "item" in found
+
+    def read(self, folder: Path, config: DataConfig) -> Tables:
+        """Read the tables; of the interactions only the columns that are used."""
+        places = _places(folder, config)
+        if not places["events"]:
+            raise DataError(_no_events(folder, config))
+        notes: list[str] = []
+        events, names = _events(places["events"], config, notes)
+        items = users = triples = links = None
+        given = config.columns
+        for path in places["items"]:
+            items = _described(path, "item", config, notes)
+        for path in places["users"]:
+            users = _described(path, "user", config, notes)
+        for path in places["triples"]:
+            triples = _columns(path, TRIPLE, given, config, notes)
+        for path in places["links"]:
+            links = _columns(path, LINK, given, config, notes)
+        unread = sorted(
+            p.name
+            for p in _known_tables(folder, config)
+            if not any(p in v for v in places.values())
+        )
+        if unread:
+            notes.append(f"not read: {', '.join(unread[:8])}")
+        return Tables(
+            interactions=events,
+            items=items,
+            users=users,
+            triples=triples,
+            links=links,
+            source=str(places["events"][0]),
+            names=names,
+            notes=notes,
+        )
+
+
+def describe_tables(folder: Path, config: DataConfig) -> str | None:
+    """Why the tables of a folder are not read as interactions; None where there is no table."""
+    try:
+        events = _places(folder, config)["events"]
+        if not events:
+            return _no_events(folder, config) if _known_tables(folder, config) else None
+        columns = _open(events[0], config).columns()
+        given = _given(columns, config)
+        need_columns(
+            usual_columns(columns, EVENT, given), EVENT[:2], columns, given, str(events[0])
+        )
+    except DataError as error:
+        return str(error)
+    return None
+
+
+def _tables(folder: Path) -> list[Path]:
+    """The tables of a folder, by name."""
+    return sorted(p for p in folder.iterdir() if not p.name.startswith((".", "_")) and is_table(p))
+
+
+def _stem(path: Path) -> str:
+    """The name of a file without suffixes, in small letters."""
+    return unpacked_name(path)[: -len(suffix_of(path)) or None].lower()
+
+
+def _places(folder: Path, config: DataConfig) -> dict[str, list[Path]]:
+    """The files of each kind.
+
+    Raises:
+        DataError: it is not clear which table holds the interactions.
+    """
+    tables = _known_tables(folder, config)
+    by_stem: dict[str, list[Path]] = {}
+    for path in tables:
+        by_stem.setdefault(_stem(path), []).append(path)
+    name = config.name.lower()
+    beside = {"items": ITEMS, "users": USERS, "triples": TRIPLES, "links": LINKS}
+    out: dict[str, list[Path]] = {}
+    for kind, words in beside.items():
+        stems = [
+            w
+            for word in words
+            for w in (f"{name}_{word}", f"{name}.{word}", f"{name}-{word}", word)
+        ]
+        found = next((by_stem[s] for s in stems if s in by_stem and s != name), [])
+        out[kind] = [_only(found)] if found else []
+    taken = {path for paths in out.values() for path in paths}
+    left = {s: [p for p in paths if p not in taken] for s, paths in by_stem.items()}
+    out["events"] = _event_files(folder, {s: p for s, p in left.items() if p}, name)
+    return out
+
+
+def _known_tables(folder: Path, config: DataConfig) -> list[Path]:
+    """The tables of a folder, without notes and licences."""
+    return [p for p in _tables(folder) if suffix_of(p) != ".txt" or _is_known(_stem(p), config)]
+
+
+def _is_known(stem: str, config: DataConfig) -> bool:
+    """Whether a ``.txt`` file is a table, by its name; others are notes and licences."""
+    known = {config.name.lower(), *EVENTS, *ITEMS, *USERS, *TRIPLES, *LINKS, *PARTS}
+    return stem in known or stem.rpartition(".")[2] in PARTS
+
+
+def _event_files(folder: Path, left: dict[str, list[Path]], name: str) -> list[Path]:
+    for stem in (name, *EVENTS):
+        if stem in left:
+            return [_only(left[stem])]
+        if parts := _parts(left, f"{stem}."):
+            return parts
+    if parts := _parts(left, ""):
+        return parts
+    prefixes = {s.rpartition(".")[0] for s in left if s.rpartition(".")[2] in PARTS}
+    if len(prefixes) == 1:
+        return _parts(left, f"{prefixes.pop()}.")
+    if len(left) > 1:
+        names = sorted(p.name for paths in left.values() for p in paths)
+        raise DataError(
+            f"{folder}: which table holds the interactions? There are {', '.join(names[:8])}: give that file "
+            "itself by data.root, or its name without suffix by data.name"
+        )
+    return [_only(paths) for paths in left.values()]
+
+
+def _parts(left: dict[str, list[Path]], prefix: str) -> list[Path]:
+    """The files of a data set that comes in parts; none unless there is one to train."""
+    found = [_only(left[prefix + part]) for part in PARTS if prefix + part in left]
+    return found if prefix + PARTS[0] in left else []
+
+
+def _only(paths: list[Path]) -> Path:
+    """The single file of a name.
+
+    Raises:
+        DataError: there are several.
+    """
+    if len(paths) > 1:
+        raise DataError(
+            f"{paths[0].parent}: {', '.join(p.name for p in paths[:4])} have one name: leave one of them"
+        )
+    return paths[0]
+
+
+def _open(path: Path, config: DataConfig) -> TableFile:
+    separator = None if config.separator in (UNSET, "\\t") else config.separator
+    return open_file(path, separator)
+
+
+def _given(columns: list[str], config: DataConfig) -> dict[str, str]:
+    """``data.columns``; where it has numbers for names, the column of that number."""
+    return {
+        meaning: columns[int(name) - 1]
+        if name not in columns and re.fullmatch(r"[1-9]\d{0,3}", name) and int(name) <= len(columns)
+        else name
+        for meaning, name in config.columns.items()
+    }
+
+
+def _events(
+    paths: list[Path], config: DataConfig, notes: list[str]
+) -> tuple[pd.DataFrame, dict[str, str]]:
+    """The interactions of one or more files, and the names of their columns."""
+    parts = []
+    for path in paths:
+        file = _open(path, config)
+        columns = file.columns()
+        given = _given(columns, config)
+        found = usual_columns(columns, EVENT, given)
+        named = [m for m in EVENT if m in given]
+        need_columns(found, [*EVENT[:2], *named], columns, given, str(path))
+        history = next(
+            (c for c in columns if plain(c) in HISTORY and c not in found.values()), None
+        )
+        wanted = [*found.values(), *([history] if history else [])]
+        parts.append(Part(path, found, file.batches(wanted), history))
+        if len(parts) == 1:
+            notes.append(f"{path.name}: {_taken(found)}{_unused(columns, found, history)}")
+    events, more = read_parts(parts, config.time_unit, has_commas=True)
+    notes.extend(more)
+    return events, parts[0].names
+
+
+def _taken(found: dict[str, str]) -> str:
+    """What was taken for what, in words."""
+    return ", ".join(f"{meaning} is {column}" for meaning, column in found.items())
+
+
+def _unused(columns: Iterable[str], found: dict[str, str], history: str | None) -> str:
+    """Columns that look like a user, an item, a rating or a time, and are not used."""
+    known = {alias for meaning in EVENT for alias in ALIASES[meaning]}
+    left = [c for c in columns if c not in found.values() and plain(c) in known and c != history]
+    return f"; not used: {', '.join(left)} (data.columns chooses)" if left else ""
+
+
+def _described(path: Path, key: str, config: DataConfig, notes: list[str]) -> pd.DataFrame:
+    """A table of items or users: their ids, titles and attributes."""
+    file = _open(path, config)
+    columns = file.columns()
+    given = _given(columns, config)
+    meanings = (key, "title") if key == "item" else (key,)
+    # In a table of items a column `id` is the item.
+    found = usual_columns(columns, meanings, given, is_strict=False)
+    if key not in found:
+        identifier = next((c for c in columns if plain(c) == "id"), None)
+        found.update({key: identifier} if identifier else {})
+    need_columns(found, (key,), columns, given, str(path))
+    table = file.table().rename(columns={column: meaning for meaning, column in found.items()})
+    table, left_out = attribute_columns(table, meanings, config.seq_separator)
+    notes.append(
+        f"{path.name}: {_taken(found)}" + (f"; left out: {', '.join(left_out)}" if left_out else "")
+    )
+    return table
+
+
+def _columns(
+    path: Path, words: tuple[str, ...], given: dict[str, str], config: DataConfig, notes: list[str]
+) -> pd.DataFrame:
+    """Some columns of a table, all of which must be there."""
+    file = _open(path, config)
+    columns = file.columns()
+    given = _given(columns, config)
+    found = usual_columns(columns, words, given, is_strict=False)
+    need_columns(found, words, columns, given, str(path))
+    notes.append(f"{path.name}: {_taken(found)}")
+    table = file.table()
+    return pd.DataFrame({word: table[found[word]] for word in words})
+
+
+def _no_events(folder: Path, config: DataConfig) -> str:
+    there = sorted(p.name for p in folder.iterdir())[:8]
+    return (
+        f"{folder / (config.name + '.csv')}: no such file, and no other table of interactions; there is "
+        f"{', '.join(there) or 'nothing'}: give the file itself by data.root"
+    )
