@@ -6,6 +6,7 @@ from typing import Any
 
 import pandas as pd
 
+from lkgrag.data.in_memory import arrow_frame
 from lkgrag.data.tables import Tables
 from lkgrag.errors import ConfigError, DataError, nearest
 
@@ -38,7 +39,7 @@ def check_columns(columns: dict[str, str]) -> None:
 
 
 def to_frame(table: Any, name: str) -> pd.DataFrame:
-    """Turn a table into one of pandas: of polars or pyarrow, a dictionary of columns, or a list of rows.
+    """Turn a table into one of pandas: of polars, DuckDB or pyarrow, a dictionary of columns, or a list of rows.
 
     Args:
         table: anything with columns.
@@ -50,6 +51,8 @@ def to_frame(table: Any, name: str) -> pd.DataFrame:
     try:
         if isinstance(table, pd.DataFrame):
             return table
+        if (frame := arrow_frame(table)) is not None:
+            return frame
         if hasattr(table, "to_pandas"):
             return pd.DataFrame(table.to_pandas())
         if hasattr(table, "columns") and hasattr(table, "__getitem__"):

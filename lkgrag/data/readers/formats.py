@@ -12,6 +12,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from lkgrag.data.in_memory import arrow_columns
 from lkgrag.data.readers.batches import BATCH, batched
 from lkgrag.data.readers.packed import PACKINGS, existing, unpacked_name
 from lkgrag.data.readers.text import check_header, check_width, open_table, read_lines
@@ -231,29 +232,6 @@ class ArrowTable(TableFile):
         except (pa.ArrowException, OSError, KeyError) as error:
             first = str(error).splitlines()[0] if str(error) else type(error).__name__
             raise DataError(f"{self.path}: a broken Arrow file ({short(first)})") from None
-
-
-def arrow_columns(batch: Any) -> dict[str, pd.Series]:
-    """The columns of an Arrow table or batch as series of pandas: numbers, dates, or Python objects."""
-    out = {}
-    for name, column in zip(batch.schema.names, batch.columns, strict=True):
-        kind = column.type
-        if pa.types.is_dictionary(kind):
-            column, kind = column.cast(kind.value_type), kind.value_type
-        if pa.types.is_integer(kind) and column.null_count:
-            # Not by floats, which cannot hold every whole number.
-            out[str(name)] = pd.Series(column.to_pylist(), dtype="Int64")
-        elif pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_boolean(kind):
-            out[str(name)] = pd.Series(column.to_numpy(zero_copy_only=False))
-        elif pa.types.is_timestamp(kind) or pa.types.is_date(kind):
-            out[str(name)] = pd.Series(
-                column.cast(
-                    pa.timestamp("us", kind.tz if pa.types.is_timestamp(kind) else None), safe=False
-                ).to_pandas()
-            )
-        else:
-            out[str(name)] = pd.Series(column.to_pylist(), dtype=object)
-    return out
 
 
 def parquet_parts(path: Path) -> list[Path]:
