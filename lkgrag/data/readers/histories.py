@@ -80,16 +80,20 @@ class Histories:
         place = _overlap(sequence, new)
         if place >= 0:
             # What is new follows, or all is there.
-            start, at, end = len(sequence) - place, len(sequence), place + len(new) - 1
-            added = slice(start, None)
+            before, after, end = 0, len(sequence) - place, place + len(new) - 1
         elif (before := _overlap(new, sequence)) >= 0:
-            at, end, added = 0, len(new) - 1, slice(0, before)
+            # The new row begins earlier, and may also reach further.
+            after, end = before + len(sequence), len(new) - 1
         else:
             # Nothing is common: the rows are taken to be in the order of time.
-            at, end, added = len(sequence), len(sequence) + len(new) - 1, slice(0, None)
-        sequence[at:at] = new[added]
-        known_times[at:at] = times[added]
-        rows[at:at] = [-1 - row] * len(new[added])
+            before, after, end = 0, 0, len(sequence) + len(new) - 1
+        for old, more in (
+            (sequence, new),
+            (known_times, times),
+            (rows, [-1 - row] * len(new)),
+        ):
+            old[:0] = more[:before]  # type: ignore[index]
+            old.extend(more[after:])  # type: ignore[attr-defined]
         if rows[end] < 0:
             rows[end] = row
 
