@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Any
@@ -15,11 +15,13 @@ from lkgrag.data.cleaning.attributes import attributes, links_of, triples_of
 from lkgrag.data.cleaning.filters import clean_events, k_core
 from lkgrag.data.cleaning.joins import check_joins
 from lkgrag.data.frames import build_tables
+from lkgrag.data.own_graph import OwnGraph, own_graph
 from lkgrag.data.tables import Tables
 from lkgrag.utils.shapes import sizes
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+    from torch_geometric.data import HeteroData
 
 #: Longer ids are sorted as text, even if they consist of digits.
 LONGEST_NUMBER = 100
@@ -44,6 +46,7 @@ class Interactions:
         triples: knowledge-graph triples ``head relation tail``.
         links: ``item`` (index) and ``entity`` (str).
         stats: counts of interactions, users and items before and after the filters, and of tied times.
+        graph: a graph of one's own that :meth:`with_graph` has put beside them; None for none.
     """
 
     user_ids: list[str]
@@ -57,6 +60,7 @@ class Interactions:
     triples: pd.DataFrame
     links: pd.DataFrame
     stats: dict[str, Any] = field(default_factory=dict)
+    graph: OwnGraph | None = None
 
     __repr__ = sizes
 
@@ -117,6 +121,37 @@ class Interactions:
             t if isinstance(t, str) and t.strip() else i
             for t, i in zip(self.items["title"], self.item_ids, strict=True)
         ]
+
+    def with_graph(
+        self,
+        data: HeteroData,
+        item: str = "item",
+        item_ids: Sequence[object] | None = None,
+        user: str | None = None,
+        user_ids: Sequence[object] | None = None,
+        names: Mapping[str, Sequence[str]] | None = None,
+    ) -> Interactions:
+        """Put a graph of one's own beside the relations that a run makes.
+
+        Its edge types join the knowledge graph, each with an inverse. Edges between users and items are left
+        out: a run counts them on training interactions alone. Vectors of nodes are not used.
+
+        Args:
+            data: PyG's ``HeteroData`` with an ``edge_index`` for each edge type; between items, ``weight`` in
+                (0, 1] is kept.
+            item: the node type whose nodes are items.
+            item_ids: the item of each node of this type, ``[N]``; by default ``data[item].id``.
+            user: the node type whose nodes are users, if there is one.
+            user_ids: the user of each node of this type; by default ``data[user].id``.
+            names: what the nodes of other types are called, for explanations; by default ``data[type].name``.
+
+        Raises:
+            DataError: there is no such node type, ids do not match, or an edge leads to no node.
+        """
+        types = {"item": item, **({"user": user} if user is not None else {})}
+        ids = {"item": item_ids, "user": user_ids}
+        known = {"item": self.item_ids, "user": self.user_ids}
+        return replace(self, graph=own_graph(data, known, types, ids, dict(names or {})))
 
     @classmethod
     def from_frames(
