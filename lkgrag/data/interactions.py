@@ -269,8 +269,8 @@ def _tie_key(core: pd.DataFrame, config: DataConfig) -> NDArray[np.int64]:
         return np.asarray([order[i] for i in core["item"]], np.int64)
     # A keyed hash of the ids has no pattern, and is the same on every machine and in every file order.
     key = f"lkgrag-{config.tie_seed}".encode()
-    digests = [
+    digests = (
         int.from_bytes(blake2b(f"{u}\t{i}".encode(), digest_size=7, key=key).digest(), "big")
         for u, i in zip(core["user"], core["item"], strict=True)
-    ]
-    return np.asarray(digests, np.int64)
+    )
+    return np.fromiter(digests, np.int64, len(core))

@@ -102,10 +102,23 @@ def _one_each(events: pd.DataFrame, rule: str, source: str) -> pd.DataFrame:
                 "or keep"
             )
         return events
-    # First and last in time; a stable sort leaves equal times in the file's order.
-    events = events.reset_index(drop=True)
-    ordered = events.sort_values("time", kind="stable", na_position="first")
-    return events.loc[ordered.drop_duplicates(pair, keep=rule).index.sort_values()]  # type: ignore[call-overload]
+    # First and last in time; equal times keep the file's order, and those without a time come first. By codes and one
+    # sort, as sorted copies of tens of millions of rows would need gigabytes.
+    time = events["time"].fillna(-np.inf).to_numpy(np.float64)
+    user, _ = pd.factorize(events["user"])
+    item, items = pd.factorize(events["item"])
+    both = user.astype(np.int64) * max(len(items), 1) + item
+    del user, item
+    order = np.lexsort((time, both))
+    ordered = both[order]
+    is_other = np.ones(len(ordered), bool)
+    if rule == "first":
+        is_other[1:] = ordered[1:] != ordered[:-1]
+    else:
+        is_other[:-1] = ordered[1:] != ordered[:-1]
+    keep = np.zeros(len(events), bool)
+    keep[order[is_other]] = True
+    return events.reset_index(drop=True)[keep]
 
 
 def k_core(events: pd.DataFrame, min_user: int, min_item: int, source: str) -> pd.DataFrame:
@@ -114,14 +127,17 @@ def k_core(events: pd.DataFrame, min_user: int, min_item: int, source: str) -> p
     Raises:
         DataError: nothing is left; the message tells how many there were and which options to lower.
     """
-    core = events
-    while len(core):
-        users = core["user"].map(core["user"].value_counts()) >= min_user
-        items = core["item"].map(core["item"].value_counts()) >= min_item
-        keep = users & items
-        if keep.all():
-            return core
-        core = core[keep]
+    user, users = pd.factorize(events["user"])
+    item, items = pd.factorize(events["item"])
+    keep = np.ones(len(events), bool)
+    while keep.any():
+        # Of codes, so that no round copies the table.
+        of_user = np.bincount(user[keep], minlength=len(users))
+        of_item = np.bincount(item[keep], minlength=len(items))
+        left = keep & (of_user[user] >= min_user) & (of_item[item] >= min_item)
+        if (left == keep).all():
+            return events if keep.all() else events[keep]
+        keep = left
     raise DataError(
         f"{source}: no user is left of {events['user'].nunique()} with {len(events)} interactions "
         f"after the {min_user}/{min_item}-core; lower data.min_user and data.min_item"

@@ -25,11 +25,11 @@ from lkgrag.data.readers.amazon_files import (
 from lkgrag.data.readers.amazon_metadata import read_metadata
 from lkgrag.data.readers.base import Reader
 from lkgrag.data.readers.batches import EVENT, EventTable, batched, read_events
+from lkgrag.data.readers.column_names import need_columns
 from lkgrag.data.readers.formats import TextTable
 from lkgrag.data.readers.parts import Part, read_parts
 from lkgrag.data.readers.text import check_header
 from lkgrag.data.tables import Tables
-from lkgrag.data.usual_names import need_columns
 
 if TYPE_CHECKING:
     from lkgrag.config import DataConfig

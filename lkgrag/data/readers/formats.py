@@ -75,15 +75,24 @@ class TableFile(ABC):
 
 
 class TextTable(TableFile):
-    """CSV, or fields with another separator; line 1 names the columns."""
+    """CSV, or fields with another separator.
+
+    Attributes:
+        has_header: whether line 1 names the columns; otherwise their names are numbers, from ``1`` on.
+    """
+
+    has_header = True
 
     def columns(self) -> list[str]:
-        """The fields of line 1."""
+        """The fields of line 1, or as many numbers."""
         header, _ = self._open()
         return header
 
     def _open(self) -> tuple[list[str], Iterator[tuple[int, list[str]]]]:
         header, rows = open_table(self.path, self.separator)
+        if not self.has_header:
+            header = [str(number + 1) for number in range(len(header))]
+            header, rows = open_table(self.path, self.separator, tuple(header))
         check_header(header, (), self.path)
         return header, rows
 

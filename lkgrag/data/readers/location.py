@@ -11,11 +11,15 @@ from lkgrag.data.readers.archives import unpack
 from lkgrag.data.readers.formats import is_table, suffix_of
 from lkgrag.data.readers.packed import unpacked_name
 from lkgrag.data.readers.resolver import OPTION, find_reader, readers
+from lkgrag.data.readers.table import TableReader
 from lkgrag.errors import DataError
 
 if TYPE_CHECKING:
     from lkgrag.config import DataConfig
     from lkgrag.data.readers.base import Reader
+
+#: Name of the reader of any table.
+TABLE = TableReader.name
 
 
 @dataclass(frozen=True)
@@ -40,7 +44,7 @@ class Place:
             return f"The reader '{self.reader.name}' was chosen by {OPTION}={self.config.reader}"
         return (
             f"The reader '{self.reader.name}' was chosen because of {first}; {OPTION} chooses another one, and "
-            f"{OPTION}=table reads any table"
+            f"{OPTION}={TABLE} reads any table"
         )
 
 
@@ -89,28 +93,42 @@ def _matching(folder: Path, config: DataConfig) -> Place | None:
     if config.reader != "auto":
         reader = find_reader(folder, config)
         return Place(folder, reader, config) if reader.matches(folder, config) else None
-    for reader in reversed(readers().values()):
+    known = readers()
+    for reader in reversed(known.values()):
         if reader.matches(folder, config):
+            table = known[TABLE]
+            if config.columns and not reader.renames and table.matches(folder, config):
+                # Names of columns are given, so it is to be read by them.
+                return Place(folder, table, config)
             return Place(folder, reader, config)
     return None
 
 
 def _place_of_file(file: Path, config: DataConfig) -> Place:
-    """The data set whose interactions are in a file."""
+    """The data set whose interactions are in a file.
+
+    Raises:
+        DataError: no reader reads this file.
+    """
     name = unpacked_name(file)
-    named = dataclasses.replace(config, name=name[: -len(suffix_of(file))])
+    named = dataclasses.replace(config, name=name[: -len(suffix_of(file)) or None])
     known = readers()
     tried = (
-        [find_reader(file.parent, named)] if config.reader != "auto" else reversed(known.values())
+        [find_reader(file.parent, named)]
+        if config.reader != "auto"
+        else [*reversed(known.values())]
     )
+    if config.columns and config.reader == "auto":
+        tried = [known[TABLE]]
     for reader in tried:
         for options in (named, config):
+            # A reader may read several files of a name as one data set.
             files = reader.files(file.parent, options)
-            if reader.matches(file.parent, options) and files[0] == file:
+            if files[0] == file and reader.matches(file.parent, options):
                 return Place(file.parent, reader, options)
-    if config.reader not in ("auto", "table"):
+    if config.reader not in ("auto", TABLE):
         raise DataError(
             f"data.root={config.root}: {OPTION}={config.reader} reads other files; give their folder, or leave "
             f"{OPTION} out"
         )
-    return Place(file.parent, known["table"], named)
+    return Place(file.parent, known[TABLE], named)

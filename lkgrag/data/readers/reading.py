@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import logging
-import zipfile
 from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -34,15 +33,16 @@ def data_folder(config: DataConfig) -> Path:
     ``data.root`` may also be a table, which lies in its folder, or a ZIP archive, which is unpacked to the cache.
 
     Raises:
-        DataError: ``data.root`` is none of these.
+        DataError: ``data.root`` is none of these, or the archive is broken.
         AssetError: the built-in data set could not be fetched.
     """
     if config.root is not None:
         root = Path(config.root).expanduser()
         if root.is_file():
+            # A table may itself be packed in a ZIP archive of its name.
             if is_table(root):
                 return root.parent
-            if zipfile.is_zipfile(root) and root.suffix.lower() == ".zip":
+            if root.suffix.lower() == ".zip":
                 return unpack([root])
             raise DataError(
                 f"data.root={config.root}: a file, not a folder, and no table (.csv, .tsv, .jsonl, .parquet) or "

@@ -1,7 +1,7 @@
 """A plain table of interactions, as CSV, JSON lines or Parquet, and tables of items, users and triples beside it.
 
 The interactions are in the file named ``data.name``, in one with a usual name (:data:`EVENTS`), or in the only
-table that is nothing else. Columns are found by their usual names (:mod:`lkgrag.data.usual_names`).
+table that is nothing else. Columns are found by their usual names (:mod:`lkgrag.data.readers.column_names`).
 """
 
 from __future__ import annotations
@@ -13,11 +13,14 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
+from lkgrag.data.frames import check_columns
 from lkgrag.data.readers.attribute_columns import attribute_columns
 from lkgrag.data.readers.base import Reader
 from lkgrag.data.readers.batches import EVENT
+from lkgrag.data.readers.column_names import ALIASES, need_columns, plain, usual_columns
 from lkgrag.data.readers.formats import (
     TableFile,
+    TextTable,
     is_table,
     open_file,
     parquet_parts,
@@ -27,7 +30,6 @@ from lkgrag.data.readers.histories import HISTORY
 from lkgrag.data.readers.packed import unpacked_name
 from lkgrag.data.readers.parts import Part, read_parts
 from lkgrag.data.tables import Tables
-from lkgrag.data.usual_names import ALIASES, need_columns, plain, usual_columns
 from lkgrag.errors import DataError
 
 if TYPE_CHECKING:
@@ -84,30 +86,30 @@ class TableReader(Reader):
             events = _places(folder, config)["events"]
             if not events:
                 return False
-            columns = _open(events[0], config).columns()
+            columns = _open_events(events[0], config).columns()
         except DataError:
             # Another reader may know the folder; if none does, this is told.
             return False
-        found = usual_columns(columns, EVENT, _given(columns, config))
+        found = usual_columns(columns, EVENT, config.columns)
         return "user" in found and "item" in found
 
     def read(self, folder: Path, config: DataConfig) -> Tables:
         """Read the tables; of the interactions only the columns that are used."""
+        check_columns(config.columns)
         places = _places(folder, config)
         if not places["events"]:
             raise DataError(_no_events(folder, config))
         notes: list[str] = []
         events, names = _events(places["events"], config, notes)
         items = users = triples = links = None
-        given = config.columns
         for path in places["items"]:
             items = _described(path, "item", config, notes)
         for path in places["users"]:
             users = _described(path, "user", config, notes)
         for path in places["triples"]:
-            triples = _columns(path, TRIPLE, given, config, notes)
+            triples = _columns(path, TRIPLE, config, notes)
         for path in places["links"]:
-            links = _columns(path, LINK, given, config, notes)
+            links = _columns(path, LINK, config, notes)
         unread = sorted(
             p.name
             for p in _known_tables(folder, config)
@@ -133,11 +135,7 @@ def describe_tables(folder: Path, config: DataConfig) -> str | None:
         events = _places(folder, config)["events"]
         if not events:
             return _no_events(folder, config) if _known_tables(folder, config) else None
-        columns = _open(events[0], config).columns()
-        given = _given(columns, config)
-        need_columns(
-            usual_columns(columns, EVENT, given), EVENT[:2], columns, given, str(events[0])
-        )
+        _check(_open_events(events[0], config).columns(), config.columns, events[0])
     except DataError as error:
         return str(error)
     return None
@@ -235,14 +233,37 @@ def _open(path: Path, config: DataConfig) -> TableFile:
     return open_file(path, separator)
 
 
-def _given(columns: list[str], config: DataConfig) -> dict[str, str]:
-    """``data.columns``; where it has numbers for names, the column of that number."""
-    return {
-        meaning: columns[int(name) - 1]
-        if name not in columns and re.fullmatch(r"[1-9]\d{0,3}", name) and int(name) <= len(columns)
-        else name
-        for meaning, name in config.columns.items()
-    }
+def _open_events(path: Path, config: DataConfig) -> TableFile:
+    """A table of interactions; ``data.columns`` may have numbers where line 1 names no columns."""
+    file = _open(path, config)
+    numbers = [name for name in config.columns.values() if re.fullmatch(r"\d{1,4}", name)]
+    if isinstance(file, TextTable) and numbers:
+        known = {alias for meaning in EVENT for alias in ALIASES[meaning]}
+        header = file.columns()
+        # pandas writes 0, 1, 2, ... above columns without names.
+        is_counted = header == [str(number) for number in range(len(header))]
+        file.has_header = is_counted or any(plain(c) in known for c in header)
+    return file
+
+
+def _check(columns: list[str], given: dict[str, str], path: Path) -> dict[str, str]:
+    """The columns of interactions.
+
+    Raises:
+        DataError: there is no user or item, or no column that ``data.columns`` names.
+    """
+    found = usual_columns(columns, EVENT, given)
+    try:
+        need_columns(
+            found, [*EVENT[:2], *(m for m in EVENT if m in given)], columns, given, str(path)
+        )
+    except DataError as error:
+        if not given and any(re.fullmatch(r"[\d.]+", column) for column in columns):
+            raise DataError(
+                f"{error}; if line 1 is no header, give numbers: data.columns={{user: 1, item: 2}}"
+            ) from None
+        raise
+    return found
 
 
 def _events(
@@ -251,12 +272,9 @@ def _events(
     """The interactions of one or more files, and the names of their columns."""
     parts = []
     for path in paths:
-        file = _open(path, config)
+        file = _open_events(path, config)
         columns = file.columns()
-        given = _given(columns, config)
-        found = usual_columns(columns, EVENT, given)
-        named = [m for m in EVENT if m in given]
-        need_columns(found, [*EVENT[:2], *named], columns, given, str(path))
+        found = _check(columns, config.columns, path)
         history = next(
             (c for c in columns if plain(c) in HISTORY and c not in found.values()), None
         )
@@ -285,7 +303,7 @@ def _described(path: Path, key: str, config: DataConfig, notes: list[str]) -> pd
     """A table of items or users: their ids, titles and attributes."""
     file = _open(path, config)
     columns = file.columns()
-    given = _given(columns, config)
+    given = config.columns
     meanings = (key, "title") if key == "item" else (key,)
     # In a table of items a column `id` is the item.
     found = usual_columns(columns, meanings, given, is_strict=False)
@@ -302,12 +320,11 @@ def _described(path: Path, key: str, config: DataConfig, notes: list[str]) -> pd
 
 
 def _columns(
-    path: Path, words: tuple[str, ...], given: dict[str, str], config: DataConfig, notes: list[str]
+    path: Path, words: tuple[str, ...], config: DataConfig, notes: list[str]
 ) -> pd.DataFrame:
     """Some columns of a table, all of which must be there."""
     file = _open(path, config)
-    columns = file.columns()
-    given = _given(columns, config)
+    columns, given = file.columns(), config.columns
     found = usual_columns(columns, words, given, is_strict=False)
     need_columns(found, words, columns, given, str(path))
     notes.append(f"{path.name}: {_taken(found)}")
