@@ -58,20 +58,29 @@ class DataConfig:
     """Which interactions a run uses, and how they become sequences."""
 
     name: str = opt("ml-100k", "data set: a built-in name or the file stem of a RecBole folder")
-    root: str | None = opt(None, "folder of the raw files (default: they are fetched to the cache)")
+    root: str | None = opt(
+        None,
+        "folder of the raw files, or a table or ZIP archive (default: they are fetched to the cache)",
+    )
     reader: str = opt(
         "auto",
-        "layout of the files: auto, recbole, movielens, movielens-100k, movielens-dat, amazon, or a custom "
-        "reader as package.module:Class",
+        "layout of the files: auto, table, recbole, movielens, movielens-100k, movielens-dat, amazon, or a "
+        "custom reader as package.module:Class",
     )
     separator: str = opt(
-        "\t", "text between the columns of RecBole files, as `,` or `::`; `\\t` is a tab"
+        "\t",
+        "text between the columns of RecBole files, as `,` or `::`; `\\t` is a tab (of plain tables: line 1 tells, "
+        "unless this is set to something else)",
     )
-    seq_separator: str = opt(" ", "text between the values of a token_seq in RecBole files")
+    seq_separator: str = opt(
+        " ",
+        "text between the values of a token_seq in RecBole files (of a cell in plain tables: `|`, unless this is set)",
+    )
     columns: dict[str, str] = opt(
         {},
-        "names of the columns in RecBole files and in tables in memory, if they differ from the usual ones, "
-        "as {user: uid, item: iid, rating: score, time: ts, title: name}; also entity, head, relation, tail",
+        "names of the columns in plain tables, in RecBole and Amazon files and in tables in memory, if they differ "
+        "from the usual ones, as {user: uid, item: iid, rating: score, time: ts, title: name}; also entity, head, "
+        "relation, tail; numbers where line 1 is no header, as {user: 1, item: 2}",
     )
     time_unit: str = opt(
         "s",

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from lkgrag.data.readers.column_names import usual_columns
 from lkgrag.data.readers.formats import suffix_of
 from lkgrag.data.readers.packed import unpacked_name
 from lkgrag.data.readers.text import open_table, read_lines
@@ -49,7 +50,11 @@ def event_files(folder: Path, name: str) -> list[Path]:
     exact = [p for p in there if _stem(p) == name and (_is_named(p) or _looks_right(p))]
     if len(exact) == 1:
         return exact
-    ratings = [p for p in there if p.name.startswith("ratings_") and suffix_of(p) == ".csv"]
+    ratings = [
+        p
+        for p in there
+        if p.name.startswith("ratings_") and suffix_of(p) == ".csv" and not _has_other_header(p)
+    ]
     reviews = [p for p in there if p.name.startswith("reviews_") and reads_objects(p)]
     found = ratings or reviews or [p for p in there if _looks_right(p)]
     # What metadata belong to is meant, even if it is broken.
@@ -133,6 +138,16 @@ def _looks_right(path: Path) -> bool:
 def has_header(path: Path) -> bool:
     """Whether a table has the header of the 5-core files of 2023."""
     return {HEADER_2023["user"], HEADER_2023["item"]} <= set(open_table(path)[0])
+
+
+def _has_other_header(path: Path) -> bool:
+    """Whether a table has a header as plain tables have it; ratings of Amazon have none."""
+    try:
+        header = open_table(path)[0]
+    except DataError:
+        return False
+    is_plain = {"user", "item"} <= set(usual_columns(header, ("user", "item"), {}))
+    return is_plain and not has_header(path)
 
 
 def _first_object(path: Path) -> Iterator[dict[str, Any]]:

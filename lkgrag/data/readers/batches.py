@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from lkgrag.data.cleaning.columns import LINE, ids, numbers
+from lkgrag.data.cleaning.columns import LINE, ids, numbers, show, where
 from lkgrag.data.readers.text import check_header, check_width, open_table
 from lkgrag.errors import DataError
 
@@ -95,8 +95,8 @@ class EventTable:
         try:
             codes, unique = pd.factorize(series, use_na_sentinel=True)
         except TypeError:
-            # A list or an object where an id should be; told with its row by what reads the column later.
-            return series.astype(str).to_numpy(object)
+            self._refuse_unhashable(name, series)
+            raise
         known = pd.Series(unique, dtype=object if series.dtype == object else series.dtype)
         empty = known.map(lambda v: isinstance(v, str) and not v.strip()).to_numpy(bool)
         texts = np.full(len(known) + 1, None, dtype=object)
@@ -108,6 +108,21 @@ class EventTable:
                 texts[place] = shared.setdefault(text, text)
         # The code of what is missing is -1, the last place.
         return texts[codes]
+
+    def _refuse_unhashable(self, name: str, series: pd.Series) -> None:
+        """Refuse a list or an object where an id should be.
+
+        Raises:
+            DataError: naming the line.
+        """
+        for place, value in enumerate(series.tolist()):
+            if isinstance(value, list | dict | np.ndarray):
+                row = place if series.index.name == LINE else place + self._rows
+                label = where(series, place) if series.index.name == LINE else f"row {row + 1}"
+                raise DataError(
+                    f"{self.path}: {label}, field '{self.names.get(name, name)}': the id {show(value)} is a list "
+                    "or an object; give a text or a number"
+                )
 
     def _numbers(self, name: str, series: pd.Series) -> Any:
         """Floats where all of a batch are numbers or empty; dates; or else the text as it is."""

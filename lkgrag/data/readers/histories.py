@@ -87,13 +87,11 @@ class Histories:
         else:
             # Nothing is common: the rows are taken to be in the order of time.
             before, after, end = 0, 0, len(sequence) + len(new) - 1
-        for old, more in (
-            (sequence, new),
-            (known_times, times),
-            (rows, [-1 - row] * len(new)),
-        ):
-            old[:0] = more[:before]  # type: ignore[index]
-            old.extend(more[after:])  # type: ignore[attr-defined]
+        numbers = [-1 - row] * len(new)
+        sequence[:0], known_times[:0], rows[:0] = new[:before], times[:before], numbers[:before]
+        sequence += new[after:]
+        known_times += times[after:]
+        rows += numbers[after:]
         if rows[end] < 0:
             rows[end] = row
 

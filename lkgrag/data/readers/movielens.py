@@ -250,8 +250,8 @@ class MovieLensDat(Reader):
             numbers = ids(films["item"], str(movies), "item")
             items = pd.DataFrame({"item": numbers, "title": title, "genre": genres, "year": year})
         if items is not None and tags.is_file():
-            columns = ("userId", "movieId", "tag", "timestamp")
-            items = _with_tags(items, _read_text(tags, "::", columns))
+            of_tags = ("userId", "movieId", "tag", "timestamp")
+            items = _with_tags(items, _read_text(tags, "::", of_tags))
         if users_file.is_file():
             columns = ("user", "gender", "age", "occupation", "zip")
             people = _read_text(users_file, "::", columns)

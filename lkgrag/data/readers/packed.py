@@ -7,7 +7,7 @@ import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO
+from typing import IO, cast
 
 from lkgrag.errors import DataError
 
@@ -62,7 +62,7 @@ def open_binary(path: Path) -> Iterator[IO[bytes]]:
         raw.seek(0)
         if path.suffix == ".gz" or head == GZIP:
             with gzip.GzipFile(fileobj=raw) as file:
-                yield file
+                yield cast("IO[bytes]", file)
         elif path.suffix == ".zip":
             try:
                 with zipfile.ZipFile(raw) as archive:

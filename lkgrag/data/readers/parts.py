@@ -39,7 +39,7 @@ class Part:
 
 
 def read_parts(
-    parts: list[Part], unit: str, separator: str | None = None, has_commas: bool = False
+    parts: list[Part], unit: str, separator: str | None = None, is_plain: bool = False
 ) -> tuple[pd.DataFrame, list[str]]:
     """Read the interactions of all files, in the order of the files.
 
@@ -47,7 +47,7 @@ def read_parts(
         parts: the files; if one has histories, all sequences are put together.
         unit: of times, a word of ``data.time_unit``.
         separator: between the items of a history; None for spaces.
-        has_commas: whether ratings may have a decimal comma.
+        is_plain: whether text as ``2015-03-31`` is a date without an option, and ratings may be ``4,5``.
 
     Returns:
         Columns ``user item`` and optional ``rating time``; and what there is to tell of the files.
@@ -56,9 +56,10 @@ def read_parts(
         DataError: a file is broken, or no file holds a row.
     """
     has_histories = any(part.history is not None for part in parts)
-    histories, tables, notes = Histories(), [], []
+    histories, notes = Histories(), []
+    tables: list[pd.DataFrame] = []
     for part in parts:
-        table = EventTable(part.path, part.names, unit == "s", has_commas)
+        table = EventTable(part.path, part.names, is_plain and unit == "s", is_plain)
         for lines, values in part.batches:
             kept = table.add({word: values[name] for word, name in part.names.items()}, lines)
             if has_histories:

@@ -1,6 +1,6 @@
 """A plain table of interactions, as CSV, JSON lines or Parquet, and tables of items, users and triples beside it.
 
-The interactions are in the file named ``data.name``, in one with a usual name (:data:`EVENTS`), or in the only
+The interactions are in the file named ``data.name``, in one with a usual name (:mod:`lkgrag.data.readers.table_files`), or in the only
 table that is nothing else. Columns are found by their usual names (:mod:`lkgrag.data.readers.column_names`).
 """
 
@@ -21,43 +21,17 @@ from lkgrag.data.readers.column_names import ALIASES, need_columns, plain, usual
 from lkgrag.data.readers.formats import (
     TableFile,
     TextTable,
-    is_table,
-    open_file,
     parquet_parts,
-    suffix_of,
 )
 from lkgrag.data.readers.histories import HISTORY
-from lkgrag.data.readers.packed import unpacked_name
 from lkgrag.data.readers.parts import Part, read_parts
+from lkgrag.data.readers.table_files import find_tables, known_tables, open_table_file
 from lkgrag.data.tables import Tables
 from lkgrag.errors import DataError
 
 if TYPE_CHECKING:
     from lkgrag.config import DataConfig
 
-
-def words(text: str) -> tuple[str, ...]:
-    """The words of a text."""
-    return tuple(text.split())
-
-
-#: Names of files of interactions, after the one of ``data.name``; the surest first.
-EVENTS = words(
-    "interactions interaction events ratings rating reviews clicks purchases orders transactions views plays "
-    "listens sessions logs log history feedback"
-)
-#: Names of the files beside it.
-ITEMS = words(
-    "items item products product movies books goods articles tracks songs games catalog catalogue metadata "
-    "meta item_features items_metadata"
-)
-USERS = words("users user customers members people user_features")
-TRIPLES = words("triples kg knowledge_graph graph relations edges")
-LINKS = words("links item2entity item_entity entities")
-#: Parts of a data set that others have split, in the order of time.
-PARTS = ("train", "valid", "val", "validation", "dev", "test")
-#: The separator that stands for "not set".
-UNSET = "\t"
 
 TRIPLE = ("head", "relation", "tail")
 LINK = ("item", "entity")
@@ -71,7 +45,7 @@ class TableReader(Reader):
 
     def files(self, folder: Path, config: DataConfig) -> list[Path]:
         """Files of interactions (several where they are split), items, users, triples and links."""
-        places = _places(folder, config)
+        places = find_tables(folder, config)
         named = [
             p for kind in ("events", "items", "users", "triples", "links") for p in places[kind]
         ]
@@ -83,7 +57,7 @@ class TableReader(Reader):
     def matches(self, folder: Path, config: DataConfig) -> bool:
         """Whether there is a table with users and items."""
         try:
-            events = _places(folder, config)["events"]
+            events = find_tables(folder, config)["events"]
             if not events:
                 return False
             columns = _open_events(events[0], config).columns()
@@ -96,7 +70,7 @@ class TableReader(Reader):
     def read(self, folder: Path, config: DataConfig) -> Tables:
         """Read the tables; of the interactions only the columns that are used."""
         check_columns(config.columns)
-        places = _places(folder, config)
+        places = find_tables(folder, config)
         if not places["events"]:
             raise DataError(_no_events(folder, config))
         notes: list[str] = []
@@ -111,9 +85,7 @@ class TableReader(Reader):
         for path in places["links"]:
             links = _columns(path, LINK, config, notes)
         unread = sorted(
-            p.name
-            for p in _known_tables(folder, config)
-            if not any(p in v for v in places.values())
+            p.name for p in known_tables(folder, config) if not any(p in v for v in places.values())
         )
         if unread:
             notes.append(f"not read: {', '.join(unread[:8])}")
@@ -132,110 +104,18 @@ class TableReader(Reader):
 def describe_tables(folder: Path, config: DataConfig) -> str | None:
     """Why the tables of a folder are not read as interactions; None where there is no table."""
     try:
-        events = _places(folder, config)["events"]
+        events = find_tables(folder, config)["events"]
         if not events:
-            return _no_events(folder, config) if _known_tables(folder, config) else None
+            return _no_events(folder, config) if known_tables(folder, config) else None
         _check(_open_events(events[0], config).columns(), config.columns, events[0])
     except DataError as error:
         return str(error)
     return None
 
 
-def _tables(folder: Path) -> list[Path]:
-    """The tables of a folder, by name."""
-    return sorted(p for p in folder.iterdir() if not p.name.startswith((".", "_")) and is_table(p))
-
-
-def _stem(path: Path) -> str:
-    """The name of a file without suffixes, in small letters."""
-    return unpacked_name(path)[: -len(suffix_of(path)) or None].lower()
-
-
-def _places(folder: Path, config: DataConfig) -> dict[str, list[Path]]:
-    """The files of each kind.
-
-    Raises:
-        DataError: it is not clear which table holds the interactions.
-    """
-    tables = _known_tables(folder, config)
-    by_stem: dict[str, list[Path]] = {}
-    for path in tables:
-        by_stem.setdefault(_stem(path), []).append(path)
-    name = config.name.lower()
-    beside = {"items": ITEMS, "users": USERS, "triples": TRIPLES, "links": LINKS}
-    out: dict[str, list[Path]] = {}
-    for kind, words in beside.items():
-        stems = [
-            w
-            for word in words
-            for w in (f"{name}_{word}", f"{name}.{word}", f"{name}-{word}", word)
-        ]
-        found = next((by_stem[s] for s in stems if s in by_stem and s != name), [])
-        out[kind] = [_only(found)] if found else []
-    taken = {path for paths in out.values() for path in paths}
-    left = {s: [p for p in paths if p not in taken] for s, paths in by_stem.items()}
-    out["events"] = _event_files(folder, {s: p for s, p in left.items() if p}, name)
-    return out
-
-
-def _known_tables(folder: Path, config: DataConfig) -> list[Path]:
-    """The tables of a folder, without notes and licences."""
-    return [p for p in _tables(folder) if suffix_of(p) != ".txt" or _is_known(_stem(p), config)]
-
-
-def _is_known(stem: str, config: DataConfig) -> bool:
-    """Whether a ``.txt`` file is a table, by its name; others are notes and licences."""
-    known = {config.name.lower(), *EVENTS, *ITEMS, *USERS, *TRIPLES, *LINKS, *PARTS}
-    return stem in known or stem.rpartition(".")[2] in PARTS
-
-
-def _event_files(folder: Path, left: dict[str, list[Path]], name: str) -> list[Path]:
-    for stem in (name, *EVENTS):
-        if stem in left:
-            return [_only(left[stem])]
-        if parts := _parts(left, f"{stem}."):
-            return parts
-    if parts := _parts(left, ""):
-        return parts
-    prefixes = {s.rpartition(".")[0] for s in left if s.rpartition(".")[2] in PARTS}
-    if len(prefixes) == 1:
-        return _parts(left, f"{prefixes.pop()}.")
-    if len(left) > 1:
-        names = sorted(p.name for paths in left.values() for p in paths)
-        raise DataError(
-            f"{folder}: which table holds the interactions? There are {', '.join(names[:8])}: give that file "
-            "itself by data.root, or its name without suffix by data.name"
-        )
-    return [_only(paths) for paths in left.values()]
-
-
-def _parts(left: dict[str, list[Path]], prefix: str) -> list[Path]:
-    """The files of a data set that comes in parts; none unless there is one to train."""
-    found = [_only(left[prefix + part]) for part in PARTS if prefix + part in left]
-    return found if prefix + PARTS[0] in left else []
-
-
-def _only(paths: list[Path]) -> Path:
-    """The single file of a name.
-
-    Raises:
-        DataError: there are several.
-    """
-    if len(paths) > 1:
-        raise DataError(
-            f"{paths[0].parent}: {', '.join(p.name for p in paths[:4])} have one name: leave one of them"
-        )
-    return paths[0]
-
-
-def _open(path: Path, config: DataConfig) -> TableFile:
-    separator = None if config.separator in (UNSET, "\\t") else config.separator
-    return open_file(path, separator)
-
-
 def _open_events(path: Path, config: DataConfig) -> TableFile:
     """A table of interactions; ``data.columns`` may have numbers where line 1 names no columns."""
-    file = _open(path, config)
+    file = open_table_file(path, config)
     numbers = [name for name in config.columns.values() if re.fullmatch(r"\d{1,4}", name)]
     if isinstance(file, TextTable) and numbers:
         known = {alias for meaning in EVENT for alias in ALIASES[meaning]}
@@ -282,7 +162,7 @@ def _events(
         parts.append(Part(path, found, file.batches(wanted), history))
         if len(parts) == 1:
             notes.append(f"{path.name}: {_taken(found)}{_unused(columns, found, history)}")
-    events, more = read_parts(parts, config.time_unit, has_commas=True)
+    events, more = read_parts(parts, config.time_unit, is_plain=True)
     notes.extend(more)
     return events, parts[0].names
 
@@ -301,7 +181,7 @@ def _unused(columns: Iterable[str], found: dict[str, str], history: str | None) 
 
 def _described(path: Path, key: str, config: DataConfig, notes: list[str]) -> pd.DataFrame:
     """A table of items or users: their ids, titles and attributes."""
-    file = _open(path, config)
+    file = open_table_file(path, config)
     columns = file.columns()
     given = config.columns
     meanings = (key, "title") if key == "item" else (key,)
@@ -310,8 +190,14 @@ def _described(path: Path, key: str, config: DataConfig, notes: list[str]) -> pd
     if key not in found:
         identifier = next((c for c in columns if plain(c) == "id"), None)
         found.update({key: identifier} if identifier else {})
-    need_columns(found, (key,), columns, given, str(path))
-    table = file.table().rename(columns={column: meaning for meaning, column in found.items()})
+    named = [m for m in meanings if m == "title" and m in given and given[m] not in columns]
+    need_columns(
+        {m: c for m, c in found.items() if m not in named}, [key, *named], columns, given, str(path)
+    )
+    table = file.table()
+    # Another column that already has such a usual name means something else.
+    table = table.drop(columns=[m for m, c in found.items() if m != c and m in columns])
+    table = table.rename(columns={column: meaning for meaning, column in found.items()})
     table, left_out = attribute_columns(table, meanings, config.seq_separator)
     notes.append(
         f"{path.name}: {_taken(found)}" + (f"; left out: {', '.join(left_out)}" if left_out else "")
@@ -323,7 +209,7 @@ def _columns(
     path: Path, words: tuple[str, ...], config: DataConfig, notes: list[str]
 ) -> pd.DataFrame:
     """Some columns of a table, all of which must be there."""
-    file = _open(path, config)
+    file = open_table_file(path, config)
     columns, given = file.columns(), config.columns
     found = usual_columns(columns, words, given, is_strict=False)
     need_columns(found, words, columns, given, str(path))

@@ -156,6 +156,56 @@ def test_columns_given_for_movielens_are_followed(tmp_path):
         read(tmp_path, columns={"user": "userId"}, reader="movielens")
 
 
+def test_tables_with_any_names_are_told_by_their_columns(tmp_path):
+    """As Book-Crossing has them, with quotes and semicolons."""
+    (tmp_path / "BX-Book-Ratings.csv").write_text(
+        '"User-ID";"ISBN";"Book-Rating"\n"7";"034545104X";"0"\n'
+    )
+    (tmp_path / "BX-Books.csv").write_text(
+        '"ISBN";"Book-Title";"Book-Author"\n"034545104X";"Flesh; Tones";"A"\n'
+    )
+    (tmp_path / "BX-Users.csv").write_text('"User-ID";"Location"\n"7";"rome"\n')
+    x = read(tmp_path)
+    assert (x.user_ids, x.titles, x.rating.tolist()) == (["7"], ["Flesh; Tones"], [0])
+    assert x.items["Book-Author"].tolist() == [["A"]]
+    assert x.users["Location"].tolist() == [["rome"]]
+    assert [note.split(":")[0] for note in x.stats["notes"]] == [
+        "BX-Book-Ratings.csv",
+        "BX-Books.csv",
+        "BX-Users.csv",
+    ]
+
+
+def test_files_called_links_or_ratings_may_be_something_else(tmp_path):
+    (tmp_path / "ratings_small.csv").write_text(f"user,item,rating,time\n{ROWS}")
+    (tmp_path / "links.csv").write_text("item,imdbId\nmug,1\n")
+    x = read(tmp_path)
+    check(x)
+    assert x.stats["notes"][-1] == "not read: links.csv"
+
+
+def test_a_title_that_options_name_must_be_there(tmp_path):
+    (tmp_path / "shop.csv").write_text(f"user,item,rating,time\n{ROWS}")
+    (tmp_path / "items.csv").write_text("item,iid,title,label\nx,mug,T,A mug\n")
+    columns = {"item": "iid", "title": "label"}
+    (tmp_path / "shop.csv").write_text(f"user,iid,rating,time\n{ROWS}")
+    assert read(tmp_path, columns=columns).titles == ["A mug", "tea"]
+    with pytest.raises(
+        DataError, match=r"items\.csv: no column 'lable', which data\.columns\.title names"
+    ):
+        read(tmp_path, columns={**columns, "title": "lable"})
+
+
+def test_dates_need_no_option_in_plain_tables(tmp_path):
+    (tmp_path / "shop.csv").write_text(
+        "user,item,date\nann,mug,2020-01-02\nann,tea,\nbo,mug,2020-01-01T00:00:01Z\n"
+    )
+    assert read(tmp_path).time.tolist()[1:] == [1577923200, 1577836801]
+    (tmp_path / "shop.csv").write_text("user,item,date\nann,mug,2020-01-02\nann,tea,tomorrow\n")
+    with pytest.raises(DataError, match=r"field 'date': '(tomorrow|2020)"):
+        read(tmp_path)
+
+
 @pytest.mark.parametrize("suffix", ["parquet", "arrow", "feather"])
 def test_types_of_parquet_and_arrow(tmp_path, suffix):
     large = 2**53 + 1
@@ -193,6 +243,14 @@ def test_types_of_parquet_and_arrow(tmp_path, suffix):
         ('{"user": "a", "item": ""}', "line 2, field 'item': the id is empty"),
         ('{"user": "a", "item": "b", "rating": "x"}', "line 2, field 'rating': 'x'"),
         ('{"user": "a", "item": "b", "rating": [1]}', "line 2, field 'rating'"),
+        (
+            '{"user": {"id": 1}, "item": "b"}',
+            "line 2, field 'user': the id \"{'id': 1}\" is a list or an object",
+        ),
+        (
+            '{"user": "a", "item": ["b"]}',
+            "line 2, field 'item': the id \"['b']\" is a list or an object",
+        ),
         ("[1]", "line 2: not an object"),
         ("{user: 1}", "line 2: no JSON"),
         ('{"user": "a", "item": "b"', "line 2: no JSON"),
