@@ -161,7 +161,10 @@ class EventTable:
         columns = {}
         for name in list(self._blocks):
             # Each column's batches are let go before the next one is joined.
-            columns[name] = pd.Series(_join(self._blocks.pop(name)), index=index)
+            values = _join(self._blocks.pop(name))
+            # By name, as pandas would copy every text into a column of its own kind of strings.
+            kind = object if values.dtype == object else None
+            columns[name] = pd.Series(values, index=index, dtype=kind, copy=False)
         return pd.DataFrame(columns, copy=False)
 
     def _index(self) -> pd.Index:
