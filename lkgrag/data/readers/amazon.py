@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
+from lkgrag.data.cleaning.columns import numbers, times
 from lkgrag.data.readers.amazon_columns import told_apart
 from lkgrag.data.readers.amazon_files import (
     EVENTS_2014,
@@ -25,7 +26,6 @@ from lkgrag.data.readers.amazon_files import (
 from lkgrag.data.readers.amazon_metadata import read_metadata
 from lkgrag.data.readers.base import Reader
 from lkgrag.data.readers.batches import EVENT, EventTable, batched, read_events
-from lkgrag.data.readers.column_names import need_columns
 from lkgrag.data.readers.formats import TextTable
 from lkgrag.data.readers.parts import Part, read_parts
 from lkgrag.data.readers.text import check_header
@@ -34,6 +34,8 @@ from lkgrag.data.tables import Tables
 if TYPE_CHECKING:
     from lkgrag.config import DataConfig
 
+#: Columns of ratings without a header: two ids, a rating and a time.
+NUMBERS = ("1", "2", "3", "4")
 #: Column of the 5-core files of 2023 with the items before.
 HISTORY = "history"
 #: Larger numbers are milliseconds: as seconds they would lie after the year 5000.
@@ -44,7 +46,10 @@ class Amazon(Reader):
     """Ratings or reviews of 2014, 2018 or 2023, and metadata."""
 
     name = "amazon"
-    renames = True
+
+    def follows_columns(self, config: DataConfig) -> bool:
+        """Only numbers of columns are followed, for ratings without a header."""
+        return set(config.columns.values()) <= set(NUMBERS)
 
     def files(self, folder: Path, config: DataConfig) -> list[Path]:
         """The ratings (in parts where others have split them) or else reviews, and the metadata."""
@@ -65,10 +70,11 @@ class Amazon(Reader):
             events, notes = read_parts(parts, config.time_unit)
         else:
             names = {}
-            columns = ("1", "2", "3", "4")
-            need_columns(_numbered(given), given, columns, given, str(paths[0]))
-            first = {**dict(zip(EVENT, columns, strict=True)), **given}
-            events = read_events(paths[0], first, ",", columns)
+            first = {**dict(zip(EVENT, NUMBERS, strict=True)), **_both(given)}
+            events = read_events(paths[0], first, ",", NUMBERS)
+            # A broken row is told before a doubt about all rows.
+            numbers(events["rating"], str(paths[0]), "rating")
+            times(events["time"], str(paths[0]), "time", "any")
             if "user" not in given and "item" not in given:
                 events = told_apart(events, paths[0], meta, notes)
         if config.time_unit == "s":
@@ -90,9 +96,13 @@ class Amazon(Reader):
 Amazon2014 = Amazon
 
 
-def _numbered(given: dict[str, str]) -> dict[str, str]:
-    """Those of ``data.columns`` that are numbers of columns of a file without a header."""
-    return {word: name for word, name in given.items() if name in ("1", "2", "3", "4")}
+def _both(given: dict[str, str]) -> dict[str, str]:
+    """Numbers of columns, where that of the user tells that of the item, and the reverse."""
+    other = {"1": "2", "2": "1"}
+    for word, opposite in (("user", "item"), ("item", "user")):
+        if word in given and opposite not in given:
+            return {opposite: other.get(given[word], "1"), **given}
+    return given
 
 
 def _reviews(path: Path, names: dict[str, str]) -> pd.DataFrame:

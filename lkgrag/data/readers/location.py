@@ -97,7 +97,11 @@ def _matching(folder: Path, config: DataConfig) -> Place | None:
     for reader in reversed(known.values()):
         if reader.matches(folder, config):
             table = known[TABLE]
-            if config.columns and not reader.renames and table.matches(folder, config):
+            if (
+                config.columns
+                and not reader.follows_columns(config)
+                and table.matches(folder, config)
+            ):
                 # Names of columns are given, so it is to be read by them.
                 return Place(folder, table, config)
             return Place(folder, reader, config)

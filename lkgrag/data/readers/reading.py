@@ -70,7 +70,7 @@ def read_tables(config: DataConfig) -> tuple[Tables, str]:
     refuse_reading(config.reader)
     place = locate(data_folder(config), config)
     reader = place.reader
-    if config.columns and not reader.renames:
+    if config.columns and not reader.follows_columns(config):
         raise ConfigError(
             f"data.columns: files of the reader '{reader.name}' have fixed columns; leave it out, or set "
             "data.reader=table"

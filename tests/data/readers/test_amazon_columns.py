@@ -5,7 +5,7 @@ import pytest
 from lkgrag.config import DataConfig
 from lkgrag.data import Interactions
 from lkgrag.data.readers import read_tables
-from lkgrag.errors import DataError
+from lkgrag.errors import ConfigError, DataError
 
 T = 1_400_000_000
 
@@ -65,7 +65,10 @@ def test_what_is_doubtful_is_refused_until_an_option_decides(tmp_path, order):
         read(tmp_path)
     places = {"user": str(order.index(0) + 1), "item": str(order.index(1) + 1)}
     assert read(tmp_path, columns=places).user_ids == ["u", "v"]
-    with pytest.raises(DataError, match=r"no column 'who', which data\.columns\.user names"):
+    assert read(tmp_path, columns={"item": places["item"]}).user_ids == ["u", "v"]
+    with pytest.raises(
+        ConfigError, match=r"data\.columns: files of the reader 'amazon' have fixed columns"
+    ):
         read(tmp_path, columns={"user": "who"})
 
 
