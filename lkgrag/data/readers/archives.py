@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import shutil
+import tempfile
 import zipfile
 import zlib
 from pathlib import Path
 
-from lkgrag.data.assets.fetching import cache_root, complete_folder
+from lkgrag.data.assets.fetching import cache_root
 from lkgrag.data.readers.packed import members
-from lkgrag.errors import AssetError, DataError
+from lkgrag.errors import DataError
 
 #: Folder of the cache.
 UNPACKED = "unpacked"
@@ -32,20 +34,32 @@ def unpack(archives: list[Path]) -> Path:
                     sha.update(f"{m.filename}\0{m.file_size}\0{m.CRC}\n".encode())
         folder = cache_root() / UNPACKED / sha.hexdigest()[:24]
         if not folder.is_dir():
-            with complete_folder(folder) as new:
+            folder.parent.mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".unpack-") as tmp:
+                new = Path(tmp) / "content"
+                new.mkdir()
                 for path in archives:
                     _unpack_one(path, new)
+                _put_in_place(new, folder)
     except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as error:
         raise DataError(
             f"{path}: a broken or locked ZIP archive ({error}); fetch it again, or unpack it by hand"
         ) from None
-    except AssetError as error:
-        raise DataError(f"{path}: cannot be unpacked: {error}") from None
     except OSError as error:
         raise DataError(
-            f"{path}: cannot be read ({error.strerror or error}); check its permissions"
+            f"{path}: cannot be unpacked to {cache_root() / UNPACKED} ({error.strerror or error}); free space, set "
+            "LKGRAG_CACHE to another folder, or unpack it by hand"
         ) from None
     return folder
+
+
+def _put_in_place(new: Path, folder: Path) -> None:
+    """Rename a complete folder; if another process was faster, its folder is the same."""
+    try:
+        os.rename(new, folder)
+    except OSError:
+        if not folder.is_dir():
+            raise
 
 
 def _unpack_one(path: Path, folder: Path) -> None:

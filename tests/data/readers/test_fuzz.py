@@ -4,6 +4,7 @@ import gzip
 import io
 import json
 import signal
+import zipfile
 import zlib
 
 import pandas as pd
@@ -40,6 +41,14 @@ def objects(*fields):
 def parquet():
     file = io.BytesIO()
     pd.DataFrame(ROWS, columns=["user", "item", "rating", "time"]).to_parquet(file)
+    return file.getvalue()
+
+
+def zipped(files):
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, content in files.items():
+            archive.writestr(zipfile.ZipInfo(name), content)
     return file.getvalue()
 
 
@@ -117,6 +126,10 @@ LAYOUTS |= {
         "x.jsonl.gz": gzip.compress(objects("user", "item", "rating", "time"), mtime=0),
         "items.jsonl": b'{"item": "i0", "title": "A", "kind": ["x", "y"], "price": 1.5, "more": {"a": 1}}\n',
     },
+    "table zip": {
+        "x.zip": zipped({"x/x.csv": lines(",", "user,item,rating,time\n"), "x/items.csv": GOODS})
+    },
+    "table csv.zip": {"x.csv.zip": zipped({"x.csv": lines(",", "user,item,rating,time\n")})},
     "table parquet": {"x.parquet": parquet(), "items.csv": GOODS},
 }
 
@@ -250,6 +263,12 @@ def outcome(folder, name, files, options):
     assert len(x.titles) == x.num_items == len(x.items)
     assert x.indptr[-1] == len(x.item)
     return None
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path_factory, monkeypatch):
+    """Where archives are unpacked."""
+    monkeypatch.setenv("LKGRAG_CACHE", str(tmp_path_factory.mktemp("cache")))
 
 
 @pytest.mark.parametrize("name", LAYOUTS)

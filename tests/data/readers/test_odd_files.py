@@ -193,3 +193,29 @@ def test_a_folder_of_parquet_files(tmp_path):
     table.iloc[1:].to_parquet(folder / "part-2.parquet")
     with pytest.raises(DataError, match=r"row 3, field 'item_id': the id is empty"):
         read(tmp_path)
+
+
+def test_two_processes_may_unpack_at_once(tmp_path, cache, monkeypatch):
+    from lkgrag.data.readers import archives
+
+    write_zip(tmp_path / "shop.zip", shop_csv=TEXT)
+    unpack_one = archives._unpack_one
+
+    def slower(path, folder):
+        unpack_one(path, folder)
+        monkeypatch.setattr(archives, "_unpack_one", unpack_one)
+        # Another process was faster.
+        archives.unpack([path])
+
+    monkeypatch.setattr(archives, "_unpack_one", slower)
+    assert read(tmp_path / "shop.zip").user_ids == ["ann", "bo"]
+    assert [p.name for p in cache.rglob("*") if p.is_file()] == ["shop.csv"]
+    assert len(list((cache / "unpacked").iterdir())) == 1
+
+
+def test_a_cache_that_cannot_be_written_is_named(tmp_path, monkeypatch):
+    write_zip(tmp_path / "shop.zip", shop_csv=TEXT)
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("LKGRAG_CACHE", str(tmp_path / "file"))
+    with pytest.raises(DataError, match=r"shop\.zip: cannot be unpacked to .*set LKGRAG_CACHE"):
+        read(tmp_path / "shop.zip")
