@@ -22,7 +22,13 @@ from lkgrag.data.readers.batches import batched
 from lkgrag.data.readers.formats import Batch
 from lkgrag.data.readers.packed import existing
 from lkgrag.data.readers.parts import Part, read_parts
-from lkgrag.data.readers.text import check_header, check_width, read_rows, table_of
+from lkgrag.data.readers.text import (
+    check_header,
+    check_width,
+    guess_separator,
+    read_rows,
+    table_of,
+)
 from lkgrag.data.tables import Tables
 from lkgrag.errors import ConfigError, DataError
 
@@ -99,12 +105,18 @@ def _open_atomic(
         if not name or ":" in name or kind not in TYPES:
             raise DataError(
                 f"{path}: line 1, field {field[:40]!r}: a column is named as name:type with a type "
-                f"of {', '.join(TYPES)}, separated by {separator!r} (data.separator)"
+                f"of {', '.join(TYPES)}, separated by {separator!r} (data.separator){_other(field)}"
             )
         types[name] = kind
         names.append(name)
     check_header(names, (), path)
     return types, records
+
+
+def _other(field: str) -> str:
+    """What seems to separate a header that is one field."""
+    found = guess_separator(field)
+    return f"; here {found!r} seems to separate" if field.count(":") > 1 and found in field else ""
 
 
 def stem_of(name: str) -> str:

@@ -202,7 +202,17 @@ def check_width(row: list[Any], header: list[str], path: Path, number: int) -> N
         raise DataError(
             f"{path}: line {number}: {len(row)} {'field' if len(row) == 1 else 'fields'} where "
             f"there should be {len(header)} ({', '.join(header)[:SHOWN]}); check the separator"
+            f"{_other_separator(row)}"
         )
+
+
+def _other_separator(row: list[Any]) -> str:
+    """What seems to separate a row of one field, and which option reads it."""
+    text = str(row[0]) if len(row) == 1 else ""
+    found = guess_separator(text)
+    if found not in text:
+        return ""
+    return f", which looks like {found!r}: data.separator names it, and data.reader=table reads any"
 
 
 def check_header(header: list[str], need: tuple[str, ...], path: Path, advice: str = "") -> None:

@@ -219,3 +219,22 @@ def test_a_cache_that_cannot_be_written_is_named(tmp_path, monkeypatch):
     monkeypatch.setenv("LKGRAG_CACHE", str(tmp_path / "file"))
     with pytest.raises(DataError, match=r"shop\.zip: cannot be unpacked to .*set LKGRAG_CACHE"):
         read(tmp_path / "shop.zip")
+
+
+@pytest.mark.parametrize("separator", [";", "|", ","])
+@pytest.mark.parametrize(
+    ("name", "text", "sep"),
+    [
+        ("u.data", "1\t1\t1\t1\n", "\t"),
+        ("ratings.dat", "1::1::1::1\n", "::"),
+        ("shop.inter", "user_id:token\titem_id:token\nann\tmug\n", "\t"),
+    ],
+)
+def test_another_separator_is_named_with_the_option_that_reads_it(
+    tmp_path, name, text, sep, separator
+):
+    (tmp_path / name).write_text(text.replace(sep, separator))
+    with pytest.raises(DataError, match=rf"{name}: line 1") as error:
+        read(tmp_path)
+    assert repr(separator) in str(error.value)
+    assert "data.separator" in str(error.value)
