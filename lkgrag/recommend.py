@@ -75,6 +75,8 @@ def body(pairs: dict[str, str], flags: set[str]) -> None:
         raise ConfigError(f"option 'format': {form!r} is none of {', '.join(FORMS)}")
     if ("users" in pairs) == ("history" in pairs):
         raise ConfigError("give either users=<ids> or history=[<items>]")
+    if "users" in pairs and pairs["users"].strip() != "all" and not parse_list(pairs, "users"):
+        raise ConfigError("option 'users': there is no user; give users=<ids>, or users=all")
     k, explain = whole_number(pairs, "k", 10), switch(pairs, "explain", True)
     is_sharded = _is_sharded(pairs, form)
     text, weight = _asked(pairs, is_sharded)

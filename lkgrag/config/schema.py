@@ -37,6 +37,7 @@ def opt(
     choices: tuple[str, ...] = (),
     low: float | None = None,
     high: float | None = None,
+    path: bool = False,
 ) -> Any:
     """Declare an option: a dataclass field that keeps its meaning and its range beside the default.
 
@@ -46,8 +47,9 @@ def opt(
         choices: the allowed words; any by default.
         low: the smallest allowed number; in a list, of each element.
         high: the largest allowed number. An option takes infinity only if that is one of these limits.
+        path: whether it names a file or folder, whose ``~`` stands for the home folder.
     """
-    meta = {"help": help, "choices": choices, "low": low, "high": high}
+    meta = {"help": help, "choices": choices, "low": low, "high": high, "path": path}
     if isinstance(default, list | dict):
         return field(default_factory=lambda: type(default)(default), metadata=meta)
     return field(default=default, metadata=meta)
@@ -58,7 +60,9 @@ class DataConfig:
     """Which interactions a run uses, and how they become sequences."""
 
     name: str = opt("ml-100k", "data set: a built-in name or the file stem of a RecBole folder")
-    root: str | None = opt(None, "folder of the raw files (default: they are fetched to the cache)")
+    root: str | None = opt(
+        None, "folder of the raw files (default: they are fetched to the cache)", path=True
+    )
     reader: str = opt(
         "auto",
         "layout of the files: auto, recbole, movielens, movielens-100k, movielens-dat, amazon, or a custom "
@@ -501,7 +505,7 @@ class ServingConfig:
 class CacheConfig:
     """Where finished stages are stored."""
 
-    root: str = opt("outputs/cache", "folder of cached stages, which all runs share")
+    root: str = opt("outputs/cache", "folder of cached stages, which all runs share", path=True)
     enabled: bool = opt(True, "reuse finished stages")
 
 
@@ -515,7 +519,9 @@ class Config:
         "YAML of lkgrag/conf that changes defaults, as `reference`; in a list, as "
         "`amazon-beauty,llama-2-7b`, a later one overrides earlier ones",
     )
-    out: str | None = opt(None, "the run's folder (default: outputs/<data>-<llm>-<hash>)")
+    out: str | None = opt(
+        None, "the run's folder (default: outputs/<data>-<llm>-<hash>)", path=True
+    )
     threads: int = opt(
         -1, "CPU threads of a process (-1: cores / local processes)", low=-1, high=4096
     )

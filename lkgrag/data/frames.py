@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+import logging
+from decimal import Decimal
+from fractions import Fraction
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
+from lkgrag.data.cleaning.texts import is_missing
 from lkgrag.data.tables import Tables
+from lkgrag.data.usual_names import take_usual
 from lkgrag.errors import ConfigError, DataError, nearest
+
+log = logging.getLogger(__name__)
 
 #: The usual names of each table's columns; ``data.columns`` maps from them to other names.
 MEANINGS: dict[str, tuple[str, ...]] = {
@@ -106,26 +114,60 @@ def rename_columns(table: pd.DataFrame, name: str, columns: dict[str, str]) -> p
             )
         renamed[column] = meaning
     # Another column that already has such a usual name means something else.
-    return table.drop(columns=[m for m in renamed.values() if m in table.columns]).rename(
-        columns=renamed
-    )
+    lost = [m for m in renamed.values() if m in table.columns]
+    if lost:
+        log.warning(
+            "%s: not used: %s, because data.columns names another column for it",
+            name,
+            ", ".join(lost),
+        )
+    return table.drop(columns=lost).rename(columns=renamed)
 
 
 def drop_fractions(table: pd.DataFrame, name: str) -> pd.DataFrame:
-    """Drop attributes that are fractions, as prices, because each value would become a node.
+    """Drop attributes that are fractions, as prices, because each value would become a node; say which.
 
-    Whole numbers stay. pandas holds them as fractions if some values are missing, as in a column of years.
+    Whole numbers stay. pandas holds them as fractions if some values are missing, as in a column of years. Numbers of
+    any type count: floats, objects, ``decimal``.
     """
     out = table.copy(deep=False)
+    left_out = []
     for column in table.columns:
-        if column in MEANINGS[name] or not pd.api.types.is_float_dtype(table[column]):
+        if column in MEANINGS[name] or not _holds_fractions(table[column]):
             continue
-        values = table[column].dropna()
-        if bool(((values % 1 == 0) & (values.abs() < WHOLE)).all()):
-            out[column] = table[column].astype("Int64")
+        values = pd.to_numeric(table[column].map(_as_float), errors="coerce")
+        known = values.dropna()
+        if bool(((known % 1 == 0) & (known.abs() < WHOLE)).all()):
+            out[column] = values.astype("Int64")
         else:
+            left_out.append(str(column))
             del out[column]
+    if left_out:
+        log.warning(
+            "%s: left out, because each number would become a node: %s; give classes as text, as 'cheap'",
+            *(name, ", ".join(left_out)),
+        )
     return out
+
+
+def _holds_fractions(column: pd.Series) -> bool:
+    """Whether the values are numbers of a type that has fractions."""
+    if pd.api.types.is_float_dtype(column):
+        return True
+    if column.dtype != object and not isinstance(column.dtype, pd.ArrowDtype):
+        return False
+    values = [v for v in column.tolist() if not is_missing(v)]
+    fractional = (float, np.floating, Decimal, Fraction)
+    is_number = all(
+        isinstance(v, int | np.integer | float | np.floating | Decimal | Fraction)
+        and not isinstance(v, bool)
+        for v in values
+    )
+    return bool(values) and is_number and any(isinstance(v, fractional) for v in values)
+
+
+def _as_float(value: Any) -> float:
+    return np.nan if is_missing(value) else float(value)
 
 
 def build_tables(
@@ -144,7 +186,7 @@ def build_tables(
             return None
         frame = to_frame(table, name)
         check_distinct(frame, name)
-        frame = rename_columns(frame, name, columns)
+        frame = take_usual(rename_columns(frame, name, columns), name, columns)
         return drop_fractions(frame, name) if name in ("items", "users") else frame
 
     events = read(interactions, "interactions")

@@ -54,6 +54,11 @@ def ask(context: Context, text: str | None, weight: float | None) -> Asked | Non
         return None
     if not isinstance(text, str):
         raise ConfigError(f"request: must be text, got {type(text).__name__}")
+    is_number = isinstance(weight, int | float | np.number) and not isinstance(weight, bool)
+    if not (weight is None or is_number):
+        raise ConfigError(
+            f"weight: must be a number, got {short(repr(weight))} ({type(weight).__name__})"
+        )
     number = 1.0 if weight is None else float(weight)
     if not (math.isfinite(number) and 0 <= number <= HEAVIEST):
         raise ConfigError(f"weight={weight}: must be a number from 0 to {HEAVIEST:,.0f}")

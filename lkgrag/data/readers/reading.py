@@ -13,6 +13,7 @@ from lkgrag.data.readers.resolver import OPTION, find_reader
 from lkgrag.data.tables import Tables
 from lkgrag.errors import ConfigError, DataError, LkgragError
 from lkgrag.utils.failures import guard_custom_code
+from lkgrag.utils.files import user_path
 from lkgrag.utils.plugins import is_custom, source_hash
 
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ def data_folder(config: DataConfig) -> Path:
         AssetError: the built-in data set could not be fetched.
     """
     if config.root is not None:
-        root = Path(config.root).expanduser()
+        root = user_path(config.root, "data.root")
         if root.exists() and not root.is_dir():
             raise DataError(
                 f"data.root={config.root}: a file, not a folder; give the folder that holds it"
