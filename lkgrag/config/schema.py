@@ -471,7 +471,9 @@ class EvaluationConfig:
     """How a run is evaluated."""
 
     ks: list[int] = opt(
-        [5, 10, 20], "cut-offs of NDCG and Recall (Recall@1 and MRR are always there)", low=1
+        [5, 10, 20],
+        "cut-offs of NDCG and Recall (10, which tables and intervals show, Recall@1 and MRR are always there)",
+        low=1,
     )
     batch_size: int = opt(8, "prompts of a forward pass", low=1)
     max_events: int = opt(

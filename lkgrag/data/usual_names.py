@@ -106,10 +106,10 @@ def take_usual(table: pd.DataFrame, name: str, columns: dict[str, str]) -> pd.Da
     taken: dict[str, str] = {}
     unused: list[tuple[str, str]] = []
     for meaning, usual in USUAL[name].items():
-        there = {_plain(c): c for c in reversed([str(c) for c in table.columns]) if c not in taken}
+        there = {plain(c): c for c in reversed([str(c) for c in table.columns]) if c not in taken}
         alike = [c for word in usual for p, c in there.items() if p == word]
         # Two columns can have one word, as `userId` and `user_id`.
-        alike += [c for c in map(str, table.columns) if _plain(c) in usual and c not in alike]
+        alike += [c for c in map(str, table.columns) if plain(c) in usual and c not in alike]
         own = meaning if meaning in table.columns else None
         found = own or (alike[0] if alike else None)
         if found is not None and found != meaning:
@@ -117,7 +117,7 @@ def take_usual(table: pd.DataFrame, name: str, columns: dict[str, str]) -> pd.Da
         if name == "interactions":
             unused += [(c, meaning) for c in alike if c not in (found, columns.get(meaning))]
             if found is None:
-                looks = [c for c in map(str, table.columns) if _plain(c) in ALIKE.get(meaning, ())]
+                looks = [c for c in map(str, table.columns) if plain(c) in ALIKE.get(meaning, ())]
                 unused += [(c, meaning) for c in looks]
     said = [f"{column} as {meaning}" for column, meaning in taken.items()]
     if said:
@@ -135,6 +135,6 @@ def take_usual(table: pd.DataFrame, name: str, columns: dict[str, str]) -> pd.Da
     return table.rename(columns={c: taken[str(c)] for c in table.columns if str(c) in taken})
 
 
-def _plain(column: str) -> str:
+def plain(column: str) -> str:
     """A name without case and without what separates words."""
     return "".join(c for c in column.casefold() if c.isalnum())

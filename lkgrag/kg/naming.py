@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 from typing import TYPE_CHECKING
-from unicodedata import category
+from unicodedata import category, normalize
 
 from lkgrag.kg.base import REVERSE, Relation
 from lkgrag.kg.safe_names import NODES, VALUE, given, shown
@@ -61,7 +61,7 @@ def snake(word: str) -> str:
     Letters, their marks and digits of any script stay. A name without any is numbered by its
     characters' codes, so that it differs from others: ``?`` gives ``value_3f``.
     """
-    word = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", word.strip())
+    word = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", normalize("NFC", word.strip()))
     kept = "".join(c if c.isalnum() or category(c).startswith("M") else "_" for c in word)
     codes = [f"{ord(c):x}" for c in word]
     return re.sub("_+", "_", kept).strip("_").lower() or "_".join(["value", *codes])

@@ -143,7 +143,9 @@ def given_relation(name, kind):
 def is_readable(name, kind):
     """Whether it can be the name of such a column or relation."""
     if kind in ("items", "users"):
-        return name not in ("item", "title", "user") or (kind == "items" and name == "user")
+        return name not in ("item", "title", "user", "name", "id") or (
+            kind == "items" and name == "user"
+        )
     return bool(name.strip())
 
 

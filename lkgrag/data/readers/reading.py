@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from lkgrag.data.assets.store import fetch_dataset
 from lkgrag.data.memory import refuse_reading
+from lkgrag.data.readers.headers import explain_choice, refuse_header
 from lkgrag.data.readers.resolver import OPTION, find_reader
 from lkgrag.data.tables import Tables
 from lkgrag.errors import ConfigError, DataError, LkgragError
@@ -60,7 +61,14 @@ def read_tables(config: DataConfig) -> tuple[Tables, str]:
         raise ConfigError(
             f"data.columns: files of the reader '{reader.name}' have fixed columns; leave it out"
         )
-    return _read(reader, folder, config), _digest(reader, folder, config)
+    why = explain_choice(reader, folder, config)
+    try:
+        tables = _read(reader, folder, config)
+    except DataError as error:
+        # A wrong header may mean a wrong reader.
+        raise DataError(f"{error}{why}") if "line 1 " in str(error) else error from error
+    refuse_header(tables, why)
+    return tables, _digest(reader, folder, config)
 
 
 def files_digest(config: DataConfig) -> str | None:
