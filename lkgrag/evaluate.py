@@ -28,7 +28,7 @@ def body(pairs: dict[str, str], flags: set[str]) -> None:
     users = pairs.get("users", "all").strip()
     if users != "all" and not parse_list(pairs, "users"):
         raise ConfigError("option 'users': there is no user; give users=<ids>, or users=all")
-    # Only here: --help and a wrong option are answered without OmegaConf.
+    # Only here: --help and a wrong option are answered without PyYAML.
     from lkgrag.serving.saved_run import load_run
 
     folder, config = load_run(pairs["run"])

@@ -84,7 +84,7 @@ def body(pairs: dict[str, str], flags: set[str]) -> None:
     k, explain = whole_number(pairs, "k", 10), switch(pairs, "explain", True)
     is_sharded = _is_sharded(pairs, form)
     text, weight = _asked(pairs, is_sharded)
-    # Only here: --help and a wrong option are answered without OmegaConf.
+    # Only here: --help and a wrong option are answered without PyYAML.
     from lkgrag.serving.saved_run import load_run
 
     folder, config = load_run(pairs["run"])

@@ -2,7 +2,7 @@
 
 A value comes from one of four places. In rising order of precedence these are the defaults below,
 ``preset=NAME`` (a YAML file of ``lkgrag/conf``), ``config=FILE``, and ``section.key=value`` words. This module
-imports neither torch nor OmegaConf, so that ``--help`` answers at once.
+imports neither torch nor PyYAML, so that ``--help`` answers at once.
 """
 
 from __future__ import annotations

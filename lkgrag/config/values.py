@@ -11,7 +11,6 @@ from collections.abc import Callable
 from os import PathLike, fspath
 from typing import Any
 
-import numpy as np
 import yaml
 
 from lkgrag.errors import ConfigError, short
@@ -317,7 +316,8 @@ def _describe(node: yaml.Node, kind: str) -> str:
 
 
 def _of_python(value: Any, key: str, kind: str) -> Any:
-    if isinstance(value, np.generic):
+    if type(value).__module__ == "numpy" and getattr(value, "ndim", 1) == 0:
+        # A scalar of NumPy, which need not be imported for this.
         value = value.item()
     if kind == "Any":
         return value
