@@ -62,8 +62,8 @@ def load_config(overrides: dict[str, str], extra: dict[str, Any] | None = None) 
     if extra:
         layers.append(_parse_overrides(extra))
     for layer in layers:
-        name = layer.get("scorer.name")
-        if name is not None and name != values["scorer.name"]:
+        scorer = layer.get("scorer.name")
+        if scorer is not None and scorer != values["scorer.name"]:
             # The options of the scorer that a preset named are not those of another scorer.
             values["scorer.kwargs"] = {}
         for key, value in layer.items():

@@ -67,6 +67,7 @@ class Dropped:
     def save(self, path: Path) -> None:
         """Write as Parquet."""
         titles = {item: title for title, item in self.titles.items()}
+        rows: list[tuple[str, str, int, str | None]]
         rows = [("user", key, number, None) for key, number in self.users.items()]
         rows += [("item", key, n, titles.get(key)) for key, n in self.items.items()]
         write_parquet(path, pd.DataFrame(rows, columns=["kind", "id", "interactions", "title"]))

@@ -26,6 +26,9 @@ MEANINGS: dict[str, tuple[str, ...]] = {
     "links": ("item", "entity"),
 }
 
+#: Tables of attributes.
+ATTRIBUTES = ("items", "users")
+
 #: From here on, not every whole number is a float of 64 bits.
 WHOLE = 2.0**53
 
@@ -75,8 +78,11 @@ def to_frame(table: Any, name: str) -> pd.DataFrame:
     )
 
 
-def check_distinct(table: pd.DataFrame, name: str) -> None:
+def check_distinct(table: pd.DataFrame, name: str) -> pd.DataFrame:
     """Refuse columns that share a name, or whose names have several levels.
+
+    Returns:
+        The table with texts as names; ``0`` is ``"0"``, as options name it.
 
     Raises:
         DataError: naming the table and the first such column.
@@ -90,6 +96,7 @@ def check_distinct(table: pd.DataFrame, name: str) -> None:
     if names.has_duplicates:
         twice = names[names.duplicated()][0]
         raise DataError(f"{name}: the column '{twice}' is there twice; rename or drop one")
+    return table.set_axis(names, axis=1)
 
 
 def rename_columns(table: pd.DataFrame, name: str, columns: dict[str, str]) -> pd.DataFrame:
@@ -122,6 +129,28 @@ def rename_columns(table: pd.DataFrame, name: str, columns: dict[str, str]) -> p
             ", ".join(lost),
         )
     return table.drop(columns=lost).rename(columns=renamed)
+
+
+def drop_nested(table: pd.DataFrame, name: str) -> pd.DataFrame:
+    """Drop attributes that are mappings, lists of lists, or complex numbers, which are no values of a node; say which."""
+    nested = [
+        str(column)
+        for column in table.columns
+        if pd.api.types.is_complex_dtype(table[column].dtype)
+        or (table[column].dtype == object and any(map(_is_nested, table[column].tolist())))
+    ]
+    if nested:
+        log.warning(
+            "%s: left out, because values are texts, numbers or lists of them: %s; give each part a column",
+            *(name, ", ".join(nested)),
+        )
+    return table.drop(columns=nested)
+
+
+def _is_nested(value: Any) -> bool:
+    if isinstance(value, list | tuple | set | frozenset | np.ndarray):
+        return any(isinstance(v, dict | list | tuple | set | np.ndarray) for v in value)
+    return isinstance(value, dict | complex)
 
 
 def drop_fractions(table: pd.DataFrame, name: str) -> pd.DataFrame:
@@ -185,9 +214,9 @@ def build_tables(
         if table is None:
             return None
         frame = to_frame(table, name)
-        check_distinct(frame, name)
+        frame = check_distinct(frame, name)
         frame = take_usual(rename_columns(frame, name, columns), name, columns)
-        return drop_fractions(frame, name) if name in ("items", "users") else frame
+        return drop_fractions(drop_nested(frame, name), name) if name in ATTRIBUTES else frame
 
     events = read(interactions, "interactions")
     if events is None:

@@ -18,6 +18,7 @@ from lkgrag.data.cleaning.texts import Spellings
 from lkgrag.data.dropped import Dropped
 from lkgrag.data.frames import build_tables
 from lkgrag.data.tables import Tables
+from lkgrag.errors import ConfigError
 from lkgrag.utils.shapes import sizes
 
 if TYPE_CHECKING:
@@ -144,9 +145,15 @@ class Interactions:
 
         Raises:
             DataError: a column is missing, a value does not fit, or nothing is left.
-            ConfigError: ``config.columns`` has a key that is no usual name of a column.
+            ConfigError: ``config`` is no DataConfig, or ``config.columns`` has a key that is no usual name of a
+                column.
         """
-        config = config or DataConfig()
+        config = DataConfig() if config is None else config
+        if not isinstance(config, DataConfig):
+            raise ConfigError(
+                f"config: must be a lkgrag.config.DataConfig, got {type(config).__name__}; as "
+                "DataConfig(min_user=1)"
+            )
         tables = build_tables(interactions, items, triples, users, config.columns)
         return cls.from_tables(tables, config=config)
 
@@ -180,11 +187,8 @@ class Interactions:
         indptr = np.zeros(len(user_ids) + 1, np.int64)
         np.cumsum(np.bincount(user, minlength=len(user_ids)), out=indptr[1:])
         links, triples = links_of(tables, item_index, spellings), triples_of(tables, spellings)
-        for table, key, kept in (
-            (tables.items, "item", item_ids),
-            (tables.users, "user", user_ids),
-        ):
-            check_described(table, key, tables.source, set(raw[key]), kept, spellings)
+        check_described(tables, "item", raw, item_ids, spellings)
+        check_described(tables, "user", raw, user_ids, spellings)
         warning = check_joins(tables, raw, triples, spellings)
         stats: dict[str, Any] = {
             "raw_interactions": len(tables.interactions),

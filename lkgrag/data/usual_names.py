@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 #: Names by meaning, small letters and digits only, the likeliest first. An id of its own table is often called `id`.
-_USER = (
+_USER: tuple[str, ...] = (
     "user",
     "userid",
     "uid",
@@ -23,7 +23,7 @@ _USER = (
     "member",
     "memberid",
 )
-_ITEM = (
+_ITEM: tuple[str, ...] = (
     "item",
     "itemid",
     "iid",
@@ -133,6 +133,26 @@ def take_usual(table: pd.DataFrame, name: str, columns: dict[str, str]) -> pd.Da
             *(name, words, first[1], first[0]),
         )
     return table.rename(columns={c: taken[str(c)] for c in table.columns if str(c) in taken})
+
+
+def name_unused(columns: list[str], used: dict[str, str], source: str) -> None:
+    """Name columns of a file that look like a rating or a time, where none is read.
+
+    Args:
+        columns: of the file.
+        used: the column that is read by meaning.
+        source: the file.
+    """
+    for meaning in ("rating", "time"):
+        if used[meaning] in columns:
+            continue
+        words = (*USUAL["interactions"][meaning], *ALIKE[meaning])
+        for column in columns:
+            if plain(column) in words and column not in used.values():
+                log.warning(
+                    "%s: the column '%s' looks like the %s and is not used; if it is, set data.columns={%s: %s}",
+                    *(source, column, meaning, meaning, column),
+                )
 
 
 def plain(column: str) -> str:

@@ -290,3 +290,30 @@ def test_dropped_after_others(tmp_path):
     x.dropped.save(tmp_path / "dropped.parquet")
     assert type(x.dropped).load(tmp_path / "dropped.parquet") == x.dropped
     assert type(x.dropped).load(tmp_path / "none.parquet").users == {}
+
+
+def test_names_that_are_numbers(caplog):
+    config = DataConfig(min_user=1, min_item=1, columns={"user": "0", "item": "1"})
+    x = Interactions.from_frames(pd.DataFrame([["u", "a"], ["u", "b"]]), config=config)
+    assert x.item_ids == ["a", "b"]
+
+
+def test_nested_values_are_left_out_and_named(caplog):
+    items = {
+        "item": ["a", "b"],
+        "d": [{"x": 1}, None],
+        "l": [[["x"]], []],
+        "c": [1j, 2],
+        "ok": [["x", "y"], "z"],
+    }
+    x = read(EVENTS, items=items)
+    assert x.items["ok"].tolist() == [["x", "y"], ["z"]]
+    assert list(x.items) == ["title", "ok"]
+    assert "d, l, c" in caplog.text
+
+
+def test_a_wrong_config_is_refused():
+    from lkgrag.errors import ConfigError
+
+    with pytest.raises(ConfigError, match=r"must be a lkgrag\.config\.DataConfig, got dict"):
+        Interactions.from_frames(EVENTS, config={"min_user": 1})

@@ -50,8 +50,8 @@ def ids(column: pd.Series, source: str, name: str) -> pd.Series:
     Raises:
         DataError: an id is missing or empty, or of a type that does not give its exact text.
     """
-    dtype = column.dtype
-    bits = dtype.itemsize * 8 if pd.api.types.is_float_dtype(dtype) else 64
+    is_float = pd.api.types.is_float_dtype(column.dtype)
+    bits = int(getattr(column.dtype, "itemsize", 8)) * 8 if is_float else 64
     empty = column.isna().to_numpy(bool)
     texts = np.empty(len(column), dtype=object)
     # Not by pandas: its strings cannot hold all that Python's can.

@@ -12,7 +12,7 @@ from lkgrag.data.cleaning.columns import ids, show
 from lkgrag.errors import DataError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Sequence
 
     import pandas as pd
 
@@ -34,30 +34,24 @@ DIFFERENCES: tuple[tuple[str, Callable[[str], str]], ...] = (
 
 
 def check_described(
-    table: pd.DataFrame | None,
-    key: str,
-    source: str,
-    there: set[str],
-    kept: Iterable[str],
-    spellings: Spellings,
+    tables: Tables, key: str, raw: pd.DataFrame, kept: Sequence[str], spellings: Spellings
 ) -> None:
     """Refuse a table of items or users none of whose ids is there, and warn if it describes few of those kept.
 
     Args:
-        table: attributes by id, or None.
-        key: ``item`` or ``user``, the column of the ids.
-        source: of the interactions, for messages.
-        there: ids of all interactions, also of those that the filters drop.
+        tables: what was read.
+        key: ``item`` or ``user``: which table, and its column of ids.
+        raw: interactions with ``user`` and ``item``, also those that the filters drop.
         kept: ids that the filters keep.
         spellings: of the ids.
 
     Raises:
         DataError: with an example of each side.
     """
+    table, source = tables.items if key == "item" else tables.users, tables.source
     if table is None or not len(table):
         return
-    known = set(table_ids(table, key, spellings))
-    kept = list(kept)
+    known, there = set(table_ids(table, key, spellings)), set(raw[key])
     found = sum(i in known for i in kept)
     if found >= DESCRIBED * len(kept):
         return

@@ -7,6 +7,7 @@ The first line names the columns as ``name:type`` with the types ``token``, ``to
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,10 +19,13 @@ from lkgrag.data.frames import check_columns
 from lkgrag.data.readers.base import Reader
 from lkgrag.data.readers.text import check_header, read_rows, table_of
 from lkgrag.data.tables import Tables
+from lkgrag.data.usual_names import name_unused
 from lkgrag.errors import ConfigError, DataError
 
 if TYPE_CHECKING:
     from lkgrag.config import DataConfig
+
+log = logging.getLogger(__name__)
 
 SUFFIXES = (".inter", ".item", ".user", ".kg", ".link")
 TYPES = ("token", "token_seq", "float", "float_seq")
@@ -144,6 +148,7 @@ def read_recbole(
 
     inter = read_atomic(folder / f"{name}.inter", separator)
     more = [w for w in ("rating", "time") if given[w] in inter.types or w in (columns or {})]
+    name_unused(list(inter.types), given, str(inter.path))
     events = part(inter, ("user", "item", *more))
     item, user = optional(".item"), optional(".user")
     kg, link = optional(".kg"), optional(".link")
@@ -175,7 +180,10 @@ def _metadata(
         if column == title:
             out["title"] = values
         elif column in out.columns:
-            continue
+            log.warning(
+                "%s: the column '%s' is not used: '%s' has its place",
+                *(file.path, column, given[key]),
+            )
         elif kind == "token_seq":
             out[column] = [[t for t in v.split(separator) if t] for v in values]
         elif kind == "token":
