@@ -77,7 +77,9 @@ def check_options(pairs: dict[str, str], command: Command) -> None:
     for key in pairs:
         if key not in command.options:
             raise ConfigError(f"unknown option '{key}'.{nearest(key, command.options)} See --help")
-    if "run" not in pairs:
+    if not pairs.get("out", "-").strip():
+        raise ConfigError("option 'out': there is no path; name one, or leave it out")
+    if not pairs.get("run", "").strip():
         raise ConfigError("option 'run' is missing: run=<folder of a finished run>")
     for key in ("run", "out"):
         if pairs.get(key, "").startswith("~"):

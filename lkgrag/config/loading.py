@@ -77,11 +77,15 @@ def expand_paths(config: Config) -> Config:
     """The same configuration with the home folder for ``~`` in every path.
 
     Raises:
-        ConfigError: a path begins with ``~name``, and there is no such user.
+        ConfigError: a path is empty, or begins with ``~name``, and there is no such user.
     """
     values = {key: value_of(config, key) for key in KINDS}
     for key, f in config_fields():
-        if f.metadata["path"] and str(values[key] or "").startswith("~"):
+        if not f.metadata["path"] or values[key] is None:
+            continue
+        if values[key] == "":
+            raise ConfigError(f"option '{key}': there is no path; name a folder, or leave it out")
+        if str(values[key]).startswith("~"):
             values[key] = str(user_path(values[key], key))
     return new_config(values)
 
@@ -125,6 +129,8 @@ def _read(path: Path, name: str) -> Layer:
         raise ConfigError(f"{name}: not readable as YAML ({first})") from error
     if root is None or (isinstance(root, yaml.ScalarNode) and not root.value):
         return {}
+    if isinstance(root, yaml.ScalarNode):
+        raise _unknown(root.value, f"{name}: ")
     if not isinstance(root, yaml.MappingNode):
         raise ConfigError(f"{name}: a configuration must be a mapping of keys to values")
     layer: Layer = {}

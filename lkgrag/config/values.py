@@ -32,7 +32,11 @@ EXAMPLES = {
 }
 
 
-class Loader(yaml.SafeLoader):
+#: In C where it is there: files of thousands of columns are not a matter of seconds.
+_BASE: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
+
+class Loader(_BASE):  # type: ignore[misc]
     """YAML in which ``1e3`` is a number, and a date is text."""
 
 
@@ -90,8 +94,10 @@ def of_text(text: str, key: str, kind: str) -> Any:
         return _plain_text(text, key, is_optional)
     if kind.startswith("list") and "," in text and not text.lstrip().startswith(("[", "{")):
         text = f"[{text}]"
+    # Tags and anchors of YAML would swallow what is a text here.
+    node = _split_texts(text.strip(), kind) if set(text) & set("!&*") else None
     try:
-        node = _parse(text, key)
+        node = node or _parse(text, key)
     except ConfigError:
         # `[???]` and `[${x}]` are no YAML, but texts.
         node = _split_texts(text.strip(), kind)

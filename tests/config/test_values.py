@@ -160,6 +160,9 @@ def test_free_values_have_their_own_types():
         ("scorer.kwargs.", "5", ["unknown option"]),
         ("data.columns.a.b", "5", ["unknown option"]),
         ("data.root.x", "5", ["unknown option"]),
+        ("data.root", "", ["data.root", "no path"]),
+        ("out", "", ["out", "no path"]),
+        ("cache.root", "", ["cache.root", "no path"]),
         ("data.root", "~nobody-of-this-name/x", ["data.root", "no such user"]),
     ],
 )
@@ -254,6 +257,7 @@ def test_the_same_file_has_its_keys_once(tmp_path):
         "data: 5\n": "'data' is a section",
         "[1]: 2\n": "must be a name",
         "- a\n": "a mapping of keys",
+        "a b": "unknown option",
         "data:\n  rot: x\n": "unknown option 'data.rot'",
     }.items():
         file.write_text(text)

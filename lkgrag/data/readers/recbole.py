@@ -148,8 +148,8 @@ def read_recbole(
 
     inter = read_atomic(folder / f"{name}.inter", separator)
     more = [w for w in ("rating", "time") if given[w] in inter.types or w in (columns or {})]
-    name_unused(list(inter.types), given, str(inter.path))
     events = part(inter, ("user", "item", *more))
+    name_unused(list(inter.types), given, str(inter.path))
     item, user = optional(".item"), optional(".user")
     kg, link = optional(".kg"), optional(".link")
     if item is not None and "title" in (columns or {}):
