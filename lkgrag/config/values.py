@@ -215,8 +215,12 @@ def _text_node(text: str) -> yaml.ScalarNode:
 
 
 def _plain_text(text: str, key: str, is_optional: bool) -> str | None:
-    if is_optional and text == NULL:
-        return None
+    if text == NULL:
+        if is_optional:
+            return None
+        raise ConfigError(
+            f"option '{key}' takes a text, got null; for that text write {key}='\"null\"'"
+        )
     if is_optional:
         _refuse_none(text, key)
     return text
@@ -287,7 +291,7 @@ def _of_node(node: yaml.Node, key: str, kind: str) -> Any:
 def _convert(text: str, key: str, kind: str, shown: str) -> Any:
     """A text as a number or a switch."""
     kinds: dict[str, Callable[[str], Any]] = {
-        "int": int, "float": float, "bool": lambda word: SWITCHES[word.lower()],
+        "int": lambda word: int(word, 16 if word.lower().startswith("0x") else 10), "float": float, "bool": lambda word: SWITCHES[word.lower()],
     }  # fmt: skip
     try:
         return kinds[kind](text)

@@ -149,6 +149,7 @@ def test_free_values_have_their_own_types():
         ("data.columns", "{user: [a]}", ["data.columns.user", "takes a text"]),
         ("data.columns", "{user: a, user: b}", ["'user'", "twice"]),
         ("kg.exclude", "[a", ["kg.exclude", "not readable"]),
+        ("data.name", "null", ["takes a text", "null"]),
         ("seed", "1.5", ["seed", "takes a whole number", "'1.5'"]),
         ("seed", "true", ["seed", "takes a whole number"]),
         ("seed", "[1]", ["seed", "takes a whole number", "a list"]),
