@@ -144,6 +144,7 @@ def run(command: Command, body: Callable[[dict[str, str], set[str]], None]) -> i
 def _run(command: Command, body: Callable[[dict[str, str], set[str]], None]) -> int:
     """Run a command without care for interruptions; the exit status is 0 or 2."""
     debug = "--debug" in sys.argv[1:]
+    _replace_closed_streams()
     # A terminal that cannot show a character of a title shows another one in its place.
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="replace")
@@ -181,6 +182,18 @@ def _run(command: Command, body: Callable[[dict[str, str], set[str]], None]) -> 
         if explained is None:
             raise
         return fail(explained, debug)
+
+
+def is_stdout_closed() -> bool:
+    """Whether the command was started with a closed stdout, as by ``>&-``."""
+    return getattr(sys.stdout, "name", "") == os.devnull and sys.__stdout__ is None
+
+
+def _replace_closed_streams() -> None:
+    """Write nowhere what would go to a stream that was closed before the command began: Python has none there."""
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115
 
 
 def _silence() -> None:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from omegaconf import OmegaConf
-
 from lkgrag.config.schema import DEFAULT_FOLDS, Config, RetrievalConfig
+from lkgrag.config.values import dump, of_python
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
@@ -42,23 +42,32 @@ OF_HELD_OUT = ("check_every", "patience")
 
 def to_yaml(config: Config) -> str:
     """Write the complete configuration as YAML; ``config=FILE`` reads it back."""
-    return OmegaConf.to_yaml(OmegaConf.structured(config))
+    return dump(to_dict(config))
 
 
 def to_dict(config: DataclassInstance) -> dict[str, Any]:
-    """Turn a configuration, or a section of it, into plain values."""
-    out = OmegaConf.to_container(OmegaConf.structured(config))
-    assert isinstance(out, dict)
-    return {str(k): v for k, v in out.items()}
+    """Turn a configuration, or a section of it, into plain values.
+
+    Raises:
+        ConfigError: a value is of another type than the option.
+    """
+    out: dict[str, Any] = {}
+    for f in dataclasses.fields(config):
+        value = getattr(config, f.name)
+        is_section = dataclasses.is_dataclass(value)
+        out[f.name] = to_dict(value) if is_section else of_python(value, f.name, str(f.type))
+    return out
 
 
 def retrieval_identity(config: RetrievalConfig) -> dict[str, Any]:
     """Return the options of stage one, as plain values that identify its results.
 
-    Runs without whole-user folds are identified as in versions that had no such folds: their folders and caches
-    stay valid.
+    Runs without whole-user folds and without ``new_items`` are identified as in versions that had neither: their
+    folders and caches stay valid.
     """
     out = to_dict(config)
+    if config.new_items == 0:
+        del out["new_items"]
     if config.crossfit != "users":
         del out["crossfit_lists"]
         out["crossfit"] = config.crossfit == "windows"

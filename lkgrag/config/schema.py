@@ -2,7 +2,7 @@
 
 A value comes from one of four places. In rising order of precedence these are the defaults below,
 ``preset=NAME`` (a YAML file of ``lkgrag/conf``), ``config=FILE``, and ``section.key=value`` words. This module
-imports neither torch nor OmegaConf, so that ``--help`` answers at once.
+imports neither torch nor PyYAML, so that ``--help`` answers at once.
 """
 
 from __future__ import annotations
@@ -37,6 +37,7 @@ def opt(
     choices: tuple[str, ...] = (),
     low: float | None = None,
     high: float | None = None,
+    path: bool = False,
 ) -> Any:
     """Declare an option: a dataclass field that keeps its meaning and its range beside the default.
 
@@ -46,8 +47,9 @@ def opt(
         choices: the allowed words; any by default.
         low: the smallest allowed number; in a list, of each element.
         high: the largest allowed number. An option takes infinity only if that is one of these limits.
+        path: whether it names a file or folder, whose ``~`` stands for the home folder.
     """
-    meta = {"help": help, "choices": choices, "low": low, "high": high}
+    meta = {"help": help, "choices": choices, "low": low, "high": high, "path": path}
     if isinstance(default, list | dict):
         return field(default_factory=lambda: type(default)(default), metadata=meta)
     return field(default=default, metadata=meta)
@@ -61,6 +63,7 @@ class DataConfig:
     root: str | None = opt(
         None,
         "folder of the raw files, or a table or ZIP archive (default: they are fetched to the cache)",
+        path=True,
     )
     reader: str = opt(
         "auto",
@@ -212,6 +215,14 @@ class RetrievalConfig:
     # The last epochs, with the lowest rates, are the best. Stopping before them costs more than it saves.
     patience: int = opt(
         12, "LRURec: epochs without a better validation NDCG@10 before training stops", low=0
+    )
+    # A constant is all that the events of training can't teach: no target among them is new.
+    new_items: float = opt(
+        0.0,
+        "added to the fused score of items without training interactions, in nats; more than 0 brings new items "
+        "into the lists, and costs known ones",
+        low=-100,
+        high=100,
     )
     decay: float = opt(
         0.8, "counts: weight of a history item is decay ** (its age in items)", low=0, high=1
@@ -476,7 +487,9 @@ class EvaluationConfig:
     """How a run is evaluated."""
 
     ks: list[int] = opt(
-        [5, 10, 20], "cut-offs of NDCG and Recall (Recall@1 and MRR are always there)", low=1
+        [5, 10, 20],
+        "cut-offs of NDCG and Recall (10, which tables and intervals show, Recall@1 and MRR are always there)",
+        low=1,
     )
     batch_size: int = opt(8, "prompts of a forward pass", low=1)
     max_events: int = opt(
@@ -510,7 +523,7 @@ class ServingConfig:
 class CacheConfig:
     """Where finished stages are stored."""
 
-    root: str = opt("outputs/cache", "folder of cached stages, which all runs share")
+    root: str = opt("outputs/cache", "folder of cached stages, which all runs share", path=True)
     enabled: bool = opt(True, "reuse finished stages")
 
 
@@ -524,7 +537,9 @@ class Config:
         "YAML of lkgrag/conf that changes defaults, as `reference`; in a list, as "
         "`amazon-beauty,llama-2-7b`, a later one overrides earlier ones",
     )
-    out: str | None = opt(None, "the run's folder (default: outputs/<data>-<llm>-<hash>)")
+    out: str | None = opt(
+        None, "the run's folder (default: outputs/<data>-<llm>-<hash>)", path=True
+    )
     threads: int = opt(
         -1, "CPU threads of a process (-1: cores / local processes)", low=-1, high=4096
     )

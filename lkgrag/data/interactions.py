@@ -11,12 +11,15 @@ import numpy as np
 import pandas as pd
 
 from lkgrag.config import DataConfig
-from lkgrag.data.cleaning.attributes import attributes, links_of, triples_of
+from lkgrag.data.cleaning.attributes import attributes, links_of, titles_of, triples_of
 from lkgrag.data.cleaning.filters import clean_events, k_core
-from lkgrag.data.cleaning.joins import check_joins
+from lkgrag.data.cleaning.joins import check_described, check_joins
+from lkgrag.data.cleaning.texts import Spellings
+from lkgrag.data.dropped import Dropped
 from lkgrag.data.frames import build_tables
 from lkgrag.data.own_graph import OwnGraph, own_graph
 from lkgrag.data.tables import Tables
+from lkgrag.errors import ConfigError
 from lkgrag.utils.shapes import sizes
 
 if TYPE_CHECKING:
@@ -46,6 +49,7 @@ class Interactions:
         triples: knowledge-graph triples ``head relation tail``.
         links: ``item`` (index) and ``entity`` (str).
         stats: counts of interactions, users and items before and after the filters, and of tied times.
+        dropped: users and items that had too few interactions.
         graph: a graph of one's own that :meth:`with_graph` has put beside them; None for none.
     """
 
@@ -60,6 +64,7 @@ class Interactions:
     triples: pd.DataFrame
     links: pd.DataFrame
     stats: dict[str, Any] = field(default_factory=dict)
+    dropped: Dropped = field(default_factory=Dropped)
     graph: OwnGraph | None = None
 
     __repr__ = sizes
@@ -175,9 +180,15 @@ class Interactions:
 
         Raises:
             DataError: a column is missing, a value does not fit, or nothing is left.
-            ConfigError: ``config.columns`` has a key that is no usual name of a column.
+            ConfigError: ``config`` is no DataConfig, or ``config.columns`` has a key that is no usual name of a
+                column.
         """
-        config = config or DataConfig()
+        config = DataConfig() if config is None else config
+        if not isinstance(config, DataConfig):
+            raise ConfigError(
+                f"config: must be a lkgrag.config.DataConfig, got {type(config).__name__}; as "
+                "DataConfig(min_user=1)"
+            )
         tables = build_tables(interactions, items, triples, users, config.columns)
         return cls.from_tables(tables, config=config)
 
@@ -192,7 +203,9 @@ class Interactions:
             DataError: a column is missing, a value does not fit, or nothing is left.
         """
         config = config or DataConfig()
-        raw = clean_events(tables, config)
+        # One for all tables, so that an id has the same spelling in each.
+        spellings = Spellings()
+        raw = clean_events(tables, config, spellings)
         core = k_core(raw, config.min_user, config.min_item, tables.source)
         # Missing times count as equal and earliest, and keep the order of the file.
         key = core["time"].fillna(-np.inf)
@@ -208,8 +221,10 @@ class Interactions:
         user = user[order]
         indptr = np.zeros(len(user_ids) + 1, np.int64)
         np.cumsum(np.bincount(user, minlength=len(user_ids)), out=indptr[1:])
-        links, triples = links_of(tables, item_index), triples_of(tables)
-        warning = check_joins(tables, set(raw["item"]), triples)
+        links, triples = links_of(tables, item_index, spellings), triples_of(tables, spellings)
+        check_described(tables, "item", raw, item_ids, spellings)
+        check_described(tables, "user", raw, user_ids, spellings)
+        warning = check_joins(tables, raw, triples, spellings)
         stats: dict[str, Any] = {
             "raw_interactions": len(tables.interactions),
             "interactions": len(core),
@@ -228,11 +243,12 @@ class Interactions:
             item=item[order].astype(np.int64),
             rating=core["rating"].to_numpy(np.float32)[order],
             time=time,
-            items=attributes(tables.items, "item", item_index, with_title=True),
-            users=attributes(tables.users, "user", user_index),
+            items=attributes(tables.items, "item", item_index, spellings, with_title=True),
+            users=attributes(tables.users, "user", user_index, spellings),
             triples=triples,
             links=links,
             stats=stats,
+            dropped=Dropped.of(raw, core, titles_of(tables.items, spellings)),
         )
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from torch_geometric.data import HeteroData
 
+from lkgrag.data.cleaning.texts import normal
 from lkgrag.errors import ConfigError, nearest
 from lkgrag.kg.assembly import add_both_ways, add_edges, add_links, add_nodes
 from lkgrag.kg.base import RelationSource, Training
@@ -109,15 +110,18 @@ def _chosen(names: set[str], config: KGConfig) -> Callable[[str], bool]:
         ConfigError: one of them names no relation of ``names``.
     """
     for option, values in (("relations", config.relations), ("exclude", config.exclude)):
-        for name in values or []:
+        for name in map(normal, values or []):
             if name not in names:
                 raise ConfigError(
                     f"kg.{option}: no relation '{name}'.{nearest(name, names)} "
                     f"There are: {', '.join(sorted(names))}"
                 )
 
+    only = None if config.relations is None else set(map(normal, config.relations))
+    without = set(map(normal, config.exclude))
+
     def keep(name: str) -> bool:
-        return (config.relations is None or name in config.relations) and name not in config.exclude
+        return (only is None or name in only) and name not in without
 
     return keep
 

@@ -114,6 +114,9 @@ class StageDisplay:
                 table.add_row(row.name, f"{row.count:,}", row.words)
         if self.is_printing:
             console.print(Padding(table, (0, 0, 0, INDENT)))
+        if data.get("left_out"):
+            counts = ", ".join(f"{name} {number:,}" for name, number in data.left_out.items())
+            self.say(f"left out, because they lead out of the data: {counts}")
 
     def show_retrieval(self, stage_one: StageOne, k: int) -> None:
         """Recall of the candidates and the weights of the fusion.

@@ -15,6 +15,8 @@ from accelerate import Accelerator
 from accelerate.utils import InitProcessGroupKwargs, ProjectConfiguration
 
 from lkgrag.config import NO_LLM
+from lkgrag.config.checks import check
+from lkgrag.config.loading import expand_paths
 from lkgrag.data.dataset import Dataset
 from lkgrag.data.memory import in_memory
 from lkgrag.data.readers import files_digest
@@ -57,7 +59,7 @@ from lkgrag.utils.layout import EXPLANATIONS
 from lkgrag.utils.progress import activity, rename_activity
 
 if TYPE_CHECKING:
-    from lkgrag.config import Config, DataConfig
+    from lkgrag.config import Config, DataConfig, LLMConfig
     from lkgrag.data import Interactions
 
 log = logging.getLogger(__name__)
@@ -81,6 +83,8 @@ def train(config: Config, interactions: Interactions | None = None) -> Path:
         LkgragError: an option, a file, the language model or the folder cannot be used; the message says
             what to do.
     """
+    check(config)
+    config = expand_paths(config)
     if interactions is not None:
         config = dataclasses.replace(config, data=in_memory(config.data, interactions))
     threads = set_threads(config.threads)
@@ -201,7 +205,7 @@ def _run_stages(config: Config, dataset: Dataset, context: RunContext) -> dict[s
     examples = training_queries(stages, stage_one)
     scorer, pretraining = train_scorer(stages, fit_graphs, examples)
     show.show_scorer(graph, examples, pretraining)
-    show.start(_ranker_title(config.llm.name))
+    show.start(_ranker_title(config.llm))
     if config.llm.name != NO_LLM:
         show.say(str(context.budget))
     model = build_ranker(stages, data, scorer, pretraining, fit_graphs, examples)
@@ -253,8 +257,9 @@ def _run_stages(config: Config, dataset: Dataset, context: RunContext) -> dict[s
     return metrics
 
 
-def _ranker_title(llm: str) -> str:
+def _ranker_title(llm: LLMConfig) -> str:
     """The title of the stage in which the ranker is trained."""
-    if llm == NO_LLM:
+    if llm.name == NO_LLM:
         return "ranker: no language model (llm.name=none), fusion"
-    return "ranker: language model, LoRA, fusion"
+    learns = {"lora": "LoRA", "full": "all weights", "auto": "LoRA or all weights"}[llm.adapter]
+    return f"ranker: language model, {learns}, fusion"

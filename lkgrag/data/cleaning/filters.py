@@ -7,15 +7,17 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
+from lkgrag.data.cleaning.attributes import table_ids
 from lkgrag.data.cleaning.columns import ids, numbers, times, where
 from lkgrag.errors import DataError, nearest
 
 if TYPE_CHECKING:
     from lkgrag.config import DataConfig
+    from lkgrag.data.cleaning.texts import Spellings
     from lkgrag.data.tables import Tables
 
 
-def clean_events(tables: Tables, config: DataConfig) -> pd.DataFrame:
+def clean_events(tables: Tables, config: DataConfig, spellings: Spellings) -> pd.DataFrame:
     """Check and type the interactions, drop duplicates and low ratings, keep the file's order.
 
     Returns:
@@ -45,8 +47,8 @@ def clean_events(tables: Tables, config: DataConfig) -> pd.DataFrame:
         time = times(events["time"], source, name("time"), config.time_unit)
     out = pd.DataFrame(
         {
-            "user": ids(events["user"], source, name("user")),
-            "item": ids(events["item"], source, name("item")),
+            "user": spellings.column(ids(events["user"], source, name("user"))),
+            "item": spellings.column(ids(events["item"], source, name("item"))),
             "rating": rating,
             "time": time,
         }
@@ -56,7 +58,7 @@ def clean_events(tables: Tables, config: DataConfig) -> pd.DataFrame:
     if config.min_rating is not None:
         out = _rated(out, config.min_rating, source)
     if config.untitled == "drop":
-        out = out[out["item"].isin(_titled(tables))]
+        out = out[out["item"].isin(_titled(tables, spellings))]
         if not len(out):
             raise DataError(f"{source}: no item has a title; leave out data.untitled=drop")
     if config.duplicates != "keep":
@@ -79,13 +81,13 @@ def _rated(events: pd.DataFrame, least: float, source: str) -> pd.DataFrame:
     return out
 
 
-def _titled(tables: Tables) -> set[str]:
+def _titled(tables: Tables, spellings: Spellings) -> set[str]:
     """Ids of the items that have a title."""
     if tables.items is None or "title" not in tables.items.columns:
         return set()
     titles = tables.items["title"]
     known = titles.notna() & (titles.astype("string").str.strip() != "")
-    return set(ids(tables.items["item"], "the table of items", "item")[known])
+    return set(table_ids(tables.items, "item", spellings)[known])
 
 
 def _one_each(events: pd.DataFrame, rule: str, source: str) -> pd.DataFrame:

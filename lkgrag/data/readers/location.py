@@ -13,6 +13,7 @@ from lkgrag.data.readers.packed import unpacked_name
 from lkgrag.data.readers.resolver import OPTION, find_reader, readers
 from lkgrag.data.readers.table import TableReader
 from lkgrag.errors import DataError
+from lkgrag.utils.files import user_path
 
 if TYPE_CHECKING:
     from lkgrag.config import DataConfig
@@ -59,7 +60,7 @@ def locate(folder: Path, config: DataConfig) -> Place:
         ConfigError: no reader of that name, or it cannot be imported.
         DataError: no reader knows the layout, or several folders hold a data set.
     """
-    root = None if config.root is None else Path(config.root).expanduser()
+    root = None if config.root is None else user_path(config.root, "data.root")
     if root is not None and root.is_file() and is_table(root):
         return _place_of_file(root, config)
     found = _matching(folder, config)

@@ -12,12 +12,14 @@ from lkgrag.data.assets.store import fetch_dataset
 from lkgrag.data.memory import refuse_reading
 from lkgrag.data.readers.archives import unpack
 from lkgrag.data.readers.formats import is_table
+from lkgrag.data.readers.headers import refuse_header
 from lkgrag.data.readers.location import Place, locate
 from lkgrag.data.readers.resolver import OPTION
 from lkgrag.data.readers.text import HeaderError
 from lkgrag.data.tables import Tables
 from lkgrag.errors import ConfigError, DataError, LkgragError
 from lkgrag.utils.failures import guard_custom_code
+from lkgrag.utils.files import user_path
 from lkgrag.utils.plugins import is_custom, source_hash
 
 if TYPE_CHECKING:
@@ -37,7 +39,7 @@ def data_folder(config: DataConfig) -> Path:
         AssetError: the built-in data set could not be fetched.
     """
     if config.root is not None:
-        root = Path(config.root).expanduser()
+        root = user_path(config.root, "data.root")
         if root.is_file():
             # A table may itself be packed in a ZIP archive of its name.
             if is_table(root):
@@ -76,7 +78,9 @@ def read_tables(config: DataConfig) -> tuple[Tables, str]:
             "data.reader=table"
         )
     log.info("data: read from %s by the reader '%s'", place.folder, reader.name)
-    return _read(place), _digest(reader, place.folder, place.config)
+    tables = _read(place)
+    refuse_header(tables, place.why)
+    return tables, _digest(reader, place.folder, place.config)
 
 
 def files_digest(config: DataConfig) -> str | None:

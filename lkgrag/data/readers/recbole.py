@@ -9,6 +9,7 @@ history, ``item_id_list:token_seq``, and the next item; the sequences are restor
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -30,12 +31,15 @@ from lkgrag.data.readers.text import (
     table_of,
 )
 from lkgrag.data.tables import Tables
+from lkgrag.data.usual_names import name_unused
 from lkgrag.errors import ConfigError, DataError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from lkgrag.config import DataConfig
+
+log = logging.getLogger(__name__)
 
 SUFFIXES = (".item", ".user", ".kg", ".link")
 INTER = ".inter"
@@ -231,6 +235,7 @@ def _events(
     for path in files:
         types, _ = _open_atomic(path, separator)
         more = [w for w in ("rating", "time") if given[w] in types or w in columns]
+        name_unused(list(types), given, str(path))
         take = {word: given[word] for word in ("user", "item", *more)}
         check_header(list(types), tuple(take.values()), path, ADVICE)
         there = [name if name in types else None for name in (history, moments)]
@@ -265,7 +270,10 @@ def _metadata(
         if column == title:
             out["title"] = values
         elif column in out.columns:
-            continue
+            log.warning(
+                "%s: the column '%s' is not used: '%s' has its place",
+                *(file.path, column, given[key]),
+            )
         elif kind == "token_seq":
             out[column] = [[t for t in v.split(separator) if t] for v in values]
         elif kind == "token":

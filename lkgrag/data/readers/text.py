@@ -226,7 +226,7 @@ def check_header(header: list[str], need: tuple[str, ...], path: Path, advice: s
         if column not in header:
             raise HeaderError(
                 f"{path}: line 1 has no column '{column}'.{nearest(column, header)} "
-                f"Columns there: {', '.join(header)[:SHOWN]}{advice}"
+                f"Columns there: {', '.join(header)[:SHOWN]}; needed: {', '.join(need)}{advice}"
             )
     twice = next((c for c in header if header.count(c) > 1), None)
     if twice is not None:

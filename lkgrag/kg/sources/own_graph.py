@@ -9,7 +9,8 @@ import numpy as np
 
 from lkgrag.kg.assembly import add_both_ways, add_nodes
 from lkgrag.kg.base import REVERSE
-from lkgrag.kg.naming import RESERVED, snake, triple_relation
+from lkgrag.kg.naming import snake, triple_relation
+from lkgrag.kg.safe_names import NODES, is_relation_taken, safe_node
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -19,9 +20,6 @@ if TYPE_CHECKING:
     from torch_geometric.typing import EdgeType
 
     from lkgrag.data.own_graph import OwnGraph
-
-#: Attributes that the builder gives the graph itself.
-ATTRIBUTES = ("merged", "left_out", "temporal", "follow_window", "custom")
 
 
 def named_graph(
@@ -35,10 +33,12 @@ def named_graph(
         relations: names that are taken.
         nodes: names of node types that are taken.
     """
-    taken = {*nodes, *RESERVED, *ATTRIBUTES}
+    taken = {*nodes, *NODES}
     types = {}
     for node_type in graph.counts:
-        types[node_type] = _free(snake(node_type), lambda n: n in taken or hasattr(data, n))
+        types[node_type] = _free(
+            safe_node(snake(node_type)), lambda n: n in taken or hasattr(data, n)
+        )
         taken.add(types[node_type])
     used = set(relations)
     edges: dict[EdgeType, NDArray[np.int64]] = {}
@@ -46,10 +46,11 @@ def named_graph(
     for (source, relation, target), index in graph.edges.items():
         ends = types.get(source, source), types.get(target, target)
         # `directed` of a person to an item is `directed_by` of the item to the person.
-        is_flipped = ends[1] in RESERVED and ends[0] not in RESERVED
+        is_flipped = ends[1] in NODES and ends[0] not in NODES
         name = triple_relation(relation, item_is_tail=True).name if is_flipped else snake(relation)
         name = _free(
-            name.removeprefix(REVERSE), lambda n: n in used or n in taken or hasattr(data, n)
+            name.removeprefix(REVERSE),
+            lambda n: n in used or n in taken or is_relation_taken(n) or hasattr(data, n),
         )
         used.add(name)
         key = (ends[1], name, ends[0]) if is_flipped else (ends[0], name, ends[1])
