@@ -35,7 +35,7 @@ COMMAND = Command(
 def body(pairs: dict[str, str], flags: set[str]) -> None:
     """Check the options, load the run, examine its graph."""
     check_options(pairs, COMMAND)
-    # Only here: --help and a wrong option are answered without OmegaConf.
+    # Only here: --help and a wrong option are answered without PyYAML.
     from lkgrag.serving.saved_run import load_run
 
     folder, config = load_run(pairs["run"])

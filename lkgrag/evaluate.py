@@ -7,6 +7,7 @@ import sys
 from lkgrag.cli.arguments import check_options, parse_list
 from lkgrag.cli.callable import make_callable
 from lkgrag.cli.command import Command, run
+from lkgrag.errors import ConfigError
 
 COMMAND = Command(
     name="lkgrag.evaluate",
@@ -25,7 +26,9 @@ def body(pairs: dict[str, str], flags: set[str]) -> None:
     """Check the options, load the run, evaluate."""
     check_options(pairs, COMMAND)
     users = pairs.get("users", "all").strip()
-    # Only here: --help and a wrong option are answered without OmegaConf.
+    if users != "all" and not parse_list(pairs, "users"):
+        raise ConfigError("option 'users': there is no user; give users=<ids>, or users=all")
+    # Only here: --help and a wrong option are answered without PyYAML.
     from lkgrag.serving.saved_run import load_run
 
     folder, config = load_run(pairs["run"])

@@ -41,7 +41,7 @@ def body(pairs: dict[str, str], flags: set[str]) -> None:
     if dtype not in DTYPES:
         raise ConfigError(f"option 'dtype': {dtype!r} is none of {', '.join(DTYPES)}")
     prompts, overwrite = whole_number(pairs, "prompts", 64), switch(pairs, "overwrite", False)
-    # Only here: --help and a wrong option are answered without OmegaConf.
+    # Only here: --help and a wrong option are answered without PyYAML.
     from lkgrag.serving.saved_run import load_run
 
     folder, config = load_run(pairs["run"])

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lkgrag.cli.arguments import check_options, parse_list, switch, whole_number
-from lkgrag.cli.command import Command, run
+from lkgrag.cli.command import Command, is_stdout_closed, run
 from lkgrag.errors import ConfigError
 from lkgrag.utils.files import atomic, nan_to_none
 from lkgrag.utils.layout import RANKER
@@ -75,10 +75,16 @@ def body(pairs: dict[str, str], flags: set[str]) -> None:
         raise ConfigError(f"option 'format': {form!r} is none of {', '.join(FORMS)}")
     if ("users" in pairs) == ("history" in pairs):
         raise ConfigError("give either users=<ids> or history=[<items>]")
+    if "users" in pairs and pairs["users"].strip() != "all" and not parse_list(pairs, "users"):
+        raise ConfigError("option 'users': there is no user; give users=<ids>, or users=all")
+    if is_stdout_closed() and not pairs.get("out"):
+        raise ConfigError(
+            "stdout is closed, so nobody would see the rankings: write them by out=FILE"
+        )
     k, explain = whole_number(pairs, "k", 10), switch(pairs, "explain", True)
     is_sharded = _is_sharded(pairs, form)
     text, weight = _asked(pairs, is_sharded)
-    # Only here: --help and a wrong option are answered without OmegaConf.
+    # Only here: --help and a wrong option are answered without PyYAML.
     from lkgrag.serving.saved_run import load_run
 
     folder, config = load_run(pairs["run"])
@@ -191,7 +197,7 @@ def _write(results: list[Recommendation], form: str, out: str | None) -> None:
 
     from lkgrag.utils.console import console
 
-    encoding = "utf-8" if out is not None else sys.stdout.encoding
+    encoding = "utf-8" if out is not None else sys.stdout.encoding or "utf-8"
     text = _format(results, form, encoding)
     if out is not None:
         with atomic(Path(out)) as tmp, open(tmp, "w", encoding="utf-8") as file:

@@ -22,7 +22,7 @@ COMMAND = Command(
 
 def body(pairs: dict[str, str], flags: set[str]) -> None:
     """Check the options, then run the stages."""
-    # Only here: --help is printed without OmegaConf.
+    # Only here: --help is printed without PyYAML.
     from lkgrag.config.loading import load_config
 
     config = load_config(pairs)

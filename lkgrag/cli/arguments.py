@@ -6,6 +6,7 @@ import csv
 from typing import TYPE_CHECKING
 
 from lkgrag.errors import ConfigError, nearest
+from lkgrag.utils.files import user_path
 
 if TYPE_CHECKING:
     from lkgrag.cli.command import Command
@@ -68,7 +69,7 @@ def parse_list(pairs: dict[str, str], key: str) -> list[str]:
 
 
 def check_options(pairs: dict[str, str], command: Command) -> None:
-    """Refuse options that the command does not have, and require ``run``.
+    """Refuse options that the command does not have, require ``run``, and put the home folder for ``~`` in paths.
 
     Raises:
         ConfigError: naming the option that is unknown or missing.
@@ -76,5 +77,12 @@ def check_options(pairs: dict[str, str], command: Command) -> None:
     for key in pairs:
         if key not in command.options:
             raise ConfigError(f"unknown option '{key}'.{nearest(key, command.options)} See --help")
-    if "run" not in pairs:
+    if not pairs.get("out", "-").strip():
+        raise ConfigError("option 'out': there is no path; name one, or leave it out")
+    if not pairs.get("run", "").strip():
         raise ConfigError("option 'run' is missing: run=<folder of a finished run>")
+    for key in ("run", "out"):
+        if pairs.get(key, "").startswith("~"):
+            # A path in the end loses its last slash, which says that it is a folder.
+            slash = "/" if pairs[key].endswith("/") else ""
+            pairs[key] = f"{user_path(pairs[key], key)}{slash}"

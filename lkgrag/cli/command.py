@@ -184,6 +184,11 @@ def _run(command: Command, body: Callable[[dict[str, str], set[str]], None]) -> 
         return fail(explained, debug)
 
 
+def is_stdout_closed() -> bool:
+    """Whether the command was started with a closed stdout, as by ``>&-``."""
+    return getattr(sys.stdout, "name", "") == os.devnull and sys.__stdout__ is None
+
+
 def _open_closed_streams() -> None:
     """Let what is written to a stream that was closed before the start, as by ``>&-``, go nowhere.
 

@@ -1,7 +1,7 @@
 """The configuration: the options, where their values come from, and what they identify.
 
 :mod:`~lkgrag.config.schema` declares every option, with one dataclass for each room. :func:`load_config`
-merges defaults, presets, files and ``key=value`` words. OmegaConf is imported only when it is called, and
+merges defaults, presets, files and ``key=value`` words. PyYAML is imported only when it is called, and
 torch never, so that ``--help`` answers at once.
 """
 
@@ -60,9 +60,9 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    """Import ``load_config`` and ``presets`` on first use, because OmegaConf would slow ``--help``."""
+    """Import ``load_config`` and ``presets`` on first use, because PyYAML would slow ``--help``."""
     if name in ("load_config", "presets"):
-        # Only here: --help is printed without OmegaConf.
+        # Only here: --help is printed without PyYAML.
         import lkgrag.config.loading
 
         return getattr(lkgrag.config.loading, name)

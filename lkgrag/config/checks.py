@@ -7,10 +7,7 @@ from dataclasses import Field
 from importlib.metadata import entry_points
 from typing import Any
 
-from omegaconf import ListConfig, OmegaConf
-from omegaconf.errors import OmegaConfBaseException
-
-from lkgrag.config.fields import config_fields, range_of
+from lkgrag.config.fields import check_sections, config_fields, range_of, value_of
 from lkgrag.config.schema import (
     LM_ENCODER,
     NO_LLM,
@@ -20,6 +17,7 @@ from lkgrag.config.schema import (
     LLMConfig,
     TrainingConfig,
 )
+from lkgrag.config.values import of_python
 from lkgrag.errors import ConfigError, nearest
 
 #: The number of index letters, A to Z and a to z.
@@ -32,32 +30,23 @@ EXTENSIBLE = {"llm.readout": "lkgrag.readouts"}
 LONGEST = 60
 
 
-def explain_error(error: OmegaConfBaseException) -> str:
-    """Say in one line which option OmegaConf refuses, and why."""
-    key = getattr(error, "full_key", None) or "?"
-    return f"option '{key}': {str(error).splitlines()[0]}"
-
-
 def check(config: Config) -> None:
     """Check words, ranges, and options that depend on one another.
 
     Raises:
         ConfigError: the message names the option and what it takes.
     """
-    try:
-        plain = OmegaConf.structured(config)
-    except OmegaConfBaseException as error:
-        raise ConfigError(explain_error(error)) from error
+    check_sections(config)
     for key, f in config_fields():
-        value = OmegaConf.select(plain, key)
+        value = of_python(value_of(config, key), key, str(f.type))
         choices = f.metadata["choices"]
         if choices and value not in choices and not _may_be_custom(key, value):
             raise ConfigError(
                 f"option '{key}': {value!r} is none of {', '.join(choices)}."
                 f"{nearest(str(value), choices)}"
             )
-        for number in value if isinstance(value, ListConfig) else [value]:
-            if isinstance(number, int | float):
+        for number in value if isinstance(value, list) else [value]:
+            if isinstance(number, int | float) and not isinstance(number, bool):
                 _check_range(key, f, number)
     if config.prompt.history > config.paths.history:
         raise ConfigError(

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator
-from typing import Any
+import functools
+from collections.abc import Iterator, Mapping
+from typing import Any, cast
 
 from lkgrag.config.schema import Config
+from lkgrag.errors import ConfigError
 
 
 def config_fields(
@@ -30,6 +32,41 @@ def default_of(f: dataclasses.Field[Any]) -> Any:
         return f.default
     assert f.default_factory is not dataclasses.MISSING
     return f.default_factory()
+
+
+def value_of(config: Config, key: str) -> Any:
+    """Return the value of an option by its dotted key."""
+    return functools.reduce(getattr, key.split("."), config)
+
+
+def check_sections(config: Config) -> None:
+    """Refuse a configuration made in Python whose sections are of other classes.
+
+    Raises:
+        ConfigError: naming the section and its class.
+    """
+    if not isinstance(config, Config):
+        raise ConfigError(f"config: must be a lkgrag.config.Config, got {type(config).__name__}")
+    for f in dataclasses.fields(Config):
+        section = f.default_factory
+        if isinstance(section, type) and not isinstance(getattr(config, f.name), section):
+            raise ConfigError(
+                f"config.{f.name}: must be a lkgrag.config.{section.__name__}, got "
+                f"{type(getattr(config, f.name)).__name__}"
+            )
+
+
+def new_config(values: Mapping[str, Any]) -> Config:
+    """Build a configuration from the values of all options by dotted key."""
+    sections: dict[str, dict[str, Any]] = {}
+    top: dict[str, Any] = {}
+    for key, value in values.items():
+        section, _, name = key.rpartition(".")
+        (sections.setdefault(section, {}) if section else top)[name] = value
+    for f in dataclasses.fields(Config):
+        if f.name in sections:
+            top[f.name] = cast(type, f.default_factory)(**sections[f.name])
+    return Config(**top)
 
 
 def range_of(f: dataclasses.Field[Any]) -> str:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from omegaconf import OmegaConf
-
 from lkgrag.config.schema import DEFAULT_FOLDS, Config, RetrievalConfig
+from lkgrag.config.values import dump, of_python
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
@@ -42,14 +42,21 @@ OF_HELD_OUT = ("check_every", "patience")
 
 def to_yaml(config: Config) -> str:
     """Write the complete configuration as YAML; ``config=FILE`` reads it back."""
-    return OmegaConf.to_yaml(OmegaConf.structured(config))
+    return dump(to_dict(config))
 
 
 def to_dict(config: DataclassInstance) -> dict[str, Any]:
-    """Turn a configuration, or a section of it, into plain values."""
-    out = OmegaConf.to_container(OmegaConf.structured(config))
-    assert isinstance(out, dict)
-    return {str(k): v for k, v in out.items()}
+    """Turn a configuration, or a section of it, into plain values.
+
+    Raises:
+        ConfigError: a value is of another type than the option.
+    """
+    out: dict[str, Any] = {}
+    for f in dataclasses.fields(config):
+        value = getattr(config, f.name)
+        is_section = dataclasses.is_dataclass(value)
+        out[f.name] = to_dict(value) if is_section else of_python(value, f.name, str(f.type))
+    return out
 
 
 def retrieval_identity(config: RetrievalConfig) -> dict[str, Any]:

@@ -4,23 +4,26 @@ from __future__ import annotations
 
 from importlib import resources
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
-from omegaconf import DictConfig, ListConfig, OmegaConf
-from omegaconf.errors import OmegaConfBaseException
+import yaml
 
-from lkgrag.config.checks import LONGEST, check, explain_error
-from lkgrag.config.fields import config_fields
+from lkgrag.config.checks import LONGEST, check
+from lkgrag.config.fields import config_fields, default_of, new_config, value_of
 from lkgrag.config.schema import Config
+from lkgrag.config.values import compose, inner_kind, of_node, of_python, of_text, pairs_of
 from lkgrag.errors import ConfigError, nearest
+from lkgrag.utils.files import user_path
 
-SECTIONS = frozenset(key.split(".")[0] for key, _ in config_fields() if "." in key)
-
-#: Keys that take a text, or a text or null.
-TEXTS = frozenset(key for key, f in config_fields() if f.type in ("str", "str | None"))
+#: The type of each option, as the schema writes it.
+KINDS = {key: str(f.type) for key, f in config_fields()}
+SECTIONS = frozenset(key.split(".")[0] for key in KINDS if "." in key)
 
 #: What older versions called some values, in lower case, by option: configurations of their runs stay readable.
 OLD_WORDS = {"retrieval.crossfit": {"true": "windows", "false": "none"}}
+
+#: Values by dotted key.
+Layer = dict[str, Any]
 
 
 def presets() -> list[str]:
@@ -40,50 +43,61 @@ def load_config(overrides: dict[str, str], extra: dict[str, Any] | None = None) 
         ConfigError: a key is unknown (the message names the nearest one), a type is wrong, or a word is not
             allowed.
     """
-    base = OmegaConf.structured(Config)
-    # Each layer with its file for messages; the command line has none.
-    layers: list[tuple[DictConfig, str]] = []
+    values: Layer = {key: default_of(f) for key, f in config_fields()}
+    layers: list[Layer] = []
     overrides = dict(overrides)
     preset = overrides.pop("preset", None)
     file = overrides.pop("config", None)
-    from_file = _read(Path(file), f"config={file}") if file is not None else None
+    from_file = _read(user_path(file, "config"), f"config={file}") if file is not None else None
     if preset is None and from_file is not None:
         # A file may name a preset as the command line does; its other options override the preset.
         preset = from_file.get("preset")
     if preset is not None and preset != "null":
         for name in str(preset).split(","):
             layers += _read_preset(name, str(preset))
-        layers.append((OmegaConf.create({"preset": preset}), ""))
+        layers.append({"preset": preset})
     if from_file is not None:
-        layers.append((from_file, f"config={file}: "))
-    layers.append((_parse_overrides(overrides), ""))
+        layers.append(from_file)
+    layers.append(_parse_overrides(overrides))
     if extra:
-        layers.append((_nest(extra), ""))
-    keys = [key for key, _ in config_fields()]
-    for layer, origin in layers:
-        _check_keys(layer, keys, origin)
-        _translate_old_words(layer)
-        name = OmegaConf.select(layer, "scorer.name")
-        if name is not None and name != base.scorer.name:
+        layers.append(_parse_overrides(extra))
+    for layer in layers:
+        scorer = layer.get("scorer.name")
+        if scorer is not None and scorer != values["scorer.name"]:
             # The options of the scorer that a preset named are not those of another scorer.
-            base.scorer.kwargs = {}
-        try:
-            base = OmegaConf.merge(base, layer)
-        except OmegaConfBaseException as error:
-            raise ConfigError(origin + explain_error(error)) from error
-        except TypeError as error:
-            # OmegaConf raises this if an option gets a list for a mapping, or the reverse.
-            raise ConfigError(origin + _explain_wrong_container(layer)) from error
-    try:
-        config = OmegaConf.to_object(base)
-    except OmegaConfBaseException as error:
-        raise ConfigError(explain_error(error)) from error
-    assert isinstance(config, Config)
+            values["scorer.kwargs"] = {}
+        for key, value in layer.items():
+            values[key] = _merge(values[key], value)
+    config = new_config(values)
     check(config)
-    return config
+    return expand_paths(config)
 
 
-def _read_preset(name: str, option: str) -> list[tuple[DictConfig, str]]:
+def expand_paths(config: Config) -> Config:
+    """The same configuration with the home folder for ``~`` in every path.
+
+    Raises:
+        ConfigError: a path is empty, or begins with ``~name``, and there is no such user.
+    """
+    values = {key: value_of(config, key) for key in KINDS}
+    for key, f in config_fields():
+        if not f.metadata["path"] or values[key] is None:
+            continue
+        if values[key] == "":
+            raise ConfigError(f"option '{key}': there is no path; name a folder, or leave it out")
+        if str(values[key]).startswith("~"):
+            values[key] = str(user_path(values[key], key))
+    return new_config(values)
+
+
+def _merge(old: Any, new: Any) -> Any:
+    """A mapping adds to an earlier one, any other value takes its place."""
+    if not (isinstance(old, dict) and isinstance(new, dict)):
+        return new
+    return {**old, **{key: _merge(old.get(key), value) for key, value in new.items()}}
+
+
+def _read_preset(name: str, option: str) -> list[Layer]:
     """Read a shipped preset. If it builds on another one by its key ``preset``, that one comes first.
 
     Args:
@@ -98,55 +112,102 @@ def _read_preset(name: str, option: str) -> list[tuple[DictConfig, str]]:
         )
     layer = _read(Path(str(path)), f"preset={name}")
     parent = layer.pop("preset", None)
-    return [*(_read_preset(parent, option) if parent else []), (layer, f"preset={name}: ")]
+    return [*(_read_preset(parent, option) if parent else []), layer]
 
 
-def _read(path: Path, name: str) -> DictConfig:
+def _read(path: Path, name: str) -> Layer:
+    """The values of a YAML file; messages begin with ``name``."""
     try:
-        layer = OmegaConf.load(path)
+        with open(path, "rb") as file:
+            root = compose(file)
     except FileNotFoundError:
         raise ConfigError(f"{name}: no such file; give a YAML, as a run's config.yaml") from None
     except OSError as error:
         raise ConfigError(f"{name}: cannot be read ({error.strerror}); give a YAML file") from error
-    except Exception as error:  # OmegaConf raises many errors for a file that it cannot read
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
         first = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise ConfigError(f"{name}: not readable as YAML ({first})") from error
-    if not isinstance(layer, DictConfig):
+    if root is None or (isinstance(root, yaml.ScalarNode) and not root.value):
+        return {}
+    if isinstance(root, yaml.ScalarNode):
+        raise _unknown(root.value, f"{name}: ")
+    if not isinstance(root, yaml.MappingNode):
         raise ConfigError(f"{name}: a configuration must be a mapping of keys to values")
+    layer: Layer = {}
+    _walk(root, "", name, layer)
     return layer
 
 
-def _parse_overrides(overrides: dict[str, str]) -> DictConfig:
-    """Turn ``a.b -> text`` into a nested configuration; a text is a YAML scalar, list or mapping."""
-    layer = OmegaConf.create({})
+def _walk(node: yaml.MappingNode, prefix: str, name: str, layer: Layer) -> None:
+    """Put the options below a node of a file into a layer."""
+    for word, value in pairs_of(node, name):
+        key = f"{prefix}{word}"
+        if key in KINDS:
+            try:
+                layer[key] = of_node(_translated(key, value), key, KINDS[key])
+            except ConfigError as error:
+                raise ConfigError(f"{name}: {error}") from error
+        elif key in SECTIONS:
+            if isinstance(value, yaml.MappingNode):
+                _walk(value, f"{key}.", name, layer)
+            elif not isinstance(value, yaml.ScalarNode) or value.value not in ("", "null", "{}"):
+                raise _section_error(key, getattr(value, "value", ""))
+        else:
+            raise _unknown(".".join([key, *_keys_to_first_value(value)]), f"{name}: ")
+
+
+def _translated(key: str, node: yaml.Node) -> yaml.Node:
+    """The node with today's word in place of an older version's."""
+    word = OLD_WORDS.get(key, {}).get(str(node.value).lower())
+    return node if word is None else yaml.ScalarNode("tag:yaml.org,2002:str", word)
+
+
+def _parse_overrides(overrides: dict[str, str]) -> Layer:
+    """Turn ``a.b -> text`` into values by option.
+
+    The key of a mapping may follow its option, as ``scorer.kwargs.dim=8``.
+    """
+    layer: Layer = {}
     for key, text in overrides.items():
-        if key in SECTIONS:
-            raise _section_error(key, text)
-        try:
-            if key in TEXTS and text != "null" and not _is_quoted(text):
-                # The text is taken as typed: `007`, `no`, `::` and `|` mean something else in YAML.
-                value = OmegaConf.create()
-                OmegaConf.update(value, key, text)
-            else:
-                value = OmegaConf.from_dotlist([f"{key}={text}"])
-        except Exception as error:
-            raise ConfigError(f"option '{key}': {text!r} is not readable as a value") from error
-        try:
-            layer = cast(DictConfig, OmegaConf.merge(layer, value))
-        except OmegaConfBaseException as error:
-            raise ConfigError(f"option '{key}' contradicts another option") from error
+        option, words = _option_of(key, text)
+        kind = KINDS[option]
+        for _ in words:
+            kind = inner_kind(kind) or "str"
+        word = OLD_WORDS.get(option, {}).get(str(text).lower())
+        if word is not None:
+            value: Any = word
+        elif isinstance(text, str):
+            value = of_text(text, key, kind)
+        else:
+            value = of_python(text, key, kind)
+        for word in reversed(words):
+            value = {word: value}
+        layer[option] = _merge(layer.get(option), value)
     return layer
 
 
-def _is_quoted(text: str) -> bool:
-    return len(text) >= 2 and text[0] == text[-1] and text[0] in "'\""
+def _option_of(key: str, text: object) -> tuple[str, list[str]]:
+    """The option that a dotted key names, and the keys within its mapping.
+
+    Raises:
+        ConfigError: it is a section, or unknown.
+    """
+    if key in SECTIONS:
+        raise _section_error(key, text)
+    words = key.split(".")
+    for number in range(len(words), 0, -1):
+        option, rest = ".".join(words[:number]), words[number:]
+        kind = KINDS.get(option)
+        # A mapping of texts has no mappings in it.
+        depth = {"dict[str, str]": 1}.get(kind or "", len(rest) if inner_kind(kind or "") else 0)
+        if kind is not None and len(rest) <= depth and all(rest):
+            return option, rest
+    raise _unknown(key)
 
 
-def _nest(values: dict[str, Any]) -> DictConfig:
-    layer = OmegaConf.create({})
-    for key, value in values.items():
-        OmegaConf.update(layer, key, value)
-    return layer
+def _unknown(key: str, origin: str = "") -> ConfigError:
+    key = key[:LONGEST]
+    return ConfigError(f"{origin}unknown option {key!r}.{nearest(key, KINDS)} See --help")
 
 
 def _section_error(key: str, value: object) -> ConfigError:
@@ -154,43 +215,9 @@ def _section_error(key: str, value: object) -> ConfigError:
     return ConfigError(f"'{key}' is a section, not an option: write {key}.<option>=...{hint}")
 
 
-def _check_keys(layer: DictConfig, keys: list[str], origin: str, prefix: str = "") -> None:
-    for name in layer:
-        key = f"{prefix}{name!s}"
-        if key in keys:
-            continue
-        if not prefix and key in SECTIONS:
-            child = layer[name]
-            if not isinstance(child, DictConfig):
-                raise _section_error(key, child)
-            _check_keys(child, keys, origin, f"{key}.")
-            continue
-        full = ".".join([key, *_keys_to_first_value(layer[name])])[:LONGEST]
-        raise ConfigError(f"{origin}unknown option {full!r}.{nearest(full, keys)} See --help")
-
-
-def _translate_old_words(layer: DictConfig) -> None:
-    """Replace the values of older versions by today's words, in place."""
-    for key, words in OLD_WORDS.items():
-        word = words.get(str(OmegaConf.select(layer, key)).lower())
-        if word is not None:
-            OmegaConf.update(layer, key, word)
-
-
-def _keys_to_first_value(value: object) -> list[str]:
-    """List the keys that lead to the first value of a nested configuration."""
-    if not isinstance(value, DictConfig) or not value:
+def _keys_to_first_value(node: yaml.Node) -> list[str]:
+    """List the keys that lead to the first value of a nested node."""
+    if not isinstance(node, yaml.MappingNode) or not node.value:
         return []
-    name = next(iter(value))
-    return [str(name), *_keys_to_first_value(value[name])]
-
-
-def _explain_wrong_container(layer: DictConfig) -> str:
-    """Say which option has a list but takes a mapping, or the reverse."""
-    for key, f in config_fields():
-        value = OmegaConf.select(layer, key)
-        if isinstance(value, ListConfig) and str(f.type).startswith("dict"):
-            return f"option '{key}' takes a mapping, as {{name: value}}, got a list"
-        if isinstance(value, DictConfig) and str(f.type).startswith("list"):
-            return f"option '{key}' takes a list, as [a,b], got a mapping"
-    return "an option has a list but takes a mapping, or has a mapping but takes a list"
+    name, value = node.value[0]
+    return [str(name.value), *_keys_to_first_value(value)]

@@ -2,7 +2,7 @@
 
 A value comes from one of four places. In rising order of precedence these are the defaults below,
 ``preset=NAME`` (a YAML file of ``lkgrag/conf``), ``config=FILE``, and ``section.key=value`` words. This module
-imports neither torch nor OmegaConf, so that ``--help`` answers at once.
+imports neither torch nor PyYAML, so that ``--help`` answers at once.
 """
 
 from __future__ import annotations
@@ -37,6 +37,7 @@ def opt(
     choices: tuple[str, ...] = (),
     low: float | None = None,
     high: float | None = None,
+    path: bool = False,
 ) -> Any:
     """Declare an option: a dataclass field that keeps its meaning and its range beside the default.
 
@@ -46,8 +47,9 @@ def opt(
         choices: the allowed words; any by default.
         low: the smallest allowed number; in a list, of each element.
         high: the largest allowed number. An option takes infinity only if that is one of these limits.
+        path: whether it names a file or folder, whose ``~`` stands for the home folder.
     """
-    meta = {"help": help, "choices": choices, "low": low, "high": high}
+    meta = {"help": help, "choices": choices, "low": low, "high": high, "path": path}
     if isinstance(default, list | dict):
         return field(default_factory=lambda: type(default)(default), metadata=meta)
     return field(default=default, metadata=meta)
@@ -58,20 +60,30 @@ class DataConfig:
     """Which interactions a run uses, and how they become sequences."""
 
     name: str = opt("ml-100k", "data set: a built-in name or the file stem of a RecBole folder")
-    root: str | None = opt(None, "folder of the raw files (default: they are fetched to the cache)")
+    root: str | None = opt(
+        None,
+        "folder of the raw files, or a table or ZIP archive (default: they are fetched to the cache)",
+        path=True,
+    )
     reader: str = opt(
         "auto",
-        "layout of the files: auto, recbole, movielens, movielens-100k, movielens-dat, amazon, or a custom "
-        "reader as package.module:Class",
+        "layout of the files: auto, table, recbole, movielens, movielens-100k, movielens-dat, amazon, or a "
+        "custom reader as package.module:Class",
     )
     separator: str = opt(
-        "\t", "text between the columns of RecBole files, as `,` or `::`; `\\t` is a tab"
+        "\t",
+        "text between the columns of RecBole files, as `,` or `::`; `\\t` is a tab (of plain tables: line 1 tells, "
+        "unless this is set to something else)",
     )
-    seq_separator: str = opt(" ", "text between the values of a token_seq in RecBole files")
+    seq_separator: str = opt(
+        " ",
+        "text between the values of a token_seq in RecBole files (of a cell in plain tables: `|`, unless this is set)",
+    )
     columns: dict[str, str] = opt(
         {},
-        "names of the columns in RecBole files and in tables in memory, if they differ from the usual ones, "
-        "as {user: uid, item: iid, rating: score, time: ts, title: name}; also entity, head, relation, tail",
+        "names of the columns in plain tables, in RecBole and Amazon files and in tables in memory, if they differ "
+        "from the usual ones, as {user: uid, item: iid, rating: score, time: ts, title: name}; also entity, head, "
+        "relation, tail; numbers where line 1 is no header, as {user: 1, item: 2}",
     )
     time_unit: str = opt(
         "s",
@@ -513,7 +525,7 @@ class ServingConfig:
 class CacheConfig:
     """Where finished stages are stored."""
 
-    root: str = opt("outputs/cache", "folder of cached stages, which all runs share")
+    root: str = opt("outputs/cache", "folder of cached stages, which all runs share", path=True)
     enabled: bool = opt(True, "reuse finished stages")
 
 
@@ -527,7 +539,9 @@ class Config:
         "YAML of lkgrag/conf that changes defaults, as `reference`; in a list, as "
         "`amazon-beauty,llama-2-7b`, a later one overrides earlier ones",
     )
-    out: str | None = opt(None, "the run's folder (default: outputs/<data>-<llm>-<hash>)")
+    out: str | None = opt(
+        None, "the run's folder (default: outputs/<data>-<llm>-<hash>)", path=True
+    )
     threads: int = opt(
         -1, "CPU threads of a process (-1: cores / local processes)", low=-1, high=4096
     )

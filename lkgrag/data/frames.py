@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+import logging
+from decimal import Decimal
+from fractions import Fraction
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
+from lkgrag.data.cleaning.texts import is_missing
+from lkgrag.data.in_memory import arrow_frame
 from lkgrag.data.tables import Tables
+from lkgrag.data.usual_names import take_usual
 from lkgrag.errors import ConfigError, DataError, nearest
+
+log = logging.getLogger(__name__)
 
 #: The usual names of each table's columns; ``data.columns`` maps from them to other names.
 MEANINGS: dict[str, tuple[str, ...]] = {
@@ -17,6 +26,9 @@ MEANINGS: dict[str, tuple[str, ...]] = {
     "triples": ("head", "relation", "tail"),
     "links": ("item", "entity"),
 }
+
+#: Tables of attributes.
+ATTRIBUTES = ("items", "users")
 
 #: From here on, not every whole number is a float of 64 bits.
 WHOLE = 2.0**53
@@ -38,7 +50,7 @@ def check_columns(columns: dict[str, str]) -> None:
 
 
 def to_frame(table: Any, name: str) -> pd.DataFrame:
-    """Turn a table into one of pandas: of polars or pyarrow, a dictionary of columns, or a list of rows.
+    """Turn a table into one of pandas: of polars, DuckDB or pyarrow, a dictionary of columns, or a list of rows.
 
     Args:
         table: anything with columns.
@@ -50,6 +62,8 @@ def to_frame(table: Any, name: str) -> pd.DataFrame:
     try:
         if isinstance(table, pd.DataFrame):
             return table
+        if (frame := arrow_frame(table)) is not None:
+            return frame
         if hasattr(table, "to_pandas"):
             return pd.DataFrame(table.to_pandas())
         if hasattr(table, "columns") and hasattr(table, "__getitem__"):
@@ -67,8 +81,11 @@ def to_frame(table: Any, name: str) -> pd.DataFrame:
     )
 
 
-def check_distinct(table: pd.DataFrame, name: str) -> None:
+def check_distinct(table: pd.DataFrame, name: str) -> pd.DataFrame:
     """Refuse columns that share a name, or whose names have several levels.
+
+    Returns:
+        The table with texts as names; ``0`` is ``"0"``, as options name it.
 
     Raises:
         DataError: naming the table and the first such column.
@@ -82,6 +99,7 @@ def check_distinct(table: pd.DataFrame, name: str) -> None:
     if names.has_duplicates:
         twice = names[names.duplicated()][0]
         raise DataError(f"{name}: the column '{twice}' is there twice; rename or drop one")
+    return table.set_axis(names, axis=1)
 
 
 def rename_columns(table: pd.DataFrame, name: str, columns: dict[str, str]) -> pd.DataFrame:
@@ -106,26 +124,82 @@ def rename_columns(table: pd.DataFrame, name: str, columns: dict[str, str]) -> p
             )
         renamed[column] = meaning
     # Another column that already has such a usual name means something else.
-    return table.drop(columns=[m for m in renamed.values() if m in table.columns]).rename(
-        columns=renamed
-    )
+    lost = [m for m in renamed.values() if m in table.columns]
+    if lost:
+        log.warning(
+            "%s: not used: %s, because data.columns names another column for it",
+            name,
+            ", ".join(lost),
+        )
+    return table.drop(columns=lost).rename(columns=renamed)
+
+
+def drop_nested(table: pd.DataFrame, name: str) -> pd.DataFrame:
+    """Drop attributes that are mappings, lists of lists, or complex numbers, which are no values of a node; say which."""
+    nested = [
+        str(column)
+        for column in table.columns
+        if pd.api.types.is_complex_dtype(table[column].dtype)
+        or (table[column].dtype == object and any(map(_is_nested, table[column].tolist())))
+    ]
+    if nested:
+        log.warning(
+            "%s: left out, because values are texts, numbers or lists of them: %s; give each part a column",
+            *(name, ", ".join(nested)),
+        )
+    return table.drop(columns=nested)
+
+
+def _is_nested(value: Any) -> bool:
+    if isinstance(value, list | tuple | set | frozenset | np.ndarray):
+        return any(isinstance(v, dict | list | tuple | set | np.ndarray) for v in value)
+    return isinstance(value, dict | complex)
 
 
 def drop_fractions(table: pd.DataFrame, name: str) -> pd.DataFrame:
-    """Drop attributes that are fractions, as prices, because each value would become a node.
+    """Drop attributes that are fractions, as prices, because each value would become a node; say which.
 
-    Whole numbers stay. pandas holds them as fractions if some values are missing, as in a column of years.
+    Whole numbers stay. pandas holds them as fractions if some values are missing, as in a column of years. Numbers of
+    any type count: floats, objects, ``decimal``.
     """
     out = table.copy(deep=False)
+    left_out = []
     for column in table.columns:
-        if column in MEANINGS[name] or not pd.api.types.is_float_dtype(table[column]):
+        if column in MEANINGS[name] or not _holds_fractions(table[column]):
             continue
-        values = table[column].dropna()
-        if bool(((values % 1 == 0) & (values.abs() < WHOLE)).all()):
-            out[column] = table[column].astype("Int64")
+        values = pd.to_numeric(table[column].map(_as_float), errors="coerce")
+        known = values.dropna()
+        if bool(((known % 1 == 0) & (known.abs() < WHOLE)).all()):
+            out[column] = values.astype("Int64")
         else:
+            left_out.append(str(column))
             del out[column]
+    if left_out:
+        log.warning(
+            "%s: left out, because each number would become a node: %s; give classes as text, as 'cheap'",
+            *(name, ", ".join(left_out)),
+        )
     return out
+
+
+def _holds_fractions(column: pd.Series) -> bool:
+    """Whether the values are numbers of a type that has fractions."""
+    if pd.api.types.is_float_dtype(column):
+        return True
+    if column.dtype != object and not isinstance(column.dtype, pd.ArrowDtype):
+        return False
+    values = [v for v in column.tolist() if not is_missing(v)]
+    fractional = (float, np.floating, Decimal, Fraction)
+    is_number = all(
+        isinstance(v, int | np.integer | float | np.floating | Decimal | Fraction)
+        and not isinstance(v, bool)
+        for v in values
+    )
+    return bool(values) and is_number and any(isinstance(v, fractional) for v in values)
+
+
+def _as_float(value: Any) -> float:
+    return np.nan if is_missing(value) else float(value)
 
 
 def build_tables(
@@ -143,9 +217,9 @@ def build_tables(
         if table is None:
             return None
         frame = to_frame(table, name)
-        check_distinct(frame, name)
-        frame = rename_columns(frame, name, columns)
-        return drop_fractions(frame, name) if name in ("items", "users") else frame
+        frame = check_distinct(frame, name)
+        frame = take_usual(rename_columns(frame, name, columns), name, columns)
+        return drop_fractions(drop_nested(frame, name), name) if name in ATTRIBUTES else frame
 
     events = read(interactions, "interactions")
     if events is None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Any
@@ -11,15 +11,20 @@ import numpy as np
 import pandas as pd
 
 from lkgrag.config import DataConfig
-from lkgrag.data.cleaning.attributes import attributes, links_of, triples_of
+from lkgrag.data.cleaning.attributes import attributes, links_of, titles_of, triples_of
 from lkgrag.data.cleaning.filters import clean_events, k_core
-from lkgrag.data.cleaning.joins import check_joins
+from lkgrag.data.cleaning.joins import check_described, check_joins
+from lkgrag.data.cleaning.texts import Spellings
+from lkgrag.data.dropped import Dropped
 from lkgrag.data.frames import build_tables
+from lkgrag.data.own_graph import OwnGraph, own_graph
 from lkgrag.data.tables import Tables
+from lkgrag.errors import ConfigError
 from lkgrag.utils.shapes import sizes
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+    from torch_geometric.data import HeteroData
 
 #: Longer ids are sorted as text, even if they consist of digits.
 LONGEST_NUMBER = 100
@@ -44,6 +49,8 @@ class Interactions:
         triples: knowledge-graph triples ``head relation tail``.
         links: ``item`` (index) and ``entity`` (str).
         stats: counts of interactions, users and items before and after the filters, and of tied times.
+        dropped: users and items that had too few interactions.
+        graph: a graph of one's own that :meth:`with_graph` has put beside them; None for none.
     """
 
     user_ids: list[str]
@@ -57,6 +64,8 @@ class Interactions:
     triples: pd.DataFrame
     links: pd.DataFrame
     stats: dict[str, Any] = field(default_factory=dict)
+    dropped: Dropped = field(default_factory=Dropped)
+    graph: OwnGraph | None = None
 
     __repr__ = sizes
 
@@ -118,6 +127,37 @@ class Interactions:
             for t, i in zip(self.items["title"], self.item_ids, strict=True)
         ]
 
+    def with_graph(
+        self,
+        data: HeteroData,
+        item: str = "item",
+        item_ids: Sequence[object] | None = None,
+        user: str | None = None,
+        user_ids: Sequence[object] | None = None,
+        names: Mapping[str, Sequence[str]] | None = None,
+    ) -> Interactions:
+        """Put a graph of one's own beside the relations that a run makes.
+
+        Its edge types join the knowledge graph, each with an inverse. Edges between users and items are left
+        out: a run counts them on training interactions alone. Vectors of nodes are not used.
+
+        Args:
+            data: PyG's ``HeteroData`` with an ``edge_index`` for each edge type; between items, ``weight`` in
+                (0, 1] is kept.
+            item: the node type whose nodes are items.
+            item_ids: the item of each node of this type, ``[N]``; by default ``data[item].id``.
+            user: the node type whose nodes are users, if there is one.
+            user_ids: the user of each node of this type; by default ``data[user].id``.
+            names: what the nodes of other types are called, for explanations; by default ``data[type].name``.
+
+        Raises:
+            DataError: there is no such node type, ids do not match, or an edge leads to no node.
+        """
+        types = {"item": item, **({"user": user} if user is not None else {})}
+        ids = {"item": item_ids, "user": user_ids}
+        known = {"item": self.item_ids, "user": self.user_ids}
+        return replace(self, graph=own_graph(data, known, types, ids, dict(names or {})))
+
     @classmethod
     def from_frames(
         cls,
@@ -140,9 +180,15 @@ class Interactions:
 
         Raises:
             DataError: a column is missing, a value does not fit, or nothing is left.
-            ConfigError: ``config.columns`` has a key that is no usual name of a column.
+            ConfigError: ``config`` is no DataConfig, or ``config.columns`` has a key that is no usual name of a
+                column.
         """
-        config = config or DataConfig()
+        config = DataConfig() if config is None else config
+        if not isinstance(config, DataConfig):
+            raise ConfigError(
+                f"config: must be a lkgrag.config.DataConfig, got {type(config).__name__}; as "
+                "DataConfig(min_user=1)"
+            )
         tables = build_tables(interactions, items, triples, users, config.columns)
         return cls.from_tables(tables, config=config)
 
@@ -157,7 +203,9 @@ class Interactions:
             DataError: a column is missing, a value does not fit, or nothing is left.
         """
         config = config or DataConfig()
-        raw = clean_events(tables, config)
+        # One for all tables, so that an id has the same spelling in each.
+        spellings = Spellings()
+        raw = clean_events(tables, config, spellings)
         core = k_core(raw, config.min_user, config.min_item, tables.source)
         # Missing times count as equal and earliest, and keep the order of the file.
         key = core["time"].fillna(-np.inf)
@@ -173,8 +221,10 @@ class Interactions:
         user = user[order]
         indptr = np.zeros(len(user_ids) + 1, np.int64)
         np.cumsum(np.bincount(user, minlength=len(user_ids)), out=indptr[1:])
-        links, triples = links_of(tables, item_index), triples_of(tables)
-        warning = check_joins(tables, set(raw["item"]), triples)
+        links, triples = links_of(tables, item_index, spellings), triples_of(tables, spellings)
+        check_described(tables, "item", raw, item_ids, spellings)
+        check_described(tables, "user", raw, user_ids, spellings)
+        warning = check_joins(tables, raw, triples, spellings)
         stats: dict[str, Any] = {
             "raw_interactions": len(tables.interactions),
             "interactions": len(core),
@@ -184,6 +234,8 @@ class Interactions:
         }
         if warning is not None:
             stats["unjoined"] = warning
+        if tables.notes:
+            stats["notes"] = list(tables.notes)
         return cls(
             user_ids=user_ids,
             item_ids=item_ids,
@@ -191,11 +243,12 @@ class Interactions:
             item=item[order].astype(np.int64),
             rating=core["rating"].to_numpy(np.float32)[order],
             time=time,
-            items=attributes(tables.items, "item", item_index, with_title=True),
-            users=attributes(tables.users, "user", user_index),
+            items=attributes(tables.items, "item", item_index, spellings, with_title=True),
+            users=attributes(tables.users, "user", user_index, spellings),
             triples=triples,
             links=links,
             stats=stats,
+            dropped=Dropped.of(raw, core, titles_of(tables.items, spellings)),
         )
 
 
@@ -232,8 +285,8 @@ def _tie_key(core: pd.DataFrame, config: DataConfig) -> NDArray[np.int64]:
         return np.asarray([order[i] for i in core["item"]], np.int64)
     # A keyed hash of the ids has no pattern, and is the same on every machine and in every file order.
     key = f"lkgrag-{config.tie_seed}".encode()
-    digests = [
+    digests = (
         int.from_bytes(blake2b(f"{u}\t{i}".encode(), digest_size=7, key=key).digest(), "big")
         for u, i in zip(core["user"], core["item"], strict=True)
-    ]
-    return np.asarray(digests, np.int64)
+    )
+    return np.fromiter(digests, np.int64, len(core))

@@ -28,6 +28,8 @@ def content_digest(interactions: Interactions) -> str:
         sha.update(np.ascontiguousarray(array).astype(kind).tobytes())
     tables = [t.to_dict("list") for t in (x.items, x.users, x.triples, x.links)]
     sha.update(json.dumps([x.user_ids, x.item_ids, tables], default=str).encode())
+    if x.graph is not None:
+        sha.update(x.graph.digest().encode())
     return sha.hexdigest()
 
 

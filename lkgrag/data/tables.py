@@ -24,6 +24,7 @@ class Tables:
         links: columns ``item entity`` (str): which entity an item is. If None, entities are item ids.
         source: a file or another word, for error messages.
         names: usual name -> name in the source, for columns of the interactions where the two differ.
+        notes: what a reader decided or left out, for the run's first screen.
     """
 
     interactions: pd.DataFrame
@@ -33,5 +34,6 @@ class Tables:
     links: pd.DataFrame | None = None
     source: str = "data in memory"
     names: dict[str, str] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
 
     __repr__ = sizes

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from lkgrag.kg.naming import RESERVED
+from lkgrag.kg.safe_names import NODES
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -172,7 +172,7 @@ def category_relation(data: HeteroData) -> str | None:
     """
     sizes = {}
     for edge_type in data.edge_types:
-        if edge_type[0] == "item" and edge_type[2] not in RESERVED:
+        if edge_type[0] == "item" and edge_type[2] not in NODES:
             item, value = (np.unique(end) for end in data[edge_type].edge_index.cpu().numpy())
             sizes[edge_type[1]] = (len(item), len(value))
     telling = {name: size for name, size in sizes.items() if size[1] > 1}

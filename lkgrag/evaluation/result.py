@@ -211,8 +211,14 @@ class Evaluation:
         ]
 
     def metrics(self, ks: list[int]) -> Metrics:
-        """``{system: {split: {population: {metric: mean}}}}``."""
-        return nest(self.results, ks)
+        """``{system: {split: {population: {metric: mean}}}}``.
+
+        Args:
+            ks: cut-offs; that of :data:`~lkgrag.evaluation.metrics.HEADLINE`, which tables and verdicts show, is
+                always among the figures.
+        """
+        shown = int(HEADLINE.partition("@")[2])
+        return nest(self.results, sorted({*ks, shown}))
 
     def differences(
         self, resamples: int, seed: int

@@ -7,11 +7,13 @@ from typing import TYPE_CHECKING
 
 from torch_geometric.data import HeteroData
 
+from lkgrag.data.cleaning.texts import normal
 from lkgrag.errors import ConfigError, nearest
 from lkgrag.kg.assembly import add_both_ways, add_edges, add_links, add_nodes
 from lkgrag.kg.base import RelationSource, Training
 from lkgrag.kg.sources.attributes import data_links
 from lkgrag.kg.sources.making import make_edges
+from lkgrag.kg.sources.own_graph import add_own_graph, named_graph
 from lkgrag.kg.sources.resolver import class_name, custom_sources, relation_sources
 
 if TYPE_CHECKING:
@@ -55,8 +57,13 @@ def build_kg(
     sources = relation_sources()
     enabled = [source for source in sources.values() if _is_enabled(source, config)]
     table = data_links(interactions, config, sources)
-    keep = _chosen({source.name for source in enabled} | table.names, config)
     data = HeteroData()
+    own = interactions.graph
+    if own is not None:
+        nodes = {link.relation.node for link in table.links}
+        own = named_graph(own, data, {*sources, *table.names}, nodes)
+    own_names = {relation for _, relation, _ in own.edges} if own is not None else set()
+    keep = _chosen({source.name for source in enabled} | table.names | own_names, config)
     add_nodes(data, "item", interactions.titles)
     if config.users:
         add_nodes(data, "user", interactions.user_ids)
@@ -69,6 +76,10 @@ def build_kg(
             add_links(data, group)
     data.merged = table.merged
     data.left_out = table.left_out
+    if own is not None:
+        add_own_graph(data, own, keep, config.users)
+        data.merged = [*table.merged, *own.merged]
+        data.left_out = {**table.left_out, **own.left_out}
     data.temporal = config.temporal
     data.follow_window = config.follow_window
     custom = custom_sources()
@@ -99,15 +110,18 @@ def _chosen(names: set[str], config: KGConfig) -> Callable[[str], bool]:
         ConfigError: one of them names no relation of ``names``.
     """
     for option, values in (("relations", config.relations), ("exclude", config.exclude)):
-        for name in values or []:
+        for name in map(normal, values or []):
             if name not in names:
                 raise ConfigError(
                     f"kg.{option}: no relation '{name}'.{nearest(name, names)} "
                     f"There are: {', '.join(sorted(names))}"
                 )
 
+    only = None if config.relations is None else set(map(normal, config.relations))
+    without = set(map(normal, config.exclude))
+
     def keep(name: str) -> bool:
-        return (config.relations is None or name in config.relations) and name not in config.exclude
+        return (only is None or name in only) and name not in without
 
     return keep
 

@@ -10,9 +10,10 @@ from __future__ import annotations
 
 import re
 from typing import TYPE_CHECKING
-from unicodedata import category
+from unicodedata import category, normalize
 
 from lkgrag.kg.base import REVERSE, Relation
+from lkgrag.kg.safe_names import NODES, VALUE, given, shown
 from lkgrag.kg.sources.resolver import is_symmetric, relation_sources
 from lkgrag.kg.vocabulary import COLUMNS, TRIPLES, USER_COLUMNS, well_known
 
@@ -20,9 +21,6 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from torch_geometric.typing import EdgeType
-
-#: Node types that attributes may not take.
-RESERVED = ("item", "user")
 
 _PLURALS = {"people": "person", "children": "child", "series": "series", "species": "species"}
 _PLURALS |= {"movies": "movie", "cookies": "cookie"}
@@ -63,7 +61,7 @@ def snake(word: str) -> str:
     Letters, their marks and digits of any script stay. A name without any is numbered by its
     characters' codes, so that it differs from others: ``?`` gives ``value_3f``.
     """
-    word = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", word.strip())
+    word = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", normalize("NFC", word.strip()))
     kept = "".join(c if c.isalnum() or category(c).startswith("M") else "_" for c in word)
     codes = [f"{ord(c):x}" for c in word]
     return re.sub("_+", "_", kept).strip("_").lower() or "_".join(["value", *codes])
@@ -120,7 +118,7 @@ def _has(node: str) -> Relation:
 
 
 def _free(node: str) -> str:
-    return f"{node}_value" if node in RESERVED else node
+    return f"{node}{VALUE}" if node in NODES else node
 
 
 def relation_of(edge_type: EdgeType) -> Relation:
@@ -132,16 +130,18 @@ def relation_of(edge_type: EdgeType) -> Relation:
     entry = well_known(name) if source_of is None else source_of.relation
     if entry is not None:
         return entry
-    words = name.replace("_", " ")
+    # Names that had to be changed are worded as the data gave them.
+    name = given(name)
+    words, noun = name.replace("_", " "), shown(name if node == "item" else node)
     if name.startswith("has_"):
-        return Relation(name, node, f"has the {words.removeprefix('has ')}")
+        return Relation(name, node, f"has the {words.removeprefix('has ')}", noun=noun)
     if source == target == "item":
         # The short word says what the target is to the source: the other way it must be another.
         if is_verb(name):
             inverse_words = f"reached by '{words}' from"
             return Relation(name, node, words, inverse_words, short_inverse=f"reverse {words}")
         return Relation(name, node, f"has the {words}", short_inverse=f"has {words}")
-    return Relation(name, node, words)
+    return Relation(name, node, words, noun=noun)
 
 
 def is_verb(name: str) -> bool:
@@ -177,7 +177,7 @@ def same_value(edge_type: EdgeType, name: str | None = None) -> str:
 def same_value_words(edge_type: EdgeType) -> tuple[str, str, str]:
     """The words of :func:`same_value` before the name and after it, and those without a name."""
     relation = relation_of(edge_type)
-    if is_verb(relation.node):
+    if is_verb(given(relation.node)):
         # No noun is known: "composed by X, like", "composed by the same as".
         return relation.phrase, ", like", f"{relation.phrase} the same as"
     return f"shares {relation.noun}", " with", f"has the same {relation.noun} as"

@@ -9,6 +9,7 @@ import numpy as np
 from lkgrag.kg.audience import Audience, audience_of
 from lkgrag.kg.base import REVERSE
 from lkgrag.kg.naming import base_name, inverse, phrase, same_value_words, shares_value
+from lkgrag.kg.safe_names import shown
 from lkgrag.kg.sources.resolver import relation_sources
 
 if TYPE_CHECKING:
@@ -101,7 +102,7 @@ class PathWords:
         maker = relation_sources().get(base_name(edge_type[1]))
         backward = edge_type[1].startswith(REVERSE)
         verb = phrase(inverse(edge_type))
-        unnamed = f"a {edge_type[0].replace('_', ' ')}"
+        unnamed = f"a {shown(edge_type[0])}"
 
         def word(nodes: Sequence[int]) -> str:
             other = self.name(edge_type[0], nodes[place]) or unnamed

@@ -124,7 +124,9 @@ TRIPLES: dict[str, Relation] = {
         "prequel", "item", "has the prequel", "prequel of", short="prequel", short_inverse="sequel"
     ),
     "also_bought": _ALSO_BOUGHT,
+    "also_buy": _ALSO_BOUGHT,
     "also_viewed": _ALSO_VIEWED,
+    "also_view": _ALSO_VIEWED,
     "bought_together": _TOGETHER,
     "buy_after_viewing": _AFTER_VIEWING,
 }

@@ -14,6 +14,7 @@ from matplotlib.patches import PathPatch
 from matplotlib.path import Path
 
 from lkgrag.kg.naming import phrase_metapath
+from lkgrag.kg.safe_names import shown
 from lkgrag.report.labels import label
 from lkgrag.report.style import COLOURS, INK, PAPER, WIDTH, style
 from lkgrag.serving.recommendation import PathExplanation, RankedItem, Recommendation
@@ -172,7 +173,7 @@ def _lines(
 
 def _text(node: Node, columns: int) -> str:
     """A node's name, or its type where it has none."""
-    return label(node[1], columns) or label(node[0].replace("_", " "), columns)
+    return label(node[1], columns) or label(shown(node[0]), columns)
 
 
 def _name(axes: Axes, point: Point, text: str, side: str) -> None:

@@ -96,6 +96,8 @@ class StageDisplay:
                 f"ties in time: {stats['tied_interactions']:.1%} of the interactions; the tie rule "
                 f"picks the test item of {stats['tied_last_two']:.1%} of the users"
             )
+        for note in stats.get("notes", []):
+            self.say(note)
         if not dataset.interactions.dated:
             self.say(
                 "the times are positions in each user's history, no dates: items chosen on the same day "
@@ -114,6 +116,9 @@ class StageDisplay:
                 table.add_row(row.name, f"{row.count:,}", row.words)
         if self.is_printing:
             console.print(Padding(table, (0, 0, 0, INDENT)))
+        if data.get("left_out"):
+            counts = ", ".join(f"{name} {number:,}" for name, number in data.left_out.items())
+            self.say(f"left out, because they lead out of the data: {counts}")
 
     def show_retrieval(self, stage_one: StageOne, k: int) -> None:
         """Recall of the candidates and the weights of the fusion.

@@ -9,13 +9,13 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from omegaconf import DictConfig, OmegaConf
-from yaml import YAMLError
+from yaml import MappingNode, YAMLError
 
 from lkgrag import __version__
 from lkgrag.config import Config
 from lkgrag.config.identity import computed, run_name, to_yaml
 from lkgrag.config.loading import load_config
+from lkgrag.config.values import compose
 from lkgrag.errors import LkgragError, RunError
 from lkgrag.run.provenance import commit
 from lkgrag.utils.files import atomic, find_foreign_entry, sweep
@@ -117,11 +117,12 @@ def _refuse_others_files(folder: Path) -> None:
 def _is_run(folder: Path) -> bool:
     """Whether the folder's ``config.yaml`` is a run's, of any version of lkgrag."""
     try:
-        content = OmegaConf.load(folder / CONFIG)
-    except (OSError, YAMLError, ValueError):
+        with open(folder / CONFIG, "rb") as file:
+            root = compose(file)
+    except (OSError, YAMLError, ValueError, RecursionError):
         return False
     sections = {"data", "kg", "retrieval", "scorer"}
-    return isinstance(content, DictConfig) and sections <= set(content)
+    return isinstance(root, MappingNode) and sections <= {key.value for key, _ in root.value}
 
 
 def _delete_refused_run(folder: Path) -> None:

@@ -89,6 +89,7 @@ def build_context(
         learned=learned,
         fitted=fitted,
         requests=stages.requests(stage_one),
+        dropped=interactions.dropped,
     )
 
 

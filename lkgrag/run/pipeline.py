@@ -15,6 +15,8 @@ from accelerate import Accelerator
 from accelerate.utils import InitProcessGroupKwargs, ProjectConfiguration
 
 from lkgrag.config import NO_LLM
+from lkgrag.config.checks import check
+from lkgrag.config.loading import expand_paths
 from lkgrag.data.dataset import Dataset
 from lkgrag.data.memory import in_memory
 from lkgrag.data.readers import files_digest
@@ -81,6 +83,8 @@ def train(config: Config, interactions: Interactions | None = None) -> Path:
         LkgragError: an option, a file, the language model or the folder cannot be used; the message says
             what to do.
     """
+    check(config)
+    config = expand_paths(config)
     if interactions is not None:
         config = dataclasses.replace(config, data=in_memory(config.data, interactions))
     threads = set_threads(config.threads)

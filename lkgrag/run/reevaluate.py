@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from lkgrag.config import NO_LLM
+from lkgrag.data.cleaning.texts import normal
 from lkgrag.errors import DataError, nearest, short
 from lkgrag.evaluation.evaluator import Evaluator
 from lkgrag.prompt.order import CandidateOrder
@@ -16,9 +17,10 @@ from lkgrag.run import display
 from lkgrag.run.cache import StageCache
 from lkgrag.run.stages import Stages, load_dataset
 from lkgrag.serving.ranker import Ranker
+from lkgrag.serving.requests import user_ids
 from lkgrag.serving.saved_run import load_run, read_metrics
 from lkgrag.utils.device import choose_device, set_threads
-from lkgrag.utils.files import write_json
+from lkgrag.utils.files import user_path, write_json
 from lkgrag.utils.layout import RANKER
 from lkgrag.utils.progress import activity, rename_activity
 
@@ -28,7 +30,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from lkgrag.config import Config
+    from lkgrag.config import Config, DataConfig
     from lkgrag.data import Interactions
     from lkgrag.evaluation.protocol import Metrics
 
@@ -55,7 +57,7 @@ def evaluate(
         DataError: a user is unknown, or the interactions are not those of the run.
         LkgragError: a file is missing or broken.
     """
-    folder, config = load_run(str(run))
+    folder, config = load_run(run)
     return evaluate_run(folder, config, users, out, interactions)
 
 
@@ -71,7 +73,7 @@ def evaluate_run(
     rename_activity("read the data")
     set_threads(config.threads)
     dataset = load_dataset(config, interactions)
-    chosen = None if users is None else _find_users(users, dataset.interactions.user_ids)
+    chosen = None if users is None else _find_users(users, dataset.interactions, config.data)
     cache = StageCache(Path(config.cache.root), config.cache.enabled)
     stage_one = Stages(cache, config, dataset, choose_device()).retrieval()
     rename_activity("load the ranker")
@@ -96,7 +98,7 @@ def evaluate_run(
         config.evaluation.ks,
     )
     if out is not None:
-        write_json(Path(out), metrics)
+        write_json(user_path(out, "out"), metrics)
     return metrics
 
 
@@ -109,14 +111,21 @@ def _ranked_prompts(folder: Path) -> int:
     return int((metrics.get("budget") or {}).get("ranking", -1))
 
 
-def _find_users(users: Sequence[str], user_ids: list[str]) -> NDArray[np.int64]:
-    """The user indices of ids, int64.
+def _find_users(
+    users: Sequence[object], interactions: Interactions, config: DataConfig
+) -> NDArray[np.int64]:
+    """The user indices of ids, int64, each once.
 
     Raises:
-        DataError: a user is unknown; the message names the nearest ones.
+        DataError: it is no list, it is empty, or a user is unknown; the message names the nearest ones, or says that
+            the user had too few interactions.
     """
-    index = {user: n for n, user in enumerate(user_ids)}
-    for user in users:
-        if user not in index:
-            raise DataError(f"users={short(user)}: no such user.{nearest(user, user_ids)}")
-    return np.asarray([index[u] for u in users], np.int64)
+    index = {normal(user): n for n, user in enumerate(interactions.user_ids)}
+    ids = list(dict.fromkeys(user_ids(users)))
+    for user in ids:
+        if normal(user) not in index:
+            why = interactions.dropped.why_user(user, config.min_user)
+            reason = f"{short(why)}; leave it out" if why else "no such user."
+            hint = "" if why else nearest(user, interactions.user_ids)
+            raise DataError(f"users={short(user)}: {reason}{hint}")
+    return np.asarray([index[normal(u)] for u in ids], np.int64)

@@ -110,7 +110,10 @@ def new_scorer(config: ScorerConfig, search: str, graph: GraphPaths, seed: int) 
     """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        scorer = build_scorer(config, graph.data, graph.metapaths)
+        # Of a graph without paths some weights are empty, which torch warns of.
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message="Initializing zero-element tensors")
+            scorer = build_scorer(config, graph.data, graph.metapaths)
     if search == "shortest" and not scorer.open_metapaths:
         raise ConfigError(
             f"scorer.name={config.name} needs all meta-paths before the search, but paths.search=shortest "

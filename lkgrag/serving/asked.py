@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from lkgrag.data.cleaning.texts import normal
 from lkgrag.errors import ConfigError, short
 from lkgrag.retrieval.ranks import Seen, top_k
 from lkgrag.serving.requests import Asked
@@ -54,6 +55,11 @@ def ask(context: Context, text: str | None, weight: float | None) -> Asked | Non
         return None
     if not isinstance(text, str):
         raise ConfigError(f"request: must be text, got {type(text).__name__}")
+    is_number = isinstance(weight, int | float | np.number) and not isinstance(weight, bool)
+    if not (weight is None or is_number):
+        raise ConfigError(
+            f"weight: must be a number, got {short(repr(weight))} ({type(weight).__name__})"
+        )
     number = 1.0 if weight is None else float(weight)
     if not (math.isfinite(number) and 0 <= number <= HEAVIEST):
         raise ConfigError(f"weight={weight}: must be a number from 0 to {HEAVIEST:,.0f}")
@@ -63,7 +69,10 @@ def ask(context: Context, text: str | None, weight: float | None) -> Asked | Non
         raise ConfigError("request: it is empty; say what to look for, or leave it out")
     model = _model_of(context)
     encoder = context.encoder if model.vectors is not None else None
-    scores = model.score(line, None if encoder is None else encoder.encode([line])[0])
+    # The items' texts have composed letters, too; the request is shown as it was given.
+    scores = model.score(
+        normal(line), None if encoder is None else encoder.encode([normal(line)])[0]
+    )
     if not scores.is_known:
         advice = (
             "other words are understood with an encoder only: train with text.encoder=minilm"
@@ -148,7 +157,7 @@ def explain_asked(model: RequestModel | None, request: Request, item: int) -> st
     """Why an item is what was asked for; empty if it is not, or if nothing was asked for."""
     if request.asked is None or request.asked.weight == 0 or model is None:
         return ""
-    words = model.words.matched(request.asked.text, item, TELLING)[:SHOWN]
+    words = model.words.matched(normal(request.asked.text), item, TELLING)[:SHOWN]
     if words:
         return f"asked for: {', '.join(words)}"
     name = model.kinds.near(request.asked.scores.similarity, item, NEAR)

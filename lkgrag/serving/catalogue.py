@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
+from lkgrag.data.cleaning.lists import id_list
+from lkgrag.data.cleaning.texts import normal
 from lkgrag.errors import DataError, nearest, short
 from lkgrag.utils.files import read_parquet, write_parquet
 from lkgrag.utils.shapes import sizes
@@ -19,6 +21,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from numpy.typing import NDArray
+
+    from lkgrag.data.dropped import Dropped
 
 log = logging.getLogger(__name__)
 
@@ -41,14 +45,29 @@ class Catalogue:
 
     @cached_property
     def _by_id(self) -> dict[str, int]:
-        return {item: n for n, item in enumerate(self.ids)}
+        return {normal(item): n for n, item in enumerate(self.ids)}
 
     @cached_property
     def _by_title(self) -> dict[str, list[int]]:
         out: dict[str, list[int]] = {}
         for n, title in enumerate(self.titles):
-            out.setdefault(title.strip(), []).append(n)
+            out.setdefault(normal(title).strip(), []).append(n)
         return out
+
+    @cached_property
+    def _told(self) -> set[str]:
+        """Texts of which was said already that they are an id and a title."""
+        return set()
+
+    def _warn_of_title(self, key: str, index: int, option: str) -> None:
+        """Say once that an id is also the title of another item."""
+        others = [n for n in self._by_title.get(key, []) if n != index]
+        if others and key not in self._told:
+            self._told.add(key)
+            log.warning(
+                "%s: %r is the id of %r and the title of the item %s: the id counts; name the other by its id",
+                *(option, short(key), short(self.titles[index]), short(self.ids[others[0]])),
+            )
 
     def _find_title(self, title: str, option: str) -> int | None:
         """The first item with a title, None if there is none; warn if several items have it."""
@@ -64,28 +83,39 @@ class Catalogue:
             )
         return indices[0]
 
-    def index(self, items: Iterable[object], what: str) -> NDArray[np.int64]:
+    def index(
+        self, items: Iterable[object], what: str, dropped: Dropped | None = None, least: int = 1
+    ) -> NDArray[np.int64]:
         """Item indices of ids or exact titles; spaces at the ends do not count.
 
-        If several items have a title, the first one is taken, with a warning.
+        If several items have a title, the first one is taken, with a warning. What is an id and a title is taken as
+        the id, with a warning.
 
         Args:
-            items: ids or titles.
+            items: a list of ids or titles.
             what: the option or argument that names the items, for messages.
+            dropped: items that had too few interactions.
+            least: how many they needed.
 
         Returns:
             int64, one index an item.
 
         Raises:
-            DataError: an item is unknown; the message names the nearest ones.
+            DataError: it is no list, or an item is unknown; the message names the nearest ones, or says that the
+                item had too few interactions.
         """
         indices, by_id = [], self._by_id
-        for item in items:
-            key = str(item).strip()
+        for given in id_list(items, what, '["50", "Toy Story"]', is_ordered=what == "history"):
+            key = normal(given)
             index = by_id.get(key)
             if index is None:
                 index = self._find_title(key, what)
+            else:
+                self._warn_of_title(key, index, what)
             if index is None:
+                why = dropped.why_item(given, least) if dropped is not None else ""
+                if why:
+                    raise DataError(f"{what}: {short(why)}: no ranking can hold it; leave it out")
                 names = (
                     (self._by_id, self._by_title)
                     if key.isdecimal()

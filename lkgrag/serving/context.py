@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING
 
+from lkgrag.data.dropped import Dropped
 from lkgrag.kg.path_words import PathWords
 from lkgrag.ranker.fusion import TermWeights
 from lkgrag.text import EncoderChoice, load_encoder
@@ -40,6 +41,7 @@ class Context:
         requests: scores items by requests in words; None where the items have no texts, or in a ranker of an older
             version.
         merged: folder of the language model, if the adapter is merged into it; None with an adapter.
+        dropped: users and items that had too few interactions.
     """
 
     graph: GraphPaths
@@ -51,6 +53,7 @@ class Context:
     fitted: FittedWeights | None = None
     merged: str | None = None
     requests: RequestModel | None = None
+    dropped: Dropped = field(default_factory=Dropped)
 
     @property
     def data(self) -> HeteroData:

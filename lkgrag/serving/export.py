@@ -16,7 +16,7 @@ from lkgrag.ranker.fusion import Fusion
 from lkgrag.ranker.model import RankerModel
 from lkgrag.serving.ranker import Ranker
 from lkgrag.utils.console import console
-from lkgrag.utils.files import find_foreign_entry, read_json, write_json
+from lkgrag.utils.files import find_foreign_entry, read_json, user_path, write_json
 from lkgrag.utils.layout import ADAPTER, META, RANKER
 from lkgrag.utils.progress import rename_activity
 from lkgrag.utils.sums import walk, write_done
@@ -94,7 +94,7 @@ def export(run: Path, out: str, dtype: str, prompts: int, overwrite: bool) -> Mo
         ConfigError: ``out`` holds something else, or the run itself, or an export without ``overwrite``.
         ModelError: the run has no language model, or is an export already.
     """
-    target = Path(out)
+    target = user_path(out, "out")
     _refuse_used(target, run, overwrite)
     meta = read_json(run / RANKER / META)
     if meta.get("llm") is None:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING
+
+from lkgrag.utils.files import user_path
 
 if TYPE_CHECKING:
     import torch
@@ -80,7 +81,7 @@ class Ranker:
         # Only here: `from lkgrag import Ranker` does not wait for torch.
         from lkgrag.serving.saving import load
 
-        return cls(*load(Path(folder), device, lm))
+        return cls(*load(user_path(folder, "folder"), device, lm))
 
     def with_serving(self, lm: str) -> Ranker:
         """The same ranker as it serves with ``serving.lm``; parts are shared.
@@ -116,7 +117,7 @@ class Ranker:
         # Only here: as in from_pretrained.
         from lkgrag.serving.saving import save
 
-        save(self.model, self.context, Path(folder))
+        save(self.model, self.context, user_path(folder, "folder"))
 
     def recommend(
         self,
@@ -144,9 +145,10 @@ class Ranker:
             At most ``k`` items, best first; fewer if there are fewer candidates.
 
         Raises:
-            DataError: an item is unknown (the message names the nearest ones), the list of candidates is
-                empty, or the ratings are not one for each history item.
-            ConfigError: ``k`` is below 1 or larger than the catalogue, the request says nothing, or the ranker
+            DataError: a list is a text or no list, an item is unknown (the message names the nearest ones) or had
+                too few interactions, the list of candidates is empty, or the ratings are not one number for each
+                history item.
+            ConfigError: ``k`` is no whole number, below 1 or larger than the catalogue, the request says nothing, or the ranker
                 cannot read requests.
             LkgragError: the encoder's files are not available.
         """
@@ -182,20 +184,20 @@ class Ranker:
             One ranking a user, in the order of ``users``.
 
         Raises:
-            DataError: a user or an item is unknown (the message names the nearest ones), or the list of
-                candidates is empty.
+            DataError: a list is a text or no list, or is empty, or a user or an item is unknown (the message names
+                the nearest ones) or had too few interactions.
             ConfigError: as in :meth:`recommend`.
             LkgragError: the encoder's files are not available.
         """
         # Only here: as in from_pretrained.
         from lkgrag.serving.asked import ask
         from lkgrag.serving.ranking import rank
-        from lkgrag.serving.requests import request_of_user
+        from lkgrag.serving.requests import request_of_user, user_ids
 
         asked = ask(self.context, request, weight)
         requests = [
-            replace(request_of_user(self.context, str(user), candidates), asked=asked)
-            for user in users
+            replace(request_of_user(self.context, user, candidates), asked=asked)
+            for user in user_ids(users)
         ]
         return rank(self.model, self.context, requests, k, explain)
 

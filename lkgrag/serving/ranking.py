@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from lkgrag.data.queries import Queries
-from lkgrag.errors import ConfigError
+from lkgrag.errors import ConfigError, short
 from lkgrag.prompt.order import CandidateOrder
 from lkgrag.ranker.batch import RankerBatch, RankerOutput
 from lkgrag.serving.asked import explain_asked, propose, weigh_asked
@@ -62,6 +62,8 @@ def rank_in_batches(
 ) -> Iterator[list[Recommendation]]:
     """Rank as :func:`rank` does, and give the rankings a batch at a time."""
     check_k(context, k)
+    if not isinstance(explain, bool | np.bool_):
+        raise ConfigError(f"explain: must be True or False, got {short(repr(explain))}")
     size = BATCH_WITHOUT_LM if model.lm is None else BATCH
     for start in range(0, len(requests), size):
         batch = RankingBatch(model, context, requests[start : start + size], k)
@@ -74,9 +76,11 @@ def check_k(context: Context, k: int) -> None:
     """Check that a ranking can have ``k`` items.
 
     Raises:
-        ConfigError: ``k`` is below 1 or larger than the catalogue.
+        ConfigError: ``k`` is no whole number, below 1 or larger than the catalogue.
     """
     items = len(context.catalogue)
+    if isinstance(k, bool) or not isinstance(k, int | np.integer):
+        raise ConfigError(f"k: must be a whole number, got {short(repr(k))} ({type(k).__name__})")
     if not 1 <= k <= items:
         raise ConfigError(f"k={k}: there are {items} items; choose a number from 1 to {items}")
 

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import math
+import numbers
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from lkgrag.errors import DataError
+from lkgrag.data.cleaning.lists import id_list, list_of
+from lkgrag.data.cleaning.texts import is_missing
+from lkgrag.errors import DataError, short
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -65,13 +70,13 @@ def request_for(
     """A request for a history of ids or titles.
 
     Raises:
-        DataError: an item is unknown, the list of candidates is empty, or the number of ratings differs
-            from that of the history items.
+        DataError: a list is a text or no list, an item is unknown, the list of candidates is empty, a rating is no
+            number, or the number of ratings differs from that of the history items.
     """
-    items = context.catalogue.index(history, "history")
-    if ratings is not None and len(ratings) != len(items):
-        raise DataError(f"ratings: {len(ratings)} ratings for {len(items)} history items")
-    rating = np.full(len(items), np.nan) if ratings is None else np.asarray(ratings, float)
+    items = _indices(context, history, "history")
+    rating = np.full(len(items), np.nan) if ratings is None else _numbers(ratings)
+    if len(rating) != len(items):
+        raise DataError(f"ratings: {len(rating)} ratings for {len(items)} history items")
     return Request(items, rating.astype(np.float32), candidate_items(context, candidates))
 
 
@@ -83,7 +88,7 @@ def request_of_user(
     Raises:
         DataError: the user or a candidate is unknown.
     """
-    index = context.users.index(user)
+    index = context.users.index(user, context.dropped, context.config.data.min_user)
     ((_, (items, rating)),) = context.users.rows(index, index + 1)
     return Request(items, rating, candidate_items(context, candidates), user, index=index)
 
@@ -100,8 +105,45 @@ def candidate_items(context: Context, items: Sequence[object] | None) -> NDArray
     """
     if items is None:
         return None
-    if not len(items):
+    index = _indices(context, items, "candidates")
+    if not len(index):
         raise DataError("candidates: the list is empty; leave it out for the retriever's proposals")
-    index = context.catalogue.index(items, "candidates")
     # A candidate that is named twice counts once.
     return np.asarray(list(dict.fromkeys(index.tolist())), np.int64)
+
+
+def user_ids(users: Sequence[object]) -> list[str]:
+    """The ids of users that a caller asks for.
+
+    Raises:
+        DataError: it is no list, it is empty, or an element is no id.
+    """
+    ids = id_list(users, "users", '["1", "2"]')
+    if not ids:
+        raise DataError(
+            "users: the list is empty; give the ids of users, or history=[...] for someone unknown"
+        )
+    return ids
+
+
+def _indices(context: Context, items: Sequence[object], what: str) -> NDArray[np.int64]:
+    """The item indices of a list of ids or titles."""
+    return context.catalogue.index(items, what, context.dropped, context.config.data.min_item)
+
+
+def _numbers(ratings: Sequence[object]) -> NDArray[np.float64]:
+    """Ratings as numbers, NaN for None."""
+    out = []
+    for place, value in enumerate(
+        list_of(ratings, "ratings", "[5, 3.5]", is_ordered=True), start=1
+    ):
+        is_number = isinstance(value, numbers.Real | Decimal) and not isinstance(value, bool)
+        if not (is_missing(value) or is_number):
+            raise DataError(
+                f"ratings: element {place}, {short(repr(value))}, is no number; leave it None if unknown"
+            )
+        out.append(math.nan if is_missing(value) else float(value))
+    rating = np.array(out, np.float64)
+    if np.isinf(rating).any():
+        raise DataError("ratings: a rating is infinite; give finite numbers, or None where unknown")
+    return rating

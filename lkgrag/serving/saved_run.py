@@ -3,23 +3,26 @@
 from __future__ import annotations
 
 import logging
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from lkgrag.config import Config
 from lkgrag.config.loading import load_config
 from lkgrag.errors import ConfigError, LkgragError, RunError
-from lkgrag.utils.files import read_json
+from lkgrag.utils.files import read_json, user_path
 from lkgrag.utils.layout import CONFIG, META, METRICS, RANKER
 from lkgrag.utils.sums import find_damage
 
 log = logging.getLogger(__name__)
 
+if TYPE_CHECKING:
+    import os
+    from pathlib import Path
+
 #: Version of ``metrics.json``.
 FORMAT = 1
 
 
-def load_run(run: str) -> tuple[Path, Config]:
+def load_run(run: str | os.PathLike[str]) -> tuple[Path, Config]:
     """The folder and the configuration of a saved run.
 
     Args:
@@ -28,7 +31,7 @@ def load_run(run: str) -> tuple[Path, Config]:
     Raises:
         RunError: the folder is not a run, not finished, or from another version.
     """
-    folder = Path(run)
+    folder = user_path(run, "run")
     if not folder.is_dir():
         raise RunError(f"run={run}: no such folder")
     # An export holds a ranker, as a run does, but has no configuration of its own.

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from lkgrag import __version__
 from lkgrag.config.identity import to_yaml
 from lkgrag.config.loading import load_config
+from lkgrag.data.dropped import Dropped
 from lkgrag.errors import RunError
 from lkgrag.kg import load_kg, save_kg
 from lkgrag.llm import LMScorer, load_llm
@@ -44,6 +45,7 @@ from lkgrag.utils.layout import (
     ADAPTER,
     CATALOGUE,
     CONFIG,
+    DROPPED,
     KG,
     META,
     RANKER,
@@ -103,6 +105,7 @@ def save(model: RankerModel, context: Context, folder: Path) -> None:
     context.retriever.save(part / RETRIEVER)
     context.catalogue.save(part / CATALOGUE)
     context.users.save(part / USERS)
+    context.dropped.save(part / DROPPED)
     if context.requests is not None:
         context.requests.save(part / REQUESTS)
     (part / CONFIG).write_text(to_yaml(context.config), encoding="utf-8")
@@ -203,6 +206,7 @@ def load(
         fitted=fitted,
         merged=merged,
         requests=_load_requests(folder / REQUESTS, graph.data),
+        dropped=Dropped.load(folder / DROPPED),
     )
     return model.eval(), context
 

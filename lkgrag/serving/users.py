@@ -13,11 +13,14 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from lkgrag.data.cleaning.texts import normal
 from lkgrag.errors import DataError, LkgragError, nearest, short
 from lkgrag.utils.files import atomic
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+
+    from lkgrag.data.dropped import Dropped
 
     #: Item indices, oldest first, and their ratings, NaN where unknown.
     History = tuple[NDArray[np.int64], NDArray[np.float32]]
@@ -49,14 +52,25 @@ class UserTable(ABC):
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write a file that :class:`Users` reads."""
 
-    def index(self, user: str) -> int:
+    def index(self, user: str, dropped: Dropped | None = None, least: int = 1) -> int:
         """The user index of an id.
 
+        Args:
+            user: the id.
+            dropped: users that had too few interactions.
+            least: how many they needed.
+
         Raises:
-            DataError: the id is unknown; the message names the nearest ones.
+            DataError: the id is unknown; the message names the nearest ones, or says that the user had too few
+                interactions.
         """
         index = self.find(user)
         if index < 0:
+            why = dropped.why_user(user, least) if dropped is not None else ""
+            if why:
+                raise DataError(
+                    f"users={short(str(user))}: {short(why)}; rank by history=[...] instead"
+                )
             raise DataError(
                 f"users={short(str(user))}: no such user among the {len(self)} of this run."
                 f"{nearest(user, list(self))} For someone unknown give history=[...]"
@@ -114,7 +128,11 @@ class Users(UserTable):
             if row >= 0:
                 return before + int(row)
             before += batch.num_rows
-        return -1
+        return -1 if user.isascii() else self._find_spelled(normal(user))
+
+    def _find_spelled(self, user: str) -> int:
+        """The user index of an id in another spelling of Unicode; -1 if it is unknown."""
+        return next((n for n, known in enumerate(self) if normal(known) == user), -1)
 
     def rows(self, start: int, stop: int) -> list[tuple[str, History]]:
         """See :meth:`UserTable.rows`."""
@@ -162,7 +180,7 @@ class UsersInMemory(UserTable):
         ratings: NDArray[np.float32],
     ) -> None:
         self._ids, self._indptr, self._items, self._ratings = ids, indptr, items, ratings
-        self._index = {user: row for row, user in enumerate(ids)}
+        self._index = {normal(user): row for row, user in enumerate(ids)}
 
     def __len__(self) -> int:
         """Number of users."""
@@ -174,7 +192,7 @@ class UsersInMemory(UserTable):
 
     def find(self, user: str) -> int:
         """See :meth:`UserTable.find`."""
-        return self._index.get(user, -1)
+        return self._index.get(normal(user), -1)
 
     def rows(self, start: int, stop: int) -> list[tuple[str, History]]:
         """See :meth:`UserTable.rows`."""

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING
 
+from lkgrag.data.cleaning.texts import normal
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -51,4 +53,4 @@ def pick_rarest(column: Sequence[Sequence[str]], most: int = VALUES) -> list[lis
 
 def _clean(part: str) -> str:
     """A part in one line, without white space around it."""
-    return " ".join(part[:LONGEST].split())
+    return " ".join(normal(part[:LONGEST]).split())

@@ -73,7 +73,7 @@ def choose_device(wanted: torch.device | str | None = None) -> torch.device:
     try:
         device = torch.device(wanted)
         torch.empty(0, device=device)
-    except (RuntimeError, AssertionError) as error:
+    except (RuntimeError, AssertionError, TypeError) as error:
         # Builds of PyTorch raise different errors for a device that they do not know.
         raise ModelError(
             f"device={wanted}: PyTorch cannot use it on this machine; take device='cpu', or leave it "

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from lkgrag.errors import LkgragError
+from lkgrag.errors import ConfigError, LkgragError
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -30,6 +30,27 @@ class TensorFile(Protocol):
 
     def metadata(self) -> dict[str, str] | None:
         """Texts that the file also holds."""
+def user_path(path: str | os.PathLike[str], option: str) -> Path:
+    """A path that a user gave; ``~`` at its beginning is the home folder, as in a shell.
+
+    Args:
+        path: as given.
+        option: that names it, for messages.
+
+    Raises:
+        ConfigError: it is no path, or ``~name`` names no user.
+    """
+    if not isinstance(path, str | os.PathLike):
+        raise ConfigError(f"{option}: must be a path as text, got {type(path).__name__}")
+    text = os.fspath(path)
+    if not isinstance(text, str) or "\0" in text:
+        raise ConfigError(f"{option}: must be a path as text without NUL, got {text[:40]!r}")
+    try:
+        return Path(text).expanduser()
+    except RuntimeError:
+        raise ConfigError(
+            f"{option}={text}: there is no such user; for a folder of that name write ./{text}"
+        ) from None
 
 
 @contextmanager

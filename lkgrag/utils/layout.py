@@ -32,6 +32,8 @@ CATALOGUE = "catalogue.parquet"
 #: The model of requests in words.
 REQUESTS = "requests"
 USERS = "users.parquet"
+#: Users and items that had too few interactions.
+DROPPED = "dropped.parquet"
 
 #: The fused retriever with weights without ``text``, which tells what text is worth.
 WITHOUT_TEXT = "without_text"

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
+from lkgrag.data.cleaning.texts import NotExact, clean, id_text, is_missing
 from lkgrag.errors import DataError
 
 if TYPE_CHECKING:
@@ -41,25 +42,30 @@ def show(value: object) -> str:
     return repr(str(value)[:SHOWN])
 
 
-def clean(text: str) -> str:
-    """Text that can be written as UTF-8; halves of surrogate pairs become question marks."""
-    return text if text.isascii() else text.encode("utf-8", "replace").decode("utf-8")
-
-
 def ids(column: pd.Series, source: str, name: str) -> pd.Series:
     """A column of ids as strings without spaces at the ends.
 
-    Whole numbers that a missing value elsewhere has turned into floats are written without ``.0``.
+    Whole numbers are the same whatever their type: ``1``, ``1.0`` and ``Decimal(1)``. Bytes are read as UTF-8.
 
     Raises:
-        DataError: an id is missing or empty.
+        DataError: an id is missing or empty, or of a type that does not give its exact text.
     """
-    values: list[object] = column.tolist()
-    if pd.api.types.is_float_dtype(column):
-        values = [int(v) if isinstance(v, float) and v.is_integer() else v for v in values]
+    is_float = pd.api.types.is_float_dtype(column.dtype)
+    bits = int(getattr(column.dtype, "itemsize", 8)) * 8 if is_float else 64
+    empty = column.isna().to_numpy(bool)
+    texts = np.empty(len(column), dtype=object)
     # Not by pandas: its strings cannot hold all that Python's can.
-    texts = np.array([clean(str(v)).strip() for v in values], dtype=object)
-    bad = column.isna().to_numpy(bool) | (texts == "")
+    for row, value in enumerate(column.tolist()):
+        if isinstance(value, str):
+            texts[row] = clean(value).strip()
+            continue
+        try:
+            texts[row] = "" if empty[row] or is_missing(value) else id_text(value, bits)
+        except NotExact as error:
+            raise DataError(
+                f"{source}: {where(column, row)}, field '{name}': the id {show(value)} is {error}"
+            ) from None
+    bad = texts == ""
     if bad.any():
         row = int(bad.argmax())
         raise DataError(

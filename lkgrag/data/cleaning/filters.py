@@ -7,15 +7,17 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
+from lkgrag.data.cleaning.attributes import table_ids
 from lkgrag.data.cleaning.columns import ids, numbers, times, where
 from lkgrag.errors import DataError, nearest
 
 if TYPE_CHECKING:
     from lkgrag.config import DataConfig
+    from lkgrag.data.cleaning.texts import Spellings
     from lkgrag.data.tables import Tables
 
 
-def clean_events(tables: Tables, config: DataConfig) -> pd.DataFrame:
+def clean_events(tables: Tables, config: DataConfig, spellings: Spellings) -> pd.DataFrame:
     """Check and type the interactions, drop duplicates and low ratings, keep the file's order.
 
     Returns:
@@ -45,8 +47,8 @@ def clean_events(tables: Tables, config: DataConfig) -> pd.DataFrame:
         time = times(events["time"], source, name("time"), config.time_unit)
     out = pd.DataFrame(
         {
-            "user": ids(events["user"], source, name("user")),
-            "item": ids(events["item"], source, name("item")),
+            "user": spellings.column(ids(events["user"], source, name("user"))),
+            "item": spellings.column(ids(events["item"], source, name("item"))),
             "rating": rating,
             "time": time,
         }
@@ -56,7 +58,7 @@ def clean_events(tables: Tables, config: DataConfig) -> pd.DataFrame:
     if config.min_rating is not None:
         out = _rated(out, config.min_rating, source)
     if config.untitled == "drop":
-        out = out[out["item"].isin(_titled(tables))]
+        out = out[out["item"].isin(_titled(tables, spellings))]
         if not len(out):
             raise DataError(f"{source}: no item has a title; leave out data.untitled=drop")
     if config.duplicates != "keep":
@@ -79,13 +81,13 @@ def _rated(events: pd.DataFrame, least: float, source: str) -> pd.DataFrame:
     return out
 
 
-def _titled(tables: Tables) -> set[str]:
+def _titled(tables: Tables, spellings: Spellings) -> set[str]:
     """Ids of the items that have a title."""
     if tables.items is None or "title" not in tables.items.columns:
         return set()
     titles = tables.items["title"]
     known = titles.notna() & (titles.astype("string").str.strip() != "")
-    return set(ids(tables.items["item"], "the table of items", "item")[known])
+    return set(table_ids(tables.items, "item", spellings)[known])
 
 
 def _one_each(events: pd.DataFrame, rule: str, source: str) -> pd.DataFrame:
@@ -102,10 +104,23 @@ def _one_each(events: pd.DataFrame, rule: str, source: str) -> pd.DataFrame:
                 "or keep"
             )
         return events
-    # First and last in time; a stable sort leaves equal times in the file's order.
-    events = events.reset_index(drop=True)
-    ordered = events.sort_values("time", kind="stable", na_position="first")
-    return events.loc[ordered.drop_duplicates(pair, keep=rule).index.sort_values()]  # type: ignore[call-overload]
+    # First and last in time; equal times keep the file's order, and those without a time come first. By codes and one
+    # sort, as sorted copies of tens of millions of rows would need gigabytes.
+    time = events["time"].fillna(-np.inf).to_numpy(np.float64)
+    user, _ = pd.factorize(events["user"])
+    item, items = pd.factorize(events["item"])
+    both = user.astype(np.int64) * max(len(items), 1) + item
+    del user, item
+    order = np.lexsort((time, both))
+    ordered = both[order]
+    is_other = np.ones(len(ordered), bool)
+    if rule == "first":
+        is_other[1:] = ordered[1:] != ordered[:-1]
+    else:
+        is_other[:-1] = ordered[1:] != ordered[:-1]
+    keep = np.zeros(len(events), bool)
+    keep[order[is_other]] = True
+    return events.reset_index(drop=True)[keep]
 
 
 def k_core(events: pd.DataFrame, min_user: int, min_item: int, source: str) -> pd.DataFrame:
@@ -114,14 +129,17 @@ def k_core(events: pd.DataFrame, min_user: int, min_item: int, source: str) -> p
     Raises:
         DataError: nothing is left; the message tells how many there were and which options to lower.
     """
-    core = events
-    while len(core):
-        users = core["user"].map(core["user"].value_counts()) >= min_user
-        items = core["item"].map(core["item"].value_counts()) >= min_item
-        keep = users & items
-        if keep.all():
-            return core
-        core = core[keep]
+    user, users = pd.factorize(events["user"])
+    item, items = pd.factorize(events["item"])
+    keep = np.ones(len(events), bool)
+    while keep.any():
+        # Of codes, so that no round copies the table.
+        of_user = np.bincount(user[keep], minlength=len(users))
+        of_item = np.bincount(item[keep], minlength=len(items))
+        left = keep & (of_user[user] >= min_user) & (of_item[item] >= min_item)
+        if (left == keep).all():
+            return events if keep.all() else events[keep]
+        keep = left
     raise DataError(
         f"{source}: no user is left of {events['user'].nunique()} with {len(events)} interactions "
         f"after the {min_user}/{min_item}-core; lower data.min_user and data.min_item"

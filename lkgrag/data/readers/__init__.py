@@ -1,7 +1,10 @@
 """Readers: from a folder of raw files to :class:`~lkgrag.data.Tables`.
 
-``base.py`` has the contract, :class:`Reader`; ``text.py`` what text files have in common. Each layout stands
-in a file of its own, ``resolver.py`` lists them and finds the one of a folder, and ``reading.py`` reads.
+``base.py`` has the contract, :class:`Reader`. Each layout stands in a file of its own: ``table.py``,
+``recbole.py``, ``movielens.py`` and ``amazon.py`` with what belongs to it. What they share: ``text.py`` and
+``packed.py`` (text files, packed or not), ``formats.py`` (CSV, JSON, Parquet, Arrow), ``batches.py`` and ``parts.py``
+(interactions in batches and of several files), ``histories.py`` (sequences out of rows with a history).
+``resolver.py`` lists the readers, ``location.py`` finds the folder and its reader, and ``reading.py`` reads.
 """
 
 from lkgrag.data.readers.base import Reader

@@ -1,165 +1,137 @@
-"""Amazon 2014: ``ratings_X.csv[.gz]`` or ``reviews_X.json[.gz]``, and ``meta_X.json[.gz]``.
+"""Amazon reviews of 2014, 2018 and 2023: ratings or reviews, and metadata, as published and packed.
 
-A line of reviews or metadata is strict JSON or, as in the official files, a Python literal; it is parsed
-as data, never executed (https://jmcauley.ucsd.edu/data/amazon/).
+Field lists: https://jmcauley.ucsd.edu/data/amazon/ (2014), https://nijianmo.github.io/amazon/ (2018),
+https://amazon-reviews-2023.github.io/ (2023). What a file holds is told by its content, not by its name alone.
 """
 
 from __future__ import annotations
 
-import ast
-import html
-import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from lkgrag.data.cleaning.columns import clean
+from lkgrag.data.cleaning.columns import numbers, times
+from lkgrag.data.readers.amazon_columns import told_apart
+from lkgrag.data.readers.amazon_files import (
+    EVENTS_2014,
+    HEADER_2023,
+    event_files,
+    has_header,
+    metadata_file,
+    read_objects,
+    reads_objects,
+    review_fields,
+)
+from lkgrag.data.readers.amazon_metadata import read_metadata
 from lkgrag.data.readers.base import Reader
-from lkgrag.data.readers.text import read_lines, read_separated, table_of
+from lkgrag.data.readers.batches import EVENT, EventTable, batched, read_events
+from lkgrag.data.readers.formats import TextTable
+from lkgrag.data.readers.parts import Part, read_parts
+from lkgrag.data.readers.text import check_header
 from lkgrag.data.tables import Tables
-from lkgrag.errors import DataError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from lkgrag.config import DataConfig
 
-#: Related-product links that become relations between items.
-RELATED = ("also_bought", "also_viewed", "bought_together", "buy_after_viewing")
+#: Columns of ratings without a header: two ids, a rating and a time.
+NUMBERS = ("1", "2", "3", "4")
+#: Column of the 5-core files of 2023 with the items before.
+HISTORY = "history"
+#: Larger numbers are milliseconds: as seconds they would lie after the year 5000.
+SECONDS = 1e11
 
 
-#: What the columns of ratings are called in reviews.
-REVIEW = {"user": "reviewerID", "item": "asin", "rating": "overall", "time": "unixReviewTime"}
-
-
-class Amazon2014(Reader):
-    """Ratings without a header, or reviews; metadata. Reviews and metadata have one object a line."""
+class Amazon(Reader):
+    """Ratings or reviews of 2014, 2018 or 2023, and metadata."""
 
     name = "amazon"
 
-    def files(self, folder: Path, config: DataConfig) -> list[Path]:
-        """The ratings, or reviews where there are none, and the metadata, gzipped or not."""
-        events = self._one(folder, "ratings_*.csv", config.name, "ratings.csv")
-        if not events.is_file():
-            reviews = self._one(folder, "reviews_*.json", config.name, "reviews.json")
-            events = reviews if reviews.is_file() else events
-        return [events, self._one(folder, "meta_*.json", config.name, "meta.json")]
+    def follows_columns(self, config: DataConfig) -> bool:
+        """Only numbers of columns are followed, for ratings without a header."""
+        return set(config.columns.values()) <= set(NUMBERS)
 
-    @staticmethod
-    def _one(folder: Path, pattern: str, name: str, default: str) -> Path:
-        matching = sorted([*folder.glob(pattern), *folder.glob(pattern + ".gz")])
-        if len(matching) > 1:
-            # `amazon-beauty` picks ratings_Beauty.csv among several.
-            word = name.lower().removeprefix("amazon-").replace("-", "_")
-            named = [p for p in matching if word in p.name.lower()]
-            if len(named) != 1:
-                raise DataError(
-                    f"{folder}: several files match {pattern} "
-                    f"({', '.join(p.name for p in matching[:4])}): leave one, or name it by data.name"
-                )
-            return named[0]
-        return matching[0] if matching else folder / default
+    def files(self, folder: Path, config: DataConfig) -> list[Path]:
+        """The ratings (in parts where others have split them) or else reviews, and the metadata."""
+        events = event_files(folder, config.name) or [folder / EVENTS_2014]
+        return [*events, metadata_file(folder, events[0], config.name)]
 
     def read(self, folder: Path, config: DataConfig) -> Tables:
-        """Read the set; the metadata is streamed, only items with a rating are kept."""
-        ratings, meta = self.files(folder, config)
-        names: dict[str, str] = {}
-        if ratings.name.startswith("reviews"):
-            events, names = self._reviews(ratings), REVIEW
+        """Read the set; everything is streamed, and only metadata of items with a rating is kept."""
+        *paths, meta = self.files(folder, config)
+        given = {word: name for word, name in config.columns.items() if word in EVENT}
+        notes: list[str] = []
+        if reads_objects(paths[0]):
+            names = {**review_fields(paths[0]), **given}
+            events = pd.concat([_reviews(path, names) for path in paths])
+        elif has_header(paths[0]):
+            names = {**HEADER_2023, **given}
+            parts = [_with_header(path, names) for path in paths]
+            events, notes = read_parts(parts, config.time_unit)
         else:
-            events = read_separated(ratings, ",", tuple(REVIEW))
+            names = {}
+            first = {**dict(zip(EVENT, NUMBERS, strict=True)), **_both(given)}
+            events = read_events(paths[0], first, ",", NUMBERS)
+            # A broken row is told before a doubt about all rows.
+            numbers(events["rating"], str(paths[0]), "rating")
+            times(events["time"], str(paths[0]), "time", "any")
+            if "user" not in given and "item" not in given:
+                events = told_apart(events, paths[0], meta, notes)
+        if config.time_unit == "s":
+            events["time"] = _seconds(events["time"])
         items = triples = None
         if meta.is_file():
-            items, triples = self._metadata(meta, set(events["item"].str.strip()))
+            items, triples = read_metadata(meta, set(events["item"].dropna().str.strip()))
         return Tables(
-            interactions=events, items=items, triples=triples, source=str(ratings), names=names
+            interactions=events,
+            items=items,
+            triples=triples,
+            source=str(paths[0]),
+            names=names,
+            notes=notes,
         )
 
-    @staticmethod
-    def _reviews(path: Path) -> pd.DataFrame:
-        """User, item, rating and time of each review; its text is passed over."""
-        objects = _objects(path, REVIEW["user"], REVIEW["item"])
-        rows = ((n, [value.get(field) for field in REVIEW.values()]) for n, value in objects)
-        return table_of(rows, list(REVIEW), path)
 
-    @staticmethod
-    def _metadata(path: Path, rated: set[str]) -> tuple[pd.DataFrame, pd.DataFrame]:
-        rows: list[dict[str, Any]] = []
-        triples: list[tuple[str, str, str]] = []
-        for _, value in _objects(path, "asin"):
-            item = value["asin"]
-            if item not in rated:
-                continue
-            rows.append(
-                {
-                    "item": item,
-                    "title": _text(value.get("title")),
-                    "brand": [b] if (b := _text(value.get("brand"))) else [],
-                    "category": _categories(value.get("categories")),
-                }
-            )
-            related = value.get("related")
-            links: dict[str, Any] = related if isinstance(related, dict) else {}
-            for relation in RELATED:
-                targets = links.get(relation)
-                for target in targets if isinstance(targets, list) else ():
-                    if isinstance(target, str) and target in rated:
-                        triples.append((item, relation, target))
-        if not rows:
-            raise DataError(
-                f"{path}: describes no item of the ratings: do the two files belong together?"
-            )
-        columns = ["head", "relation", "tail"]
-        return pd.DataFrame(rows), pd.DataFrame(triples, columns=columns, dtype=object)
+#: The class had this name when it read no other generation.
+Amazon2014 = Amazon
 
 
-def _objects(path: Path, *ids: str) -> Iterator[tuple[int, dict[str, Any]]]:
-    """The objects of a file, each with the number of its line and all of ``ids``.
-
-    Raises:
-        DataError: a line is no object, or one of the ids is no string.
-    """
-    for number, line in enumerate(read_lines(path), start=1):
-        if not line.strip():
-            continue
-        value = parse_line(line, path, number)
-        for field in ids:
-            if not isinstance(value.get(field), str):
-                raise DataError(f"{path}: line {number}: no '{field}', or not a string")
-        yield number, value
+def _both(given: dict[str, str]) -> dict[str, str]:
+    """Numbers of columns, where that of the user tells that of the item, and the reverse."""
+    other = {"1": "2", "2": "1"}
+    for word, opposite in (("user", "item"), ("item", "user")):
+        if word in given and opposite not in given:
+            return {opposite: other.get(given[word], "1"), **given}
+    return given
 
 
-def parse_line(line: str, path: Path, number: int) -> dict[str, Any]:
-    """One object of reviews or metadata, JSON or a Python literal.
-
-    Raises:
-        DataError: it is neither, or no object.
-    """
-    try:
-        value = json.loads(line)
-    except (ValueError, RecursionError):
-        try:
-            value = ast.literal_eval(line)
-        except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
-            raise DataError(
-                f"{path}: line {number}: neither JSON nor a Python literal: {line[:40]!r}"
-            ) from None
-    if not isinstance(value, dict):
-        raise DataError(f"{path}: line {number}: not an object: {line[:40]!r}")
-    return value
+def _reviews(path: Path, names: dict[str, str]) -> pd.DataFrame:
+    """User, item, rating and time of each review; its text is passed over."""
+    table = EventTable(path, names)
+    # The item of 2023 is the parent; reviews of single colours and sizes are of one item.
+    other = "asin" if names["item"] == "parent_asin" else None
+    objects = read_objects(path, names["user"], names["item"], other)
+    for batch in batched(objects):
+        table.add(
+            {word: [value.get(name) for _, value in batch] for word, name in names.items()},
+            [number for number, _ in batch],
+        )
+    return table.build()
 
 
-def _text(value: Any) -> str | None:
-    """A title or a name as plain text; the files have it as the shop's pages do, ``&amp;`` for ``&``."""
-    return clean(html.unescape(value)).strip() or None if isinstance(value, str) else None
+def _with_header(path: Path, names: dict[str, str]) -> Part:
+    """A 5-core file of 2023, or one of its parts."""
+    table = TextTable(path, ",")
+    header = table.columns()
+    check_header(header, tuple(names.values()), path)
+    history = HISTORY if HISTORY in header else None
+    return Part(
+        path, names, table.batches([*names.values(), *([history] if history else [])]), history
+    )
 
 
-def _categories(value: Any) -> list[str]:
-    """Every category of every path once, but the first, which all items of a set share."""
-    out: dict[str, None] = {}
-    for path in value if isinstance(value, list) else []:
-        for name in path[1:] if isinstance(path, list) else []:
-            if text := _text(name):
-                out.setdefault(text)
-    return list(out)
+def _seconds(times: pd.Series) -> pd.Series:
+    """Milliseconds, as the files of 2023 have them, as seconds; seconds and text stay."""
+    if not pd.api.types.is_numeric_dtype(times):
+        return times.map(lambda v: v / 1000 if isinstance(v, float) and v > SECONDS else v)
+    return times / 1000 if times.median() > SECONDS else times

@@ -46,6 +46,10 @@ class Reader(ABC):
     name: str
     renames: bool = False
 
+    def follows_columns(self, config: DataConfig) -> bool:
+        """Whether it can do what ``data.columns`` asks for; by default, what :attr:`renames` says."""
+        return self.renames
+
     @abstractmethod
     def files(self, folder: Path, config: DataConfig) -> list[Path]:
         """The files that are read, the one that must be there first; others may be absent."""

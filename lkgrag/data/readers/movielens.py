@@ -1,4 +1,4 @@
-"""MovieLens: ``ratings.csv`` sets, ML-100K's ``u.data``, and the ``::`` files of ML-1M and ML-10M.
+"""MovieLens: ``ratings.csv`` sets (20M, 25M, 32M, latest), ML-100K's ``u.data``, and the ``::`` files of ML-1M and ML-10M.
 
 Layouts as in the data sets' own README files (https://grouplens.org/datasets/movielens/).
 """
@@ -13,7 +13,10 @@ import pandas as pd
 
 from lkgrag.data.cleaning.columns import ids
 from lkgrag.data.readers.base import Reader
-from lkgrag.data.readers.text import read_separated, split_values
+from lkgrag.data.readers.batches import EVENT, read_events
+from lkgrag.data.readers.column_names import plain
+from lkgrag.data.readers.packed import existing
+from lkgrag.data.readers.text import check_header, open_table, read_separated, split_values
 from lkgrag.data.tables import Tables
 from lkgrag.errors import DataError
 
@@ -26,10 +29,6 @@ NO_GENRE = "(no genres listed)"
 #: A tag is an attribute only if so many users gave it to the movie, or it would be a private note.
 #: Whoever is predicted may be one of them; `kg.exclude=[has_tag]` leaves tags out.
 MIN_TAGGERS = 2
-#: Bytes of a header that are looked at.
-HEADER = 4096
-#: What the columns of every layout's ratings mean.
-EVENT = ("user", "item", "rating", "time")
 #: ML-100K's and ML-1M's genres, in the order of u.item's columns.
 GENRES_100K = [
     "unknown",
@@ -69,11 +68,6 @@ def split_year(titles: pd.Series) -> tuple[list[str], list[list[str]]]:
     return names, years
 
 
-def _events(table: pd.DataFrame) -> pd.DataFrame:
-    """The first four columns as interactions."""
-    return table.iloc[:, :4].set_axis(list(EVENT), axis=1)
-
-
 def _read_text(path: Path, separator: str, columns: tuple[str, ...]) -> pd.DataFrame:
     """A table in UTF-8, as ML-10M has it, or else in Latin-1, as the older sets.
 
@@ -87,6 +81,43 @@ def _read_text(path: Path, separator: str, columns: tuple[str, ...]) -> pd.DataF
         return read_separated(path, separator, columns, encoding="latin-1")
 
 
+def _read_named(path: Path, names: tuple[str, ...]) -> pd.DataFrame:
+    """A table with columns of these names, whatever their case and the separator.
+
+    Raises:
+        DataError: as :func:`~lkgrag.data.readers.read_separated`.
+    """
+    table = read_separated(path, separator=None)
+    found = _find(list(table.columns), names, path)
+    return table.rename(columns={column: name for name, column in found.items()})
+
+
+def _find(header: list[str], names: tuple[str, ...], path: Path) -> dict[str, str]:
+    """The columns of these names in whatever case, by name: ``UserID`` is ``userId``.
+
+    Raises:
+        HeaderError: one is missing.
+    """
+    by_plain = {plain(column): column for column in reversed(header)}
+    found = {name: by_plain.get(plain(name), name) for name in names}
+    check_header(header, tuple(found.values()), path)
+    return found
+
+
+def _with_tags(items: pd.DataFrame, table: pd.DataFrame) -> pd.DataFrame:
+    """Items with the tags that enough users gave them.
+
+    Args:
+        items: with a column ``item``.
+        table: columns ``userId movieId tag``.
+    """
+    table = table.assign(tag=table["tag"].str.strip().str.lower(), item=table["movieId"])
+    users = table.groupby(["item", "tag"])["userId"].nunique()
+    kept = users[users >= MIN_TAGGERS].reset_index()
+    lists = kept.groupby("item")["tag"].agg(list)
+    return items.assign(tag=items["item"].map(lists))
+
+
 class MovieLensCSV(Reader):
     """``ratings.csv``, optional ``movies.csv``, ``movies_metadata.csv`` and ``tags.csv``."""
 
@@ -95,25 +126,33 @@ class MovieLensCSV(Reader):
     def files(self, folder: Path, config: DataConfig) -> list[Path]:
         """The four files."""
         names = ("ratings.csv", "movies.csv", "movies_metadata.csv", "tags.csv")
-        return [folder / name for name in names]
+        return [existing(folder / name) for name in names]
 
     def matches(self, folder: Path, config: DataConfig) -> bool:
-        """Ratings must be there, and movies, or MovieLens' names of columns."""
+        """Ratings must be there, with MovieLens' names of columns, or be unreadable beside movies."""
         ratings, movies = self.files(folder, config)[:2]
-        if not ratings.is_file() or movies.is_file():
-            return ratings.is_file()
-        with open(ratings, "rb") as file:
-            return {b"userId", b"movieId"} <= set(re.split(rb"\W+", file.readline(HEADER)))
+        if not ratings.is_file():
+            return False
+        try:
+            header = {plain(name) for name in open_table(ratings, None)[0]}
+        except DataError:
+            # What is wrong is told when it is read.
+            return movies.is_file()
+        return {"userid", "movieid"} <= header
 
     def read(self, folder: Path, config: DataConfig) -> Tables:
         """Read the set."""
         ratings, movies, metadata, tags = self.files(folder, config)
-        names = ("userId", "movieId", "rating", "timestamp")
-        events = _events(read_separated(ratings, need=names)[list(names)])
+        header, _ = open_table(ratings, None)
+        found = _find(header, ("userId", "movieId", "rating", "timestamp"), ratings)
+        names = dict(zip(EVENT, found.values(), strict=True))
+        events = read_events(ratings, names, None)
         if movies.is_file():
             items = self._films(movies)
         else:
-            items = pd.DataFrame({"item": ids(events["item"], str(ratings), "movieId").unique()})
+            items = pd.DataFrame(
+                {"item": ids(events["item"], str(ratings), names["item"]).unique()}
+            )
         if metadata.is_file():
             items = self._credits(items, metadata)
         if tags.is_file():
@@ -122,12 +161,12 @@ class MovieLensCSV(Reader):
             interactions=events,
             items=items,
             source=str(ratings),
-            names=dict(zip(EVENT, names, strict=True)),
+            names=names,
         )
 
     @staticmethod
     def _films(path: Path) -> pd.DataFrame:
-        films = read_separated(path, need=("movieId", "title", "genres"))
+        films = _read_named(path, ("movieId", "title", "genres"))
         title, year = split_year(films["title"])
         genres = split_values(films["genres"], "|")
         items = pd.DataFrame({"item": ids(films["movieId"], str(path), "movieId"), "title": title})
@@ -137,7 +176,7 @@ class MovieLensCSV(Reader):
 
     @staticmethod
     def _credits(items: pd.DataFrame, path: Path) -> pd.DataFrame:
-        table = read_separated(path, need=("movieId", "directors", "actors"))
+        table = _read_named(path, ("movieId", "directors", "actors"))
         people = pd.DataFrame(
             {
                 "item": table["movieId"].str.strip(),
@@ -149,12 +188,7 @@ class MovieLensCSV(Reader):
 
     @staticmethod
     def _tags(items: pd.DataFrame, path: Path) -> pd.DataFrame:
-        table = read_separated(path, need=("userId", "movieId", "tag"))
-        table = table.assign(tag=table["tag"].str.strip().str.lower(), item=table["movieId"])
-        users = table.groupby(["item", "tag"])["userId"].nunique()
-        kept = users[users >= MIN_TAGGERS].reset_index()
-        lists = kept.groupby("item")["tag"].agg(list)
-        return items.assign(tag=items["item"].map(lists))
+        return _with_tags(items, _read_named(path, ("userId", "movieId", "tag")))
 
 
 class MovieLens100K(Reader):
@@ -164,12 +198,12 @@ class MovieLens100K(Reader):
 
     def files(self, folder: Path, config: DataConfig) -> list[Path]:
         """The three files."""
-        return [folder / name for name in ("u.data", "u.item", "u.user")]
+        return [existing(folder / name) for name in ("u.data", "u.item", "u.user")]
 
     def read(self, folder: Path, config: DataConfig) -> Tables:
         """Read the set; its texts are UTF-8 or Latin-1."""
         data, item, user = self.files(folder, config)
-        events = _events(read_separated(data, "\t", EVENT))
+        events = read_events(data, dict(zip(EVENT, EVENT, strict=True)), "\t", EVENT)
         items = users = None
         if item.is_file():
             columns = ("item", "title", "date", "video", "url", *GENRES_100K)
@@ -194,18 +228,19 @@ def _decades(ages: pd.Series) -> list[list[str]]:
 
 
 class MovieLensDat(Reader):
-    """``ratings.dat``, ``movies.dat``, optional ``users.dat``, fields separated by ``::``."""
+    """``ratings.dat``, optional ``movies.dat``, ``users.dat`` and ``tags.dat``, fields separated by ``::``."""
 
     name = "movielens-dat"
 
     def files(self, folder: Path, config: DataConfig) -> list[Path]:
-        """The three files."""
-        return [folder / name for name in ("ratings.dat", "movies.dat", "users.dat")]
+        """The four files; 1M has no tags, 10M no users."""
+        names = ("ratings.dat", "movies.dat", "users.dat", "tags.dat")
+        return [existing(folder / name) for name in names]
 
     def read(self, folder: Path, config: DataConfig) -> Tables:
         """Read the set; its texts are UTF-8 or Latin-1."""
-        ratings, movies, users_file = self.files(folder, config)
-        events = _events(_read_text(ratings, "::", EVENT))
+        ratings, movies, users_file, tags = self.files(folder, config)
+        events = read_events(ratings, dict(zip(EVENT, EVENT, strict=True)), "::", EVENT)
         items = users = None
         if movies.is_file():
             films = _read_text(movies, "::", ("item", "title", "genres"))
@@ -214,6 +249,9 @@ class MovieLensDat(Reader):
             genres = [[g for g in row if g != NO_GENRE] for row in genres]
             numbers = ids(films["item"], str(movies), "item")
             items = pd.DataFrame({"item": numbers, "title": title, "genre": genres, "year": year})
+        if items is not None and tags.is_file():
+            of_tags = ("userId", "movieId", "tag", "timestamp")
+            items = _with_tags(items, _read_text(tags, "::", of_tags))
         if users_file.is_file():
             columns = ("user", "gender", "age", "occupation", "zip")
             people = _read_text(users_file, "::", columns)

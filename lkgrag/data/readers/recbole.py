@@ -1,12 +1,15 @@
-"""RecBole atomic files: ``.inter``, and optional ``.item .user .kg .link``.
+"""RecBole atomic files: ``.inter`` (or ``.train.inter .valid.inter .test.inter``), ``.item .user .kg .link``.
 
 The first line names the columns as ``name:type`` with the types ``token``, ``token_seq``,
 ``float`` and ``float_seq``; columns are separated by tabs, values of a sequence by spaces
-(https://recbole.io/docs/user_guide/data/atomic_files.html).
+(https://recbole.io/docs/user_guide/data/atomic_files.html). The files of a benchmark that others have split
+(https://recbole.io/docs/user_guide/config/data_settings.html, ``benchmark_filename``) may have rows of a
+history, ``item_id_list:token_seq``, and the next item; the sequences are restored.
 """
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,14 +19,34 @@ import pandas as pd
 from lkgrag.data.cleaning.columns import ids
 from lkgrag.data.frames import check_columns
 from lkgrag.data.readers.base import Reader
-from lkgrag.data.readers.text import check_header, read_rows, table_of
+from lkgrag.data.readers.batches import batched
+from lkgrag.data.readers.formats import Batch
+from lkgrag.data.readers.packed import existing
+from lkgrag.data.readers.parts import Part, read_parts
+from lkgrag.data.readers.text import (
+    check_header,
+    check_width,
+    guess_separator,
+    read_rows,
+    table_of,
+)
 from lkgrag.data.tables import Tables
+from lkgrag.data.usual_names import name_unused
 from lkgrag.errors import ConfigError, DataError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from lkgrag.config import DataConfig
 
-SUFFIXES = (".inter", ".item", ".user", ".kg", ".link")
+log = logging.getLogger(__name__)
+
+SUFFIXES = (".item", ".user", ".kg", ".link")
+INTER = ".inter"
+#: Parts of a benchmark, in the order of time.
+PARTS = ("train", "valid", "val", "validation", "dev", "test")
+#: What RecBole's names of histories end in.
+LIST = "_list"
 TYPES = ("token", "token_seq", "float", "float_seq")
 #: RecBole's usual names of columns, by the words of ``data.columns``.
 NAMES = {
@@ -31,6 +54,7 @@ NAMES = {
     "title": "title", "entity": "entity_id",
     "head": "head_id", "relation": "relation_id", "tail": "tail_id",
 }  # fmt: skip
+ADVICE = "; name yours by data.columns, as data.columns={user: uid, item: iid}"
 #: Columns that hold an item's title, tried in this order.
 TITLES = ("title", "movie_title", "name", "item_name", "book_title", "product_title")
 
@@ -49,8 +73,7 @@ class AtomicFile:
         Raises:
             DataError: naming the file, the column and the nearest one.
         """
-        advice = "; name yours by data.columns, as data.columns={user: uid, item: iid}"
-        check_header(list(self.types), columns, self.path, advice)
+        check_header(list(self.types), columns, self.path, ADVICE)
 
 
 def read_atomic(path: Path, separator: str = "\t") -> AtomicFile:
@@ -64,6 +87,14 @@ def read_atomic(path: Path, separator: str = "\t") -> AtomicFile:
         DataError: no such file, not UTF-8, an empty file, a header without types, or a row with
             another number of fields; the message names the line.
     """
+    types, records = _open_atomic(path, separator)
+    return AtomicFile(table_of(records, list(types), path), types, path)
+
+
+def _open_atomic(
+    path: Path, separator: str
+) -> tuple[dict[str, str], Iterator[tuple[int, list[str]]]]:
+    """The type of each column, and the rows as they are asked for."""
     records = read_rows(path, separator)
     _, header = next(records, (1, []))
     if not header:
@@ -78,12 +109,33 @@ def read_atomic(path: Path, separator: str = "\t") -> AtomicFile:
         if not name or ":" in name or kind not in TYPES:
             raise DataError(
                 f"{path}: line 1, field {field[:40]!r}: a column is named as name:type with a type "
-                f"of {', '.join(TYPES)}, separated by {separator!r} (data.separator)"
+                f"of {', '.join(TYPES)}, separated by {separator!r} (data.separator){_other(field)}"
             )
         types[name] = kind
         names.append(name)
     check_header(names, (), path)
-    return AtomicFile(table_of(records, names, path), types, path)
+    return types, records
+
+
+def _other(field: str) -> str:
+    """What seems to separate a header that is one field."""
+    found = guess_separator(field)
+    return f"; here {found!r} seems to separate" if field.count(":") > 1 and found in field else ""
+
+
+def stem_of(name: str) -> str:
+    """The stem of an ``.inter`` file, without the word for a part of a benchmark."""
+    stem = name.removesuffix(INTER)
+    before, _, part = stem.rpartition(".")
+    return before if before and part in PARTS else stem
+
+
+def inter_files(folder: Path, name: str) -> list[Path]:
+    """The file of interactions, or those of a benchmark's parts where it is missing."""
+    whole = existing(folder / f"{name}{INTER}")
+    parts = [existing(folder / f"{name}.{part}{INTER}") for part in PARTS]
+    found = [part for part in parts if part.is_file()]
+    return [whole] if whole.is_file() or not found else found
 
 
 class RecBole(Reader):
@@ -93,13 +145,19 @@ class RecBole(Reader):
     renames = True
 
     def files(self, folder: Path, config: DataConfig) -> list[Path]:
-        """The five files of the stem ``data.name``."""
-        return [folder / f"{config.name}{suffix}" for suffix in SUFFIXES]
+        """The files of the stem ``data.name``, those of interactions first."""
+        others = [existing(folder / f"{config.name}{suffix}") for suffix in SUFFIXES]
+        return [*inter_files(folder, config.name), *others]
 
     def read(self, folder: Path, config: DataConfig) -> Tables:
         """Read the folder."""
         return read_recbole(
-            folder, config.name, config.separator, config.seq_separator, config.columns
+            folder,
+            config.name,
+            config.separator,
+            config.seq_separator,
+            config.columns,
+            config.time_unit,
         )
 
 
@@ -109,6 +167,7 @@ def read_recbole(
     separator: str = "\t",
     seq_separator: str = " ",
     columns: dict[str, str] | None = None,
+    time_unit: str = "any",
 ) -> Tables:
     r"""Read a folder of atomic files.
 
@@ -119,6 +178,7 @@ def read_recbole(
         seq_separator: between the values of a ``token_seq``.
         columns: the files' names of ``user item rating time title entity head relation tail``, where
             they differ from RecBole's.
+        time_unit: a word of ``data.time_unit``; of several files of interactions each is checked by it.
 
     Raises:
         ConfigError: ``columns`` has another word, or a separator is empty.
@@ -131,7 +191,7 @@ def read_recbole(
         raise ConfigError("data.separator and data.seq_separator must not be empty")
 
     def optional(suffix: str) -> AtomicFile | None:
-        path = folder / f"{name}{suffix}"
+        path = existing(folder / f"{name}{suffix}")
         return read_atomic(path, separator) if path.exists() else None
 
     def part(file: AtomicFile, words: tuple[str, ...]) -> pd.DataFrame:
@@ -142,9 +202,8 @@ def read_recbole(
         table = part(file, words)
         return table.assign(**{w: ids(table[w], str(file.path), given[w]) for w in words})
 
-    inter = read_atomic(folder / f"{name}.inter", separator)
-    more = [w for w in ("rating", "time") if given[w] in inter.types or w in (columns or {})]
-    events = part(inter, ("user", "item", *more))
+    files = inter_files(folder, name)
+    events, notes = _events(files, given, columns or {}, (separator, seq_separator), time_unit)
     item, user = optional(".item"), optional(".user")
     kg, link = optional(".kg"), optional(".link")
     if item is not None and "title" in (columns or {}):
@@ -156,9 +215,45 @@ def read_recbole(
         users=None if user is None else _metadata(user, given, "user", seq_separator, ()),
         triples=None if kg is None else id_part(kg, ("head", "relation", "tail")),
         links=None if link is None else id_part(link, ("item", "entity")),
-        source=str(folder / f"{name}.inter"),
+        source=str(files[0]),
         names=given,
+        notes=notes,
     )
+
+
+def _events(
+    files: list[Path],
+    given: dict[str, str],
+    columns: dict[str, str],
+    separators: tuple[str, str],
+    unit: str,
+) -> tuple[pd.DataFrame, list[str]]:
+    """The interactions of all parts, and what there is to tell of them."""
+    separator, seq_separator = separators
+    history, moments = given["item"] + LIST, given["time"] + LIST
+    parts = []
+    for path in files:
+        types, _ = _open_atomic(path, separator)
+        more = [w for w in ("rating", "time") if given[w] in types or w in columns]
+        name_unused(list(types), given, str(path))
+        take = {word: given[word] for word in ("user", "item", *more)}
+        check_header(list(types), tuple(take.values()), path, ADVICE)
+        there = [name if name in types else None for name in (history, moments)]
+        wanted = [*take.values(), *(name for name in there if name is not None)]
+        parts.append(Part(path, take, _batches(path, separator, wanted), *there))
+    return read_parts(parts, unit, seq_separator)
+
+
+def _batches(path: Path, separator: str, columns: list[str]) -> Iterator[Batch]:
+    """Some columns of an atomic file, batch by batch."""
+    types, records = _open_atomic(path, separator)
+    header = list(types)
+    places = {column: header.index(column) for column in columns}
+    for batch in batched(records):
+        for number, row in batch:
+            check_width(row, header, path, number)
+        lines = [number for number, _ in batch]
+        yield lines, {column: [row[place] for _, row in batch] for column, place in places.items()}
 
 
 def _metadata(
@@ -175,7 +270,10 @@ def _metadata(
         if column == title:
             out["title"] = values
         elif column in out.columns:
-            continue
+            log.warning(
+                "%s: the column '%s' is not used: '%s' has its place",
+                *(file.path, column, given[key]),
+            )
         elif kind == "token_seq":
             out[column] = [[t for t in v.split(separator) if t] for v in values]
         elif kind == "token":

@@ -11,10 +11,12 @@ import functools
 from importlib.metadata import entry_points
 from typing import TYPE_CHECKING
 
-from lkgrag.data.readers.amazon import Amazon2014
+from lkgrag.data.readers.amazon import Amazon
 from lkgrag.data.readers.base import Reader
 from lkgrag.data.readers.movielens import MovieLens100K, MovieLensCSV, MovieLensDat
-from lkgrag.data.readers.recbole import RecBole
+from lkgrag.data.readers.packed import unpacked_name
+from lkgrag.data.readers.recbole import RecBole, stem_of
+from lkgrag.data.readers.table import TableReader, describe_tables
 from lkgrag.errors import ConfigError, DataError, nearest
 from lkgrag.utils.failures import guard_custom_code
 from lkgrag.utils.plugins import import_class
@@ -26,7 +28,8 @@ if TYPE_CHECKING:
 
 #: Readers of this package; of those whose layout a folder has, the last one reads it.
 BUILT_IN: tuple[type[Reader], ...] = (
-    Amazon2014,
+    TableReader,
+    Amazon,
     MovieLensDat,
     MovieLens100K,
     MovieLensCSV,
@@ -84,18 +87,47 @@ def find_reader(folder: Path, config: DataConfig) -> Reader:
 
 def _no_layout(folder: Path, config: DataConfig) -> str:
     """What a folder without a known layout holds, and what it should hold."""
-    stems = sorted(p.stem for p in folder.glob("*.inter"))
+    names = (unpacked_name(p) for p in folder.glob("*.inter*"))
+    stems = sorted({stem_of(n) for n in names if n.endswith(".inter")})
     if stems:
         return (
             f"{folder / config.name}.inter: no such file; there is {', '.join(stems[:5])}: "
             "set data.name to one of these"
         )
+    tables = describe_tables(folder, config)
+    if tables is not None:
+        return f"data.root={folder}: no known data set there. As a plain table: {tables}"
     there = sorted(p.name for p in folder.iterdir())[:8]
     return (
         f"data.root={folder}: no known data set there. It holds: {', '.join(there) or 'nothing'}. "
         f"Expected: {config.name}.inter (RecBole), ratings.csv and movies.csv, u.data, ratings.dat "
-        "(MovieLens), or ratings_*.csv or reviews_*.json, and meta_*.json (Amazon)"
+        "(MovieLens), reviews and meta_* (Amazon), or a table of interactions (.csv, .tsv, .jsonl, "
+        f".parquet) with users and items{_advice(folder)}"
     )
+
+
+def _advice(folder: Path) -> str:
+    """What to do with files of other programs."""
+    kinds = {".xlsx": "save the workbook as CSV", ".xls": "save the workbook as CSV"}
+    kinds |= {
+        ".7z": "unpack the archive",
+        ".rar": "unpack the archive",
+        ".tar": "unpack the archive",
+    }
+    kinds |= {
+        ".tgz": "unpack the archive",
+        ".bz2": "unpack it",
+        ".xz": "unpack it",
+        ".zst": "unpack it",
+    }
+    kinds |= {".pkl": "save the table as Parquet", ".h5": "save the table as Parquet"}
+    kinds |= {".db": "export the tables as CSV", ".sqlite": "export the tables as CSV"}
+    found = {
+        p.name: kinds[p.suffix.lower()]
+        for p in sorted(folder.iterdir())
+        if p.suffix.lower() in kinds
+    }
+    return "".join(f"; {name}: {advice}" for name, advice in list(found.items())[:2])
 
 
 def _build(cls: type[Reader], name: str) -> Reader:

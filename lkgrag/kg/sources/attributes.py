@@ -6,7 +6,8 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from lkgrag.kg.base import REVERSE
-from lkgrag.kg.naming import RESERVED, qualified
+from lkgrag.kg.naming import qualified
+from lkgrag.kg.safe_names import NODES, safe_relation
 from lkgrag.kg.sources.columns import Links, column_links
 from lkgrag.kg.sources.triples import triple_links
 
@@ -61,9 +62,9 @@ def data_links(interactions: Interactions, config: KGConfig, reserved: Iterable[
     if config.users:
         links += column_links(interactions.users, "user", [])[0]
     taken = set(reserved)
-    links = _rename(links, relations=taken, nodes=set(RESERVED))
+    links = _rename(links, relations=taken, nodes=set(NODES))
     relations = {link.relation.name for link in links} | taken
-    nodes = {link.relation.node for link in links} | set(RESERVED)
+    nodes = {link.relation.node for link in links} | set(NODES)
     from_triples, report = triple_links(interactions.triples, interactions.links)
     links += _rename(from_triples, relations, nodes)
     left_out.update(report.outside)
@@ -73,18 +74,17 @@ def data_links(interactions: Interactions, config: KGConfig, reserved: Iterable[
 
 
 def _rename(links: list[Links], relations: set[str], nodes: set[str]) -> list[Links]:
-    """Give links a longer name where theirs, or that of their node type, is taken."""
+    """Give links safe names, and longer ones where theirs, or that of their node type, is taken."""
     out = []
     for link in links:
-        relation = link.relation
+        relation = safe_relation(link.relation)
+        longer = safe_relation(qualified(link.origin))
         if _is_taken(relation, relations, nodes):
-            longer = qualified(link.origin)
             relation = longer if relation.node != "item" else replace(longer, node="item")
         number = 2
         while _is_taken(relation, relations, nodes):
-            base = qualified(link.origin)
-            node = "item" if relation.node == "item" else f"{base.node}_{number}"
-            relation = replace(base, name=f"{base.name}_{number}", node=node)
+            node = "item" if relation.node == "item" else f"{longer.node}_{number}"
+            relation = replace(longer, name=f"{longer.name}_{number}", node=node)
             number += 1
         out.append(replace(link, relation=relation))
     return out

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, ClassVar
 import numpy as np
 from scipy import sparse
 
+from lkgrag.data.cleaning.texts import normal
 from lkgrag.kg.base import Edges, Relation, RelationSource, Training
 
 if TYPE_CHECKING:
@@ -83,7 +84,7 @@ def title_vectors(titles: Sequence[str | None]) -> sparse.csr_matrix:
     # Only here: it takes a second, and a graph without titles needs none of it.
     from sklearn.feature_extraction.text import TfidfVectorizer
 
-    texts = [t if isinstance(t, str) else "" for t in titles]
+    texts = [normal(t) if isinstance(t, str) else "" for t in titles]
     parts = []
     for options in (
         {"analyzer": "word", "token_pattern": r"(?u)\w+"},

@@ -3,9 +3,10 @@
 import gzip
 
 from lkgrag.data.readers import BUILT_IN
-from lkgrag.data.readers.amazon import Amazon2014
+from lkgrag.data.readers.amazon import Amazon, Amazon2014
 from lkgrag.data.readers.movielens import MovieLens100K, MovieLensCSV, MovieLensDat
 from lkgrag.data.readers.recbole import RecBole
+from lkgrag.data.readers.table import TableReader
 from lkgrag.testing import ReaderSample, ReaderTests
 
 EVENTS = [("1", "20", 5.0, 100.0), ("1", "21", 3.0, 101.0), ("2", "20", 4.0, 100.0)]
@@ -131,6 +132,86 @@ class TestAmazonReviews(ReaderTests):
         (folder / "reviews_Toy.json").write_text("".join(lines))
         (folder / "meta_Toy.json").write_text(META)
         return ReaderSample([*EVENTS[:-1], ("2", "20", None, None)], **OF_META)
+
+
+class TestAmazon2018(ReaderTests):
+    reader = Amazon
+
+    def write(self, folder):
+        (folder / "Toy.csv").write_text(
+            "".join(f"B00000000{i[1]},A1RSDE90N6RSZ{u},{r},{t:g}\n" for u, i, r, t in EVENTS)
+            .replace("100\n", "1400000100\n")
+            .replace("101\n", "1400000101\n")
+        )
+        (folder / "meta_Toy.json").write_text(
+            '{"asin": "B000000000", "title": "One", "category": ["All", "P"], "also_buy": ["B000000001"]}\n'
+            '{"asin": "B000000001", "title": "Two", "category": ["All"], "also_view": []}\n'
+        )
+        events = [(f"A1RSDE90N6RSZ{u}", f"B00000000{i[1]}", r, t + 1.4e9) for u, i, r, t in EVENTS]
+        first, second = "B000000000", "B000000001"
+        return ReaderSample(
+            events,
+            titles={first: "One", second: "Two"},
+            items={first: {"category": ["P"]}},
+            triples=[(first, "also_buy", second)],
+        )
+
+
+class TestAmazon2023(ReaderTests):
+    reader = Amazon
+
+    def write(self, folder):
+        lines = [
+            f'{{"user_id": "{u}", "asin": "x", "parent_asin": "{i}", "rating": {r}, "timestamp": {t * 1e3 + 1.4e12:g}}}\n'
+            for u, i, r, t in EVENTS
+        ]
+        (folder / "Toy.jsonl").write_text("".join(lines))
+        (folder / "meta_Toy.jsonl").write_text(
+            '{"parent_asin": "20", "title": "One", "store": "S", "details": {"Color": "red"}, '
+            '"categories": ["P"], "bought_together": ["21"]}\n'
+        )
+        return ReaderSample(
+            [(u, i, r, float(f"{t * 1e3 + 1.4e12:g}") / 1e3) for u, i, r, t in EVENTS],
+            titles={"20": "One"},
+            items={"20": {"brand": ["S"], "color": ["red"], "category": ["P"]}},
+            triples=[("20", "bought_together", "21")],
+        )
+
+
+class TestTable(ReaderTests):
+    reader = TableReader
+
+    def write(self, folder):
+        (folder / "toy.csv").write_text("User ID,item,Rating,Timestamp\n" + rows(","))
+        (folder / "items.csv").write_text(
+            'id,name,kind,price,photo\n20,"Heat, The",a|b,1.5,http://x\n21,Up,"[\'c\']",2,http://y\n'
+        )
+        (folder / "users.jsonl").write_text('{"user_id": 1, "city": "Rome"}\n{"user_id": 2}\n')
+        (folder / "triples.tsv").write_text("head\trelation\ttail\n20\tsequel\t21\n")
+        return ReaderSample(
+            EVENTS,
+            titles={"20": "Heat, The", "21": "Up"},
+            items={"20": {"kind": ["a", "b"]}, "21": {"kind": ["c"]}},
+            users={"1": {"city": ["Rome"]}},
+            triples=[("20", "sequel", "21")],
+            options={"name": "toy"},
+        )
+
+
+class TestTableOfObjects(ReaderTests):
+    reader = TableReader
+
+    def write(self, folder):
+        lines = [
+            f'{{"user": {u}, "item": "{i}", "score": {r}, "ts": {t}}}\n' for u, i, r, t in EVENTS
+        ]
+        (folder / "interactions.jsonl").write_text("".join(lines))
+        (folder / "products.json").write_text(
+            '[{"item": 20, "title": "One", "year": 1999.0, "tags": ["x"]}]'
+        )
+        return ReaderSample(
+            EVENTS, titles={"20": "One"}, items={"20": {"year": ["1999"], "tags": ["x"]}}
+        )
 
 
 def test_every_built_in_reader_has_a_suite():

@@ -1,9 +1,13 @@
 """Broken files: every reader gives interactions or an error of ours, never another, and never hangs."""
 
 import gzip
+import io
+import json
 import signal
+import zipfile
 import zlib
 
+import pandas as pd
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -29,7 +33,27 @@ def numbered(separator):
     return lines(separator).replace(b"u", b"1").replace(b"i", b"2")
 
 
-#: By reader: its valid files.
+def objects(*fields):
+    """The rows as one object a line."""
+    return "".join(json.dumps(dict(zip(fields, row, strict=True))) + "\n" for row in ROWS).encode()
+
+
+def parquet():
+    file = io.BytesIO()
+    pd.DataFrame(ROWS, columns=["user", "item", "rating", "time"]).to_parquet(file)
+    return file.getvalue()
+
+
+def zipped(files):
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, content in files.items():
+            archive.writestr(zipfile.ZipInfo(name), content)
+    return file.getvalue()
+
+
+GOODS = b'id,name,kind,price\ni0,"A, b",x|y,1.5\ni1,B,"[\'x\']",2\n'
+#: By reader (and a word for the kind of files): its valid files.
 LAYOUTS = {
     "recbole": {
         "x.inter": lines("\t", "user_id:token\titem_id:token\trating:float\ttimestamp:float\n"),
@@ -66,6 +90,47 @@ LAYOUTS = {
             mtime=0,
         ),
     },
+}
+
+LAYOUTS |= {
+    "amazon 2018": {
+        "A.csv": b"".join(
+            b"B00000000%d,A1RSDE90N6RSZ%d,5.0,140000000%d\n" % (i, u, i)
+            for u in range(3)
+            for i in range(4)
+        ),
+        "meta_A.json": b'{"asin": "B000000000", "title": "One", "brand": "by\\n X", "category": ["A", "B"], '
+        b'"also_buy": ["B000000001"], "details": {"Series:": "s"}}\n',
+    },
+    "amazon 2023": {
+        "A.jsonl": objects("user_id", "parent_asin", "rating", "timestamp"),
+        "meta_A.jsonl": b'{"parent_asin": "i0", "title": "One", "store": "S", "details": {"Color": "red"}, '
+        b'"categories": ["A"], "bought_together": ["i1"], "author": {"name": "Ann"}}\n',
+    },
+    "amazon 5-core": {
+        "A.train.csv": b"user_id,parent_asin,rating,timestamp,history\n"
+        + b"".join(b"u%d,i%d,5.0,1400000000000,i0 i1\n" % (u, 2) for u in range(3)),
+        "A.test.csv": b"user_id,parent_asin,rating,timestamp,history\nu0,i3,1.0,1400000001000,i0 i1 i2\n",
+    },
+    "recbole benchmark": {
+        "x.train.inter": b"user_id:token\titem_id_list:token_seq\titem_id:token\nu0\ti0\ti1\nu1\ti1 i2\ti0\n",
+        "x.test.inter": b"user_id:token\titem_id_list:token_seq\titem_id:token\nu0\ti0 i1\ti2\n",
+    },
+    "table csv": {
+        "x.csv": lines(",", "User ID,item,Rating,Timestamp\n"),
+        "items.csv": GOODS,
+        "users.tsv": b"user\tcity\nu0\tRome\n",
+        "triples.csv": b"head,relation,tail\ni0,by,p\n",
+    },
+    "table jsonl": {
+        "x.jsonl.gz": gzip.compress(objects("user", "item", "rating", "time"), mtime=0),
+        "items.jsonl": b'{"item": "i0", "title": "A", "kind": ["x", "y"], "price": 1.5, "more": {"a": 1}}\n',
+    },
+    "table zip": {
+        "x.zip": zipped({"x/x.csv": lines(",", "user,item,rating,time\n"), "x/items.csv": GOODS})
+    },
+    "table csv.zip": {"x.csv.zip": zipped({"x.csv": lines(",", "user,item,rating,time\n")})},
+    "table parquet": {"x.parquet": parquet(), "items.csv": GOODS},
 }
 
 #: What is put into files: separators, quotes, marks, numbers beyond the range, words of JSON.
@@ -179,7 +244,10 @@ def outcome(folder, name, files, options):
     for file, content in files.items():
         (folder / file).write_bytes(content)
     config = DataConfig(
-        name="x", root=str(folder), reader=name, **{"min_user": 1, "min_item": 1, **options}
+        name="x",
+        root=str(folder),
+        reader=name.partition(" ")[0],
+        **{"min_user": 1, "min_item": 1, **options},
     )
     # Seconds of this process, whatever else the machine does.
     before = signal.signal(signal.SIGPROF, stop)
@@ -195,6 +263,12 @@ def outcome(folder, name, files, options):
     assert len(x.titles) == x.num_items == len(x.items)
     assert x.indptr[-1] == len(x.item)
     return None
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path_factory, monkeypatch):
+    """Where archives are unpacked."""
+    monkeypatch.setenv("LKGRAG_CACHE", str(tmp_path_factory.mktemp("cache")))
 
 
 @pytest.mark.parametrize("name", LAYOUTS)

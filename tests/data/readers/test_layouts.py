@@ -60,10 +60,30 @@ def test_movielens_ratings_alone(movielens):
     assert x.titles == ["1", "2"]
     (movielens / "movies_metadata.csv").write_text("movieId,directors,actors\n1,A B,\n")
     assert read(movielens).items["director"].tolist() == [["A B"], []]
-    # Columns of other names are those of nobody.
+    # Columns of other names are those of a plain table.
     (movielens / "ratings.csv").write_text("user,item,rating,time\n1,1,4.0,10\n")
-    with pytest.raises(DataError, match="line 1"):
+    (movielens / "movies_metadata.csv").unlink()
+    assert find_reader(movielens, DataConfig()).name == "table"
+    assert read(movielens).time.tolist() == [10]
+
+
+def test_a_wrong_header_tells_which_reader_was_chosen_and_why(movielens):
+    (movielens / "ratings.csv").write_text("userId,movieId,score\n1,1,4.0\n")
+    with pytest.raises(DataError) as error:
         read(movielens)
+    words = [
+        "ratings.csv: line 1 has no column 'rating'",
+        "The reader 'movielens' was chosen because of",
+    ]
+    assert all(word in str(error.value) for word in [*words, "data.reader=table"])
+    assert read(movielens, reader="table").rating.tolist() == [4]
+    (movielens / "ratings.csv").write_text("who,what\n1,1\n")
+    with pytest.raises(DataError, match=r"Columns there: who, what; name yours by data\.columns"):
+        read(movielens)
+    with pytest.raises(
+        DataError, match=r"no column 'userId'.* was chosen by data\.reader=movielens"
+    ):
+        read(movielens, reader="movielens")
 
 
 def test_tags_can_be_left_out(movielens):

@@ -278,7 +278,7 @@ def test_a_relation_of_the_data_by_its_name_gets_another(custom, tmp_path):
     x = films([("0", "same_letter", "1"), ("0", "liked_next", "noon")])
     data = build_kg(x, np.array([3, 3]), CONFIG)
     assert ("item", "has_kg_same_letter", "item") in data.edge_types
-    assert data["liked_next"].name == ["noon"]
+    assert data["liked_next_value"].name == ["noon"]
     with resolver_without(Liked, FirstLetter):
         plain = build_kg(x, np.array([3, 3]), CONFIG)
         assert ("item", "same_letter", "item") in plain.edge_types
@@ -305,9 +305,9 @@ class resolver_without:  # noqa: N801
 def test_a_column_may_have_the_name_of_a_relation():
     items = pd.DataFrame({"item": list("01234"), "followed_by": [["x"], ["x"], ["y"], [], []]})
     data = build_kg(films([], items), np.array([3, 3]), CONFIG)
-    assert data["followed_by"].name == ["x", "y"]
+    assert data["followed_by_value"].name == ["x", "y"]
     assert data["item", "followed_by", "item"].num_edges
-    assert data["item", "has_followed_by", "followed_by"].num_edges == 3
+    assert data["item", "has_followed_by", "followed_by_value"].num_edges == 3
     assert data.validate()
 
 
