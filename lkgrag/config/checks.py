@@ -17,7 +17,7 @@ from lkgrag.config.schema import (
     LLMConfig,
     TrainingConfig,
 )
-from lkgrag.config.values import of_python
+from lkgrag.config.values import NONE, of_python
 from lkgrag.errors import ConfigError, nearest
 
 #: The number of index letters, A to Z and a to z.
@@ -25,6 +25,9 @@ LETTERS = 52
 #: Options that take a custom class beside their words, as ``package.module:Class`` or by an entry point of
 #: this group.
 EXTENSIBLE = {"llm.readout": "lkgrag.readouts"}
+
+#: Options that take the word ``none``.
+WITH_NONE = ("llm.name", "text.encoder", "prompt.verbaliser")
 
 #: The number of characters of an unknown key, or of a number, that a message shows.
 LONGEST = 60
@@ -37,6 +40,9 @@ def check(config: Config) -> None:
         ConfigError: the message names the option and what it takes.
     """
     check_sections(config)
+    for key in WITH_NONE:
+        if value_of(config, key) == NONE:
+            raise ConfigError(f"option '{key}': '{NONE}' is Python's word; write {key}=none")
     for key, f in config_fields():
         value = of_python(value_of(config, key), key, str(f.type))
         choices = f.metadata["choices"]

@@ -36,7 +36,7 @@ EXAMPLES = {
 _BASE: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
-class Loader(_BASE):  # type: ignore[misc]
+class Loader(_BASE):
     """YAML in which ``1e3`` is a number, and a date is text."""
 
 

@@ -169,6 +169,10 @@ class Interactions:
     ) -> Interactions:
         """Build from tables in memory: pandas, polars, pyarrow, or anything with columns.
 
+        Columns with the usual names of RecBole, MovieLens and Amazon, as ``user_id``, ``movieId`` and ``Timestamp``,
+        are taken in any case, with one warning that says which. Ids are exact texts: ``1``, ``1.0`` and
+        ``Decimal(1)`` are one.
+
         Args:
             interactions: columns ``user item``, optional ``rating time``.
             items: column ``item``, optional ``title`` and attributes. The value of an attribute is a string,

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from lkgrag.kg.safe_names import NODES
+from lkgrag.kg.reserved import NODES
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

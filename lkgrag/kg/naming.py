@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING
 from unicodedata import category, normalize
 
 from lkgrag.kg.base import REVERSE, Relation
-from lkgrag.kg.safe_names import NODES, VALUE, given, shown
+from lkgrag.kg.reserved import NODES
+from lkgrag.kg.safe_names import VALUE, given, shown
 from lkgrag.kg.sources.resolver import is_symmetric, relation_sources
 from lkgrag.kg.vocabulary import COLUMNS, TRIPLES, USER_COLUMNS, well_known
 

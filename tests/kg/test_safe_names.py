@@ -13,10 +13,22 @@ from torch_geometric.data.storage import EdgeStorage, NodeStorage
 
 from lkgrag.config import DataConfig, KGConfig
 from lkgrag.data import Interactions
-from lkgrag.errors import DataError
-from lkgrag.kg import PathWords, build_kg, kg_table, load_kg, phrase, relation_sources, save_kg
+from lkgrag.errors import ConfigError, DataError
+from lkgrag.kg import (
+    PathWords,
+    Relation,
+    build_kg,
+    kg_table,
+    load_kg,
+    phrase,
+    register_relation_source,
+    relation_sources,
+    save_kg,
+)
 from lkgrag.kg.naming import column_relation, triple_relation
-from lkgrag.kg.safe_names import GRAPH, PYG, safe_node, safe_relation, shown
+from lkgrag.kg.reserved import GRAPH, PYG
+from lkgrag.kg.safe_names import safe_node, safe_relation, shown
+from lkgrag.kg.sources.co_rated import CoRated
 from lkgrag.kg.vocabulary import COLUMNS, TRIPLES, USER_COLUMNS
 
 ITEMS = [f"i{n}" for n in range(6)]
@@ -222,3 +234,12 @@ def test_ordinary_names_are_kept():
 
 def test_the_list_has_all_names_of_the_installed_version():
     assert {"size"} == INSTALLED - PYG
+
+
+@pytest.mark.parametrize("name", ["merged", "left_out", "temporal", "custom", "item", "user"])
+def test_a_custom_relation_has_no_name_of_the_graph(name):
+    class Mine(CoRated):
+        relation = Relation(name, "item", "x", "x")
+
+    with pytest.raises(ConfigError, match=f"'{name}'; choose another name"):
+        register_relation_source(Mine)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from lkgrag.data.cleaning.texts import NotExact, clean, id_text, is_missing
+from lkgrag.data.cleaning.texts import EXACT, NotExact, clean, id_text, is_missing
 from lkgrag.errors import DataError
 
 if TYPE_CHECKING:
@@ -52,6 +52,9 @@ def ids(column: pd.Series, source: str, name: str) -> pd.Series:
     """
     is_float = pd.api.types.is_float_dtype(column.dtype)
     bits = int(getattr(column.dtype, "itemsize", 8)) * 8 if is_float else 64
+    whole = _whole_numbers(column, EXACT.get(bits, EXACT[64]))
+    if whole is not None:
+        return pd.Series(list(map(str, whole)), index=column.index, dtype=object)
     empty = column.isna().to_numpy(bool)
     texts = np.empty(len(column), dtype=object)
     # Not by pandas: its strings cannot hold all that Python's can.
@@ -72,6 +75,24 @@ def ids(column: pd.Series, source: str, name: str) -> pd.Series:
             f"{source}: {where(column, row)}, field '{name}': the id is empty; fill it or drop the row"
         )
     return pd.Series(texts, index=column.index, dtype=object)
+
+
+def _whole_numbers(column: pd.Series, most: int) -> list[int] | None:
+    """The values of a column of numbers if all are whole, there and exact; None otherwise.
+
+    Args:
+        column: of any type.
+        most: largest float that stands for one number only.
+    """
+    if column.hasnans:
+        return None
+    if pd.api.types.is_integer_dtype(column.dtype):
+        return list(column.tolist())
+    if not pd.api.types.is_float_dtype(column.dtype):
+        return None
+    values = column.to_numpy(np.float64)
+    is_exact = bool(((values % 1 == 0) & (np.abs(values) <= most)).all())
+    return list(values.astype(np.int64).tolist()) if is_exact else None
 
 
 def numbers(column: pd.Series, source: str, name: str) -> pd.Series:

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 from lkgrag.kg.base import REVERSE
 from lkgrag.kg.naming import qualified
-from lkgrag.kg.safe_names import NODES, safe_relation
+from lkgrag.kg.reserved import NODES
+from lkgrag.kg.safe_names import safe_relation
 from lkgrag.kg.sources.columns import Links, column_links
 from lkgrag.kg.sources.triples import triple_links
 

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from lkgrag.errors import ConfigError
 from lkgrag.kg.base import REVERSE, Relation, RelationSource
+from lkgrag.kg.reserved import GRAPH, NODES
 from lkgrag.kg.sources.co_rated import CoRated
 from lkgrag.kg.sources.followed_by import FollowedBy
 from lkgrag.kg.sources.rated import Rated
@@ -162,6 +163,10 @@ def _check_name(name: str, source: type[RelationSource]) -> None:
         raise ConfigError(
             f"{label}: the relation's name '{name}' must be at most 32 small letters, digits and _, "
             f"begin with a letter and not with '{REVERSE}'"
+        )
+    if name in (*NODES, *GRAPH):
+        raise ConfigError(
+            f"{label}: a graph has an attribute or node type '{name}'; choose another name"
         )
     if name in _BUILT_IN and source not in BUILT_IN:
         raise ConfigError(f"{label}: this package has a relation '{name}'; choose another name")

@@ -159,3 +159,11 @@ def test_the_audit_makes_it_again():
     data[ALIKE].weight = planted[ALIKE].weight
     assert verdict()[0] == LEAK
     assert verdict()[1] > 0
+
+
+def test_two_spellings_of_a_title_are_alike():
+    composed, other = "Am\u00e9lie caf\u00e9", "Ame\u0301lie cafe\u0301"
+    titles = [composed, other, "Something else", "Something other"]
+    edges = similar_titles(titles, 1)
+    weight = dict(zip(map(tuple, edges.index.T.tolist()), edges.weight.tolist(), strict=True))
+    assert weight[0, 1] == 1.0
