@@ -9,7 +9,8 @@ from typing import Any
 import yaml
 
 from lkgrag.config.checks import LONGEST, check
-from lkgrag.config.fields import config_fields, default_of, new_config, value_of
+from lkgrag.config.fields import config_fields, new_config, value_of
+from lkgrag.config.merging import merge_layers
 from lkgrag.config.schema import Config
 from lkgrag.config.values import compose, inner_kind, of_node, of_python, of_text, pairs_of
 from lkgrag.errors import ConfigError, nearest
@@ -43,7 +44,6 @@ def load_config(overrides: dict[str, str], extra: dict[str, Any] | None = None) 
         ConfigError: a key is unknown (the message names the nearest one), a type is wrong, or a word is not
             allowed.
     """
-    values: Layer = {key: default_of(f) for key, f in config_fields()}
     layers: list[Layer] = []
     overrides = dict(overrides)
     preset = overrides.pop("preset", None)
@@ -61,16 +61,17 @@ def load_config(overrides: dict[str, str], extra: dict[str, Any] | None = None) 
     layers.append(_parse_overrides(overrides))
     if extra:
         layers.append(_parse_overrides(extra))
-    for layer in layers:
-        scorer = layer.get("scorer.name")
-        if scorer is not None and scorer != values["scorer.name"]:
-            # The options of the scorer that a preset named are not those of another scorer.
-            values["scorer.kwargs"] = {}
-        for key, value in layer.items():
-            values[key] = _merge(values[key], value)
-    config = new_config(values)
+    config = new_config(_flat(merge_layers(layers)))
     check(config)
     return expand_paths(config)
+
+
+def _flat(values: Layer) -> Layer:
+    """Values by dotted key of those that are nested by section."""
+    out: Layer = {}
+    for key, value in values.items():
+        out |= {f"{key}.{n}": v for n, v in value.items()} if key in SECTIONS else {key: value}
+    return out
 
 
 def expand_paths(config: Config) -> Config:

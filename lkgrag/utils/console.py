@@ -51,41 +51,6 @@ class PlainConsole(Console):
         """Raise the error again, which commands take for a quiet end."""
         raise
 
-    @property
-    def file(self) -> IO[str]:
-        """The stream; one that cannot show a character gets another one in its place."""
-        stream = Console.file.fget(self)  # type: ignore[attr-defined]
-        is_strict = getattr(stream, "errors", None) == "strict"
-        encoding = getattr(stream, "encoding", None) or "utf-8"
-        if not is_strict or encoding.lower().replace("-", "").startswith("utf"):
-            return stream
-        return cast("IO[str]", Replacing(stream, encoding))
-
-    @file.setter
-    def file(self, stream: IO[str]) -> None:
-        Console.file.fset(self, stream)  # type: ignore[attr-defined]
-
-
-class Replacing:
-    """A stream that writes question marks for characters that its encoding lacks.
-
-    Args:
-        stream: all else is asked of it.
-        encoding: of the stream.
-    """
-
-    def __init__(self, stream: IO[str], encoding: str) -> None:
-        self._stream, self._encoding = stream, encoding
-
-    def write(self, text: str) -> int:
-        """Write text."""
-        shown = text.encode(self._encoding, "replace").decode(self._encoding)
-        return self._stream.write(shown)
-
-    def __getattr__(self, name: str) -> Any:
-        """Any other attribute is the stream's."""
-        return getattr(self._stream, name)
-
 
 #: Results go to stdout, so that they can be piped.
 console = PlainConsole(highlight=False, emoji=False)

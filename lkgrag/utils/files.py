@@ -30,6 +30,8 @@ class TensorFile(Protocol):
 
     def metadata(self) -> dict[str, str] | None:
         """Texts that the file also holds."""
+
+
 def user_path(path: str | os.PathLike[str], option: str) -> Path:
     """A path that a user gave; ``~`` at its beginning is the home folder, as in a shell.
 

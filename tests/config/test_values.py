@@ -271,3 +271,14 @@ def test_the_same_file_has_its_keys_once(tmp_path):
     assert (config.data.name, config.kg.exclude, config.paths.exclude) == ("shop", ["a"], ["a"])
     file.write_text("")
     assert load_config({"config": str(file)}) == Config()
+
+
+@pytest.mark.parametrize(
+    "text", ["???", "${", "${oc.env:HOME}", "$", "\ue0f0", "\ue0f01", "a\ue0f0$b", "????", "$???"]
+)
+def test_texts_that_mean_something_to_the_merger_stay_as_they_are(text):
+    config = load_config(
+        {}, {"data.root": text, "kg.exclude": [text], "scorer.kwargs": {"x": [text]}}
+    )
+    assert (config.data.root, config.kg.exclude) == (text, [text])
+    assert config.scorer.kwargs == {"x": [text]}
