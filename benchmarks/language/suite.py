@@ -240,7 +240,11 @@ def targets_of(result: dict[str, Any]) -> dict[str, float | None]:
         for row in (stored(other) or {}).get("targets", ())
     }
     values |= result.get(COSTS, {}).get("values", {})
-    rows = {row["name"]: row for row in (stored("cold") or {}).get("new-items", {}).get("rows", ())}
+    cold = stored("cold") or {}
+    signs = [part["sign_test"] for name, part in cold.items() if name.startswith("relations-")]
+    if told := sum(sign["better"] + sign["worse"] for sign in signs):
+        values["L5"] = 100 * sum(sign["better"] for sign in signs) / told
+    rows = {row["name"]: row for row in cold.get("new-items", {}).get("rows", ())}
     if "all" in rows:
         values |= {"L3_new": 100 * rows["all"]["gain"], "L3_p": rows["all"]["p"]}
     for name, (data, left, right, figure) in TARGETS.items():

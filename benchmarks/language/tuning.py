@@ -39,6 +39,8 @@ REACH = 3
 SCALE = math.log(20.0)
 #: Steps between two checkpoints, and tokens of a batch that only encodes.
 EVERY, BUDGET = 50, 8192
+#: What AdamW remembers of a parameter.
+MOMENTS = ("exp_avg", "exp_avg_sq")
 
 
 @dataclass(frozen=True)
@@ -236,11 +238,13 @@ def _is_bf16_fast() -> bool:
 
 
 def _store(path: Path, upper: UpperLayers, optimizer: torch.optim.Optimizer, step: int) -> None:
-    tensors = {f"weight.{n}": p.detach() for n, p in upper.named_parameters()}
+    tensors = {"step": torch.tensor(step)}
     for n, p in upper.named_parameters():
-        for key in ("exp_avg", "exp_avg_sq"):
+        tensors[f"weight.{n}"] = p.detach()
+        # A parameter without a gradient, as a bias that changes nothing, has no moments.
+        for key in MOMENTS if optimizer.state.get(p) else ():
             tensors[f"{key}.{n}"] = optimizer.state[p][key]
-    write_safetensors(path, {**tensors, "step": torch.tensor(step)})
+    write_safetensors(path, tensors)
 
 
 def _restore(
@@ -256,11 +260,9 @@ def _restore(
     step = int(tensors["step"])
     for name, parameter in upper.named_parameters():
         parameter.data.copy_(tensors[f"weight.{name}"])
-        optimizer.state[parameter] = {
-            "step": torch.tensor(float(step)),
-            "exp_avg": tensors[f"exp_avg.{name}"],
-            "exp_avg_sq": tensors[f"exp_avg_sq.{name}"],
-        }
+        moments = {k: tensors[f"{k}.{name}"] for k in MOMENTS if f"{k}.{name}" in tensors}
+        if moments:
+            optimizer.state[parameter] = {"step": torch.tensor(float(step)), **moments}
     for _ in range(step):
         schedule.step()
     return step
