@@ -92,9 +92,7 @@ class Growth:
     report: GrowthReport
 
 
-def grow(
-    known: Interactions, tables: Tables, config: DataConfig, unchosen: bool = True
-) -> Growth:
+def grow(known: Interactions, tables: Tables, config: DataConfig, unchosen: bool = True) -> Growth:
     """Add new tables to known interactions.
 
     An interaction that is known already (the same user, item and time; both times unknown are the same) counts
@@ -300,9 +298,7 @@ def _merge(
     rating = np.concatenate([known.rating, fresh.rating]).astype(np.float32)
     time = np.concatenate([known.time, fresh.time])
     # What has no time stays behind the known interaction that it followed; new ones follow all known ones.
-    moment = np.concatenate(
-        [_filled(known), np.where(np.isnan(fresh.time), np.inf, fresh.time)]
-    )
+    moment = np.concatenate([_filled(known), np.where(np.isnan(fresh.time), np.inf, fresh.time)])
     late = np.isnan(time) & np.isfinite(moment)
     pairs = pd.DataFrame(
         {

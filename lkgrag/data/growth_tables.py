@@ -21,6 +21,28 @@ if TYPE_CHECKING:
 SHOWN = 5
 
 
+def as_tables(interactions: Interactions) -> Tables:
+    """Interactions as the tables that they could have been read from; times are in seconds."""
+    x = interactions
+    items = np.asarray(x.item_ids, object)
+    events = pd.DataFrame(
+        {
+            "user": np.asarray(x.user_ids, object)[x.user],
+            "item": items[x.item],
+            "rating": x.rating,
+            "time": x.time,
+        }
+    )
+    # Attributes may have any name, also that of the column of ids, which comes first then.
+    return Tables(
+        events,
+        items=x.items.drop(columns="item", errors="ignore").assign(item=x.item_ids),
+        users=x.users.drop(columns="user", errors="ignore").assign(user=x.user_ids),
+        triples=x.triples if len(x.triples) else None,
+        links=x.links.assign(item=items[x.links["item"]]),
+    )
+
+
 def grow_attributes(
     known: pd.DataFrame, table: pd.DataFrame | None, key: str, ids: list[str]
 ) -> tuple[pd.DataFrame, int, list[str]]:

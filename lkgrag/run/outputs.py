@@ -20,6 +20,7 @@ from lkgrag.report import prompt_tables, write_report
 from lkgrag.run.provenance import commit, environment, hardware, today
 from lkgrag.serving.catalogue import Catalogue
 from lkgrag.serving.context import Context
+from lkgrag.serving.known import KnownData
 from lkgrag.serving.ranking import rank
 from lkgrag.serving.requests import Request
 from lkgrag.serving.saved_run import FORMAT
@@ -77,6 +78,7 @@ def build_context(
         learned=learned,
         fitted=fitted,
         requests=stages.requests(stage_one),
+        known=KnownData(interactions),
     )
 
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from lkgrag.kg.path_words import PathWords
 from lkgrag.ranker.fusion import TermWeights
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from lkgrag.ranker.fusion_weights import FittedWeights
     from lkgrag.retrieval import FusedRetriever
     from lkgrag.serving.catalogue import Catalogue
+    from lkgrag.serving.known import KnownData
     from lkgrag.serving.users import UserTable
     from lkgrag.text import TextEncoder
     from lkgrag.text.requests import RequestModel
@@ -40,6 +41,8 @@ class Context:
         requests: scores items by requests in words; None where the items have no texts, or in a ranker of an older
             version.
         merged: folder of the language model, if the adapter is merged into it; None with an adapter.
+        known: the data that an update adds to; None in a ranker of an older version.
+        updates: what each update since training added.
     """
 
     graph: GraphPaths
@@ -51,6 +54,12 @@ class Context:
     fitted: FittedWeights | None = None
     merged: str | None = None
     requests: RequestModel | None = None
+    known: KnownData | None = None
+    updates: tuple[dict[str, Any], ...] = ()
+
+    def __getstate__(self) -> dict[str, Any]:
+        """The state for copies and pickles, without what is made again when it is asked for."""
+        return {f.name: getattr(self, f.name) for f in fields(self)}
 
     @property
     def data(self) -> HeteroData:

@@ -6,7 +6,7 @@ import os
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import torch
@@ -198,6 +198,46 @@ class Ranker:
             for user in users
         ]
         return rank(self.model, self.context, requests, k, explain)
+
+    def update(
+        self,
+        interactions: Any,
+        items: Any = None,
+        triples: Any = None,
+        users: Any = None,
+        unchosen: bool = True,
+    ) -> Ranker:
+        """Add new interactions, users and items, without training again.
+
+        Histories grow, and new users are known. Counts and the graph are made anew of all interactions, as from the
+        beginning; what was learned stays. New items get scores from their titles, attributes and first
+        interactions. Known users and items keep their indices. An interaction that is known already counts once.
+
+        If anything fails, the ranker stays as it was. Files do not change: :meth:`save_pretrained` writes them.
+
+        Args:
+            interactions: tables as of :meth:`lkgrag.Interactions.from_frames`, or an :class:`lkgrag.Interactions`; what
+                is known already may be among them. None for none.
+            items: new items with titles and attributes; a row of a known item replaces the values that it gives.
+            triples: new triples, of relations that the ranker knows.
+            users: attributes of users.
+            unchosen: whether items without an interaction become items, too.
+
+        Returns:
+            The ranker itself.
+
+        Raises:
+            DataError: a table does not fit, or there is nothing in it; or new triples turn a relation into another.
+            RunError: the ranker was saved by a version that kept no data.
+            ConfigError: a custom part cannot be extended.
+        """
+        # Only here: as in from_pretrained.
+        from lkgrag.serving.updating import tables_of, update_context, update_model
+
+        tables, config = tables_of(self.context, interactions, items, triples, users)
+        scorer, context, _ = update_context(self.scorer, self.context, tables, config, unchosen)
+        self.model, self.context = update_model(self.model, scorer, context), context
+        return self
 
     def users(self) -> list[str]:
         """Ids of the users of the data."""

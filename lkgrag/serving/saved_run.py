@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ from lkgrag.config import Config
 from lkgrag.config.loading import load_config
 from lkgrag.errors import ConfigError, LkgragError, RunError
 from lkgrag.utils.files import read_json
+from lkgrag.utils.folders import restore_folder
 from lkgrag.utils.layout import CONFIG, META, METRICS, RANKER
 
 #: Version of ``metrics.json``.
@@ -27,6 +29,9 @@ def load_run(run: str) -> tuple[Path, Config]:
     folder = Path(run)
     if not folder.is_dir():
         raise RunError(f"run={run}: no such folder")
+    # A ranker that was about to be replaced when its process was killed is put back.
+    with suppress(OSError):
+        restore_folder(folder / RANKER)
     # An export holds a ranker, as a run does, but has no configuration of its own.
     file = next((f for f in (folder / CONFIG, folder / RANKER / CONFIG) if f.is_file()), None)
     if file is None:

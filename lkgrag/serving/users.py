@@ -7,7 +7,7 @@ import shutil
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
@@ -142,6 +142,22 @@ class Users(UserTable):
         """See :meth:`UserTable.save`."""
         with atomic(path) as tmp:
             shutil.copyfile(self.path, tmp)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """The same users in memory: whoever reads a pickled ranker may not have the file."""
+        rows = self.rows(0, len(self))
+        length = [len(items) for _, (items, _) in rows]
+        columns = [[np.zeros(0, np.int64)], [np.zeros(0, np.float32)]]
+        for _, history in rows:
+            for column, values in zip(columns, history, strict=True):
+                column.append(values)
+        items, ratings = (np.concatenate(column) for column in columns)
+        ids = [user for user, _ in rows]
+        return UsersInMemory, (ids, np.cumsum([0, *length]).astype(np.int64), items, ratings)
+
+    def __deepcopy__(self, memo: object) -> Users:
+        """Itself: it only reads."""
+        return self
 
 
 class UsersInMemory(UserTable):

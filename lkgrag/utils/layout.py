@@ -32,6 +32,8 @@ CATALOGUE = "catalogue.parquet"
 #: The model of requests in words.
 REQUESTS = "requests"
 USERS = "users.parquet"
+#: The data that the ranker knows, to which an update adds.
+DATA = "data"
 
 #: The fused retriever with weights without ``text``, which tells what text is worth.
 WITHOUT_TEXT = "without_text"

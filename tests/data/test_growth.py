@@ -33,9 +33,7 @@ def grown(known, new, config=ALL, items=None, triples=None, users=None, **option
 
 
 def sequences(x):
-    return {
-        u: [x.item_ids[i] for i in x.sequence(n).tolist()] for n, u in enumerate(x.user_ids)
-    }
+    return {u: [x.item_ids[i] for i in x.sequence(n).tolist()] for n, u in enumerate(x.user_ids)}
 
 
 @pytest.mark.parametrize("ties", ["hash", "file", "id"])
@@ -70,7 +68,9 @@ def test_late_interactions_are_sorted_in_by_time():
 
 
 def test_without_times_the_order_of_appearance_counts_after_the_known_ones():
-    known = Interactions.from_frames(frame([("a", "x"), ("a", "y"), ("b", "y")], ["user", "item"]), config=ALL)
+    known = Interactions.from_frames(
+        frame([("a", "x"), ("a", "y"), ("b", "y")], ["user", "item"]), config=ALL
+    )
     new = frame([("a", "w"), ("b", "x"), ("a", "y"), ("a", "v")], ["user", "item"])
     found = grown(known, new)
     assert sequences(found.interactions) == {"a": ["x", "y", "w", "v"], "b": ["y", "x"]}
@@ -97,7 +97,9 @@ def test_new_items_follow_with_titles_attributes_and_triples():
             "colour": ["red", "", ""],
         }
     )
-    more = frame([("n", "by", "d1"), ("n", "cites", "y"), ("x", "by", "d1")], ["head", "relation", "tail"])
+    more = frame(
+        [("n", "by", "d1"), ("n", "cites", "y"), ("x", "by", "d1")], ["head", "relation", "tail"]
+    )
     found = grown(known, frame([("c", "n", 1, 3.0)]), items=table, triples=more)
     x = found.interactions
     assert x.item_ids == ["x", "y", "n", "m"]
@@ -124,7 +126,9 @@ def test_new_items_without_any_interaction():
 
 def test_few_interactions_are_enough_unless_more_are_asked_for():
     known = Interactions.from_frames(events(), config=ALL)
-    new = frame([("n", "i1", 1, 2e9), ("n", "j", 1, 2e9 + 1), ("u1", "j", 1, 2e9), ("o", "i2", 1, 2e9)])
+    new = frame(
+        [("n", "i1", 1, 2e9), ("n", "j", 1, 2e9 + 1), ("u1", "j", 1, 2e9), ("o", "i2", 1, 2e9)]
+    )
     found = grown(known, new)
     assert (found.report.users, found.report.items, found.report.dropped) == (2, 1, 0)
     cut = grown(known, new, DataConfig(min_user=2, min_item=2))
@@ -159,7 +163,13 @@ def test_untitled_items_stay_out_where_they_were_dropped():
 
 def test_stored_interactions_are_read_back_as_they_were(tmp_path):
     items = pd.DataFrame(
-        {"item": ["x", "y"], "title": ["X", None], "id": [["1"], []], "0": ["a", "b"], "length": ["", "z"]}
+        {
+            "item": ["x", "y"],
+            "title": ["X", None],
+            "id": [["1"], []],
+            "0": ["a", "b"],
+            "length": ["", "z"],
+        }
     )
     triples = frame([("x", "by", "d1")], ["head", "relation", "tail"])
     users = pd.DataFrame({"user": ["a"], "age": ["30"]})

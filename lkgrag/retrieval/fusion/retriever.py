@@ -71,6 +71,10 @@ class FusedRetriever(Retriever):
         """How common each item is, float32 ``[I]``; see :meth:`CornerWeights.commonness`."""
         return self.corners.commonness(self.popularity).astype(np.float32)
 
+    def replaced(self, systems: Mapping[str, Retriever]) -> FusedRetriever:
+        """Other systems of the same names with the same weights."""
+        return FusedRetriever(systems, self.corners, self.mask_seen, self.custom)
+
     def features(
         self, histories: list[NDArray[np.int64]], only: set[str] | None = None
     ) -> dict[str, NDArray[np.float32]]:
