@@ -52,9 +52,7 @@ def load_interactions(folder: str | os.PathLike[str]) -> Interactions:
         LkgragError: a file is missing, broken or of a newer version.
     """
     folder = Path(folder)
-    meta = read_json(folder / META)
-    if not isinstance(meta, dict) or meta.get("format") != FORMAT:
-        raise LkgragError(f"{folder / META}: not data of version {FORMAT}; {ADVICE}")
+    meta = _read_meta(folder)
     events, items, users, triples, links = (
         read_parquet(folder / name, ADVICE) for name in (EVENTS, ITEMS, USERS, TRIPLES, LINKS)
     )
@@ -77,6 +75,27 @@ def load_interactions(folder: str | os.PathLike[str]) -> Interactions:
         )
     except (KeyError, ValueError, TypeError) as error:
         raise LkgragError(f"{folder}: no stored interactions ({error}); {ADVICE}") from error
+
+
+def load_items(folder: str | os.PathLike[str]) -> pd.DataFrame:
+    """The attributes of the items alone, as of :attr:`lkgrag.data.Interactions.items`.
+
+    Raises:
+        LkgragError: as :func:`load_interactions`.
+    """
+    folder = Path(folder)
+    meta, items = _read_meta(folder), read_parquet(folder / ITEMS, ADVICE)
+    try:
+        return _named(items, meta["columns"]["items"])
+    except (KeyError, TypeError) as error:
+        raise LkgragError(f"{folder}: no stored items ({error}); {ADVICE}") from error
+
+
+def _read_meta(folder: Path) -> dict[str, Any]:
+    meta = read_json(folder / META)
+    if not isinstance(meta, dict) or meta.get("format") != FORMAT:
+        raise LkgragError(f"{folder / META}: not data of version {FORMAT}; {ADVICE}")
+    return meta
 
 
 def _numbered(table: pd.DataFrame, first: dict[str, Any]) -> pd.DataFrame:

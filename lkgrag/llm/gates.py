@@ -71,7 +71,6 @@ def install(layer: nn.Module) -> RemovableHandle:
     Args:
         layer: its first argument, or ``hidden_states``, is gated.
     """
-
     return layer.register_forward_pre_hook(_gate_input, with_kwargs=True)
 
 

@@ -64,6 +64,15 @@ class Catalogue:
             )
         return indices[0]
 
+    def every(self, name: str) -> list[int]:
+        """All items of an id, or else of an exact title.
+
+        Raises:
+            KeyError: there is none.
+        """
+        index = self._by_id.get(name)
+        return [index] if index is not None else self._by_title[name]
+
     def index(self, items: Iterable[object], what: str) -> NDArray[np.int64]:
         """Item indices of ids or exact titles; spaces at the ends do not count.
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from lkgrag.kg.path_words import PathWords
 from lkgrag.ranker.fusion import TermWeights
+from lkgrag.serving.attributes import Attributes
 from lkgrag.text import EncoderChoice, load_encoder
 from lkgrag.utils.progress import activity
 
@@ -83,6 +84,15 @@ class Context:
             return None
         with activity("load the encoder"):
             return load_encoder(choice)
+
+    @cached_property
+    def attributes(self) -> Attributes:
+        """What the items can be filtered by.
+
+        Raises:
+            LkgragError: a file of the data is missing or broken.
+        """
+        return Attributes(self.data, None if self.known is None else self.known.read_items())
 
     @cached_property
     def words(self) -> PathWords:

@@ -7,10 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lkgrag.data.stored import load_interactions, save_interactions
+from lkgrag.data.stored import load_interactions, load_items, save_interactions
 from lkgrag.errors import RunError
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from lkgrag.data.interactions import Interactions
 
 
@@ -37,6 +39,16 @@ class KnownData:
         if self.folder is None:
             raise RunError("this ranker has no data to add to; train again")
         return load_interactions(self.folder)
+
+    def read_items(self) -> pd.DataFrame:
+        """The attributes of the items alone, as of :attr:`lkgrag.data.Interactions.items`.
+
+        Raises:
+            LkgragError: as :meth:`read`.
+        """
+        if self.interactions is None and self.folder is not None:
+            return load_items(self.folder)
+        return self.read().items
 
     def save(self, folder: Path) -> None:
         """Write them.

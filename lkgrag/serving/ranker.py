@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -127,6 +127,8 @@ class Ranker:
         ratings: Sequence[float] | None = None,
         request: str | None = None,
         weight: float | None = None,
+        exclude: Iterable[object] | os.PathLike[str] | None = None,
+        where: Mapping[str, object] | None = None,
     ) -> Recommendation:
         """Rank items for anyone, in the data or not.
 
@@ -139,25 +141,35 @@ class Ranker:
             request: what is asked for, in words, such as ``"a light perfume for summer"``.
             weight: how much the request counts, in multiples of what was learned in training: 1 by default, 0
                 for the history alone. From about 100 on, the request alone decides.
+            exclude: items by id or exact title that are left out before ranking, as those out of stock; or the path of
+                a text file with one a line. Unknown ones are told in a warning.
+            where: what items must have, as ``{"genre": "Drama", "year": ["1994", "1995"]}``: one of the values of each
+                attribute. Also before ranking.
 
         Returns:
-            At most ``k`` items, best first; fewer if there are fewer candidates.
+            At most ``k`` items, best first; fewer if there are fewer candidates, which a warning says if ``exclude`` or
+            ``where`` leave too few.
 
         Raises:
             DataError: an item is unknown (the message names the nearest ones), the list of candidates is
-                empty, or the ratings are not one for each history item.
+                empty, or the ratings are not one for each history item; or ``exclude`` or ``where`` name nothing
+                that is known, or leave no item.
             ConfigError: ``k`` is below 1 or larger than the catalogue, the request says nothing, or the ranker
                 cannot read requests.
             LkgragError: the encoder's files are not available.
         """
         # Only here: as in from_pretrained.
         from lkgrag.serving.asked import ask
+        from lkgrag.serving.limits import limit, tell_short
         from lkgrag.serving.ranking import rank
-        from lkgrag.serving.requests import request_for
+        from lkgrag.serving.requests import limited, request_for
 
         one = request_for(self.context, history, candidates, ratings)
         one = replace(one, asked=ask(self.context, request, weight))
-        return rank(self.model, self.context, [one], k, explain)[0]
+        limits = limit(self.context, exclude, where)
+        found = rank(self.model, self.context, limited([one], limits), k, explain)
+        tell_short(found, k, limits)
+        return found[0]
 
     def recommend_users(
         self,
@@ -167,6 +179,8 @@ class Ranker:
         explain: bool = True,
         request: str | None = None,
         weight: float | None = None,
+        exclude: Iterable[object] | os.PathLike[str] | None = None,
+        where: Mapping[str, object] | None = None,
     ) -> list[Recommendation]:
         """Rank items for users of the data, from their whole histories.
 
@@ -177,27 +191,33 @@ class Ranker:
             explain: word the paths.
             request: what is asked for, in words, the same for all.
             weight: as in :meth:`recommend`.
+            exclude: as in :meth:`recommend`.
+            where: as in :meth:`recommend`.
 
         Returns:
             One ranking a user, in the order of ``users``.
 
         Raises:
             DataError: a user or an item is unknown (the message names the nearest ones), or the list of
-                candidates is empty.
+                candidates is empty; or as in :meth:`recommend`.
             ConfigError: as in :meth:`recommend`.
             LkgragError: the encoder's files are not available.
         """
         # Only here: as in from_pretrained.
         from lkgrag.serving.asked import ask
+        from lkgrag.serving.limits import limit, tell_short
         from lkgrag.serving.ranking import rank
-        from lkgrag.serving.requests import request_of_user
+        from lkgrag.serving.requests import limited, request_of_user
 
         asked = ask(self.context, request, weight)
         requests = [
             replace(request_of_user(self.context, str(user), candidates), asked=asked)
             for user in users
         ]
-        return rank(self.model, self.context, requests, k, explain)
+        limits = limit(self.context, exclude, where)
+        found = rank(self.model, self.context, limited(requests, limits), k, explain)
+        tell_short(found, k, limits)
+        return found
 
     def update(
         self,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from lkgrag.serving.context import Context
+    from lkgrag.serving.limits import Limits
     from lkgrag.text.requests import RequestScores
 
 
@@ -45,6 +46,7 @@ class Request:
         target: the item that was chosen in truth, to be marked; None where unknown.
         index: user index, -1 for someone unknown.
         asked: what is asked for in words; None for the history alone.
+        allowed: bool ``[I]``, the items that the ranking may hold; None for all.
     """
 
     history: NDArray[np.int64]
@@ -54,6 +56,7 @@ class Request:
     target: int | None = None
     index: int = -1
     asked: Asked | None = None
+    allowed: NDArray[np.bool_] | None = None
 
 
 def request_for(
@@ -86,6 +89,25 @@ def request_of_user(
     index = context.users.index(user)
     ((_, (items, rating)),) = context.users.rows(index, index + 1)
     return Request(items, rating, candidate_items(context, candidates), user, index=index)
+
+
+def limited(requests: Sequence[Request], limits: Limits | None) -> list[Request]:
+    """The same requests within limits; candidates that are named count only if they are allowed.
+
+    Raises:
+        DataError: no candidate is left.
+    """
+    if limits is None:
+        return list(requests)
+    out = []
+    for request in requests:
+        candidates = request.candidates
+        if candidates is not None:
+            candidates = candidates[limits.allowed[candidates]]
+            if not len(candidates):
+                raise DataError(f"candidates: {limits.words} leave none of them")
+        out.append(replace(request, candidates=candidates, allowed=limits.allowed))
+    return out
 
 
 def candidate_items(context: Context, items: Sequence[object] | None) -> NDArray[np.int64] | None:

@@ -124,13 +124,17 @@ class FusedRetriever(Retriever):
         return self.fuse(self.features(histories, used), histories)
 
     def propose(
-        self, histories: list[NDArray[np.int64]], k: int
+        self,
+        histories: list[NDArray[np.int64]],
+        k: int,
+        allowed: NDArray[np.bool_] | None = None,
     ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
         """The best ``k`` items for each history, in blocks, so that memory does not grow with the users.
 
         Args:
             histories: item indices, oldest first; an empty one gets the most popular items.
             k: length of the lists.
+            allowed: bool ``[I]``, the items that may be proposed; None for all.
 
         Returns:
             Items int64 ``[B, k]``, best first, -1 where there are fewer; scores float32 ``[B, k]``,
@@ -143,6 +147,8 @@ class FusedRetriever(Retriever):
             part = slice(start, start + step)
             seen = Seen.of(histories[part], self.mask_seen)
             block = self.score(histories[part])
+            if allowed is not None:
+                block[:, ~allowed] = -np.inf
             items[part], scores[part] = top_k(block, k, seen, self.turn)
         return items, scores
 
