@@ -35,8 +35,8 @@ class GrowthReport:
         given: interactions that were given.
         known: of these, those that were known already: the same user, item and time.
         new: those that were added.
-        again: known interactions that gave way to a new one of the same user and item, or the reverse, by
-            ``data.duplicates``.
+        again: new ones that gave way to another one of the same user and item, by ``data.duplicates``.
+        replaced: known interactions that gave way to a new one in the same way.
         dropped: those of new users and items with too few (``data.min_user``, ``data.min_item``).
         users: new users.
         items: new items.
@@ -50,6 +50,7 @@ class GrowthReport:
     known: int
     new: int
     again: int
+    replaced: int
     dropped: int
     users: int
     items: int
@@ -61,8 +62,10 @@ class GrowthReport:
     def __str__(self) -> str:
         """One line for people."""
         parts = [f"{self.given:,} interactions: {self.known:,} known already, {self.new:,} new"]
+        if self.replaced:
+            parts[0] += f" ({self.replaced:,} in place of an earlier one of the same user and item)"
         if self.again:
-            parts[0] += f", {self.again:,} of the same user and item as another (data.duplicates)"
+            parts[0] += f", {self.again:,} that give way to another one (data.duplicates)"
         if self.dropped:
             parts[0] += f", {self.dropped:,} of new users and items with too few"
         parts.append(f"{self.users:,} new users")
@@ -156,14 +159,20 @@ def grow(known: Interactions, tables: Tables, config: DataConfig, unchosen: bool
         given=len(events),
         known=int(is_known.sum()),
         new=len(fresh.user) - again[1],
-        again=sum(again),
+        again=again[1],
+        replaced=again[0],
         dropped=dropped,
         users=len(user_ids) - known.num_users,
         items=len(item_ids) - known.num_items,
         unchosen=len(listed),
         changed=changed,
         triples=new_triples,
-        ignored=(*told, *told_users, *told_triples),
+        ignored=(
+            *_told(known, user, item, rating, time, is_known),
+            *told,
+            *told_users,
+            *told_triples,
+        ),
     )
     return Growth(grown, report)
 
@@ -234,6 +243,37 @@ def _titled(known: Interactions, tables: Tables) -> set[str]:
         texts = tables.items["title"].astype("string").str.strip().fillna("")
         titled |= set(ids(tables.items["item"], "the table of items", "item")[texts != ""])
     return titled
+
+
+def _told(
+    known: Interactions,
+    user: NDArray[np.int64],
+    item: NDArray[np.int64],
+    rating: NDArray[np.float64],
+    time: NDArray[np.float64],
+    is_known: NDArray[np.bool_],
+) -> list[str]:
+    """Sentences on what may surprise: other ratings of known interactions, and times that are mere positions."""
+    told = []
+    there = pd.MultiIndex.from_arrays([known.user, known.item, _comparable(known.time)])
+    first = ~there.duplicated()
+    keys = [column[is_known] for column in (user, item, _comparable(time))]
+    place = there[first].get_indexer(pd.MultiIndex.from_arrays(keys))
+    before = known.rating[first][place]
+    now = rating[is_known].astype(np.float32)
+    other = int((~np.isnan(now) & (now != before)).sum())
+    if other:
+        told.append(f"{other} known interactions have another rating now; the known one stays")
+    if not known.dated:
+        last = np.full(int(user.max(initial=0)) + 1 + known.num_users, -np.inf)
+        np.maximum.at(last, known.user, _comparable(known.time))
+        early = int((~is_known & (time < last[user])).sum())
+        if early:
+            told.append(
+                f"the known times are positions in each history, and {early} new interactions have earlier ones than "
+                "known ones of their user: they stand before these; leave the times out to add at the end"
+            )
+    return told
 
 
 def _are_known(

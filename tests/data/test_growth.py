@@ -182,3 +182,16 @@ def test_stored_interactions_are_read_back_as_they_were(tmp_path):
     (tmp_path / "events.parquet").unlink()
     with pytest.raises(LkgragError, match=r"events\.parquet.*train again"):
         load_interactions(tmp_path)
+
+
+def test_another_rating_and_positions_for_times_are_told():
+    rows = [("a", "x", 1, 0.0), ("a", "y", 2, 1.0), ("b", "y", 3, 0.0)]
+    known = Interactions.from_frames(frame(rows), config=ALL)
+    found = grown(known, frame([("a", "x", 5, 0.0), ("a", "y", np.nan, 1.0), ("a", "z", 1, 0.0)]))
+    assert sequences(found.interactions)["a"][-1] == "y"
+    assert found.interactions.rating.tolist()[-1] == 3
+    rating, positions = found.report.ignored
+    assert rating.startswith("1 known interactions have another rating")
+    assert "positions" in positions
+    assert "1 new interactions" in positions
+    assert grown(known, frame([("a", "z", 1, 2.0)])).report.ignored == ()
