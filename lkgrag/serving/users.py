@@ -146,14 +146,11 @@ class Users(UserTable):
     def __reduce__(self) -> tuple[Any, ...]:
         """The same users in memory: whoever reads a pickled ranker may not have the file."""
         rows = self.rows(0, len(self))
-        length = [len(items) for _, (items, _) in rows]
-        columns = [[np.zeros(0, np.int64)], [np.zeros(0, np.float32)]]
-        for _, history in rows:
-            for column, values in zip(columns, history, strict=True):
-                column.append(values)
-        items, ratings = (np.concatenate(column) for column in columns)
+        items = [np.zeros(0, np.int64), *(history for _, (history, _) in rows)]
+        ratings = [np.zeros(0, np.float32), *(rating for _, (_, rating) in rows)]
+        indptr = np.cumsum([len(part) for part in items]).astype(np.int64)
         ids = [user for user, _ in rows]
-        return UsersInMemory, (ids, np.cumsum([0, *length]).astype(np.int64), items, ratings)
+        return UsersInMemory, (ids, indptr, np.concatenate(items), np.concatenate(ratings))
 
     def __deepcopy__(self, memo: object) -> Users:
         """Itself: it only reads."""
