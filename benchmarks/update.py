@@ -1,8 +1,8 @@
 """What an update is worth: a ranker as it was, updated, and trained again, after 1, 5 and 20 % new interactions.
 
 Interactions are ordered by time. The last tenth tests: each user's first five choices there, by one list that is made
-when it begins. The new interactions are those right before it, and all earlier ones trained the ranker. Nothing but the
-counts below ``--root`` is kept between calls, so a call that was stopped goes on.
+when it begins. The new interactions are those right before it, and all earlier ones trained the ranker. Runs and stages
+below ``--root`` are kept, so a call that was stopped goes on.
 """
 
 from __future__ import annotations

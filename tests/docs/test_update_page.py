@@ -2,12 +2,13 @@
 
 import shlex
 from importlib import import_module
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
+from helpers.pages import blocks, command_lines
 from helpers.small_run import small_options
-from test_pages import ROOT, blocks, command_lines
 
 from benchmarks import update
 from benchmarks.common import stored
@@ -15,7 +16,7 @@ from lkgrag import Ranker
 from lkgrag.config.loading import load_config
 from lkgrag.run.pipeline import train
 
-PAGE = ROOT / "docs" / "update.md"
+PAGE = Path(__file__).parents[2] / "docs" / "update.md"
 
 
 def write_shop(root, users, items, start):
@@ -63,7 +64,7 @@ def test_the_commands_and_the_example_of_the_page(tmp_path, monkeypatch, capsys)
     exec(compile(first, str(PAGE), "exec"), scope)
     monday = Ranker.from_pretrained("outputs/shop-monday")
     assert monday.context.catalogue.ids[-1] == "B200"
-    scope = {"ranker": monday, "Path": import_module("pathlib").Path}
+    scope = {"ranker": monday, "Path": Path}
     exec(compile(second, str(PAGE), "exec"), scope)
 
 
