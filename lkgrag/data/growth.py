@@ -340,17 +340,30 @@ def _merge(
     # What has no time stays behind the known interaction that it followed; new ones follow all known ones.
     moment = np.concatenate([_filled(known), np.where(np.isnan(fresh.time), np.inf, fresh.time)])
     late = np.isnan(time) & np.isfinite(moment)
-    pairs = pd.DataFrame(
-        {
-            "user": np.asarray(user_ids, object)[user],
-            "item": np.asarray(item_ids, object)[item],
-        }
-    )
-    # Without a time only the order of appearance is known.
-    tie = np.where(np.isnan(time), np.arange(len(user)), tie_key(pairs, config))
+    # Without a time only the order of appearance is known, and users without anything new are in order already.
+    tie = np.arange(len(user))
+    rows = np.flatnonzero(np.isin(user, fresh.user) & ~np.isnan(time))
+    rows = rows[_tied(user[rows], time[rows])]
+    pairs = {
+        "user": np.asarray(user_ids, object)[user[rows]],
+        "item": np.asarray(item_ids, object)[item[rows]],
+    }
+    tie[rows] = tie_key(pd.DataFrame(pairs), config)
     order = np.lexsort((tie, late, moment, user))
-    order, gone = _one_each(order, user, item, number, config, pairs)
+    order, gone = _one_each(order, user, item, number, config.duplicates)
+    if config.duplicates == "error" and sum(gone):
+        # What is known has no pair twice, so the first one beyond it is new.
+        raise DataError(_twice(user, item, user_ids, item_ids))
     return _Events(user[order], item[order], rating[order], time[order]), gone
+
+
+def _tied(user: NDArray[np.int64], time: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """Which interactions share their time with another one of their user, bool ``[N]``."""
+    order = np.lexsort((time, user))
+    same = (np.diff(user[order]) == 0) & (np.diff(time[order]) == 0)
+    out = np.zeros(len(user), bool)
+    out[order[1:][same]] = out[order[:-1][same]] = True
+    return out
 
 
 def _filled(known: Interactions) -> NDArray[np.float64]:
@@ -366,8 +379,7 @@ def _one_each(
     user: NDArray[np.int64],
     item: NDArray[np.int64],
     number: int,
-    config: DataConfig,
-    pairs: pd.DataFrame,
+    rule: str,
 ) -> tuple[NDArray[np.int64], tuple[int, int]]:
     """Keep one interaction of each pair with a new one, as ``data.duplicates`` says.
 
@@ -376,22 +388,27 @@ def _one_each(
         user: of each.
         item: of each.
         number: how many are known; the others are new.
-        config: of the data.
-        pairs: ids of user and item of each, for the message.
+        rule: the word of ``data.duplicates``.
 
     Returns:
         The order of those that stay; how many known and how many new ones do not.
     """
-    if config.duplicates == "keep":
+    if rule == "keep":
         return order, (0, 0)
     pair = user[order] * (int(item.max(initial=0)) + 1) + item[order]
     touched = np.isin(pair, pair[order >= number])
-    twice = pd.Series(pair).duplicated(keep="first" if config.duplicates != "last" else "last")
+    twice = pd.Series(pair).duplicated(keep="last" if rule == "last" else "first")
     gone = touched & twice.to_numpy(bool)
-    if config.duplicates == "error" and gone.any():
-        row = pairs.iloc[order[gone][0]]
-        raise DataError(
-            f"user {short(row['user'])!r} has item {short(row['item'])!r} twice, at different times; the ranker was "
-            "trained with data.duplicates=error: drop one of them"
-        )
     return order[~gone], (int((order[gone] < number).sum()), int((order[gone] >= number).sum()))
+
+
+def _twice(
+    user: NDArray[np.int64], item: NDArray[np.int64], user_ids: list[str], item_ids: list[str]
+) -> str:
+    """What to do about the first pair that is there twice."""
+    pairs = pd.DataFrame({"user": user, "item": item})
+    row = int(pairs.duplicated().to_numpy().argmax())
+    return (
+        f"user {short(user_ids[user[row]])!r} has item {short(item_ids[item[row]])!r} twice, at different times; the "
+        "ranker was trained with data.duplicates=error: drop one of them"
+    )
