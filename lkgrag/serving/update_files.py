@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -42,18 +44,41 @@ def update_files(
     _refuse_others(target)
     rename_activity("read the new data")
     tables, _ = read_tables(config)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    lock = target.with_name(f".{target.name}.lock")
-    with locked(lock, wait=False, what=f"the ranker {target}"):
+    with _held(target):
         rename_activity("load the ranker")
         scorer, context, _ = load_context(ranker)
         scorer, context, report = update_context(scorer, context, tables, config, unchosen)
         rename_activity("write the ranker")
         save_updated(ranker, scorer, context, target)
-    lock.unlink(missing_ok=True)
     console.print(f"{report}", soft_wrap=True, markup=False)
     console.print(f"{target}: updated", soft_wrap=True, markup=False)
     return report
+
+
+@contextmanager
+def _held(target: Path) -> Iterator[None]:
+    """Keep other updates away from a folder; of one that fails, nothing is left.
+
+    Raises:
+        RunError: another process updates the ranker.
+        LkgragError: the folder above cannot be written.
+    """
+    is_new, lock = not target.parent.exists(), target.with_name(f".{target.name}.lock")
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise RunError(
+            f"cannot write {target.parent}: {error.strerror}; choose another out="
+        ) from error
+    with locked(lock, wait=False, what=f"the ranker {target}"):
+        try:
+            yield
+        finally:
+            lock.unlink(missing_ok=True)
+            if is_new:
+                # Only if nothing was written into it.
+                with suppress(OSError):
+                    target.parent.rmdir()
 
 
 def _refuse_others(target: Path) -> None:

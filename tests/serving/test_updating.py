@@ -24,8 +24,10 @@ from lkgrag.retrieval import EASERetriever, GraphRetriever, ItemItemRetriever, P
 from lkgrag.retrieval.graph import relation_factors
 from lkgrag.scorer import PathScorer
 from lkgrag.serving.saving import find_ranker
+from lkgrag.serving.update_files import update_files
 from lkgrag.serving.updating import extend_scorer
 from lkgrag.utils.folders import exchange, replaced_folder, restore_folder
+from lkgrag.utils.locks import locked
 
 pytestmark = pytest.mark.slow
 
@@ -434,6 +436,29 @@ def test_a_killed_update_leaves_the_old_ranker_whole(run_without_lm, stale, tmp_
     assert Ranker.from_pretrained(folder).users()[-1] == "someone"
     left = [p for p in folder.rglob(".*") if p.name.endswith((".tmp", ".part", ".old"))]
     assert left == []
+
+
+def test_of_an_update_that_fails_nothing_is_left(run_without_lm, stale, tmp_path):
+    folder, new = tmp_path / "run", tmp_path / "new"
+    shutil.copytree(run_without_lm, folder)
+    write_new(new, stale.context.known.read())
+    config = replace(stale.context.config.data, root=str(new), min_user=1, min_item=1)
+    with locked(folder / ".ranker.lock", wait=False), pytest.raises(RunError, match="is in use"):
+        update_files(folder / "ranker", config)
+    (folder / ".ranker.lock").unlink()
+    shutil.rmtree(folder / "ranker" / "data")
+    before = sorted(folder.rglob("*"))
+    for out in (None, str(tmp_path / "out")):
+        with pytest.raises(RunError, match="older version, which kept no data"):
+            update_files(folder / "ranker", config, out)
+    assert sorted(folder.rglob("*")) == before
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["new", "run"]
+    (tmp_path / "file").write_text("x")
+    (tmp_path / "full" / "ranker").mkdir(parents=True)
+    (tmp_path / "full" / "ranker" / "mine").write_text("x")
+    for out, message in (("file", "a file; name a folder"), ("full", "holds mine and no ranker")):
+        with pytest.raises(RunError, match=message):
+            update_files(folder / "ranker", config, str(tmp_path / out))
 
 
 def test_a_folder_is_replaced_as_a_whole(tmp_path):
