@@ -19,7 +19,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from benchmarks.common import data_roots, fell, judge, save, say, stored
+from benchmarks.common import ROOT, data_roots, fell, judge, put, save, say, stored
 
 SCALE = ("graph", "users", "remote")
 SPEED = ("paths", "lru", "wording", "lm", "lm-avx2", "whole", "serving", "job")
@@ -179,6 +179,7 @@ def _update(options: argparse.Namespace) -> int:
         if not options.quick:
             line = "python -m benchmarks.run update"
             say(f"wrote {save('update', line, options.seed, {'sets': result})}")
+            put(ROOT / "docs" / "update.md", "update", update.table(result))
         sets = result
     print(update.table(sets))
     return 0
