@@ -351,7 +351,7 @@ def _merge(
     tie[rows] = tie_key(pd.DataFrame(pairs), config)
     order = np.lexsort((tie, late, moment, user))
     order, gone = _one_each(order, user, item, number, config.duplicates)
-    if config.duplicates == "error" and sum(gone):
+    if config.duplicates == "error" and gone != (0, 0):
         # What is known has no pair twice, so the first one beyond it is new.
         raise DataError(_twice(user, item, user_ids, item_ids))
     return _Events(user[order], item[order], rating[order], time[order]), gone

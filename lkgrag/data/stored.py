@@ -109,6 +109,7 @@ def _named(table: pd.DataFrame, names: list[str]) -> pd.DataFrame:
     out = pd.DataFrame(index=range(len(table)))
     for number, name in enumerate(names):
         values = table[str(number)].tolist()
+        cells: list[object]
         if name == "title":
             cells = [v if isinstance(v, str) else None for v in values]
         else:

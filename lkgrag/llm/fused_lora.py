@@ -57,7 +57,7 @@ def fuse_lora(model: nn.Module) -> int:
     for module in model.modules():
         if type(module) is Linear and _plain(module):
             # Not a method, which could not be pickled: the class has none of this name.
-            module.forward = partial(_forward, module)
+            module.forward = partial(_forward, module)  # type: ignore[method-assign]
             count += 1
     return count
 

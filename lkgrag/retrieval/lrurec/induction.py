@@ -53,10 +53,10 @@ def induce(
     mean = vectors.mean(0) if known else np.zeros(vectors.shape[1], np.float32)
     centred = (vectors - mean).astype(np.float64)
     found = of_histories(centred, interactions)
-    metadata = (of_edges(centred, data, number), of_values(centred, data, number))
-    has = np.stack([part.any(1) for part in metadata])
-    guess = sum(metadata) / np.maximum(has.sum(0), 1)[:, None]
-    contexts = np.where(found.any(1)[:, None], found, guess)
+    metadata = np.stack([of_edges(centred, data, number), of_values(centred, data, number)])
+    parts = np.count_nonzero((metadata != 0).any(2, keepdims=True), axis=0)
+    guess = metadata.sum(0) / np.maximum(parts, 1)
+    contexts = np.where((found != 0).any(1, keepdims=True), found, guess)
     count = np.bincount(interactions.item, minlength=number)
     return (mean + contexts[known:]).astype(np.float32), _biases(bias, count)
 
