@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.common import ROOT, judge, put, save, say
-from benchmarks.language.requests import measure_requests, page_table, target_of
+from benchmarks.language.request_page import page_table, target_of
+from benchmarks.language.requests import measure_requests
 from benchmarks.language.suite import make_runs, read_settings
 from lkgrag.data.dataset import Dataset
 from lkgrag.kg import load_kg

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 #: The parts, in the order of the run.
-PARTS = ("new-items", "mixed", "relations-ml-100k", "relations-amazon-beauty")
+PARTS = ("new-items", "mixed", "relations-ml-100k", "relations-amazon-beauty", "transfer")
 #: The data set of the parts on new items: the largest whose items have texts that say much.
 DATA = "amazon-beauty"
 
@@ -32,11 +32,15 @@ def measure(part: str, roots: dict[str, str], root: Path, seed: int = 0) -> dict
     file = root / f"{part}-{seed}.json"
     if not file.exists():
         say(f"{part}: measured")
-        result = (
-            _relations(part.removeprefix("relations-"), roots, root, seed)
-            if part.startswith("relations-")
-            else _new_items(part, roots, root, seed)
-        )
+        if part.startswith("relations-"):
+            result = _relations(part.removeprefix("relations-"), roots, root, seed)
+        elif part == "transfer":
+            # Only here: the other parts need none of it.
+            from benchmarks.language.transfer import measure as transfer
+
+            result = transfer(roots, root / "cache", seed, say)
+        else:
+            result = _new_items(part, roots, root, seed)
         write_json(file, result)
     return dict(read_json(file))
 
@@ -75,5 +79,6 @@ def _relations(data: str, roots: dict[str, str], root: Path, seed: int) -> dict[
 
     graphs = stages.kg(stage_one.fit_ends[0]), stages.kg(split.train_end)
     encode = encoder_of(stages.config).encode
-    rows = leave_one_out(graphs, examples, queries, stages.config, encode, keep, rows)
+    scorers = root / f"relations-{data}-{seed}"
+    rows = leave_one_out(graphs, examples, queries, stages.config, encode, keep, scorers, rows)
     return {"lists": len(queries), "relations": rows, "sign_test": sign_test(rows)}

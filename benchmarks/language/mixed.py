@@ -1,8 +1,9 @@
 """New and known items in one list: is a new item's score on the scale of the others?
 
 A list has twenty known items, the best by today's fusion, and twenty new ones, the best by TF-IDF and metadata.
-Rows are the weights of stage one's fusion: as they are fitted today; fitted with pseudo-new targets among the events;
-and the same with weights of their own for items without interactions (:func:`fit_new`).
+Rows are the weights of stage one's fusion: as they are fitted today; the same with a constant for items without
+interactions (``retrieval.new_items``); fitted with pseudo-new targets among the events; and with weights of their own
+for items without interactions (:func:`~benchmarks.language.rules.fit_new`).
 """
 
 from __future__ import annotations
@@ -17,9 +18,11 @@ import torch
 from benchmarks.language.cold import BEHAVIOUR
 from benchmarks.language.evidence import DECAY, near_history, similarities, whitened
 from benchmarks.language.logit import Lists, cross_validated, figures, ranks_of
+from benchmarks.language.rules import Rule, fit_new
 from lkgrag.retrieval.fusion.corner_fit import fit_corners
+from lkgrag.retrieval.fusion.pools import make_pools
 from lkgrag.retrieval.fusion.retriever import FusedRetriever
-from lkgrag.retrieval.fusion.weights import fit_weights, list_losses, make_pools
+from lkgrag.retrieval.fusion.weights import fit_weights
 from lkgrag.retrieval.graph import GraphRetriever
 from lkgrag.retrieval.itemitem import ItemItemRetriever
 from lkgrag.retrieval.popularity import PopularityRetriever
@@ -33,8 +36,7 @@ if TYPE_CHECKING:
 
     from benchmarks.language.cold import Cold
     from lkgrag.data.splits.base import Events
-    from lkgrag.retrieval.fusion.corners import CornerWeights
-    from lkgrag.retrieval.fusion.weights import Pools
+    from lkgrag.retrieval.fusion.pools import Pools
 
 #: Items of each kind in a list.
 EACH = 20
@@ -44,6 +46,8 @@ FITTED, RANKED = 3000, 4000
 NEVER = -1e4
 #: Histories that are scored at once.
 BLOCK = 256
+#: Values of ``retrieval.new_items``, in nats.
+CONSTANTS = (0.5, 1.0, 1.5, 2.0, 3.0, 4.0)
 
 
 #: Rows of evidence in lists: what each adds up.
@@ -54,72 +58,6 @@ EVIDENCE: dict[str, tuple[str, ...]] = {
 }
 EVIDENCE["base + encoder"] = (*EVIDENCE["base"], "encoder mean", "encoder nearest")
 EVIDENCE["base + permuted titles"] = (*EVIDENCE["base"], "permuted mean", "permuted nearest")
-
-
-@dataclass(frozen=True)
-class Rule:
-    """Weights of fusion, with others for items without interactions where ``new`` is given.
-
-    Attributes:
-        corners: as stage one has them.
-        new: weights float64 ``[S]`` of the systems, and a constant, for items without interactions.
-    """
-
-    corners: CornerWeights
-    new: NDArray[np.float64] | None = None
-
-    def __call__(
-        self,
-        fused: FusedRetriever,
-        features: dict[str, NDArray[np.float32]],
-        histories: list[NDArray[np.int64]],
-    ) -> NDArray[np.float32]:
-        """Fused scores of all items, float32 ``[B, I]``."""
-        weighed = FusedRetriever(fused.systems, self.corners)
-        scores = weighed.fuse(features, histories)
-        if self.new is not None:
-            items = np.flatnonzero(fused.popularity == 0)
-            columns = [features[name][:, items] for name in self.corners.corners]
-            own = np.tensordot(self.new[:-1], np.stack(columns), 1) + self.new[-1]
-            scores[:, items] = own.astype(np.float32)
-        return scores
-
-
-def fit_new(pools: Pools, corners: CornerWeights, ridge: float = 10.0) -> Rule:
-    """Fit weights of items without interactions beside given weights of all others.
-
-    Args:
-        pools: events, some of whose targets have no interactions.
-        corners: of the others; the new ones are pulled to those of rare items.
-        ridge: strength of the pull, in events.
-    """
-    from scipy.optimize import minimize
-
-    names = list(corners.corners)
-    common = corners.commonness(pools.count)[:, None]
-    mature = np.repeat(corners.maturity(pools.length), pools.size)[:, None]
-    table = np.stack([corners.corners[n] for n in names])
-    low = table[:, 0, 0] + mature * (table[:, 0, 1] - table[:, 0, 0])
-    high = table[:, 1, 0] + mature * (table[:, 1, 1] - table[:, 1, 0])
-    features = pools.of(names).features
-    known = (features * (low + common * (high - low))).sum(1)
-    is_new = pools.count == 0
-    design = np.concatenate([features, np.ones((len(features), 1), np.float32)], 1)
-    design[~is_new] = 0
-    start = np.append(table[:, 0].mean(1), 0.0)
-
-    def loss(weights: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
-        score = np.where(is_new, design @ weights, known).astype(np.float32)
-        losses, chance = list_losses(score, pools)
-        away = weights - start
-        # The constant is free.
-        away[-1] = 0
-        slope = chance @ design - design[pools.target].sum(0, dtype=np.float64) + 2 * ridge * away
-        return float(losses.sum() + ridge * away @ away), slope
-
-    bounds = [(0.0, None)] * len(names) + [(None, None)]
-    found = minimize(loss, start, jac=True, method="L-BFGS-B", bounds=bounds)
-    return Rule(corners, np.asarray(found.x, np.float64))
 
 
 @dataclass
@@ -209,6 +147,7 @@ class Mixed:
         with_pseudo = fit_corners(pools, even, seed)
         return {
             "today": Rule(today),
+            **{f"today, new_items={c:g}": Rule(today, new_items=c) for c in CONSTANTS},
             "pseudo-new targets": Rule(with_pseudo),
             "own weights for new items": fit_new(pools, with_pseudo),
             "own weights for new items, today's for others": fit_new(pools, today),

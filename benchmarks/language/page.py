@@ -72,6 +72,61 @@ def new_items(result: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
+def mixed(result: dict[str, Any]) -> str:
+    """What a constant for new items does to new and to known targets, in one ranking of the catalogue."""
+    fusion = result["mixed"]["fusion"]
+    lines = [
+        "| `retrieval.new_items` | new targets, NDCG@10 | known targets, NDCG@10 | over 0 |",
+        "| --- | ---: | ---: | ---: |",
+    ]
+    known = {row["name"]: row for row in fusion["known"]["catalogue"]}
+    for row in fusion["new"]["catalogue"]:
+        name, _, constant = row["name"].partition(", new_items=")
+        if name != "today":
+            continue
+        other = known[row["name"]]
+        gain = "" if other.get("gain") is None else _share(other)
+        value = _short(row["ndcg@10"])
+        lines.append(f"| {constant or 0} | {value} | {_short(other['ndcg@10'])} | {gain} |")
+    return "\n".join(lines)
+
+
+def relations(result: dict[str, Any]) -> str:
+    """How each unseen relation's paths are rated, in lists that hold their target."""
+    lines = [
+        "| data | relation | ignored | mean embedding | by its words | trained | words over mean |",
+        "| --- | --- | ---: | ---: | ---: | ---: | ---: |",
+    ]
+    for part in (p for p in result if p.startswith("relations-")):
+        for name, row in result[part]["relations"].items():
+            values = " | ".join(_short(v) for v in row["ndcg@10"].values())
+            mean = row["ndcg@10"]["mean"]
+            gap = f"{100 * row['gap'] / mean:+.2f} % ± {100 * row['error'] / mean:.2f}"
+            data = part.removeprefix("relations-")
+            lines.append(f"| {data} | `{name}` | {values} | {gap} |")
+    return "\n".join(lines)
+
+
+def transfer(result: dict[str, Any]) -> str:
+    """How well a data set is ranked by what was trained on the two others."""
+    sets = result["transfer"]
+    lines = [
+        "| what ranks | " + " | ".join(sets) + " |",
+        "| --- |" + " ---: |" * len(sets),
+    ]
+    by_row = {
+        row["name"]: [next(r for r in s["rows"] if r["name"] == row["name"]) for s in sets.values()]
+        for row in next(iter(sets.values()))["rows"]
+    }
+    for name, rows in by_row.items():
+        cells = [
+            _short(row["ndcg@10"]) + ("" if row.get("gain") is None else f" ({_share(row)})")
+            for row in rows
+        ]
+        lines.append(f"| {name} | " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
 def _share(row: dict[str, float]) -> str:
     return f"{100 * row['gain']:+.1f} % ± {100 * row['error']:.1f}"
 
@@ -110,7 +165,13 @@ def main() -> int:
         put(PAGE, block, text)
     cold = stored("cold")
     if cold is not None:
-        put(PAGE, "new-items", new_items(cold))
+        for block, write in (
+            ("new-items", new_items),
+            ("mixed", mixed),
+            ("relations", relations),
+            ("transfer", transfer),
+        ):
+            put(PAGE, block, write(cold))
     return 0
 
 

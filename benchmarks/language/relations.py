@@ -3,11 +3,13 @@
 ``ignored`` leaves the paths of the relation out of the ranking, too. ``mean`` gives the relation the mean embedding
 of the known ones, ``words`` one that follows from its words: a ridge regression from the text encoder's vectors of
 the relations' phrases to their learned embeddings. ``trained`` knows the relation from training.
+
+The vectors are centred and not whitened: among a dozen of points whitening puts all at the same distance.
 """
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,16 +17,20 @@ import torch
 from scipy.stats import binomtest
 
 from benchmarks.language import path_scores
-from benchmarks.language.evidence import whitened
 from lkgrag.kg import phrase_metapath
 from lkgrag.kg.naming import base_name
 from lkgrag.paths import graph_paths
 from lkgrag.scorer.metapath_attention import MetapathAttention
+from lkgrag.scorer.resolver import new_scorer
+from lkgrag.scorer.state import load_scorer, save_scorer
+from lkgrag.training.pretraining import Pretraining
+from lkgrag.utils.files import read_json, write_json
 from lkgrag.utils.gains import discounted_gain
 from lkgrag.utils.standard_errors import standard_error
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
+    from pathlib import Path
 
     from numpy.typing import NDArray
     from torch import Tensor
@@ -34,14 +40,13 @@ if TYPE_CHECKING:
     from lkgrag.config import Config
     from lkgrag.data import Queries
     from lkgrag.paths.batch import MetaPath
-    from lkgrag.training.pretraining import Pretraining
 
     Encode = Callable[[list[str]], NDArray[np.float32]]
 
 #: Ways to rank with a relation's paths, in the order of the rows; the language model is not asked.
 WAYS = ("ignored", "mean", "words", "trained")
-#: Pull of the ridge regression from words to embeddings, in relations.
-RIDGE = 1.0
+#: Pulls of the ridge regression from words to embeddings, in relations; leaving known relations out chooses one.
+RIDGES = (0.1, 0.3, 1.0, 3.0, 10.0)
 
 
 def relation_names(metapaths: Sequence[MetaPath]) -> list[str]:
@@ -63,16 +68,28 @@ def embeddings_by_words(
         float32 ``[dim]`` by relation.
     """
     words = {edge: phrase_metapath(metapath) for metapath in metapaths for edge in metapath}
-    vectors = whitened(encode(list(words.values()))).astype(np.float64)
+    vectors = encode(list(words.values())).astype(np.float64)
     place = {edge: row for row, edge in enumerate(words)}
-    x = vectors[[place[edge] for edge in scorer.relations]]
-    y = scorer.relation.detach().double().numpy()
+    known = [place[edge] for edge in scorer.relations]
+    # Centred on the known ones, so that the mean embedding is what says nothing.
+    vectors = vectors - vectors[known].mean(0)
+    vectors /= np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-9)
+    x, y = vectors[known], scorer.relation.detach().double().numpy()
     mean = y.mean(0)
-    # The dual form: there are fewer relations than axes.
-    dual = np.linalg.solve(x @ x.T + RIDGE * np.eye(len(x)), y - mean)
+    gram, away = x @ x.T, y - mean
+    errors = [np.square(_left_out(gram, away, ridge)).sum() for ridge in RIDGES]
+    dual = np.linalg.solve(gram + RIDGES[int(np.argmin(errors))] * np.eye(len(x)), away)
     unknown = [edge for edge in words if edge not in scorer.relations]
     guess = vectors[[place[edge] for edge in unknown]] @ x.T @ dual + mean
     return {e: torch.from_numpy(row).float() for e, row in zip(unknown, guess, strict=True)}
+
+
+def _left_out(
+    gram: NDArray[np.float64], away: NDArray[np.float64], ridge: float
+) -> NDArray[np.float64]:
+    """Errors of a ridge regression in its dual form for each relation that is left out, ``[R, dim]``."""
+    inverse = np.linalg.inv(gram + ridge * np.eye(len(gram)))
+    return np.asarray(inverse @ away / np.diag(inverse)[:, None])
 
 
 def mean_embeddings(
@@ -106,6 +123,7 @@ def leave_one_out(
     config: Config,
     encode: Encode,
     keep: Callable[[str, dict[str, Any]], None],
+    folder: Path,
     stored: Mapping[str, Any] | None = None,
 ) -> dict[str, dict[str, Any]]:
     """Leave each relation out once.
@@ -117,6 +135,7 @@ def leave_one_out(
         config: options of paths and scorer, and the seed.
         encode: gives the encoder's vectors of phrases.
         keep: gets each relation's row as soon as it is measured.
+        folder: of the trained scorers, which are kept.
         stored: rows that were measured before; they are not measured again.
 
     Returns:
@@ -127,12 +146,12 @@ def leave_one_out(
     names = [name for name in relation_names(whole.metapaths) if name not in rows]
     if not names:
         return rows
-    trained, result = _train(graphs[0], config, examples)
+    trained, result = _train(graphs[0], config, examples, folder / "all")
     ceiling = gains(trained, result, graphs[1], config, queries)
     for name in names:
         paths = replace(config.paths, exclude=[*config.paths.exclude, name])
         fewer = replace(config, paths=paths)
-        scorer, result = _train(graphs[0], fewer, examples)
+        scorer, result = _train(graphs[0], fewer, examples, folder / name)
         known = {
             "mean": mean_embeddings(scorer, whole.metapaths),
             "words": embeddings_by_words(scorer, whole.metapaths, encode),
@@ -161,8 +180,18 @@ def sign_test(rows: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
 
 
 def _train(
-    data: HeteroData, config: Config, examples: Queries
+    data: HeteroData, config: Config, examples: Queries, folder: Path
 ) -> tuple[MetapathAttention, Pretraining]:
-    scorer, result = path_scores.train(graph_paths(data, config.paths), config, examples)
+    """Train a scorer, or read the one that was trained before."""
+    graph, path = graph_paths(data, config.paths), folder / "scorer.safetensors"
+    if path.exists():
+        scorer = new_scorer(config.scorer, config.paths.search, graph, config.seed)
+        load_scorer(path, scorer)
+        result = Pretraining(**read_json(folder / "pretraining.json"))
+    else:
+        scorer, result = path_scores.train(graph, config, examples)
+        folder.mkdir(parents=True, exist_ok=True)
+        write_json(folder / "pretraining.json", asdict(result))
+        save_scorer(path, scorer)
     assert isinstance(scorer, MetapathAttention)
     return scorer, result

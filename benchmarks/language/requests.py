@@ -15,7 +15,6 @@ import numpy as np
 import yaml
 
 from benchmarks.language.systems import Encoded, System, build_systems
-from benchmarks.tables import table
 from lkgrag.retrieval.fusion.weights import fit_weights
 from lkgrag.retrieval.ranks import Seen, histories_of, tie_order, top_k
 from lkgrag.retrieval.requests import EVENTS, HISTORY, POOL, pools_of, sample_requests
@@ -45,31 +44,6 @@ BASE = "tfidf_history"
 #: Factors of a weight, for the best one that a rival could have on the measured requests themselves.
 FACTORS = (0.35, 0.5, 0.7, 1.0, 1.4)
 BLOCK = 250
-#: Heads of the table's columns.
-KINDS = {
-    "category": "category",
-    "brand": "brand",
-    "title": "title words",
-    "paraphrase": "other words",
-    "paraphrase_unseen": "other words, unseen half",
-}
-#: Lines of the table.
-SYSTEMS = {
-    "history": "the history alone",
-    "attribute_filter": "filter by category or brand, then the history",
-    "bm25": "BM25 alone",
-    "bm25_history": "BM25 and history",
-    "tfidf_history": "TF-IDF and history",
-    "words_tower": "retriever `text` (words) alone",
-    "words_tower_history": "retriever `text` (words) and history",
-    "encoder_cosine": "MiniLM's cosine alone",
-    "encoder": "MiniLM by kinds alone",
-    "encoder_history": "MiniLM by kinds and history",
-    "words_history": "**lkgrag without an encoder**",
-    "both_history": "**lkgrag with `minilm`**",
-    "random_projection_history": "control: random vectors of words for MiniLM's",
-    "permuted_texts_history": "control: texts of other items",
-}
 
 
 def load_paraphrases(path: Path = PARAPHRASES) -> dict[str, list[str]]:
@@ -282,37 +256,3 @@ def _table(
         row["weights"] = weights.get(name)
         rows.append(row)
     return rows
-
-
-def page_table(rows: list[dict[str, Any]]) -> str:
-    """The table of docs/requests.md: recall at 10, with its standard error in brackets, a line a system."""
-    found = {(row["kind"], row["system"]): row for row in rows}
-    kinds = [kind for kind in KINDS if any(row["kind"] == kind for row in rows)]
-    lines = []
-    for system, words in SYSTEMS.items():
-        cells = [found.get((kind, system)) for kind in kinds]
-        figures = [
-            ""
-            if c is None
-            else f"{c['recall@10']:.3f} ({c['recall@10_se']:.3f})".replace("0.", ".")
-            for c in cells
-        ]
-        if any(figures):
-            lines.append([words, *figures])
-    return table(["answered by", *(KINDS[kind] for kind in kinds)], lines)
-
-
-def target_of(rows: list[dict[str, Any]]) -> dict[str, Any]:
-    """Target L7: on paraphrases at least twice the recall of :data:`BASE`, and not below it on literal requests."""
-    found = {(r["kind"], r["system"]): r for r in rows}
-    ours, base = (found["paraphrase", n]["recall@10"] for n in ("both_history", BASE))
-    literal = [found[kind, "both_history"] for kind in ("category", "brand", "title")]
-    kept = all(r["recall@10_difference"] >= 0 for r in literal)
-    value = ours / base
-    return {
-        "name": "L7",
-        "value": value,
-        "literal": min(r["recall@10"] / found[r["kind"], BASE]["recall@10"] for r in literal),
-        "target": 2.0,
-        "met": bool(value >= 2.0 and kept),
-    }

@@ -55,10 +55,12 @@ def to_dict(config: DataclassInstance) -> dict[str, Any]:
 def retrieval_identity(config: RetrievalConfig) -> dict[str, Any]:
     """Return the options of stage one, as plain values that identify its results.
 
-    Runs without whole-user folds are identified as in versions that had no such folds: their folders and caches
-    stay valid.
+    Runs without whole-user folds and without ``new_items`` are identified as in versions that had neither: their
+    folders and caches stay valid.
     """
     out = to_dict(config)
+    if config.new_items == 0:
+        del out["new_items"]
     if config.crossfit != "users":
         del out["crossfit_lists"]
         out["crossfit"] = config.crossfit == "windows"

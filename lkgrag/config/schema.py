@@ -204,6 +204,14 @@ class RetrievalConfig:
     patience: int = opt(
         12, "LRURec: epochs without a better validation NDCG@10 before training stops", low=0
     )
+    # A constant is all that the events of training can't teach: no target among them is new.
+    new_items: float = opt(
+        0.0,
+        "added to the fused score of items without training interactions, in nats; more than 0 brings new items "
+        "into the lists, and costs known ones",
+        low=-100,
+        high=100,
+    )
     decay: float = opt(
         0.8, "counts: weight of a history item is decay ** (its age in items)", low=0, high=1
     )

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from lkgrag.retrieval.base import rows_per_block
-from lkgrag.retrieval.fusion.weights import Pools, fit_weights
+from lkgrag.retrieval.fusion.pools import Pools
+from lkgrag.retrieval.fusion.weights import fit_weights
 from lkgrag.retrieval.ranks import Seen, histories_of, tie_order, top_k
 from lkgrag.text.requests import FEATURES, RequestModel, SyntheticRequest, synthetic_requests
 from lkgrag.utils.progress import bar

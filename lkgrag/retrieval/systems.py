@@ -101,4 +101,6 @@ def fit_systems(
                     **cls.options_of(config),
                 )
     even = {name: 1.0 / len(fused) for name in fused}
-    return FusedRetriever({**systems, **ready}, even, config.mask_seen, custom_systems(config))
+    return FusedRetriever(
+        {**systems, **ready}, even, config.mask_seen, custom_systems(config), config.new_items
+    )

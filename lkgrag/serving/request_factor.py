@@ -10,7 +10,8 @@ import numpy as np
 from lkgrag.errors import ConfigError
 from lkgrag.ranker.fusion import Fusion
 from lkgrag.ranker.model import RankerModel
-from lkgrag.retrieval.fusion.weights import Pools, fit_weights
+from lkgrag.retrieval.fusion.pools import Pools
+from lkgrag.retrieval.fusion.weights import fit_weights
 from lkgrag.retrieval.requests import pools_of, sample_requests
 from lkgrag.serving.asked import ask, weigh_asked
 from lkgrag.serving.ranking import BATCH_WITHOUT_LM, RankingBatch

@@ -13,14 +13,15 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from lkgrag.retrieval.fusion.corners import CornerWeights
-from lkgrag.retrieval.fusion.weights import NEGLIGIBLE, RIDGE, fit_weights, list_losses, unit_of
+from lkgrag.retrieval.fusion.losses import PoolLosses
+from lkgrag.retrieval.fusion.weights import NEGLIGIBLE, RIDGE, fit_weights, unit_of
 from lkgrag.retrieval.popularity import PopularityRetriever
 from lkgrag.utils.standard_errors import standard_error
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from lkgrag.retrieval.fusion.weights import Pools
+    from lkgrag.retrieval.fusion.pools import Pools
 
 #: Strengths of the pull of a system's corners towards one another, in events, strongest first.
 STRENGTHS = (100.0, 10.0, 1.0)
@@ -102,19 +103,10 @@ def _ends(values: NDArray[np.int64], quantiles: tuple[float, float]) -> tuple[fl
     return low, high
 
 
-def _shares(weights: CornerWeights, pools: Pools) -> NDArray[np.float32]:
-    """How much each corner counts for each item of the pools, float32 ``[N, 4]``; they sum to one."""
-    common = weights.commonness(pools.count)
-    long = np.repeat(weights.maturity(pools.length), pools.size)
-    shares = [(1 - common) * (1 - long), (1 - common) * long, common * (1 - long), common * long]
-    return np.stack(shares, 1).astype(np.float32)
-
-
 def _held_out(weights: CornerWeights, pools: Pools) -> NDArray[np.float64]:
     """Cross-entropy of each event, float64 ``[E]``."""
-    table = np.stack([weights.corners[n].ravel() for n in pools.names]).astype(np.float32)
-    score = ((pools.features @ table) * _shares(weights, pools)).sum(1)
-    return list_losses(score, pools)[0]
+    table = np.stack([weights.corners[n].ravel() for n in pools.names])
+    return PoolLosses.of(pools, pools.features, weights)(table)[0]
 
 
 def _fit(
@@ -126,19 +118,16 @@ def _fit(
 ) -> CornerWeights:
     """Weights with the ends of ``start``, fitted from its corners on."""
     unit = unit_of(pools, any_size)[:, None]
-    features = pools.features / unit.T.astype(np.float32) if any_size else pools.features
-    shares = _shares(start, pools)
-    mine = features[pools.target].T @ shares[pools.target]
+    features = np.divide(pools.features, unit.T, dtype=np.float32)
+    losses_of = PoolLosses.of(pools, features, start)
     middle = np.array([[centre[n]] for n in pools.names])
 
     def loss(flat: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
         table = flat.reshape(-1, 4)
-        score = ((features @ table.astype(np.float32)) * shares).sum(1)
-        losses, chance = list_losses(score, pools)
+        losses, slope = losses_of(table)
         away = table - middle
         pull = away @ (RIDGE * _MEAN + strength * _PULL)
-        slope = features.T @ (shares * chance[:, None]) - mine + 2 * pull
-        return float(losses.sum() + (pull * away).sum()), slope.ravel().astype(np.float64)
+        return float(losses.sum() + (pull * away).sum()), (slope + 2 * pull).ravel()
 
     # Only here: a saved ranker is loaded without SciPy's optimisers.
     from scipy.optimize import minimize

@@ -11,8 +11,9 @@ import numpy as np
 from lkgrag.data.splits.base import Events
 from lkgrag.retrieval.fusion.corner_fit import fit_corners
 from lkgrag.retrieval.fusion.corners import CornerWeights
+from lkgrag.retrieval.fusion.pools import Pools, make_pools
 from lkgrag.retrieval.fusion.retriever import FusedRetriever
-from lkgrag.retrieval.fusion.weights import Pools, fit_weights, make_pools
+from lkgrag.retrieval.fusion.weights import fit_weights
 from lkgrag.retrieval.graph import GraphRetriever
 from lkgrag.retrieval.ranks import histories_of
 from lkgrag.utils.progress import activity
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from lkgrag.data.interactions import Interactions
-    from lkgrag.retrieval.fusion.weights import Features
+    from lkgrag.retrieval.fusion.pools import Features
 
 #: Most events that weights are fitted on; some thirty weights need no more.
 WEIGHT_EVENTS = 3000
@@ -72,7 +73,7 @@ class Weights:
         """The same systems with these weights."""
         graph = _graph(base)
         systems = {**base.systems, graph.name: graph.reweighted(self.graph)}
-        return FusedRetriever(systems, self.fusion, base.mask_seen, base.custom)
+        return FusedRetriever(systems, self.fusion, base.mask_seen, base.custom, base.new_items)
 
     def apply_without(self, base: FusedRetriever) -> FusedRetriever | None:
         """The same systems with the weights without one of them; None if none was to be left out."""

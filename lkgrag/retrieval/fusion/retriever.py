@@ -35,6 +35,7 @@ class FusedRetriever(Retriever):
         weights: of the systems' log-probabilities, constant or by count and length; even by default.
         mask_seen: never propose an item of the history.
         custom: for each custom system its element of ``retrieval.systems``.
+        new_items: added to the scores of items without training interactions, in nats.
 
     Attributes:
         weights: by system, half-way between the corners of :attr:`corners`.
@@ -49,6 +50,7 @@ class FusedRetriever(Retriever):
         weights: Mapping[str, float] | CornerWeights | None = None,
         mask_seen: bool = True,
         custom: dict[str, str] | None = None,
+        new_items: float = 0.0,
     ) -> None:
         popularity = systems[PopularityRetriever.name]
         assert isinstance(popularity, PopularityRetriever)
@@ -60,6 +62,7 @@ class FusedRetriever(Retriever):
         self.weights = self.corners.middle
         self.mask_seen = mask_seen
         self.custom = custom or {}
+        self.new_items = new_items
 
     @cached_property
     def turn(self) -> NDArray[np.int64]:
@@ -112,6 +115,8 @@ class FusedRetriever(Retriever):
                     rise += of_common * features[name]
             rise *= self._commonness
             total += rise
+        if self.new_items != 0:
+            total[:, self.popularity == 0] += np.float32(self.new_items)
         empty = np.array([len(h) == 0 for h in histories], bool)
         if empty.any():
             popularity = self.systems[PopularityRetriever.name]
@@ -168,6 +173,7 @@ class FusedRetriever(Retriever):
             "weights": self.weights,
             **({} if self.corners.is_constant else {"by_count": self.corners.to_dict()}),
             "mask_seen": self.mask_seen,
+            **({"new_items": self.new_items} if self.new_items else {}),
             "own": self.custom,
         }
         write_json(Path(folder) / "retriever.json", meta)
@@ -190,4 +196,4 @@ class FusedRetriever(Retriever):
         # Without it the weights are constant, as older versions' are.
         by_count = meta.get("by_count")
         weights = CornerWeights.from_dict(by_count) if by_count else meta["weights"]
-        return cls(systems, weights, meta["mask_seen"], custom)
+        return cls(systems, weights, meta["mask_seen"], custom, meta.get("new_items", 0.0))

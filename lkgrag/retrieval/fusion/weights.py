@@ -5,149 +5,23 @@ r"""Few non-negative weights over log-probabilities, by multinomial logistic reg
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Collection
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from lkgrag.retrieval.base import rows_per_block
-from lkgrag.retrieval.ranks import Seen, tie_order, top_k
-from lkgrag.utils.progress import bar
+from lkgrag.retrieval.fusion.corners import CornerWeights
+from lkgrag.retrieval.fusion.losses import PoolLosses
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from lkgrag.data.splits.base import Events
+    from lkgrag.retrieval.fusion.pools import Pools
 
-    Features = Callable[[list[NDArray[np.int64]]], dict[str, NDArray[np.float32]]]
-
-#: Items that each leading system brings into the pool.
-POOL = 100
 #: Pull of the weights towards their start, in units of events.
 RIDGE = 10.0
 #: Smaller weights are set to 0: they change no list and cost time.
 NEGLIGIBLE = 0.01
-
-
-@dataclass(frozen=True)
-class Pools:
-    """What weights are fitted on: the pool of each event, where the target is in it.
-
-    Attributes:
-        names: of the ``S`` systems.
-        features: float32 ``[N, S]``, log-probabilities of the pools' items, pool after pool.
-        count: int64 ``[N]``, training interactions of the pools' items.
-        start: int64 ``[E]``, where each pool begins.
-        target: int64 ``[E]``, row of each pool's target.
-        length: int64 ``[E]``, items of each event's history.
-        user: int64 ``[E]``, of each event.
-    """
-
-    names: list[str]
-    features: NDArray[np.float32]
-    count: NDArray[np.int64]
-    start: NDArray[np.int64]
-    target: NDArray[np.int64]
-    length: NDArray[np.int64]
-    user: NDArray[np.int64]
-
-    @property
-    def size(self) -> NDArray[np.int64]:
-        """Items of each pool, int64 ``[E]``."""
-        return np.diff(np.append(self.start, len(self.features)))
-
-    def __getitem__(self, index: NDArray[np.bool_]) -> Pools:
-        """The pools of some events, bool ``[E]``."""
-        rows, size = np.repeat(index, self.size), self.size[index]
-        start = np.cumsum(size) - size
-        return Pools(
-            self.names,
-            self.features[rows],
-            self.count[rows],
-            start,
-            (self.target - self.start)[index] + start,
-            self.length[index],
-            self.user[index],
-        )
-
-    def of(self, names: list[str]) -> Pools:
-        """The same pools with some of the systems."""
-        columns = [self.names.index(name) for name in names]
-        return replace(self, names=names, features=self.features[:, columns])
-
-    def __len__(self) -> int:
-        """Number of events."""
-        return len(self.start)
-
-    @classmethod
-    def concat(cls, parts: Sequence[Pools]) -> Pools:
-        """Pools of the same systems, one after the other; at least one."""
-        before = np.cumsum([0, *(len(p.features) for p in parts)])
-        return cls(
-            parts[0].names,
-            np.concatenate([p.features for p in parts]),
-            np.concatenate([p.count for p in parts]),
-            np.concatenate([p.start + n for p, n in zip(parts, before, strict=False)]),
-            np.concatenate([p.target + n for p, n in zip(parts, before, strict=False)]),
-            np.concatenate([p.length for p in parts]),
-            np.concatenate([p.user for p in parts]),
-        )
-
-
-def make_pools(
-    source: Features,
-    names: list[str],
-    leaders: list[str],
-    histories: list[NDArray[np.int64]],
-    events: Events,
-    popularity: NDArray[np.int64],
-    mask_seen: bool,
-) -> Pools:
-    """Gather the features of the pools' items, in blocks of events.
-
-    Args:
-        source: gives each system's log-probabilities ``[B, I]`` for histories.
-        names: systems to weigh.
-        leaders: systems whose best items form the pools.
-        histories: of the events.
-        events: their users and targets.
-        popularity: int64 ``[I]``, training interactions of each item.
-        mask_seen: leave the history out of the pools.
-    """
-    rows: list[NDArray[np.float32]] = []
-    counts: list[NDArray[np.int64]] = []
-    start, place, kept, size = [], [], [], 0
-    turn = tie_order(popularity)
-    step = rows_per_block(len(popularity), len(names))
-    with bar("fusion weights") as update:
-        for first in range(0, len(histories), step):
-            part = histories[first : first + step]
-            features = source(part)
-            seen = Seen.of(part, mask_seen)
-            tops = [top_k(features[n], POOL, seen, turn)[0] for n in leaders]
-            for row, pool in enumerate(np.concatenate(tops, 1)):
-                members = np.unique(pool[pool >= 0])
-                of_target = np.flatnonzero(members == events.target[first + row])
-                if not len(of_target):
-                    continue
-                rows.append(np.stack([features[n][row, members] for n in names], 1))
-                counts.append(popularity[members])
-                kept.append(first + row)
-                start.append(size)
-                place.append(size + int(of_target[0]))
-                size += len(members)
-            update(min(first + step, len(histories)), len(histories))
-    whole = np.concatenate(rows) if rows else np.zeros((0, len(names)), np.float32)
-    return Pools(
-        names,
-        whole,
-        np.concatenate([np.zeros(0, np.int64), *counts]),
-        np.array(start, np.int64),
-        np.array(place, np.int64),
-        np.array([len(histories[event]) for event in kept], np.int64),
-        events.user[np.array(kept, np.int64)],
-    )
 
 
 def fit_weights(
@@ -172,16 +46,14 @@ def fit_weights(
         return dict(centre)
     middle = np.array([centre[n] for n in pools.names])
     unit = unit_of(pools, any_size)
-    features = pools.features / unit.astype(np.float32) if any_size else pools.features
-    mine = features[pools.target].sum(0, dtype=np.float64)
+    features = np.divide(pools.features, unit, dtype=np.float32)
+    losses_of = PoolLosses.of(pools, features, CornerWeights.constant(centre))
 
     def loss(weights: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
-        score = np.asarray(features @ weights.astype(np.float32), np.float32)
-        losses, chance = list_losses(score, pools)
+        # One weight stands at all four corners.
+        losses, slope = losses_of(np.repeat(weights[:, None], 4, 1))
         away = weights - middle
-        value = losses.sum() + ridge * away @ away
-        slope = chance @ features - mine + 2 * ridge * away
-        return float(value), slope
+        return float(losses.sum() + ridge * away @ away), slope.sum(1) + 2 * ridge * away
 
     # Only here: a saved ranker is loaded without SciPy's optimisers.
     from scipy.optimize import minimize
@@ -190,26 +62,6 @@ def fit_weights(
     fitted = minimize(loss, middle, jac=True, method="L-BFGS-B", bounds=bounds).x
     kept = np.where(fitted < NEGLIGIBLE, 0.0, fitted) / unit
     return dict(zip(pools.names, kept.tolist(), strict=True))
-
-
-def list_losses(
-    score: NDArray[np.float32], pools: Pools
-) -> tuple[NDArray[np.float64], NDArray[np.float32]]:
-    """Cross-entropy of each pool's target, in nats.
-
-    Args:
-        score: of the pools' items, ``[N]``.
-        pools: ``E`` events.
-
-    Returns:
-        The losses, float64 ``[E]``, and each item's probability within its pool, float32 ``[N]``.
-    """
-    exact, size = score.astype(np.float64), pools.size
-    peak = np.maximum.reduceat(exact, pools.start)
-    chance = np.exp(exact - np.repeat(peak, size))
-    total = np.add.reduceat(chance, pools.start)
-    chance /= np.repeat(total, size)
-    return peak + np.log(total) - exact[pools.target], chance.astype(np.float32)
 
 
 def unit_of(pools: Pools, any_size: Collection[str]) -> NDArray[np.float64]:

@@ -8,6 +8,7 @@ import torch
 from helpers.small_run import small_options
 
 from benchmarks.language import gpu
+from benchmarks.language import prepared as prepared_files
 from benchmarks.language.stacking import learning_curve, stack
 from lkgrag.config.loading import load_config
 from lkgrag.errors import LkgragError
@@ -63,7 +64,7 @@ def prepared(tmp_path_factory):
     config = load_config({**options, **more})
     size = gpu.prepare(config, root / "data", lists=100, validation=40)
     assert size == sum(f.stat().st_size for f in (root / "data").rglob("*") if f.is_file())
-    assert size < gpu.MOST
+    assert size < prepared_files.MOST
     return root / "data"
 
 
@@ -130,7 +131,7 @@ def test_a_model_travels_in_parts(tmp_path, monkeypatch):
 def test_bad_calls_end_in_one_line(prepared, tmp_path, monkeypatch, capsys):
     assert gpu.main(["rank", "out=x"]) == 2
     assert gpu.main([]) == 2
-    monkeypatch.setattr(gpu, "MOST", 10)
+    monkeypatch.setattr(prepared_files, "MOST", 10)
     config = load_config({"config": str(prepared / "config.yaml")})
     with pytest.raises(LkgragError, match="more than 60"):
         gpu.prepare(config, tmp_path / "data", 5, 5)

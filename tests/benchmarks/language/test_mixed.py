@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
-from benchmarks.language.mixed import Rule, fit_new
+from benchmarks.language.rules import Rule, fit_new
 from lkgrag.retrieval.fusion.corners import CornerWeights
+from lkgrag.retrieval.fusion.pools import Pools
 from lkgrag.retrieval.fusion.retriever import FusedRetriever
-from lkgrag.retrieval.fusion.weights import Pools
 from lkgrag.retrieval.popularity import PopularityRetriever
 
 

@@ -6,13 +6,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from benchmarks.language.requests import (
-    load_paraphrases,
-    make_requests,
-    measure_requests,
-    page_table,
-    target_of,
-)
+from benchmarks.language.request_page import page_table, target_of
+from benchmarks.language.requests import load_paraphrases, make_requests, measure_requests
 from benchmarks.language.systems import BM25, Tfidf, exact_value
 from lkgrag.config import DataConfig
 from lkgrag.data import Interactions, make_split

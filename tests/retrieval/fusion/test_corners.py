@@ -6,8 +6,8 @@ import pytest
 from lkgrag.data.splits.base import Events
 from lkgrag.retrieval.fusion.corner_fit import fit_corners
 from lkgrag.retrieval.fusion.corners import CornerWeights
+from lkgrag.retrieval.fusion.pools import make_pools
 from lkgrag.retrieval.fusion.retriever import FusedRetriever
-from lkgrag.retrieval.fusion.weights import make_pools
 from lkgrag.retrieval.popularity import PopularityRetriever
 
 ITEMS = 40
@@ -187,3 +187,25 @@ def test_an_empty_history_gets_popularity():
     retriever = real(BY_COUNT)
     expected = retriever.systems["popularity"].evidence([np.zeros(0, int)])[0]
     np.testing.assert_array_equal(retriever.score([np.zeros(0, int), HISTORIES[0]])[0], expected)
+
+
+@pytest.mark.parametrize(
+    "weights", [BY_COUNT, CornerWeights.constant({"popularity": 0.5, "again": 0.4})]
+)
+def test_new_items_get_the_constant_and_nothing_else_does(weights):
+    plain = real(weights)
+    boosted = FusedRetriever(plain.systems, weights, new_items=1.5)
+    histories = [*HISTORIES, np.zeros(0, int)]
+    gap = boosted.score(histories) - plain.score(histories)
+    expected = np.zeros_like(gap)
+    # An empty history has popularity's order, as ever.
+    expected[:-1, 29] = 1.5
+    np.testing.assert_allclose(gap, expected, atol=1e-6)
+
+
+def test_the_constant_of_new_items_is_saved(tmp_path):
+    retriever = FusedRetriever({"popularity": PopularityRetriever(COUNT)}, new_items=2.0)
+    retriever.save(tmp_path)
+    assert FusedRetriever.load(tmp_path).new_items == 2.0
+    FusedRetriever(retriever.systems).save(tmp_path)
+    assert FusedRetriever.load(tmp_path).new_items == 0.0

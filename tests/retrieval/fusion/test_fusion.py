@@ -3,8 +3,9 @@ import pytest
 
 from lkgrag.data.splits.base import Events
 from lkgrag.retrieval.base import Retriever
+from lkgrag.retrieval.fusion.pools import make_pools
 from lkgrag.retrieval.fusion.retriever import FusedRetriever
-from lkgrag.retrieval.fusion.weights import fit_weights, make_pools
+from lkgrag.retrieval.fusion.weights import fit_weights
 from lkgrag.retrieval.popularity import PopularityRetriever
 
 
