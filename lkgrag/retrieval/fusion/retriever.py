@@ -76,7 +76,7 @@ class FusedRetriever(Retriever):
 
     def replaced(self, systems: Mapping[str, Retriever]) -> FusedRetriever:
         """Other systems of the same names with the same weights."""
-        return FusedRetriever(systems, self.corners, self.mask_seen, self.custom)
+        return FusedRetriever(systems, self.corners, self.mask_seen, self.custom, self.new_items)
 
     def features(
         self, histories: list[NDArray[np.int64]], only: set[str] | None = None
