@@ -6,6 +6,7 @@ Known users and items keep their indices, and new ones follow. What is known sta
 from __future__ import annotations
 
 import logging
+import unicodedata
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -14,9 +15,9 @@ import pandas as pd
 
 from lkgrag.data.cleaning.columns import ids
 from lkgrag.data.cleaning.filters import clean_events
+from lkgrag.data.growth_order import Columns, merge_events
 from lkgrag.data.growth_tables import grow_attributes, grow_links, grow_triples
-from lkgrag.data.interactions import Interactions, natural_order, tie_key, tie_report
-from lkgrag.errors import DataError, short
+from lkgrag.data.interactions import Interactions, natural_order, tie_report
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -119,18 +120,20 @@ def grow(known: Interactions, tables: Tables, config: DataConfig, unchosen: bool
         DataError: a column is missing, a value does not fit, or ``data.duplicates=error`` forbids an interaction.
     """
     events = _clean(known, tables, config)
-    index = _Indices(known)
-    user, item = index.users(events["user"]), index.items(events["item"])
+    users_of, items_of = _Index(known.user_ids), _Index(known.item_ids)
+    user, item = users_of.find(events["user"]), items_of.find(events["item"])
     rating, time = events["rating"].to_numpy(np.float64), events["time"].to_numpy(np.float64)
     is_known = _are_known(known, user, item, time)
     keep = ~is_known
     core = _new_core(known, user, item, keep, config)
     dropped = int((keep & ~core).sum())
-    fresh = _Events(user[core], item[core], rating[core].astype(np.float32), time[core])
-    fresh, user_ids, item_ids = index.renumber(fresh)
+    surprises = _told(known, user, item, rating, time, is_known)
+    user, user_ids = users_of.renumber(user[core])
+    item, item_ids = items_of.renumber(item[core])
+    fresh = Columns(user, item, rating[core].astype(np.float32), time[core])
     listed = _listed(known, tables, set(item_ids), events, config) if unchosen else []
     item_ids = [*item_ids, *listed]
-    whole, again = _merge(known, fresh, user_ids, item_ids, config)
+    whole, again = merge_events(known, fresh, user_ids, item_ids, config)
     items, changed, told = grow_attributes(known.items, tables.items, "item", item_ids)
     users, _, told_users = grow_attributes(known.users, tables.users, "user", user_ids)
     triples, new_triples, told_triples = grow_triples(known, tables, item_ids)
@@ -167,62 +170,43 @@ def grow(known: Interactions, tables: Tables, config: DataConfig, unchosen: bool
         unchosen=len(listed),
         changed=changed,
         triples=new_triples,
-        ignored=(
-            *_told(known, user, item, rating, time, is_known),
-            *told,
-            *told_users,
-            *told_triples,
-        ),
+        ignored=(*surprises, *told, *told_users, *told_triples),
     )
     return Growth(grown, report)
 
 
-@dataclass(frozen=True)
-class _Events:
-    """Interactions as columns, ``[N]`` each."""
+class _Index:
+    """Indices of ids: known ones as they are, new ones after them in the order of their appearance.
 
-    user: NDArray[np.int64]
-    item: NDArray[np.int64]
-    rating: NDArray[np.float32]
-    time: NDArray[np.float64]
+    Composed and decomposed letters are the same; an id is shown as it came first.
+    """
 
+    def __init__(self, known: list[str]) -> None:
+        self.number, self.names = len(known), list(known)
+        self._places = {_composed(name): n for n, name in enumerate(known)}
 
-class _Indices:
-    """Indices of ids: known ones as they are, new ones after them in the order of their appearance."""
+    def find(self, names: pd.Series) -> NDArray[np.int64]:
+        """Of some ids, int64; unknown ones become known."""
+        out = []
+        for name in names.tolist():
+            place = self._places.setdefault(_composed(name), len(self.names))
+            if place == len(self.names):
+                self.names.append(name)
+            out.append(place)
+        return np.asarray(out, np.int64)
 
-    def __init__(self, known: Interactions) -> None:
-        self.known = known
-        self._users = {user: n for n, user in enumerate(known.user_ids)}
-        self._items = {item: n for n, item in enumerate(known.item_ids)}
-
-    def users(self, names: pd.Series) -> NDArray[np.int64]:
-        """Of the users' ids, int64."""
-        return _index(self._users, names)
-
-    def items(self, names: pd.Series) -> NDArray[np.int64]:
-        """Of the items' ids, int64."""
-        return _index(self._items, names)
-
-    def renumber(self, events: _Events) -> tuple[_Events, list[str], list[str]]:
-        """The same events with new ids in their natural order and without gaps, and all ids of users and items."""
-        user, user_ids = _renumber(events.user, self._users, self.known.num_users)
-        item, item_ids = _renumber(events.item, self._items, self.known.num_items)
-        return replace(events, user=user, item=item), user_ids, item_ids
+    def renumber(self, index: NDArray[np.int64]) -> tuple[NDArray[np.int64], list[str]]:
+        """The indices of what is used, new ids in their natural order and without gaps; and all ids."""
+        used = np.unique(index[index >= self.number]).tolist()
+        new = natural_order(self.names[n] for n in used)
+        place = np.arange(len(self.names))
+        for rank, name in enumerate(new):
+            place[self._places[_composed(name)]] = self.number + rank
+        return place[index], [*self.names[: self.number], *new]
 
 
-def _index(table: dict[str, int], names: pd.Series) -> NDArray[np.int64]:
-    return np.asarray([table.setdefault(name, len(table)) for name in names.tolist()], np.int64)
-
-
-def _renumber(
-    index: NDArray[np.int64], table: dict[str, int], number: int
-) -> tuple[NDArray[np.int64], list[str]]:
-    names = list(table)
-    new = natural_order(names[n] for n in np.unique(index[index >= number]).tolist())
-    place = np.arange(len(names))
-    for rank, name in enumerate(new):
-        place[table[name]] = number + rank
-    return place[index], [*names[:number], *new]
+def _composed(name: str) -> str:
+    return name if name.isascii() else unicodedata.normalize("NFC", name)
 
 
 def _clean(known: Interactions, tables: Tables, config: DataConfig) -> pd.DataFrame:
@@ -322,93 +306,3 @@ def _listed(
         named &= _titled(known, tables)
     # An item whose interactions were dropped is not one that nobody has chosen.
     return natural_order(named - there - set(events["item"].tolist()))
-
-
-def _merge(
-    known: Interactions,
-    fresh: _Events,
-    user_ids: list[str],
-    item_ids: list[str],
-    config: DataConfig,
-) -> tuple[_Events, tuple[int, int]]:
-    """All events in order, and how many known and how many new ones gave way to others of their pair."""
-    number = len(known)
-    user = np.concatenate([known.user, fresh.user])
-    item = np.concatenate([known.item, fresh.item])
-    rating = np.concatenate([known.rating, fresh.rating]).astype(np.float32)
-    time = np.concatenate([known.time, fresh.time])
-    # What has no time stays behind the known interaction that it followed; new ones follow all known ones.
-    moment = np.concatenate([_filled(known), np.where(np.isnan(fresh.time), np.inf, fresh.time)])
-    late = np.isnan(time) & np.isfinite(moment)
-    # Without a time only the order of appearance is known, and users without anything new are in order already.
-    tie = np.arange(len(user))
-    rows = np.flatnonzero(np.isin(user, fresh.user) & ~np.isnan(time))
-    rows = rows[_tied(user[rows], time[rows])]
-    pairs = {
-        "user": np.asarray(user_ids, object)[user[rows]],
-        "item": np.asarray(item_ids, object)[item[rows]],
-    }
-    tie[rows] = tie_key(pd.DataFrame(pairs), config)
-    order = np.lexsort((tie, late, moment, user))
-    order, gone = _one_each(order, user, item, number, config.duplicates)
-    if config.duplicates == "error" and gone != (0, 0):
-        # What is known has no pair twice, so the first one beyond it is new.
-        raise DataError(_twice(user, item, user_ids, item_ids))
-    return _Events(user[order], item[order], rating[order], time[order]), gone
-
-
-def _tied(user: NDArray[np.int64], time: NDArray[np.float64]) -> NDArray[np.bool_]:
-    """Which interactions share their time with another one of their user, bool ``[N]``."""
-    order = np.lexsort((time, user))
-    same = (np.diff(user[order]) == 0) & (np.diff(time[order]) == 0)
-    out = np.zeros(len(user), bool)
-    out[order[1:][same]] = out[order[:-1][same]] = True
-    return out
-
-
-def _filled(known: Interactions) -> NDArray[np.float64]:
-    """The time of each known interaction, or that of the latest one before it; -inf before the first one."""
-    time = np.where(np.isnan(known.time), -np.inf, known.time)
-    if not np.isnan(known.time).any():
-        return time
-    return np.asarray(pd.Series(time).groupby(known.user).cummax(), np.float64)
-
-
-def _one_each(
-    order: NDArray[np.int64],
-    user: NDArray[np.int64],
-    item: NDArray[np.int64],
-    number: int,
-    rule: str,
-) -> tuple[NDArray[np.int64], tuple[int, int]]:
-    """Keep one interaction of each pair with a new one, as ``data.duplicates`` says.
-
-    Args:
-        order: of all interactions.
-        user: of each.
-        item: of each.
-        number: how many are known; the others are new.
-        rule: the word of ``data.duplicates``.
-
-    Returns:
-        The order of those that stay; how many known and how many new ones do not.
-    """
-    if rule == "keep":
-        return order, (0, 0)
-    pair = user[order] * (int(item.max(initial=0)) + 1) + item[order]
-    touched = np.isin(pair, pair[order >= number])
-    twice = pd.Series(pair).duplicated(keep="last" if rule == "last" else "first")
-    gone = touched & twice.to_numpy(bool)
-    return order[~gone], (int((order[gone] < number).sum()), int((order[gone] >= number).sum()))
-
-
-def _twice(
-    user: NDArray[np.int64], item: NDArray[np.int64], user_ids: list[str], item_ids: list[str]
-) -> str:
-    """What to do about the first pair that is there twice."""
-    pairs = pd.DataFrame({"user": user, "item": item})
-    row = int(pairs.duplicated().to_numpy().argmax())
-    return (
-        f"user {short(user_ids[user[row]])!r} has item {short(item_ids[item[row]])!r} twice, at different times; the "
-        "ranker was trained with data.duplicates=error: drop one of them"
-    )

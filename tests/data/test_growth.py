@@ -195,3 +195,14 @@ def test_another_rating_and_positions_for_times_are_told():
     assert "positions" in positions
     assert "1 new interactions" in positions
     assert grown(known, frame([("a", "z", 1, 2.0)])).report.ignored == ()
+
+
+def test_composed_and_decomposed_ids_are_the_same():
+    composed, decomposed = "caf\u00e9", "cafe\u0301"
+    known = Interactions.from_frames(frame([(composed, "x", 1, 1.0)]), config=ALL)
+    new = frame(
+        [(decomposed, "x", 1, 1.0), (decomposed, composed, 1, 2.0), ("b", decomposed, 1, 2.0)]
+    )
+    found = grown(known, new)
+    assert sequences(found.interactions) == {composed: ["x", composed], "b": [composed]}
+    assert found.report.known == 1
