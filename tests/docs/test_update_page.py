@@ -51,7 +51,7 @@ def test_the_commands_and_the_example_of_the_page(tmp_path, monkeypatch, capsys)
     write_shop(tmp_path / "new", ["u1", "u2", "u99"], [*items[:6], "B100", "B101"], 9000)
     (tmp_path / "sold-out.txt").write_text("B001\nB002\n")
     lines = list(command_lines(PAGE))
-    assert len(lines) == 6
+    assert len(lines) == 5
     for module, words in lines:
         capsys.readouterr()
         monkeypatch.setattr("sys.argv", [module, *words])
