@@ -98,9 +98,13 @@ def grow_triples(
     new = triples_of(tables)
     if not len(new):
         return known.triples, 0, []
-    links = tables.links
-    if links is None and not _are_plain(known):
-        links = known.links.assign(item=np.asarray(known.item_ids, object)[known.links["item"]])
+    links = None
+    if tables.links is not None or not _are_plain(known):
+        whole = grow_links(known, tables, item_ids)
+        links = whole.assign(item=np.asarray(item_ids, object)[whole["item"]])
+        # Entities of known triples need not be in the new ones.
+        is_met = links["entity"].isin(new["head"]) | links["entity"].isin(new["tail"])
+        links = links[is_met] if is_met.any() else links
     check_joins(Tables(tables.interactions, links=links, source=tables.source), set(item_ids), new)
     relations = sorted(set(known.triples["relation"]))
     there = pd.MultiIndex.from_frame(known.triples)
@@ -123,7 +127,8 @@ def grow_triples(
 def grow_links(known: Interactions, tables: Tables, item_ids: list[str]) -> pd.DataFrame:
     """The entities of all items: the known ones, and those that the new tables give.
 
-    Where known items are their own entities, new ones are, too.
+    Where known items are their own entities, new ones are, too. Otherwise a new item is its own entity if a new triple
+    begins with its id.
 
     Raises:
         DataError: a column is missing, or a cell is empty.
@@ -131,9 +136,11 @@ def grow_links(known: Interactions, tables: Tables, item_ids: list[str]) -> pd.D
     parts = [known.links]
     if tables.links is not None:
         parts.append(links_of(tables, pd.Index(item_ids)))
-    elif _are_plain(known):
-        new = np.arange(known.num_items, len(item_ids))
-        parts.append(pd.DataFrame({"item": new, "entity": item_ids[known.num_items :]}))
+    else:
+        heads = set(triples_of(tables)["head"])
+        is_plain, number = _are_plain(known), known.num_items
+        new = [n for n in range(number, len(item_ids)) if is_plain or item_ids[n] in heads]
+        parts.append(pd.DataFrame({"item": new, "entity": [item_ids[n] for n in new]}))
     whole = pd.concat(parts, ignore_index=True).astype({"item": np.int64, "entity": object})
     return whole.drop_duplicates(ignore_index=True)
 

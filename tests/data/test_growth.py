@@ -206,3 +206,21 @@ def test_composed_and_decomposed_ids_are_the_same():
     found = grown(known, new)
     assert sequences(found.interactions) == {composed: ["x", composed], "b": [composed]}
     assert found.report.known == 1
+
+
+def test_a_new_item_is_linked_by_the_triples_that_begin_with_its_id(caplog):
+    items = pd.DataFrame({"item": ["x"], "title": ["X"]})
+    tables = build_tables(frame([("a", "x", 1, 1.0), ("a", "y", 1, 2.0)]), items, None, None, {})
+    tables.triples = frame([("m.1", "by", "m.2")], ["head", "relation", "tail"])
+    tables.links = frame([("x", "m.1")], ["item", "entity"])
+    known = Interactions.from_tables(tables, ALL)
+    new = frame([("b", "1998", 1, 3.0), ("b", "z", 1, 4.0)])
+    more = frame([("z", "by", "m.2"), ("m.1", "by", "1998")], ["head", "relation", "tail"])
+    x = grown(known, new, triples=more).interactions
+    assert x.item_ids == ["x", "y", "1998", "z"]
+    # A tail may look like an item's id by chance.
+    assert x.links.to_numpy().tolist() == [[0, "m.1"], [3, "z"]]
+    assert len(x.triples) == 3
+    assert "in no triple" not in caplog.text
+    with pytest.raises(DataError, match="not one joins"):
+        grown(known, new, triples=frame([("q", "by", "1998")], ["head", "relation", "tail"]))
