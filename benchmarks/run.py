@@ -8,6 +8,7 @@ its controls, on validation (``--test``: on test); ``requests`` measures request
 physical limit, on the machine at hand, and writes ``benchmarks/results/speed.json``. Only ratios hold on other
 machines. ``scale`` builds and searches graphs of up to 100 times Amazon Beauty's size. ``large`` trains and ranks in
 4 bits with a model of Llama-2-7B's shape. ``order`` tells what the order of items of one time does to the stored gains.
+``update`` compares a ranker as it was, updated, and trained again, in the order of time.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from benchmarks.common import data_roots, fell, judge, save, say, stored
+from benchmarks.common import ROOT, data_roots, fell, judge, put, save, say, stored
 
 SCALE = ("graph", "users", "remote")
 SPEED = ("paths", "lru", "wording", "lm", "lm-avx2", "whole", "serving", "job")
@@ -52,6 +53,7 @@ def main(argv: list[str] | None = None) -> int:
             "cold": _cold,
             "large": _large,
             "order": _order,
+            "update": _update,
         }[options.suite](options)
     except LkgragError as error:
         print(f"error: {error}", file=sys.stderr)
@@ -62,7 +64,17 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.run", description=__doc__)
     parser.add_argument(
         "suite",
-        choices=("cold", "language", "large", "order", "quality", "requests", "scale", "speed"),
+        choices=(
+            "cold",
+            "language",
+            "large",
+            "order",
+            "quality",
+            "requests",
+            "scale",
+            "speed",
+            "update",
+        ),
     )
     parser.add_argument("--list", action="store_true", help="print the parts and stop")
     parser.add_argument("--only", action="append", metavar="PART", help="measure this part only")
@@ -109,7 +121,7 @@ def parts_of(suite: str) -> tuple[str, ...]:
 
         return (*read_language()["rows"], COSTS)
     if suite != "quality":
-        return {"speed": SPEED, "scale": SCALE, "large": (), "order": (), "requests": ()}[suite]
+        return {"speed": SPEED, "scale": SCALE}.get(suite, ())
     from benchmarks.quality.rows import read_settings
 
     return tuple(read_settings()["rows"])
@@ -156,6 +168,20 @@ def _order(options: argparse.Namespace) -> int:
         # Data sets that are not at hand keep their stored result.
         sets = {**(stored("order") or {"sets": {}})["sets"], **sets}
         say(f"wrote {save('order', 'python -m benchmarks.run order', 0, {'sets': sets})}")
+    return 0
+
+
+def _update(options: argparse.Namespace) -> int:
+    from benchmarks import update
+
+    data, sets = options.data or [*update.DATA], (stored("update") or {"sets": {}})["sets"]
+    for result in update.measure(data, options.root, options.seed, sets):
+        if not options.quick:
+            line = "python -m benchmarks.run update"
+            say(f"wrote {save('update', line, options.seed, {'sets': result})}")
+            put(ROOT / "docs" / "update.md", "update", update.table(result))
+        sets = result
+    print(update.table(sets))
     return 0
 
 

@@ -7,7 +7,14 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lkgrag.cli.arguments import check_options, parse_list, switch, whole_number
+from lkgrag.cli.arguments import (
+    check_options,
+    parse_list,
+    parse_list_or_file,
+    parse_mapping,
+    switch,
+    whole_number,
+)
 from lkgrag.cli.command import Command, is_stdout_closed, run
 from lkgrag.errors import ConfigError
 from lkgrag.utils.files import atomic, nan_to_none
@@ -35,6 +42,14 @@ COMMAND = Command(
             "1",
             "how much the request counts, in multiples of what training learned; 0: the history alone",
         ),
+        "exclude": (
+            "[ID,ID,...] | FILE",
+            "leave these items out before ranking, by id or exact title, or those of a text file with one a line",
+        ),
+        "where": (
+            "{NAME: VALUE}",
+            'rank only items with one of the values of each attribute: "where={genre: Drama, year: [1994, 1995]}"',
+        ),
         "k": ("10", "items to show"),
         "shard": ("256", "users a shard, where out is a folder"),
         "explain": ("true", "show the paths in words"),
@@ -58,6 +73,7 @@ COMMAND = Command(
         "accelerate launch -m lkgrag.recommend run=... users=all out=recs/",
         'python -m lkgrag.recommend run=... "history=[Toy Story,Fargo,50]" k=5 format=json',
         'python -m lkgrag.recommend run=... history=[] "request=a light perfume for summer"',
+        'python -m lkgrag.recommend run=... users=1 "where={genre: Drama}" exclude=sold-out.txt',
     ],
     configurable=False,
     after_stop="the same command starts again; shards that are there already are kept",
@@ -84,6 +100,8 @@ def body(pairs: dict[str, str], flags: set[str]) -> None:
     k, explain = whole_number(pairs, "k", 10), switch(pairs, "explain", True)
     is_sharded = _is_sharded(pairs, form)
     text, weight = _asked(pairs, is_sharded)
+    exclude = parse_list_or_file(pairs, "exclude") if "exclude" in pairs else None
+    where = parse_mapping(pairs, "where") if "where" in pairs else None
     # Only here: --help and a wrong option are answered without PyYAML.
     from lkgrag.serving.saved_run import load_run
 
@@ -92,6 +110,7 @@ def body(pairs: dict[str, str], flags: set[str]) -> None:
     from accelerate import PartialState
 
     from lkgrag.run.launch import PATIENCE, refuse_other_engines, refuse_shared_devices
+    from lkgrag.serving.limits import limit
     from lkgrag.serving.ranker import Ranker
     from lkgrag.serving.requests import candidate_items
     from lkgrag.serving.shards import BulkRequest, fingerprint
@@ -115,19 +134,23 @@ def body(pairs: dict[str, str], flags: set[str]) -> None:
             explain=explain,
             candidates=candidate_items(ranker.context, candidates),
             users_per_shard=whole_number(pairs, "shard", 256),
+            limits=limit(ranker.context, exclude, where),
             made_from={"ranker": fingerprint(folder / RANKER)},
         )
         _rank_all(ranker, Path(pairs["out"]), request, state)
         return
     if "history" in pairs:
+        history = parse_list(pairs, "history")
         results = [
             ranker.recommend(
-                parse_list(pairs, "history"), candidates, k, explain, request=text, weight=weight
+                history, candidates, k, explain, None, text, weight, exclude=exclude, where=where
             )
         ]
     else:
         users = ranker.users() if pairs["users"].strip() == "all" else parse_list(pairs, "users")
-        results = ranker.recommend_users(users, candidates, k, explain, text, weight)
+        results = ranker.recommend_users(
+            users, candidates, k, explain, text, weight, exclude=exclude, where=where
+        )
     _write(results, form, pairs.get("out"))
 
 

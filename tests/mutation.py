@@ -142,7 +142,7 @@ FAULTS = [
         "tie rule",
         "interactions of one time stay in the file's order",
         "data/interactions.py",
-        'second = np.where(core["time"].isna(), np.arange(len(core)), _tie_key(core, config))',
+        'second = np.where(core["time"].isna(), np.arange(len(core)), tie_key(core, config))',
         "second = np.arange(len(core))",
         ("data/test_interactions.py",),
     ),

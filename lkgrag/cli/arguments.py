@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lkgrag.errors import ConfigError, nearest
@@ -13,6 +14,8 @@ if TYPE_CHECKING:
 
 #: The largest number of digits of a whole number.
 DIGITS = 18
+#: Longer texts are no paths; the system would refuse to look.
+LONGEST_PATH = 255
 #: The number of characters of a wrong value that a message shows.
 SHOWN = 60
 
@@ -66,6 +69,58 @@ def parse_list(pairs: dict[str, str], key: str) -> list[str]:
         raise ConfigError(
             f"option '{key}': {text[:SHOWN]!r} is not readable as a list ({error})"
         ) from error
+
+
+def parse_mapping(pairs: dict[str, str], key: str) -> dict[str, list[str]]:
+    """Read the value of an option that takes ``{name: value, other: [a, b]}``; each text stays as it is typed.
+
+    Raises:
+        ConfigError: the value is not such a mapping; the message names the option.
+    """
+    # Only here: no other option needs it.
+    import yaml
+
+    text = pairs[key]
+    advice = (
+        f"as {key}={{genre: Drama}} or {key}={{genre: [Drama, Comedy]}}, in quotes for the shell"
+    )
+    try:
+        # This loader makes everything text: 007, no and 1e3 are values of attributes like any other.
+        value = yaml.load(text, Loader=yaml.BaseLoader)
+    except yaml.YAMLError as error:
+        first = str(error).splitlines()[0]
+        raise ConfigError(
+            f"option '{key}': {text[:SHOWN]!r} is not readable as a mapping ({first}); {advice}"
+        ) from error
+    if not isinstance(value, dict) or not value:
+        raise ConfigError(f"option '{key}': {text[:SHOWN]!r} is no mapping, {advice}")
+    out: dict[str, list[str]] = {}
+    for name, values in value.items():
+        words = values if isinstance(values, list) else [values]
+        if not words or not all(isinstance(w, str) and w for w in (name, *words)):
+            raise ConfigError(
+                f"option '{key}': {str(name)[:SHOWN]!r} needs a value or a list of values, {advice}"
+            )
+        out[name] = words
+    return out
+
+
+def parse_list_or_file(pairs: dict[str, str], key: str) -> list[str] | Path:
+    """Read the value of an option that takes ``[a,b]``, ``a,b`` or the path of a file.
+
+    What is in brackets is a list. Otherwise it is a file if there is one of this name, or if it has a slash or the
+    ending ``.txt``.
+
+    Raises:
+        ConfigError: as :func:`parse_list`.
+    """
+    text = pairs[key].strip()
+    if not text.startswith("["):
+        path = Path(text).expanduser()
+        looks_like_path = "/" in text or text.endswith(".txt")
+        if looks_like_path or (len(text) < LONGEST_PATH and path.is_file()):
+            return path
+    return parse_list(pairs, key)
 
 
 def check_options(pairs: dict[str, str], command: Command) -> None:

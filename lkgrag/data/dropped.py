@@ -13,7 +13,7 @@ from lkgrag.utils.files import read_parquet, write_parquet
 from lkgrag.utils.shapes import sizes
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection, Mapping
 
 
 @dataclass(frozen=True)
@@ -49,6 +49,15 @@ class Dropped:
         items = count("item")
         by_title = {normal(titles[i]).strip(): i for i in items if titles.get(i, "").strip()}
         return cls(count("user"), items, by_title)
+
+    def without(self, users: Collection[str], items: Collection[str]) -> Dropped:
+        """What is still dropped once some users and items are known."""
+        now_known, now_items = set(users), set(items)
+        return Dropped(
+            {user: number for user, number in self.users.items() if user not in now_known},
+            {item: number for item, number in self.items.items() if item not in now_items},
+            {title: item for title, item in self.titles.items() if item not in now_items},
+        )
 
     def why_user(self, user: str, least: int) -> str:
         """Why a user is not there, as a sentence in front of advice; empty for one that was not dropped.

@@ -213,7 +213,7 @@ class Interactions:
         core = k_core(raw, config.min_user, config.min_item, tables.source)
         # Missing times count as equal and earliest, and keep the order of the file.
         key = core["time"].fillna(-np.inf)
-        second = np.where(core["time"].isna(), np.arange(len(core)), _tie_key(core, config))
+        second = np.where(core["time"].isna(), np.arange(len(core)), tie_key(core, config))
         user_ids = natural_order(core["user"].unique())
         item_ids = natural_order(core["item"].unique())
         user_index = pd.Index(user_ids)
@@ -281,7 +281,13 @@ def tie_report(indptr: NDArray[np.int64], time: NDArray[np.float64]) -> dict[str
     return {"tied_interactions": float(same.mean()), "tied_last_two": float(same[last].mean())}
 
 
-def _tie_key(core: pd.DataFrame, config: DataConfig) -> NDArray[np.int64]:
+def tie_key(core: pd.DataFrame, config: DataConfig) -> NDArray[np.int64]:
+    """The order of interactions at the same time, by ``data.ties``: int64, one number a row.
+
+    Args:
+        core: columns ``user`` and ``item`` (ids), in the order of the file.
+        config: of the data.
+    """
     if config.ties == "file":
         return np.arange(len(core), dtype=np.int64)
     if config.ties == "id":

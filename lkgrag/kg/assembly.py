@@ -74,13 +74,20 @@ def add_both_ways(
     add_edges(data, (target, REVERSE + relation, source), index[::-1], attributes)
 
 
-def add_links(data: HeteroData, group: list[Links]) -> None:
-    """Add links of one edge type and their inverse, with a node type for their values."""
+def add_links(data: HeteroData, group: list[Links], known: HeteroData | None = None) -> None:
+    """Add links of one edge type and their inverse, with a node type for their values.
+
+    Args:
+        data: the graph.
+        group: links of one edge type.
+        known: a graph whose values keep their nodes; None for none.
+    """
     owner, relation = group[0].owner, group[0].relation
     source = np.concatenate([link.source for link in group])
     target = np.concatenate([link.target for link in group])
     if relation.node != "item":
-        target = _add_values(data, relation.node, target, all(link.named for link in group))
+        named = all(link.named for link in group)
+        target = _add_values(data, relation.node, target, named, known)
     width = data[relation.node].num_nodes
     pairs = distinct(source.astype(np.int64) * width + target.astype(np.int64))
     index = np.stack([pairs // width, pairs % width]) if width else np.zeros((2, 0), np.int64)
@@ -91,14 +98,16 @@ def add_links(data: HeteroData, group: list[Links]) -> None:
 
 
 def _add_values(
-    data: HeteroData, node_type: str, values: NDArray, named: bool
+    data: HeteroData, node_type: str, values: NDArray, named: bool, known: HeteroData | None
 ) -> NDArray[np.int64]:
     """Index values by sorted name; a node type that two relations share grows.
 
     Returns:
         The node of each value, int64 ``[E]``.
     """
-    old = list(data[node_type].name) if node_type in data.node_types else []
+    first = data if node_type in data.node_types else known
+    is_there = first is not None and node_type in first.node_types
+    old = list(first[node_type].name) if first is not None and is_there else []
     index = {name: i for i, name in enumerate(old)}
     for name in sorted(set(values.tolist()) - index.keys()):
         index[name] = len(index)

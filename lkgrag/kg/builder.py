@@ -25,7 +25,10 @@ if TYPE_CHECKING:
 
 
 def build_kg(
-    interactions: Interactions, train_end: NDArray[np.int64], config: KGConfig
+    interactions: Interactions,
+    train_end: NDArray[np.int64],
+    config: KGConfig,
+    known: HeteroData | None = None,
 ) -> HeteroData:
     """Build the graph of a data set.
 
@@ -36,6 +39,7 @@ def build_kg(
         interactions: sequences, attributes and triples.
         train_end: int64 ``[num_users]``, number of training interactions of each user.
         config: which relations, and how behaviour is counted.
+        known: a graph of fewer data, as before an update. Its values keep their nodes, and new values follow.
 
     Returns:
         Node types ``item``, ``user`` and one for each relation to values, each with ``name``
@@ -73,7 +77,7 @@ def build_kg(
             _add_relation(data, source, training, config)
     for group in table.by_edge_type:
         if keep(group[0].relation.name):
-            add_links(data, group)
+            add_links(data, group, known)
     data.merged = table.merged
     data.left_out = table.left_out
     if own is not None:

@@ -8,7 +8,7 @@ gradient of ``W`` nor a cast input. Weights, names and files stay peft's.
 
 from __future__ import annotations
 
-import types
+from functools import partial
 from typing import Any
 
 import torch
@@ -56,7 +56,8 @@ def fuse_lora(model: nn.Module) -> int:
     count = 0
     for module in model.modules():
         if type(module) is Linear and _plain(module):
-            module.forward = types.MethodType(_forward, module)  # type: ignore[method-assign]
+            # Not a method, which could not be pickled: the class has none of this name.
+            module.forward = partial(_forward, module)  # type: ignore[method-assign]
             count += 1
     return count
 

@@ -71,13 +71,14 @@ def install(layer: nn.Module) -> RemovableHandle:
     Args:
         layer: its first argument, or ``hidden_states``, is gated.
     """
+    return layer.register_forward_pre_hook(_gate_input, with_kwargs=True)
 
-    def hook(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        gates = kwargs.get(ARGUMENT)
-        if gates is None:
-            return None
-        if args:
-            return (gate(args[0], *gates), *args[1:]), kwargs
-        return args, {**kwargs, "hidden_states": gate(kwargs["hidden_states"], *gates)}
 
-    return layer.register_forward_pre_hook(hook, with_kwargs=True)
+def _gate_input(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """The layer's arguments, gated; a function of the module, so that models with it can be pickled."""
+    gates = kwargs.get(ARGUMENT)
+    if gates is None:
+        return None
+    if args:
+        return (gate(args[0], *gates), *args[1:]), kwargs
+    return args, {**kwargs, "hidden_states": gate(kwargs["hidden_states"], *gates)}

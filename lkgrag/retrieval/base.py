@@ -89,6 +89,29 @@ class Retriever(ABC):
             float32 ``[B, I]``, finite, higher is better. Seen items are not masked here.
         """
 
+    def extend(
+        self, interactions: Interactions, data: HeteroData, device: torch.device, seed: int
+    ) -> Retriever:
+        """The retriever for data that have grown; what was learned stays, and what is counted is counted anew.
+
+        A saved ranker that is updated calls it. A custom retriever may leave it out: then it is fitted again, with
+        its options. One that takes long to train should give new items scores here, without training.
+
+        Args:
+            interactions: all interactions that are known now. Items and users of before have the indices that they
+                had, and new ones follow.
+            data: the knowledge graph of these interactions.
+            device: to compute on. What is returned works on the CPU.
+            seed: of the run.
+
+        Returns:
+            An object of the same class for ``interactions.num_items`` items; this one stays as it is.
+
+        Raises:
+            NotImplementedError: the class has no such method.
+        """
+        raise NotImplementedError(f"{type(self).__name__} has no method extend")
+
     def evidence(self, histories: list[NDArray[np.int64]]) -> NDArray[np.float32]:
         """Log-probabilities of all items, the form in which systems are fused.
 

@@ -89,6 +89,12 @@ class EASERetriever(BuiltInRetriever):
         np.fill_diagonal(weight, 0.0)
         return cls(weight.astype(np.float32))
 
+    def extend(
+        self, interactions: Interactions, data: HeteroData, device: torch.device, seed: int
+    ) -> EASERetriever:
+        """Solve the regressions anew on all interactions."""
+        return self.fit(interactions)
+
     def score(self, histories: list[NDArray[np.int64]]) -> NDArray[np.float32]:
         """Sum of the weights of the history's distinct items; 0 for an empty history."""
         return HistoryWeights.of(histories, 1.0, self.num_items).even().times_dense(self.weight)

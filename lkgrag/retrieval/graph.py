@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from scipy import sparse
 
+from lkgrag.errors import DataError
 from lkgrag.retrieval.base import (
     BuiltInRetriever,
     log_shares,
@@ -101,6 +102,17 @@ class GraphRetriever(BuiltInRetriever):
         itemitem = ItemItemRetriever.fit(interactions, decay=decay)
         popularity = PopularityRetriever.fit(interactions)
         return cls(relation_factors(data), itemitem, popularity, decay)
+
+    def extend(
+        self, interactions: Interactions, data: HeteroData, device: torch.device, seed: int
+    ) -> GraphRetriever:
+        """Count anew, with the relations of the new graph; the learned weights stay."""
+        grown = self.fit(interactions, data, decay=self.decay)
+        if grown.components != self.components:
+            raise DataError(
+                "the graph's relations are others than those that the retriever graph_itemitem has weights of; train again"
+            )
+        return grown.reweighted(self.weights)
 
     def reweighted(self, weights: dict[str, float]) -> GraphRetriever:
         """The same counts with other weights."""

@@ -82,6 +82,12 @@ class ItemItemRetriever(BuiltInRetriever):
         weight.sort_indices()
         return cls(weight, decay)
 
+    def extend(
+        self, interactions: Interactions, data: HeteroData, device: torch.device, seed: int
+    ) -> ItemItemRetriever:
+        """Count all interactions anew."""
+        return self.fit(interactions, decay=self.decay)
+
     def score(self, histories: list[NDArray[np.int64]]) -> NDArray[np.float32]:
         """Sum over the history of recency times weight; 0 for items without a count."""
         return HistoryWeights.of(histories, self.decay, self.num_items).times([self.weight])

@@ -45,6 +45,12 @@ class PopularityRetriever(BuiltInRetriever):
         """Count the training interactions of each item; the other arguments are not needed."""
         return cls(np.bincount(interactions.item, minlength=interactions.num_items))
 
+    def extend(
+        self, interactions: Interactions, data: HeteroData, device: torch.device, seed: int
+    ) -> PopularityRetriever:
+        """Count all interactions anew."""
+        return self.fit(interactions)
+
     def score(self, histories: list[NDArray[np.int64]]) -> NDArray[np.float32]:
         """The counts, whatever the history."""
         return np.tile(self.count.astype(np.float32), (len(histories), 1))

@@ -20,6 +20,7 @@ from lkgrag.report import prompt_tables, write_report
 from lkgrag.run.provenance import commit, environment, hardware, today
 from lkgrag.serving.catalogue import Catalogue
 from lkgrag.serving.context import Context
+from lkgrag.serving.known import KnownData
 from lkgrag.serving.ranking import rank
 from lkgrag.serving.requests import Request
 from lkgrag.serving.saved_run import FORMAT
@@ -90,6 +91,7 @@ def build_context(
         fitted=fitted,
         requests=stages.requests(stage_one),
         dropped=interactions.dropped,
+        known=KnownData(interactions),
     )
 
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from lkgrag.config import NO_LLM
 from lkgrag.data.cleaning.texts import normal
-from lkgrag.errors import DataError, nearest, short
+from lkgrag.errors import DataError, RunError, nearest, short
 from lkgrag.evaluation.evaluator import Evaluator
 from lkgrag.prompt.order import CandidateOrder
 from lkgrag.run import display
@@ -80,6 +80,11 @@ def evaluate_run(
     # A language model that serves nobody is evaluated all the same.
     lm = "never" if config.llm.name == NO_LLM else "always"
     ranker = Ranker.from_pretrained(folder / RANKER, lm=lm)
+    if ranker.context.updates:
+        raise RunError(
+            f"run={folder}: its ranker was updated and has seen what tests it; metrics.json has the figures of before "
+            "(an update with out=<folder> leaves the run as it is)"
+        )
     rename_activity("evaluation")
     evaluator = Evaluator(
         dataset.interactions,

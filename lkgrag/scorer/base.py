@@ -64,6 +64,18 @@ class PathScorer(nn.Module, ABC):
         self.num_nodes = dict(num_nodes)
         self.metapaths = [tuple(m) for m in metapaths]
 
+    def extend(self, num_nodes: dict[NodeType, int]) -> None:
+        """Take over a graph with more nodes, in place: nodes of before keep their indices, and new ones follow.
+
+        A saved ranker that is updated calls it on a copy. The types of nodes and edges and the meta-paths stay. A
+        scorer whose parameters have a row for each node must give new nodes rows here, as
+        :func:`extended_table` does; it is refused otherwise. Others need nothing.
+
+        Args:
+            num_nodes: number of nodes of each type now.
+        """
+        self.num_nodes = dict(num_nodes)
+
     @abstractmethod
     def forward(self, data: HeteroData, paths: PathBatch) -> PathScores | Tensor:
         """Score the paths of a batch of prompts.
@@ -76,6 +88,20 @@ class PathScorer(nn.Module, ABC):
             :class:`PathScores`, or only a salience of shape ``[P]``. The candidates' scores then follow from
             it (:func:`candidate_from_salience`).
         """
+
+
+def extended_table(table: nn.Embedding, rows: int) -> nn.Embedding:
+    """A copy of a table with the mean of all rows for new ones.
+
+    Args:
+        table: with a row for each node of a type.
+        rows: number of rows now.
+    """
+    weight = table.weight.detach()
+    more = weight.mean(0).expand(max(0, rows - len(weight)), -1)
+    grown = nn.Embedding(len(weight) + len(more), weight.shape[1])
+    grown.weight = nn.Parameter(torch.cat([weight, more]), requires_grad=table.weight.requires_grad)
+    return grown.to(weight.device)
 
 
 def candidate_from_salience(salience: Tensor, paths: PathBatch) -> Tensor:
@@ -182,6 +208,7 @@ __all__ = [
     "as_path_scores",
     "candidate_from_salience",
     "check_finite",
+    "extended_table",
     "option_of",
     "score_paths",
 ]

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import torch
 from torch import Tensor
@@ -46,9 +47,13 @@ class PerGraph(Generic[T]):
         self._values = [(key, value), *self._values][:REMEMBERED]
         return value
 
-    def __deepcopy__(self, memo: object) -> PerGraph[T]:
+    def __deepcopy__(self, memo: dict[int, Any]) -> PerGraph[T]:
         """Copy without the values: a copy of a module computes them again."""
-        return PerGraph(self._compute)
+        return PerGraph(copy.deepcopy(self._compute, memo))
+
+    def __getstate__(self) -> dict[str, Any]:
+        """The state without the values, for the same reason."""
+        return {"_compute": self._compute, "_values": []}
 
 
 def log_degrees(data: HeteroData, edge_types: list[EdgeType], end: int) -> Tensor:

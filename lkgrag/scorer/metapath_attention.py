@@ -23,6 +23,7 @@ scorer is a recency-weighted sum of path weights, which already ranks.
 from __future__ import annotations
 
 import math
+from functools import partial
 from typing import TYPE_CHECKING
 
 import torch
@@ -89,7 +90,9 @@ class MetapathAttention(PathScorer):
         self.dim, self.dropout = dim, dropout
         self._index_metapaths()
         outgoing = [e for e in metadata[1] if e[0] == "item"]
-        self._graph = PerGraph(lambda data: _graph_features(data, outgoing, self.metapaths))
+        self._graph = PerGraph(
+            partial(_graph_features, outgoing=outgoing, metapaths=self.metapaths)
+        )
         self.relation = nn.Parameter(0.3 * torch.randn(len(self.relations), dim))
         self.item = nn.Linear(len(outgoing), dim)
         self.recency = nn.Parameter(torch.tensor(math.log(2) / HALF_LIVES[-1]))

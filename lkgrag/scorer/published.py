@@ -13,7 +13,12 @@ import torch
 from torch import Tensor, nn
 
 from lkgrag.kg.naming import REVERSE
-from lkgrag.scorer.base import PathScorer, PathScores, candidate_from_salience
+from lkgrag.scorer.base import (
+    PathScorer,
+    PathScores,
+    candidate_from_salience,
+    extended_table,
+)
 
 if TYPE_CHECKING:
     from torch_geometric.data import HeteroData
@@ -61,6 +66,12 @@ class PublishedPreference(PathScorer):
         self.norm = nn.LayerNorm(dim)
         self.dropout = nn.Dropout(dropout)
         self.preference = nn.Linear(dim, max(1, len(self.relations)))
+
+    def extend(self, num_nodes: dict[NodeType, int]) -> None:
+        """New users get the mean embedding, which unknown users have; see :meth:`PathScorer.extend`."""
+        super().extend(num_nodes)
+        if "user" in num_nodes:
+            self.user = extended_table(self.user, num_nodes["user"])
 
     def forward(self, data: HeteroData, paths: PathBatch) -> PathScores:
         """Score the paths of a batch of prompts; see :meth:`PathScorer.forward`."""

@@ -16,7 +16,12 @@ from torch import Tensor, nn
 from torch_geometric.utils import degree
 
 from lkgrag.kg.naming import base_name
-from lkgrag.scorer.base import PathScorer, PathScores, candidate_from_salience
+from lkgrag.scorer.base import (
+    PathScorer,
+    PathScores,
+    candidate_from_salience,
+    extended_table,
+)
 from lkgrag.scorer.features import PerGraph
 
 if TYPE_CHECKING:
@@ -62,9 +67,15 @@ class ReferencePreference(PathScorer):
                 count[row, self.relations.index(base_name(edge_type[1]))] += 1
         self.occurrences: Tensor
         self.register_buffer("occurrences", count, persistent=False)
-        self._idf = PerGraph(lambda data: TfidfTransformer().fit(self._documents(data)))
+        self._idf = PerGraph(self._fit_idf)
         self.user = nn.Embedding(max(1, self.num_nodes.get("user", 0)), dim)
         self.preference = nn.Linear(dim, len(self.relations))
+
+    def extend(self, num_nodes: dict[NodeType, int]) -> None:
+        """New users get the mean embedding, which unknown users have; see :meth:`PathScorer.extend`."""
+        super().extend(num_nodes)
+        if "user" in num_nodes:
+            self.user = extended_table(self.user, num_nodes["user"])
 
     def forward(self, data: HeteroData, paths: PathBatch) -> PathScores:
         """Score the paths of a batch of prompts; see :meth:`PathScorer.forward`."""
@@ -88,9 +99,13 @@ class ReferencePreference(PathScorer):
         values = self._idf(data).transform(terms.cpu().numpy()).toarray()
         return torch.as_tensor(values, dtype=torch.float32, device=device)
 
+    def _fit_idf(self, data: HeteroData) -> TfidfTransformer:
+        """The inverse document frequencies of a graph's relations."""
+        return TfidfTransformer().fit(self._documents(data))
+
     def _documents(self, data: HeteroData) -> np.ndarray:
         """Count how often each item has each relation, ``[I, R]``."""
-        items = self.num_nodes["item"]
+        items = int(data["item"].num_nodes or 0)
         counts = np.zeros((items, len(self.relations)))
         for edge_type in data.edge_types:
             name = base_name(edge_type[1])

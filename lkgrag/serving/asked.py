@@ -113,7 +113,9 @@ def propose(retriever: FusedRetriever, requests: Sequence[Request], number: int)
     """
     lists: list[Proposals | None] = [None] * len(requests)
     plain = [n for n, r in enumerate(requests) if r.candidates is None and r.asked is None]
-    items, scores = retriever.propose([requests[n].history for n in plain], number)
+    # All requests of a call have the same limits.
+    allowed = requests[0].allowed if requests else None
+    items, scores = retriever.propose([requests[n].history for n in plain], number, allowed)
     for place, row in enumerate(plain):
         lists[row] = items[place], scores[place]
     for row, request in enumerate(requests):
@@ -123,6 +125,8 @@ def propose(retriever: FusedRetriever, requests: Sequence[Request], number: int)
             if chosen is None:
                 assert request.asked is not None
                 mixed = own + np.float32(request.asked.weight) * request.asked.scores.total
+                if request.allowed is not None:
+                    mixed[~request.allowed] = -np.inf
                 seen = Seen.of([request.history], retriever.mask_seen)
                 best = top_k(mixed[None], number, seen, retriever.turn)[0][0]
                 chosen = best[best >= 0]

@@ -83,6 +83,16 @@ class Catalogue:
             )
         return indices[0]
 
+    def every(self, name: str) -> list[int]:
+        """All items of an id, or else of an exact title.
+
+        Raises:
+            KeyError: there is none.
+        """
+        key = normal(name)
+        index = self._by_id.get(key)
+        return [index] if index is not None else self._by_title[key]
+
     def index(
         self, items: Iterable[object], what: str, dropped: Dropped | None = None, least: int = 1
     ) -> NDArray[np.int64]:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from lkgrag.data.dropped import Dropped
 from lkgrag.kg.path_words import PathWords
 from lkgrag.ranker.fusion import TermWeights
+from lkgrag.serving.attributes import Attributes
 from lkgrag.text import EncoderChoice, load_encoder
 from lkgrag.utils.progress import activity
 
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from lkgrag.ranker.fusion_weights import FittedWeights
     from lkgrag.retrieval import FusedRetriever
     from lkgrag.serving.catalogue import Catalogue
+    from lkgrag.serving.known import KnownData
     from lkgrag.serving.users import UserTable
     from lkgrag.text import TextEncoder
     from lkgrag.text.requests import RequestModel
@@ -42,6 +44,8 @@ class Context:
             version.
         merged: folder of the language model, if the adapter is merged into it; None with an adapter.
         dropped: users and items that had too few interactions.
+        known: the data that an update adds to; None in a ranker of an older version.
+        updates: what each update since training added.
     """
 
     graph: GraphPaths
@@ -54,6 +58,12 @@ class Context:
     merged: str | None = None
     requests: RequestModel | None = None
     dropped: Dropped = field(default_factory=Dropped)
+    known: KnownData | None = None
+    updates: tuple[dict[str, Any], ...] = ()
+
+    def __getstate__(self) -> dict[str, Any]:
+        """The state for copies and pickles, without what is made again when it is asked for."""
+        return {f.name: getattr(self, f.name) for f in fields(self)}
 
     @property
     def data(self) -> HeteroData:
@@ -77,6 +87,15 @@ class Context:
             return None
         with activity("load the encoder"):
             return load_encoder(choice)
+
+    @cached_property
+    def attributes(self) -> Attributes:
+        """What the items can be filtered by.
+
+        Raises:
+            LkgragError: a file of the data is missing or broken.
+        """
+        return Attributes(self.data, None if self.known is None else self.known.read_items())
 
     @cached_property
     def words(self) -> PathWords:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from lkgrag.utils.files import user_path
 
@@ -128,6 +128,8 @@ class Ranker:
         ratings: Sequence[float] | None = None,
         request: str | None = None,
         weight: float | None = None,
+        exclude: Iterable[object] | os.PathLike[str] | None = None,
+        where: Mapping[str, object] | None = None,
     ) -> Recommendation:
         """Rank items for anyone, in the data or not.
 
@@ -140,26 +142,35 @@ class Ranker:
             request: what is asked for, in words, such as ``"a light perfume for summer"``.
             weight: how much the request counts, in multiples of what was learned in training: 1 by default, 0
                 for the history alone. From about 100 on, the request alone decides.
+            exclude: items by id or exact title that are left out before ranking, as those out of stock; or the path of
+                a text file with one a line. Unknown ones are told in a warning.
+            where: what items must have, as ``{"genre": "Drama", "year": ["1994", "1995"]}``: one of the values of each
+                attribute. Also before ranking.
 
         Returns:
-            At most ``k`` items, best first; fewer if there are fewer candidates.
+            At most ``k`` items, best first; fewer if there are fewer candidates, which a warning says if ``exclude`` or
+            ``where`` leave too few.
 
         Raises:
             DataError: a list is a text or no list, an item is unknown (the message names the nearest ones) or had
                 too few interactions, the list of candidates is empty, or the ratings are not one number for each
-                history item.
+                history item; or ``exclude`` or ``where`` name nothing that is known, or leave no item.
             ConfigError: ``k`` is no whole number, below 1 or larger than the catalogue, the request says nothing, or the ranker
                 cannot read requests.
             LkgragError: the encoder's files are not available.
         """
         # Only here: as in from_pretrained.
         from lkgrag.serving.asked import ask
+        from lkgrag.serving.limits import limit, tell_short
         from lkgrag.serving.ranking import rank
-        from lkgrag.serving.requests import request_for
+        from lkgrag.serving.requests import limited, request_for
 
         one = request_for(self.context, history, candidates, ratings)
         one = replace(one, asked=ask(self.context, request, weight))
-        return rank(self.model, self.context, [one], k, explain)[0]
+        limits = limit(self.context, exclude, where)
+        found = rank(self.model, self.context, limited([one], limits), k, explain)
+        tell_short(found, k, limits)
+        return found[0]
 
     def recommend_users(
         self,
@@ -169,6 +180,8 @@ class Ranker:
         explain: bool = True,
         request: str | None = None,
         weight: float | None = None,
+        exclude: Iterable[object] | os.PathLike[str] | None = None,
+        where: Mapping[str, object] | None = None,
     ) -> list[Recommendation]:
         """Rank items for users of the data, from their whole histories.
 
@@ -179,27 +192,73 @@ class Ranker:
             explain: word the paths.
             request: what is asked for, in words, the same for all.
             weight: as in :meth:`recommend`.
+            exclude: as in :meth:`recommend`.
+            where: as in :meth:`recommend`.
 
         Returns:
             One ranking a user, in the order of ``users``.
 
         Raises:
             DataError: a list is a text or no list, or is empty, or a user or an item is unknown (the message names
-                the nearest ones) or had too few interactions.
+                the nearest ones) or had too few interactions; or as in :meth:`recommend`.
             ConfigError: as in :meth:`recommend`.
             LkgragError: the encoder's files are not available.
         """
         # Only here: as in from_pretrained.
         from lkgrag.serving.asked import ask
+        from lkgrag.serving.limits import limit, tell_short
         from lkgrag.serving.ranking import rank
-        from lkgrag.serving.requests import request_of_user, user_ids
+        from lkgrag.serving.requests import limited, request_of_user, user_ids
 
         asked = ask(self.context, request, weight)
         requests = [
             replace(request_of_user(self.context, user, candidates), asked=asked)
             for user in user_ids(users)
         ]
-        return rank(self.model, self.context, requests, k, explain)
+        limits = limit(self.context, exclude, where)
+        found = rank(self.model, self.context, limited(requests, limits), k, explain)
+        tell_short(found, k, limits)
+        return found
+
+    def update(
+        self,
+        interactions: Any,
+        items: Any = None,
+        triples: Any = None,
+        users: Any = None,
+        unchosen: bool = True,
+    ) -> Ranker:
+        """Add new interactions, users and items, without training again.
+
+        Histories grow, and new users are known. Counts and the graph are made anew of all interactions, as from the
+        beginning; what was learned stays. New items get scores from their titles, attributes and first
+        interactions. Known users and items keep their indices. An interaction that is known already counts once.
+
+        If anything fails, the ranker stays as it was. Files do not change: :meth:`save_pretrained` writes them.
+
+        Args:
+            interactions: tables as of :meth:`lkgrag.Interactions.from_frames`, or an :class:`lkgrag.Interactions`; what
+                is known already may be among them. None for none.
+            items: new items with titles and attributes; a row of a known item replaces the values that it gives.
+            triples: new triples, of relations that the ranker knows.
+            users: attributes of users.
+            unchosen: whether items without an interaction become items, too.
+
+        Returns:
+            The ranker itself.
+
+        Raises:
+            DataError: a table does not fit, or there is nothing in it; or new triples turn a relation into another.
+            RunError: the ranker was saved by a version that kept no data.
+            ConfigError: a custom part cannot be extended.
+        """
+        # Only here: as in from_pretrained.
+        from lkgrag.serving.updating import tables_of, update_context, update_model
+
+        tables, config = tables_of(self.context, interactions, items, triples, users)
+        scorer, context, _ = update_context(self.scorer, self.context, tables, config, unchosen)
+        self.model, self.context = update_model(self.model, scorer, context), context
+        return self
 
     def users(self) -> list[str]:
         """Ids of the users of the data."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import numbers
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from lkgrag.serving.context import Context
+    from lkgrag.serving.limits import Limits
     from lkgrag.text.requests import RequestScores
 
 
@@ -50,6 +51,7 @@ class Request:
         target: the item that was chosen in truth, to be marked; None where unknown.
         index: user index, -1 for someone unknown.
         asked: what is asked for in words; None for the history alone.
+        allowed: bool ``[I]``, the items that the ranking may hold; None for all.
     """
 
     history: NDArray[np.int64]
@@ -59,6 +61,7 @@ class Request:
     target: int | None = None
     index: int = -1
     asked: Asked | None = None
+    allowed: NDArray[np.bool_] | None = None
 
 
 def request_for(
@@ -91,6 +94,25 @@ def request_of_user(
     index = context.users.index(user, context.dropped, context.config.data.min_user)
     ((_, (items, rating)),) = context.users.rows(index, index + 1)
     return Request(items, rating, candidate_items(context, candidates), user, index=index)
+
+
+def limited(requests: Sequence[Request], limits: Limits | None) -> list[Request]:
+    """The same requests within limits; candidates that are named count only if they are allowed.
+
+    Raises:
+        DataError: no candidate is left.
+    """
+    if limits is None:
+        return list(requests)
+    out = []
+    for request in requests:
+        candidates = request.candidates
+        if candidates is not None:
+            candidates = candidates[limits.allowed[candidates]]
+            if not len(candidates):
+                raise DataError(f"candidates: {limits.words} leave none of them")
+        out.append(replace(request, candidates=candidates, allowed=limits.allowed))
+    return out
 
 
 def candidate_items(context: Context, items: Sequence[object] | None) -> NDArray[np.int64] | None:

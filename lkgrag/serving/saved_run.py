@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import logging
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from lkgrag.config import Config
 from lkgrag.config.loading import load_config
 from lkgrag.errors import ConfigError, LkgragError, RunError
 from lkgrag.utils.files import read_json, user_path
+from lkgrag.utils.folders import restore_folder
 from lkgrag.utils.layout import CONFIG, META, METRICS, RANKER
 from lkgrag.utils.sums import find_damage
 
@@ -34,6 +36,9 @@ def load_run(run: str | os.PathLike[str]) -> tuple[Path, Config]:
     folder = user_path(run, "run")
     if not folder.is_dir():
         raise RunError(f"run={run}: no such folder")
+    # A ranker that was about to be replaced when its process was killed is put back.
+    with suppress(OSError):
+        restore_folder(folder / RANKER)
     # An export holds a ranker, as a run does, but has no configuration of its own.
     file = next((f for f in (folder / CONFIG, folder / RANKER / CONFIG) if f.is_file()), None)
     if file is None:

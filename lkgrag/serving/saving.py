@@ -7,7 +7,7 @@ import os
 import shutil
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -30,6 +30,7 @@ from lkgrag.scorer.resolver import new_scorer
 from lkgrag.scorer.state import load_scorer, save_scorer
 from lkgrag.serving.catalogue import Catalogue
 from lkgrag.serving.context import Context
+from lkgrag.serving.known import KnownData
 from lkgrag.serving.lm_choice import choose_serving
 from lkgrag.serving.users import Users
 from lkgrag.text.requests import RequestModel
@@ -41,10 +42,12 @@ from lkgrag.utils.files import (
     write_json,
     write_safetensors,
 )
+from lkgrag.utils.folders import replaced_folder, restore_folder
 from lkgrag.utils.layout import (
     ADAPTER,
     CATALOGUE,
     CONFIG,
+    DATA,
     DROPPED,
     KG,
     META,
@@ -63,6 +66,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
     from lkgrag.config import LLMConfig
+    from lkgrag.scorer import PathScorer
 
 log = logging.getLogger(__name__)
 
@@ -73,6 +77,8 @@ REPAIR = (
     "copy the ranker again from where it came, or train it again; who changed the file on purpose deletes "
     "done.json beside ranker.json"
 )
+#: What the language model and its prompts learned, which an update leaves as it is.
+LEARNED = (ADAPTER, TABLES, "readout.safetensors")
 
 
 def save(model: RankerModel, context: Context, folder: Path) -> None:
@@ -86,21 +92,69 @@ def save(model: RankerModel, context: Context, folder: Path) -> None:
     Raises:
         LkgragError: the folder cannot be written, or holds something else.
     """
-    part, old = (folder.with_name(f".{folder.name}.{word}") for word in ("part", "old"))
+    with _written(folder) as part:
+        save_scorer(part / SCORER, model.scorer)
+        if model.lm is not None and model.prompter is not None:
+            model.lm.save(part if context.merged else part / ADAPTER)
+            write_safetensors(part / TABLES, model.prompter.tables())
+        _write_context(context, part)
+        meta = {
+            "llm": context.config.llm.name if model.lm is not None else None,
+            "fusion": model.fusion.weights.to_dict(),
+            "layers": len(decoder_layers(model.lm.model)) if model.lm is not None else None,
+        }
+        _write_meta(context, part, meta)
+
+
+def save_updated(source: Path, scorer: PathScorer, context: Context, folder: Path) -> None:
+    """Write an updated ranker: what was learned is copied, so that no language model need be loaded.
+
+    Args:
+        source: folder of the ranker of before, which may be ``folder``.
+        scorer: for the new graph.
+        context: the new one.
+        folder: as of :func:`save`.
+
+    Raises:
+        LkgragError: as :func:`save`; or a file of ``source`` is missing or damaged.
+    """
+    # The copies get sums of their own, so that damage would never show again.
+    if damage := find_damage(source, _is_of_lm):
+        raise RunError(f"{damage}; {REPAIR}")
+    with _written(folder) as part:
+        save_scorer(part / SCORER, scorer)
+        for name in LEARNED:
+            if (source / name).is_dir():
+                shutil.copytree(source / name, part / name)
+            elif (source / name).exists():
+                shutil.copy2(source / name, part / name)
+        _write_context(context, part)
+        # As it was: a merged language model changes the options that are in memory.
+        shutil.copy2(source / CONFIG, part / CONFIG)
+        meta = read_json(source / META)
+        of_model = {name: meta.get(name) for name in ("llm", "fusion", "layers")}
+        if context.merged is not None and Path(context.merged) == folder.resolve().parent:
+            of_model["merged"] = os.pardir
+        _write_meta(context, part, of_model)
+
+
+@contextmanager
+def _written(folder: Path) -> Iterator[Path]:
+    """A new folder that takes the place of ``folder`` if the block succeeds.
+
+    Raises:
+        RunError: ``folder`` cannot be written, or holds something else.
+    """
     try:
         _refuse_others_files(folder)
-        # A killed process may have left these folders, and the old ranker only in the second one.
-        if old.exists() and not folder.exists():
-            os.replace(old, folder)
-        for leftover in (part, old):
-            shutil.rmtree(leftover, ignore_errors=True)
-        part.mkdir(parents=True)
+        with replaced_folder(folder) as part:
+            yield part
     except OSError as error:
         raise RunError(f"cannot write {folder}: {error.strerror}; choose another folder") from error
-    save_scorer(part / SCORER, model.scorer)
-    if model.lm is not None and model.prompter is not None:
-        model.lm.save(part if context.merged else part / ADAPTER)
-        write_safetensors(part / TABLES, model.prompter.tables())
+
+
+def _write_context(context: Context, part: Path) -> None:
+    """Write all that a ranker needs beside its model."""
     save_kg(context.data, part / KG)
     context.retriever.save(part / RETRIEVER)
     context.catalogue.save(part / CATALOGUE)
@@ -108,26 +162,27 @@ def save(model: RankerModel, context: Context, folder: Path) -> None:
     context.dropped.save(part / DROPPED)
     if context.requests is not None:
         context.requests.save(part / REQUESTS)
+    if context.known is not None:
+        context.known.save(part / DATA)
     (part / CONFIG).write_text(to_yaml(context.config), encoding="utf-8")
-    write_json(
-        part / META,
-        {
-            "format": FORMAT,
-            "lkgrag": __version__,
-            "llm": context.config.llm.name if model.lm is not None else None,
-            "merged": context.merged,
-            "fusion": model.fusion.weights.to_dict(),
-            "fitted": None if context.fitted is None else context.fitted.to_dict(),
-            "learned": list(context.learned),
-            "layers": len(decoder_layers(model.lm.model)) if model.lm is not None else None,
-            "metapaths": [[list(edge) for edge in m] for m in context.graph.metapaths],
-        },
-    )
+
+
+def _write_meta(context: Context, part: Path, of_model: dict[str, Any]) -> None:
+    """Write the ranker's description."""
+    meta = {
+        "format": FORMAT,
+        "lkgrag": __version__,
+        "merged": context.merged,
+        "fitted": None if context.fitted is None else context.fitted.to_dict(),
+        "learned": list(context.learned),
+        "metapaths": [[list(edge) for edge in m] for m in context.graph.metapaths],
+        **of_model,
+    }
+    if context.updates:
+        meta["updates"] = list(context.updates)
+    write_json(part / META, meta)
+    # Last, when all other files are there.
     write_done(part)
-    if folder.exists():
-        os.replace(folder, old)
-    os.replace(part, folder)
-    shutil.rmtree(old, ignore_errors=True)
 
 
 def _refuse_others_files(folder: Path) -> None:
@@ -160,12 +215,45 @@ def load(
         ModelError: the device or the language model cannot be used.
         LkgragError: a file is missing or broken.
     """
-    if not (folder / META).is_file() and (folder / RANKER / META).is_file():
-        folder = folder / RANKER
+    scorer, context, meta = load_context(folder)
+    config, data, folder = context.config, context.data, find_ranker(folder)
+    place = choose_device(device)
+    weights, is_read = choose_serving(
+        TermWeights.from_dict(meta["fusion"], meta["llm"] is not None),
+        context.fitted,
+        lm or config.serving.lm,
+        meta["llm"] is not None,
+        str(folder),
+    )
+    fusion = Fusion(weights.scorer, weights.prior, config.training.fuse, weights.lm)
+    scores_by_text = prompter = None
+    if is_read:
+        # Rankers of older versions have all layers.
+        llm = replace(config.llm, layers=meta.get("layers") or 0)
+        is_merged = context.merged is not None
+        scores_by_text, tokenizer = _load_lm(folder, llm, config.seed, place, is_merged)
+        prompter = build_prompter(tokenizer, data, config.prompt, scores_by_text.readout.layout)
+        prompter.load_tables(read_safetensors(folder / TABLES))
+    model = RankerModel(scores_by_text, scorer.to(place), prompter, fusion.to(place))
+    return model.eval(), context
+
+
+def load_context(folder: Path) -> tuple[PathScorer, Context, dict[str, Any]]:
+    """Read a ranker without its language model.
+
+    Args:
+        folder: as of :func:`load`.
+
+    Returns:
+        The scorer on the CPU, the context, and the ranker's description.
+
+    Raises:
+        LkgragError: as :func:`load`.
+    """
+    folder = find_ranker(folder)
     check_files(folder)
     meta = _read_meta(folder)
     config = load_config({"config": str(folder / CONFIG)})
-    place = choose_device(device)
     merged: str | None = meta.get("merged")
     if merged is not None:
         merged = str((folder / merged).resolve())
@@ -176,25 +264,6 @@ def load(
         raise RunError(f"{folder}: its graph and its meta-paths differ; train it again")
     scorer = new_scorer(config.scorer, config.paths.search, graph, config.seed)
     load_scorer(folder / SCORER, scorer)
-    fitted = None if meta.get("fitted") is None else FittedWeights.from_dict(meta["fitted"])
-    weights, is_read = choose_serving(
-        TermWeights.from_dict(meta["fusion"], meta["llm"] is not None),
-        fitted,
-        lm or config.serving.lm,
-        meta["llm"] is not None,
-        str(folder),
-    )
-    fusion = Fusion(weights.scorer, weights.prior, config.training.fuse, weights.lm)
-    scores_by_text = prompter = None
-    if is_read:
-        # Rankers of older versions have all layers.
-        llm = replace(config.llm, layers=meta.get("layers") or 0)
-        scores_by_text, tokenizer = _load_lm(folder, llm, config.seed, place, merged is not None)
-        prompter = build_prompter(
-            tokenizer, graph.data, config.prompt, scores_by_text.readout.layout
-        )
-        prompter.load_tables(read_safetensors(folder / TABLES))
-    model = RankerModel(scores_by_text, scorer.to(place), prompter, fusion.to(place))
     context = Context(
         graph=graph,
         retriever=FusedRetriever.load(folder / RETRIEVER),
@@ -203,12 +272,28 @@ def load(
         users=Users(folder / USERS),
         # Older versions leave out the language model's weight, which is 1.
         learned=TermWeights(*[1.0, *meta["learned"]][-3:]),
-        fitted=fitted,
+        fitted=None if meta.get("fitted") is None else FittedWeights.from_dict(meta["fitted"]),
         merged=merged,
         requests=_load_requests(folder / REQUESTS, graph.data),
         dropped=Dropped.load(folder / DROPPED),
+        known=KnownData(folder=folder / DATA) if (folder / DATA).is_dir() else None,
+        updates=tuple(meta.get("updates", ())),
     )
-    return model.eval(), context
+    return scorer, context, meta
+
+
+def find_ranker(folder: Path) -> Path:
+    """The folder of a saved ranker, or that of a run or an export that holds one.
+
+    A ranker that was about to be replaced when its process was killed is put back.
+    """
+    for place in (folder, folder / RANKER):
+        # A folder that cannot be written is read as it is.
+        with suppress(OSError):
+            restore_folder(place)
+        if (place / META).is_file():
+            return place
+    return folder
 
 
 def check_files(folder: Path) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import math
 from collections.abc import Callable
 from contextlib import nullcontext
@@ -21,7 +22,7 @@ import pyarrow.parquet as pq
 
 from lkgrag.errors import LkgragError, RunError
 from lkgrag.serving.ranking import check_k, rank_in_batches
-from lkgrag.serving.requests import Request
+from lkgrag.serving.requests import Request, limited
 from lkgrag.utils.files import atomic, read_json, sweep, write_json
 from lkgrag.utils.locks import locked
 from lkgrag.utils.shares import ALONE, Shares
@@ -31,8 +32,11 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from lkgrag.serving.limits import Limits
     from lkgrag.serving.ranker import Ranker
     from lkgrag.serving.recommendation import Recommendation
+
+log = logging.getLogger(__name__)
 
 #: Readers of Parquet folders (pyarrow, Spark) ignore names that begin with an underscore.
 MANIFEST = "_manifest.json"
@@ -53,6 +57,7 @@ class BulkRequest:
         explain: word the paths.
         candidates: item indices to rank for everyone, int64; None for the proposals to each user.
         users_per_shard: users a file.
+        limits: of all rankings; None for none.
         made_from: plain values that the rankings also depend on; shards with other values are refused.
     """
 
@@ -60,6 +65,7 @@ class BulkRequest:
     explain: bool = True
     candidates: NDArray[np.int64] | None = None
     users_per_shard: int = 256
+    limits: Limits | None = None
     made_from: dict[str, Any] = field(default_factory=dict)
 
 
@@ -103,6 +109,7 @@ def recommend_all(
         "k": request.k,
         "explain": request.explain,
         "candidates": None if request.candidates is None else request.candidates.tolist(),
+        "allowed": None if request.limits is None else _hash(request.limits.allowed),
         **request.made_from,
     }
     is_first = shares.rank == 0
@@ -117,7 +124,7 @@ def recommend_all(
             _write_manifest(out, manifest)
         shares.wait()
         sums = _read_sums(out)
-        mine = range(shares.rank, count, shares.world)
+        mine, few = range(shares.rank, count, shares.world), 0
         for done, number in enumerate(mine):
             if progress is not None:
                 progress(done, len(mine))
@@ -127,9 +134,12 @@ def recommend_all(
             if path.exists():
                 _check_shard(path, last - first, sums.get(path.name))
                 continue
-            write_shard(ranker, path, range(first, last), request)
+            few += write_shard(ranker, path, range(first, last), request)
         if progress is not None:
             progress(len(mine), len(mine))
+        if few and request.limits is not None:
+            text = "%s: %d items are left, and %d users of these shards have fewer than k=%d"
+            log.warning(text, request.limits.words, request.limits.number, few, request.k)
         shares.wait()
     return count
 
@@ -173,6 +183,11 @@ def _write_manifest(out: Path, manifest: dict[str, Any]) -> None:
                 f"{out} holds rankings made with {key}={_shorten(old)}, not {_shorten(new)}: "
                 "choose another out=, or empty it"
             )
+
+
+def _hash(allowed: NDArray[np.bool_]) -> str:
+    """A hash of the items that rankings may hold."""
+    return hashlib.sha256(allowed.tobytes()).hexdigest()[:16]
 
 
 def _shorten(value: Any) -> str:
@@ -229,7 +244,7 @@ def _write_sum(path: Path, digest: str) -> None:
             ) from error
 
 
-def write_shard(ranker: Ranker, path: Path, users: range, request: BulkRequest) -> None:
+def write_shard(ranker: Ranker, path: Path, users: range, request: BulkRequest) -> int:
     """Rank for the users of one shard and write its file.
 
     Args:
@@ -237,6 +252,9 @@ def write_shard(ranker: Ranker, path: Path, users: range, request: BulkRequest) 
         path: the file.
         users: user indices.
         request: the rankings to make.
+
+    Returns:
+        How many of the rankings have fewer than ``k`` items.
     """
     requests = [
         Request(items, rating, request.candidates, user, index=index)
@@ -244,6 +262,7 @@ def write_shard(ranker: Ranker, path: Path, users: range, request: BulkRequest) 
             users, ranker.context.users.rows(users.start, users.stop), strict=True
         )
     ]
+    requests = limited(requests, request.limits)
     schema = pa.schema(
         [
             ("user", pa.string()),
@@ -265,6 +284,7 @@ def write_shard(ranker: Ranker, path: Path, users: range, request: BulkRequest) 
         pq.write_table(pa.Table.from_pydict(_as_columns(rankings), schema), tmp)
         # Before the shard gets its name: no shard is there without its sum.
         _write_sum(path, hash_file(tmp))
+    return sum(len(ranking.items) < request.k for ranking in rankings)
 
 
 def _as_columns(rankings: list[Recommendation]) -> dict[str, list[Any]]:

@@ -7,7 +7,7 @@ import shutil
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
@@ -160,6 +160,19 @@ class Users(UserTable):
         """See :meth:`UserTable.save`."""
         with atomic(path) as tmp:
             shutil.copyfile(self.path, tmp)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """The same users in memory: whoever reads a pickled ranker may not have the file."""
+        rows = self.rows(0, len(self))
+        items = [np.zeros(0, np.int64), *(history for _, (history, _) in rows)]
+        ratings = [np.zeros(0, np.float32), *(rating for _, (_, rating) in rows)]
+        indptr = np.cumsum([len(part) for part in items]).astype(np.int64)
+        ids = [user for user, _ in rows]
+        return UsersInMemory, (ids, indptr, np.concatenate(items), np.concatenate(ratings))
+
+    def __deepcopy__(self, memo: object) -> Users:
+        """Itself: it only reads."""
+        return self
 
 
 class UsersInMemory(UserTable):

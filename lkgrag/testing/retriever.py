@@ -19,10 +19,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 
 from lkgrag.config import DataConfig, KGConfig, RetrievalConfig
+from lkgrag.data import Tables
+from lkgrag.data.growth import grow
 from lkgrag.data.splits import make_split
 from lkgrag.kg import build_kg
 from lkgrag.retrieval.base import BuiltInRetriever, Retriever
@@ -183,6 +186,23 @@ class RetrieverTests:
         np.testing.assert_array_equal(again.score(histories), fitted.score(histories))
         np.testing.assert_array_equal(again.evidence(histories), fitted.evidence(histories))
 
+    def test_grown_data_are_scored(
+        self,
+        fitted: Retriever,
+        interactions: Interactions,
+        histories: list[NDArray[np.int64]],
+    ) -> None:
+        """``extend`` scores new items, after an update, and leaves the retriever as it was."""
+        if type(fitted).extend is Retriever.extend:
+            pytest.skip("it has no method extend: an update fits it again")
+        before = fitted.score(histories)
+        grown = _grown()
+        data = build_kg(grown, np.diff(grown.indptr), KGConfig(behaviour_min=1))
+        extended = fitted.extend(grown, data, torch.device("cpu"), 0)
+        assert type(extended) is type(fitted)
+        try_out(extended, histories, grown.num_items, f"{OPTION}={self.target}")
+        np.testing.assert_array_equal(fitted.score(histories), before)
+
     def test_little_to_learn_from(self, interactions: Interactions) -> None:
         """Users without an interaction and items that nobody has chosen are accepted."""
         few = np.where(np.arange(interactions.num_users) % 3 == 0, 0, 2)
@@ -192,6 +212,21 @@ class RetrieverTests:
 @functools.cache
 def _sequences() -> Interactions:
     return planted(60, 24)
+
+
+@functools.cache
+def _grown() -> Interactions:
+    """The same with a new user, and with two new items, of which one has no interaction."""
+    new = [
+        (_sequences().user_ids[0], "new", 9e9),
+        ("stranger", "new", 9e9),
+        ("stranger", "i3", 9e9),
+    ]
+    events = pd.DataFrame(new, columns=["user", "item", "time"])
+    items = pd.DataFrame({"item": ["new", "cold"], "title": ["Thing 99", "Thing 98"]})
+    return grow(
+        _sequences(), Tables(events, items), DataConfig(min_user=1, min_item=1, time_unit="any")
+    ).interactions
 
 
 @functools.cache

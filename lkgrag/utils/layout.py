@@ -34,6 +34,8 @@ REQUESTS = "requests"
 USERS = "users.parquet"
 #: Users and items that had too few interactions.
 DROPPED = "dropped.parquet"
+#: The data that the ranker knows, to which an update adds.
+DATA = "data"
 
 #: The fused retriever with weights without ``text``, which tells what text is worth.
 WITHOUT_TEXT = "without_text"

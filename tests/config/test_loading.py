@@ -173,7 +173,7 @@ def test_the_name_of_a_run_ignores_where_and_how():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("command", ["train", "evaluate", "recommend", "export", "audit"])
+@pytest.mark.parametrize("command", ["train", "evaluate", "recommend", "update", "export", "audit"])
 def test_help_lists_every_option_without_heavy_libraries(command):
     code = (
         "import sys, runpy\n"

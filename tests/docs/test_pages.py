@@ -2,12 +2,12 @@
 
 import re
 import runpy
-import shlex
 import sys
 from importlib import import_module
 from pathlib import Path
 
 import pytest
+from helpers.pages import blocks, command_lines
 
 from benchmarks.common import stored
 from benchmarks.quality import page as quality_page
@@ -19,20 +19,6 @@ from lkgrag.errors import ConfigError, nearest
 ROOT = Path(__file__).parents[2]
 TUTORIAL = ROOT / "docs" / "tutorial.md"
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
-
-
-def blocks(page, language):
-    return re.findall(rf"^```{language}\n(.*?)^```", page.read_text(encoding="utf-8"), re.M | re.S)
-
-
-def command_lines(page):
-    """Module and arguments of each command of ours in the shell blocks of a page."""
-    for block in blocks(page, "bash"):
-        for line in block.replace("\\\n", " ").splitlines():
-            found = re.search(r"-m (lkgrag\.\w+)([^&]*)", line)
-            if found:
-                words = shlex.split(found[2], comments=True)
-                yield found[1], [word for word in words if word != "..."]
 
 
 LINES = [(page.stem, *line) for page in PAGES for line in command_lines(page)]

@@ -93,10 +93,15 @@ def test_ctrl_c_in_a_stage(arguments, tmp_path, title):
             "lkgrag.recommend",
             "stopped; the same command starts again; shards that are there already are kept\n",
         ),
+        (
+            "lkgrag.update",
+            "stopped; the ranker is as it was; the same command starts again\n",
+        ),
     ],
 )
 def test_ctrl_c_in_other_commands(small_run, tmp_path, command, line):
     more = {"lkgrag.export": [f"out={tmp_path / 'e'}"], "lkgrag.recommend": ["users=u1"]}
+    more["lkgrag.update"] = [f"out={tmp_path / 'u'}", f"data.root={small_run[0]}"]
     process = start(command, f"run={small_run[0] / 'out'}", *more.get(command, []))
     time.sleep(1.5)
     status, out, err = stop(process)

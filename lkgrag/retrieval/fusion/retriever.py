@@ -74,6 +74,10 @@ class FusedRetriever(Retriever):
         """How common each item is, float32 ``[I]``; see :meth:`CornerWeights.commonness`."""
         return self.corners.commonness(self.popularity).astype(np.float32)
 
+    def replaced(self, systems: Mapping[str, Retriever]) -> FusedRetriever:
+        """Other systems of the same names with the same weights."""
+        return FusedRetriever(systems, self.corners, self.mask_seen, self.custom, self.new_items)
+
     def features(
         self, histories: list[NDArray[np.int64]], only: set[str] | None = None
     ) -> dict[str, NDArray[np.float32]]:
@@ -125,13 +129,17 @@ class FusedRetriever(Retriever):
         return self.fuse(self.features(histories, used), histories)
 
     def propose(
-        self, histories: list[NDArray[np.int64]], k: int
+        self,
+        histories: list[NDArray[np.int64]],
+        k: int,
+        allowed: NDArray[np.bool_] | None = None,
     ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
         """The best ``k`` items for each history, in blocks, so that memory does not grow with the users.
 
         Args:
             histories: item indices, oldest first; an empty one gets the most popular items.
             k: length of the lists.
+            allowed: bool ``[I]``, the items that may be proposed; None for all.
 
         Returns:
             Items int64 ``[B, k]``, best first, -1 where there are fewer; scores float32 ``[B, k]``,
@@ -144,6 +152,8 @@ class FusedRetriever(Retriever):
             part = slice(start, start + step)
             seen = Seen.of(histories[part], self.mask_seen)
             block = self.score(histories[part])
+            if allowed is not None:
+                block[:, ~allowed] = -np.inf
             items[part], scores[part] = top_k(block, k, seen, self.turn)
         return items, scores
 

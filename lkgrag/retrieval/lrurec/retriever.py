@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from lkgrag.retrieval.base import BuiltInRetriever, sequences_of
+from lkgrag.retrieval.lrurec.induction import induce
 from lkgrag.retrieval.lrurec.network import LRURec
 from lkgrag.retrieval.lrurec.options import LRURecOptions
 from lkgrag.retrieval.lrurec.scoring import score_histories
@@ -64,6 +65,15 @@ class LRURecRetriever(BuiltInRetriever):
         trained, _ = fit_lrurec(interactions, options, seed, device=device or "cpu")
         return cls(trained.model.cpu(), trained.max_len)
 
+    def extend(
+        self, interactions: Interactions, data: HeteroData, device: torch.device, seed: int
+    ) -> LRURecRetriever:
+        """The trained network, with vectors of new items from those of their neighbours.
+
+        See :mod:`lkgrag.retrieval.lrurec.induction`. All weights stay, and so do the vectors of known items.
+        """
+        return LRURecRetriever(_grown(self.model, interactions, data), self.max_len)
+
     def score(self, histories: list[NDArray[np.int64]]) -> NDArray[np.float32]:
         """Logits of all items after the latest ``max_len``; the item bias for an empty history."""
         return score_histories(self.model, histories, self.max_len)
@@ -91,6 +101,20 @@ class LRURecRetriever(BuiltInRetriever):
         model = LRURec(**meta["model"])
         model.load_state_dict(read_safetensors(Path(folder) / "lrurec.safetensors"))
         return cls(model.eval(), meta["max_len"])
+
+
+def _grown(model: LRURec, interactions: Interactions, data: HeteroData) -> LRURec:
+    """A copy of a network with rows for new items."""
+    state = {name: value.detach().cpu() for name, value in model.state_dict().items()}
+    table, bias = state["embedding.weight"], state["bias"]
+    known, padding = table[: model.num_items], table[model.num_items :]
+    vectors, biases = induce(known.numpy(), bias.numpy(), interactions, data)
+    state["embedding.weight"] = torch.cat([known, torch.from_numpy(vectors), padding])
+    state["bias"] = torch.cat([bias, torch.from_numpy(biases)])
+    (width,) = model.norm.normalized_shape
+    grown = LRURec(interactions.num_items, width, len(model.layers), model.dropout.p)
+    grown.load_state_dict(state)
+    return grown.eval()
 
 
 def fit_lrurec(

@@ -117,6 +117,15 @@ class TextRetriever(BuiltInRetriever):
             vectors = towers.items(features).numpy()
         return cls(towers, words, whitening, vectors)
 
+    def extend(
+        self, interactions: Interactions, data: HeteroData, device: torch.device, seed: int
+    ) -> TextRetriever:
+        """Vectors of all items from their texts as they are now; words and towers stay as they were learned."""
+        x = data["item"].get("x")
+        texts = item_texts(interactions.items)
+        vectors = self.embed_texts(texts, None if x is None else x.cpu().numpy())
+        return TextRetriever(self.towers, self.words, self.whitening, vectors)
+
     def embed_texts(
         self, texts: Sequence[str], encoded: NDArray[np.float32] | None = None
     ) -> NDArray[np.float32]:
