@@ -234,7 +234,7 @@ def test_a_run_trains_and_explains_with_it(tmp_path, monkeypatch):
     }
     folder = train(load_config(options), x.with_graph(data, "film"))
     found = Ranker.from_pretrained(folder / "ranker").recommend(
-        history=["f0", "f1"], k=10, explain=10
+        history=["f0", "f1"], k=10, explain=True
     )
     words = [
         p.sentence if hasattr(p, "sentence") else str(p) for item in found.items for p in item.paths

@@ -19,8 +19,8 @@ from lkgrag.testing.graph import toy_interactions
     [
         ({"name": "none"}, "no language model"),
         ({"adapter": "lora"}, "LoRA, fusion"),
-        ({"adapter": "full"}, "all weights, fusion"),
-        ({"adapter": "auto"}, "LoRA or all weights"),
+        ({"adapter": "full"}, "all its weights, fusion"),
+        ({"adapter": "auto"}, "LoRA or all its weights"),
     ],
 )
 def test_the_title_of_the_ranker(options, words):

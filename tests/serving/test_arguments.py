@@ -233,6 +233,7 @@ def test_terminals_that_show_less(run_without_lm):
     table = pd.read_parquet(folder / "ranker" / "catalogue.parquet")
     table["title"] = [f"Amélie {n} 映画" for n in range(len(table))]
     table.to_parquet(folder / "ranker" / "catalogue.parquet", index=False)
+    (folder / "ranker" / "done.json").unlink(missing_ok=True)
 
     def command(*more, shell=""):
         line = [

@@ -447,6 +447,7 @@ def test_of_an_update_that_fails_nothing_is_left(run_without_lm, stale, tmp_path
         update_files(folder / "ranker", config)
     (folder / ".ranker.lock").unlink()
     shutil.rmtree(folder / "ranker" / "data")
+    (folder / "ranker" / "done.json").unlink()
     before = sorted(folder.rglob("*"))
     for out in (None, str(tmp_path / "out")):
         with pytest.raises(RunError, match="older version, which kept no data"):

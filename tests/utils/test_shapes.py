@@ -17,5 +17,5 @@ def test_large_containers_are_shown_by_their_sizes():
     assert repr(split) == f"Split(train_end=[8], val={events}, test={events})"
     assert "nodes=[171, 3], weight=[171], user=[6], history_items=[6, 4]" in repr(toy_paths())
     assert repr(Tables(pd.DataFrame({"user": []}))).endswith(
-        "triples=None, links=None, source='data in memory', names=[0])"
+        "triples=None, links=None, source='data in memory', names=[0], notes=[0])"
     )

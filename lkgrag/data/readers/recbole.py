@@ -235,9 +235,9 @@ def _events(
     for path in files:
         types, _ = _open_atomic(path, separator)
         more = [w for w in ("rating", "time") if given[w] in types or w in columns]
-        name_unused(list(types), given, str(path))
         take = {word: given[word] for word in ("user", "item", *more)}
         check_header(list(types), tuple(take.values()), path, ADVICE)
+        name_unused(list(types), given, str(path))
         there = [name if name in types else None for name in (history, moments)]
         wanted = [*take.values(), *(name for name in there if name is not None)]
         parts.append(Part(path, take, _batches(path, separator, wanted), *there))

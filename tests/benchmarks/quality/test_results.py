@@ -68,6 +68,7 @@ def test_the_suite_end_to_end(tmp_path, monkeypatch):
     other = json.loads(path.read_text())
     other["versions"]["lkgrag"] = "9.9"
     path.write_text(json.dumps(other))
+    (run_folder / "done.json").unlink()
     for rows in (["scorer", "lkgrag"], ["scorer"]):
         with pytest.raises(LkgragError, match=r"made with another version \(9\.9\) than this"):
             quality_results.gather(settings, "shop", rows, [0], tmp_path / "runs")
