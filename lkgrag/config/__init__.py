@@ -1,7 +1,7 @@
 """The configuration: the options, where their values come from, and what they identify.
 
 :mod:`~lkgrag.config.schema` declares every option, with one dataclass for each room. :func:`load_config`
-merges defaults, presets, files and ``key=value`` words. PyYAML is imported only when it is called, and
+merges defaults, presets, files and ``key=value`` words. OmegaConf is imported only when it is called, and
 torch never, so that ``--help`` answers at once.
 """
 

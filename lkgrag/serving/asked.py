@@ -91,7 +91,9 @@ def _model_of(context: Context) -> RequestModel:
     """
     if context.requests is not None:
         return context.requests
-    if len(set(context.catalogue.titles) - {""}) < 2:
+    # An item without a title is shown by its id.
+    shown = zip(context.catalogue.ids, context.catalogue.titles, strict=True)
+    if len({title for item, title in shown if title not in ("", item)}) < 2:
         raise ConfigError(
             "request: the items have no titles that differ, so none can be found by words"
         )
