@@ -123,7 +123,8 @@ def split_encoder(
                 states[ptr[n] : ptr[n + 1]] = value[: len(rows[n])].half()
             done += len(index)
             update(done, len(rows))
-    return LowerStates(states, ptr), UpperLayers(layers[-LAYERS:])
+    # An encoder's weights are frozen, as it was loaded to encode only.
+    return LowerStates(states, ptr), UpperLayers(layers[-LAYERS:]).requires_grad_(True)
 
 
 @dataclass(frozen=True)
@@ -178,9 +179,12 @@ def tune(
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, RATE, total_steps=STEPS)
     done = _restore(checkpoint, upper, optimizer, schedule)
     upper.train()
-    with bar("tune the encoder, steps") as update:
+    with torch.random.fork_rng(devices=[]), bar("tune the encoder, steps") as update:
         for step in range(done, STEPS):
-            loss = _loss(upper, lower, log_share, *pairs.draw(np.random.default_rng([seed, step])))
+            # Pairs and dropout depend on the step alone, so that a resumed training is the same.
+            rng = np.random.default_rng([seed, step])
+            torch.manual_seed(int(rng.integers(2**62)))
+            loss = _loss(upper, lower, log_share, *pairs.draw(rng))
             optimizer.zero_grad(set_to_none=True)
             loss.backward()
             optimizer.step()
