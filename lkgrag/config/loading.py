@@ -61,17 +61,9 @@ def load_config(overrides: dict[str, str], extra: dict[str, Any] | None = None) 
     layers.append(_parse_overrides(overrides))
     if extra:
         layers.append(_parse_overrides(extra))
-    config = new_config(_flat(merge_layers(layers)))
+    config = new_config(merge_layers(layers))
     check(config)
     return expand_paths(config)
-
-
-def _flat(values: Layer) -> Layer:
-    """Values by dotted key of those that are nested by section."""
-    out: Layer = {}
-    for key, value in values.items():
-        out |= {f"{key}.{n}": v for n, v in value.items()} if key in SECTIONS else {key: value}
-    return out
 
 
 def expand_paths(config: Config) -> Config:

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Mapping
+from functools import reduce
+from operator import getitem
 from typing import Any
 
+from lkgrag.config.fields import config_fields
 from lkgrag.config.schema import Config
 from lkgrag.errors import ConfigError
 
@@ -23,7 +26,7 @@ def merge_layers(layers: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
         layers: values by dotted key, of the types that the schema declares.
 
     Returns:
-        The value of every option, nested by section. Texts are as they were given: nothing is interpolated.
+        The value of every option by dotted key. Texts are as they were given: nothing is interpolated.
 
     Raises:
         ConfigError: a value is of another type.
@@ -44,9 +47,8 @@ def merge_layers(layers: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
             except (OmegaConfBaseException, TypeError) as error:
                 first = str(error).splitlines()[0]
                 raise ConfigError(f"option '{key}': {_restored(first)}") from error
-    values = OmegaConf.to_container(merged, resolve=False)
-    assert isinstance(values, dict)
-    return {str(key): _restored(value) for key, value in values.items()}
+    values: Any = OmegaConf.to_container(merged, resolve=False)
+    return {key: _restored(reduce(getitem, key.split("."), values)) for key, _ in config_fields()}
 
 
 def _guarded(value: Any) -> Any:

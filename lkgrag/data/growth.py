@@ -124,11 +124,12 @@ def grow(known: Interactions, tables: Tables, config: DataConfig, unchosen: bool
     users_of, items_of = _Index(known.user_ids), _Index(known.item_ids)
     user, item = users_of.find(events["user"]), items_of.find(events["item"])
     rating, time = events["rating"].to_numpy(np.float64), events["time"].to_numpy(np.float64)
-    is_known = _are_known(known, user, item, time)
+    place = _find_known(known, user, item, time)
+    is_known = place >= 0
     keep = ~is_known
     core = _new_core(known, user, item, keep, config)
     dropped = int((keep & ~core).sum())
-    surprises = _told(known, user, item, rating, time, is_known)
+    surprises = _told(known, user, rating, time, place)
     user, user_ids = users_of.renumber(user[core])
     item, item_ids = items_of.renumber(item[core])
     fresh = Columns(user, item, rating[core].astype(np.float32), time[core])
@@ -252,18 +253,13 @@ def _titled(known: Interactions, tables: Tables, spellings: Spellings) -> set[st
 def _told(
     known: Interactions,
     user: NDArray[np.int64],
-    item: NDArray[np.int64],
     rating: NDArray[np.float64],
     time: NDArray[np.float64],
-    is_known: NDArray[np.bool_],
+    place: NDArray[np.int64],
 ) -> list[str]:
     """Sentences on what may surprise: other ratings of known interactions, and times that are mere positions."""
-    told = []
-    there = pd.MultiIndex.from_arrays([known.user, known.item, _comparable(known.time)])
-    first = ~there.duplicated()
-    keys = [column[is_known] for column in (user, item, _comparable(time))]
-    place = there[first].get_indexer(pd.MultiIndex.from_arrays(keys))
-    before = known.rating[first][place]
+    told, is_known = [], place >= 0
+    before = known.rating[place[is_known]]
     now = rating[is_known].astype(np.float32)
     other = int((~np.isnan(now) & (now != before)).sum())
     if other:
@@ -280,12 +276,15 @@ def _told(
     return told
 
 
-def _are_known(
+def _find_known(
     known: Interactions, user: NDArray[np.int64], item: NDArray[np.int64], time: NDArray[np.float64]
-) -> NDArray[np.bool_]:
-    """Which interactions are known already, bool ``[N]``: the same user, item and time."""
+) -> NDArray[np.int64]:
+    """The first known interaction of the same user, item and time for each, int64 ``[N]``; -1 where there is none."""
     there = pd.MultiIndex.from_arrays([known.user, known.item, _comparable(known.time)])
-    return np.asarray(pd.MultiIndex.from_arrays([user, item, _comparable(time)]).isin(there))
+    first = np.flatnonzero(~there.duplicated())
+    found = there[first].get_indexer(pd.MultiIndex.from_arrays([user, item, _comparable(time)]))
+    # What is not found has the place -1, which is that of the last element.
+    return np.append(first, -1)[found]
 
 
 def _comparable(time: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -156,5 +156,5 @@ def name_unused(columns: list[str], used: dict[str, str], source: str) -> None:
 
 
 def plain(column: str) -> str:
-    """A name without case and without what separates words."""
+    """A name without case and without what separates words: ``User_ID`` gives ``userid``."""
     return "".join(c for c in column.casefold() if c.isalnum())

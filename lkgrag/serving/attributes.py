@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import unicodedata
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from lkgrag.data.cleaning.texts import normal
 from lkgrag.errors import DataError, nearest, short
 from lkgrag.kg.base import REVERSE
 from lkgrag.kg.naming import column_relation, snake
@@ -26,7 +26,7 @@ LISTED = 12
 
 def fold(text: str) -> str:
     """A text in the form in which values are compared: composed, without case and spaces at the ends."""
-    return unicodedata.normalize("NFC", text).strip().casefold()
+    return normal(text).strip().casefold()
 
 
 @dataclass(frozen=True)

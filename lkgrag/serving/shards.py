@@ -308,6 +308,5 @@ def fingerprint(folder: Path) -> str:
     hasher = hashlib.sha256()
     for path in sorted(p for p in folder.rglob("*") if p.is_file()):
         hasher.update(str(path.relative_to(folder)).encode())
-        with open(path, "rb") as file:
-            hasher.update(hashlib.file_digest(file, "sha256").digest())
+        hasher.update(bytes.fromhex(hash_file(path)))
     return hasher.hexdigest()[:16]

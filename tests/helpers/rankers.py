@@ -2,18 +2,21 @@
 
 import numpy as np
 import torch
+from accelerate import Accelerator
 
 from lkgrag.config import Config, DataConfig, KGConfig, LLMConfig, PathsConfig, PromptConfig
 from lkgrag.data import Queries, make_split
 from lkgrag.kg import build_kg
 from lkgrag.llm import LMScorer
-from lkgrag.paths import GraphPaths, PathFinder
+from lkgrag.paths import ExamplePaths, GraphPaths, PathFinder
 from lkgrag.prompt import Prompter
+from lkgrag.prompt.order import CandidateOrder
 from lkgrag.ranker.batch import RankerBatch
 from lkgrag.ranker.model import RankerModel
 from lkgrag.scorer import build_scorer
 from lkgrag.testing import planted
 from lkgrag.testing.llm import tiny_llama, tiny_tokenizer
+from lkgrag.training.loop import Trainer
 
 CANDIDATES = 8
 
@@ -51,6 +54,12 @@ class Planted:
         )
         model = tiny_llama(len(tokenizer), seed, hidden_size=hidden, layers=layers)
         return RankerModel(LMScorer(model, self.config.llm, seed), scorer, prompter)
+
+    def trainer(self, ranker, config, *more):
+        """A trainer of all lists on the CPU; ``more`` goes on with its checkpoint."""
+        order, accelerator = CandidateOrder("random", 0), Accelerator(cpu=True)
+        lists = ExamplePaths([self.graph]), self.queries
+        return Trainer(ranker, *lists, config, order, accelerator, *more)
 
     def batch(self, index=slice(0, 4), paths=None):
         queries = self.queries[index]

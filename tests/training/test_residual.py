@@ -3,17 +3,13 @@
 import numpy as np
 import pytest
 import torch
-from accelerate import Accelerator
 from helpers.rankers import Planted
 from torch.nn import functional as F
 
 from lkgrag.config import TrainingConfig
 from lkgrag.config.loading import load_config
 from lkgrag.errors import ConfigError
-from lkgrag.paths import ExamplePaths
-from lkgrag.prompt.order import CandidateOrder
 from lkgrag.ranker.batch import RankerOutput
-from lkgrag.training.loop import Trainer
 from lkgrag.training.out_of_fold import OutOfFoldScores
 from lkgrag.training.planning import measure_lengths
 from lkgrag.training.residual import FixedTerms
@@ -61,15 +57,7 @@ def train(toy, **options):
     ranker = toy.ranker()
     ranker.scorer.requires_grad_(False)
     ranker.fusion.requires_grad_(False)
-    trainer = Trainer(
-        ranker,
-        ExamplePaths([toy.graph]),
-        toy.queries,
-        TrainingConfig(**given),
-        CandidateOrder("random", 0),
-        Accelerator(cpu=True),
-    )
-    return ranker, trainer
+    return ranker, toy.trainer(ranker, TrainingConfig(**given))
 
 
 def test_the_trainer_uses_the_terms_of_its_lists():

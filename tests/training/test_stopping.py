@@ -5,14 +5,10 @@ import math
 import numpy as np
 import pytest
 import torch
-from accelerate import Accelerator
 from helpers.rankers import Planted
 
 from lkgrag.config import TrainingConfig
-from lkgrag.paths import ExamplePaths
-from lkgrag.prompt.order import CandidateOrder
 from lkgrag.training.checkpoint import Checkpoint, named_trainable_parameters
-from lkgrag.training.loop import Trainer
 from lkgrag.training.stopping import HELD_OUT, EarlyStopping, hold_out
 
 
@@ -61,15 +57,7 @@ def training(toy, tmp_path, **options):
     }
     given |= {"distill": 0.0} | options
     ranker = toy.ranker()
-    trainer = Trainer(
-        ranker,
-        ExamplePaths([toy.graph]),
-        toy.queries,
-        TrainingConfig(**given),
-        CandidateOrder("random", 0),
-        Accelerator(cpu=True),
-        Checkpoint(tmp_path, "key"),
-    )
+    trainer = toy.trainer(ranker, TrainingConfig(**given), Checkpoint(tmp_path, "key"))
     return ranker, trainer
 
 

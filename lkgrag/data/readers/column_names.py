@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping
 
+from lkgrag.data.usual_names import plain
 from lkgrag.errors import DataError, nearest
 
 #: By usual name of the column: what it is called elsewhere, the surest first; without case, spaces and marks.
@@ -34,11 +34,6 @@ _WORDS = {
     "entity": "entity entityid",
 }
 ALIASES: dict[str, tuple[str, ...]] = {m: tuple(words.split()) for m, words in _WORDS.items()}
-
-
-def plain(name: object) -> str:
-    """A name without case, spaces and marks: ``User_ID`` gives ``userid``."""
-    return re.sub(r"[\W_]+", "", str(name)).casefold()
 
 
 def usual_columns(

@@ -14,10 +14,10 @@ import pandas as pd
 from lkgrag.data.cleaning.columns import ids
 from lkgrag.data.readers.base import Reader
 from lkgrag.data.readers.batches import EVENT, read_events
-from lkgrag.data.readers.column_names import plain
 from lkgrag.data.readers.packed import existing
 from lkgrag.data.readers.text import check_header, open_table, read_separated, split_values
 from lkgrag.data.tables import Tables
+from lkgrag.data.usual_names import plain
 from lkgrag.errors import DataError
 
 if TYPE_CHECKING:

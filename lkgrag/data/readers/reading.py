@@ -21,6 +21,7 @@ from lkgrag.errors import ConfigError, DataError, LkgragError
 from lkgrag.utils.failures import guard_custom_code
 from lkgrag.utils.files import user_path
 from lkgrag.utils.plugins import is_custom, source_hash
+from lkgrag.utils.sums import hash_file
 
 if TYPE_CHECKING:
     from lkgrag.config import DataConfig
@@ -123,7 +124,5 @@ def _digest(reader: Reader, folder: Path, config: DataConfig) -> str:
     sha.update((source_hash(type(reader)) or "").encode())
     for file in reader.files(folder, config):
         if file.is_file():
-            with open(file, "rb") as handle:
-                content = hashlib.file_digest(handle, "sha256").digest()
-            sha.update(file.name.encode() + b"\0" + content)
+            sha.update(file.name.encode() + b"\0" + bytes.fromhex(hash_file(file)))
     return sha.hexdigest()

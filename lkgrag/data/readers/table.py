@@ -17,7 +17,7 @@ from lkgrag.data.frames import check_columns
 from lkgrag.data.readers.attribute_columns import attribute_columns
 from lkgrag.data.readers.base import Reader
 from lkgrag.data.readers.batches import EVENT
-from lkgrag.data.readers.column_names import ALIASES, need_columns, plain, usual_columns
+from lkgrag.data.readers.column_names import ALIASES, need_columns, usual_columns
 from lkgrag.data.readers.formats import (
     TableFile,
     TextTable,
@@ -27,6 +27,7 @@ from lkgrag.data.readers.histories import HISTORY
 from lkgrag.data.readers.parts import Part, read_parts
 from lkgrag.data.readers.table_files import find_tables, known_tables, open_table_file
 from lkgrag.data.tables import Tables
+from lkgrag.data.usual_names import plain
 from lkgrag.errors import DataError
 
 if TYPE_CHECKING:

@@ -5,9 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lkgrag.data.readers.column_names import plain, usual_columns
+from lkgrag.data.readers.column_names import usual_columns
 from lkgrag.data.readers.formats import TableFile, is_table, open_file, suffix_of
 from lkgrag.data.readers.packed import unpacked_name
+from lkgrag.data.usual_names import plain
 from lkgrag.errors import DataError
 
 if TYPE_CHECKING:

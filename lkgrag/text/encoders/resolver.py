@@ -16,6 +16,7 @@ from lkgrag.data.assets.models import explain_failure, load_tokenizer, locate
 from lkgrag.errors import ModelError
 from lkgrag.text.encoders.hidden_states import HiddenStateEncoder
 from lkgrag.utils.quiet import quiet
+from lkgrag.utils.sums import hash_file
 
 if TYPE_CHECKING:
     from lkgrag.config import LLMConfig, TextConfig
@@ -116,10 +117,7 @@ def _hash_files(folder: Path) -> str:
     total = hashlib.sha256()
     try:
         for path in sorted(p for p in folder.iterdir() if p.is_file()):
-            with open(path, "rb") as file:
-                total.update(
-                    f"{path.name} {hashlib.file_digest(file, 'sha256').hexdigest()}\n".encode()
-                )
+            total.update(f"{path.name} {hash_file(path)}\n".encode())
     except OSError as error:
         raise ModelError(f"{OPTION}={folder}: {error.strerror or error}") from error
     return total.hexdigest()
