@@ -26,6 +26,7 @@ from benchmarks.language.evidence import (
     whitened,
 )
 from benchmarks.language.logit import Lists, cross_validated, figures, ranks_of
+from benchmarks.language.tuning import tuned_vectors
 from lkgrag.data.queries import Queries
 from lkgrag.kg import build_kg
 from lkgrag.paths import graph_paths
@@ -70,18 +71,23 @@ ADDED: dict[str, tuple[str, ...]] = {
     "base + encoder, frozen": ("encoder",),
     "base + learned map of the encoder": ("map",),
     "base + towers with encoder": ("encoder tower",),
+    "base + encoder, fine-tuned": ("tuned",),
+    "base + towers with the fine-tuned encoder": ("tuned tower",),
     "all": ("encoder", "map", "encoder tower"),
+    "all, and fine-tuned": ("encoder", "map", "encoder tower", "tuned", "tuned tower"),
 }
 CONTROLS: dict[str, tuple[str, ...]] = {
     "base + LSA": ("lsa",),
     "base + random projection": ("random",),
     "base + permuted titles, frozen": ("permuted",),
     "base + permuted titles, all": ("permuted", "permuted map", "permuted tower"),
+    "base + permuted titles, fine-tuned": ("permuted tuned",),
+    "base + encoder of random weights": ("untrained",),
+    "base + encoder of random weights, fine-tuned": ("random tuned",),
+    "base + towers with it": ("random tuned tower",),
 }
 #: What the same events are worth where the new items' interactions were never deleted.
 CEILING = {"warm ceiling": ("behaviour",)}
-#: Rows of the plan that need a language model or a trained one of random weights, and are left out.
-NOT_RUN = ("language model as reranker", "encoder of random weights")
 
 
 @dataclass
@@ -167,6 +173,14 @@ class Cold:
             "encoder": lambda: self._near(white, "encoder"),
             "map": lambda: self._tower(None, white, "map"),
             "encoder tower": lambda: self._tower(self.rows, white, "encoder tower"),
+            "tuned": lambda: self._near(self._tuned("real"), "tuned"),
+            "tuned tower": lambda: self._tower(self.rows, self._tuned("real"), "tuned tower"),
+            "permuted tuned": lambda: self._near(self._tuned("permuted"), "permuted tuned"),
+            "untrained": lambda: self._near(self._tuned("untrained"), "untrained"),
+            "random tuned": lambda: self._near(self._tuned("random"), "random tuned"),
+            "random tuned tower": lambda: self._tower(
+                self.rows, self._tuned("random"), "random tuned tower"
+            ),
             "lsa": lambda: self._near(lsa(self.rows, self.config.seed), "lsa"),
             "random": lambda: self._near(random_projection(self.rows, self.config.seed), "random"),
             "permuted": lambda: self._near(white[self.permutation], "permuted"),
@@ -179,6 +193,13 @@ class Cold:
     @cached_property
     def _white(self) -> NDArray[np.float32]:
         return whitened(self.encoded)
+
+    def _tuned(self, kind: str) -> NDArray[np.float32]:
+        texts = self.texts
+        if kind == "permuted":
+            texts = [texts[i] for i in self.permutation]
+        training, seed = self.world.training, self.config.seed
+        return whitened(tuned_vectors(training, texts, self.folder, kind, seed))
 
     def kind(self, name: str) -> Evidence:
         """The evidence of one kind, by name, float32 ``[E, N]`` each."""
@@ -321,5 +342,4 @@ def measure(cold: Cold, say: Callable[[str], None] = print) -> dict[str, Any]:
         "users": len(np.unique(user)),
         "items": len(cold.items),
         "rows": rows,
-        "not_run": list(NOT_RUN),
     }

@@ -12,7 +12,16 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 #: The parts, in the order of the run.
-PARTS = ("new-items", "mixed", "relations-ml-100k", "relations-amazon-beauty", "transfer")
+PARTS = (
+    "new-items",
+    "reranker",
+    "mixed",
+    "relations-ml-100k",
+    "relations-amazon-beauty",
+    "transfer",
+)
+#: The language model that reads the texts of new items.
+READER = "smollm2-135m"
 #: The data set of the parts on new items: the largest whose items have texts that say much.
 DATA = "amazon-beauty"
 
@@ -58,6 +67,12 @@ def _new_items(part: str, roots: dict[str, str], root: Path, seed: int) -> dict[
     cold = Cold(world, config, vectors, root / f"evidence-{seed}")
     if part == "new-items":
         return {"data": DATA, **new_items(cold, say)}
+    if part == "reranker":
+        # Only here: the other parts need no language model.
+        from benchmarks.language.cold import BASE
+        from benchmarks.language.rerank import measure as rerank
+
+        return {"data": DATA, "model": READER, "rows": rerank(cold, BASE, READER)}
     mixed = Mixed(cold)
     return {"data": DATA, "fusion": mixed.measure(), "evidence": mixed.measure_evidence()}
 

@@ -74,14 +74,19 @@ def build_ranker(prepared: Prepared, arm: str, device: torch.device) -> RankerMo
         raise ConfigError("a published prompt has no texts to permute")
     prompter.fit(prepared.graphs.chunks(prepared.training))
     if arm == "permuted":
-        order = np.random.default_rng([config.seed, 0x9E]).permutation(len(prompter.titles))
-        same = prompter.choices is prompter.titles
-        prompter.titles = [prompter.titles[i] for i in order]
-        prompter.choices = prompter.titles if same else [prompter.choices[i] for i in order]
+        permute_titles(prompter, config.seed)
     ranker = RankerModel(lm, scorer.to(device), prompter, fusion.to(device))
     ranker.scorer.requires_grad_(False)
     ranker.fusion.requires_grad_(False)
     return ranker
+
+
+def permute_titles(prompter: Prompter, seed: int) -> None:
+    """Give every item of a prompter the text of another one, in place."""
+    order = np.random.default_rng([seed, 0x9E]).permutation(len(prompter.titles))
+    same = prompter.choices is prompter.titles
+    prompter.titles = [prompter.titles[i] for i in order]
+    prompter.choices = prompter.titles if same else [prompter.choices[i] for i in order]
 
 
 def train_and_score(

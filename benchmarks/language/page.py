@@ -66,7 +66,7 @@ def differences(result: dict[str, Any]) -> str:
 def new_items(result: dict[str, Any]) -> str:
     """How well each kind of evidence ranks new items, and what is added to all of them without an encoder."""
     lines = ["| evidence | NDCG@10 | over the base |", "| --- | ---: | ---: |"]
-    for row in result["new-items"]["rows"]:
+    for row in [*result["new-items"]["rows"], *result.get("reranker", {}).get("rows", [])]:
         gain = "" if row.get("gain") is None else _share(row)
         lines.append(f"| {row['name']} | {_short(row['ndcg@10'])} | {gain} |")
     return "\n".join(lines)

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from lkgrag.text import EncoderChoice, load_encoder
-from lkgrag.utils.files import read_safetensors, write_safetensors
+from lkgrag.utils.files import atomic, read_safetensors, write_safetensors
 from lkgrag.utils.progress import bar
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 #: The encoder, and the upper layers of it that learn.
 NAME, LAYERS = "minilm", 2
 #: Pairs of a step, steps, and the largest rate.
-BATCH, STEPS, RATE = 128, 500, 1e-4
+BATCH, STEPS, RATE = 128, 200, 1e-4
 #: The earlier item of a pair is one of so many before the target.
 REACH = 3
 #: Logarithm of the cosines' factor before training.
@@ -193,6 +193,32 @@ def tune(
             if (step + 1) % EVERY == 0:
                 _store(checkpoint, upper, optimizer, step + 1)
     return _vectors(upper.eval(), lower)
+
+
+def tuned_vectors(
+    training: Interactions, texts: Sequence[str], folder: Path, kind: str, seed: int
+) -> NDArray[np.float32]:
+    """Vectors of a fine-tuned encoder, from the folder if they are there.
+
+    Args:
+        training: as of :func:`tune`.
+        texts: as of :func:`tune`.
+        folder: of the vectors and of the checkpoint.
+        kind: names the files; ``random`` begins with random weights, ``untrained`` keeps them.
+        seed: as of :func:`tune`.
+    """
+    file = folder / f"tuned-{kind}.npy"
+    if not file.exists():
+        folder.mkdir(parents=True, exist_ok=True)
+        if kind == "untrained":
+            lower, upper = split_encoder(texts, False, seed)
+            vectors = _vectors(upper.eval(), lower)
+        else:
+            checkpoint = folder / f"tune-{kind}.safetensors"
+            vectors = tune(training, texts, checkpoint, seed, trained=kind != "random")
+        with atomic(file) as tmp, open(tmp, "wb") as out:
+            np.save(out, vectors)
+    return np.asarray(np.load(file), np.float32)
 
 
 def _loss(

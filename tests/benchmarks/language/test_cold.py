@@ -1,12 +1,11 @@
 """New items on planted data: texts that tell what users choose."""
 
 import numpy as np
-import pandas as pd
 import pytest
+from helpers.planted_cold import planted_cold
 
 from benchmarks.language import cold as cold_page
 from benchmarks.language.cold import Cold
-from benchmarks.language.deletion import World
 from benchmarks.language.evidence import (
     lsa,
     near_history,
@@ -16,39 +15,12 @@ from benchmarks.language.evidence import (
     whitened,
 )
 from benchmarks.language.logit import figures
-from lkgrag.config.loading import load_config
-from lkgrag.data import Interactions
-from lkgrag.data.splits import make_split
 from lkgrag.text import Words
-
-KINDS, EACH = 8, 25
 
 
 @pytest.fixture(scope="module")
 def cold(tmp_path_factory):
-    """Users choose items of one kind, which two words of the title name."""
-    rng = np.random.default_rng(0)
-    kind = np.arange(KINDS * EACH) % KINDS
-    events = []
-    for user in range(300):
-        chosen = rng.permutation(np.flatnonzero(kind == user % KINDS))[:8]
-        events += [(f"u{user}", f"i{item}", time) for time, item in enumerate(chosen)]
-    items = pd.DataFrame(
-        {
-            "item": [f"i{n}" for n in range(len(kind))],
-            "title": [f"word{k} more{k} serial{n}" for n, k in enumerate(kind)],
-            "brand": [f"brand{k}" for k in kind],
-        }
-    )
-    frame = pd.DataFrame(events, columns=["user", "item", "time"])
-    config = load_config(
-        {"data.min_user": "1", "data.min_item": "1", "scorer.pretrain_epochs": "2"}
-    )
-    whole = Interactions.from_frames(frame, items, config=config.data)
-    world = World.draw(whole, make_split(whole, config.data), 0)
-    encoded = np.eye(KINDS, dtype=np.float32)[[int(t[4]) for t in whole.items["title"]]]
-    noise = 0.1 * rng.standard_normal(encoded.shape).astype(np.float32)
-    return Cold(world, config, encoded + noise, tmp_path_factory.mktemp("evidence"))
+    return planted_cold(tmp_path_factory.mktemp("evidence"))
 
 
 def _ndcg(cold, kinds):
@@ -76,7 +48,12 @@ def test_behaviour_that_is_not_deleted_is_a_ceiling(cold):
     assert not any(name.startswith(cold_page.BEHAVIOUR) for name in known)
 
 
-def test_all_rows_are_measured_over_one_base(cold):
+def test_all_rows_are_measured_over_one_base(cold, monkeypatch):
+    # test_tuning.py trains the encoder.
+    def stand_in(training, texts, folder, kind, seed):
+        return cold.encoded
+
+    monkeypatch.setattr(cold_page, "tuned_vectors", stand_in)
     said = []
     result = cold_page.measure(cold, said.append)
     names = [row["name"] for row in result["rows"]]
