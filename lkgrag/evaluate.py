@@ -8,6 +8,10 @@ from pathlib import Path
 from lkgrag.cli.arguments import check_options, parse_users
 from lkgrag.cli.callable import make_callable
 from lkgrag.cli.command import Command, run
+from lkgrag.errors import ConfigError
+
+#: Of other programs; as of lkgrag.evaluation.elsewhere, which is slow to import.
+FORMATS = ("trec", "ranx", "recbole")
 
 COMMAND = Command(
     name="lkgrag.evaluate",
@@ -18,9 +22,18 @@ COMMAND = Command(
             "all",
             "users of the data, by id; a file of them (.txt, one a line; .csv, .parquet: a column); or `all`",
         ),
-        "out": ("FILE", "also write the metrics there, as JSON"),
+        "out": ("FILE", "also write the metrics there, as JSON; with format the folder"),
+        "format": (
+            "none",
+            "write the true items and each system's ranked lists into the folder out, for other programs, which find the "
+            "same figures in them: trec (trec_eval, pytrec_eval), ranx (its JSON) or recbole (atomic files) "
+            "[trec | ranx | recbole]",
+        ),
     },
-    examples=["python -m lkgrag.evaluate run=outputs/ml-100k-smollm2-135m-1a2b3c4d"],
+    examples=[
+        "python -m lkgrag.evaluate run=outputs/ml-100k-smollm2-135m-1a2b3c4d",
+        "python -m lkgrag.evaluate run=... format=trec out=trec/",
+    ],
     configurable=False,
 )
 
@@ -29,6 +42,11 @@ def body(pairs: dict[str, str], flags: set[str]) -> None:
     """Check the options, load the run, evaluate."""
     check_options(pairs, COMMAND)
     users = parse_users({"users": "all", **pairs})
+    form = pairs.get("format")
+    if form is not None and form not in FORMATS:
+        raise ConfigError(f"option 'format': {form!r} is none of {', '.join(FORMATS)}")
+    if form is not None and "out" not in pairs:
+        raise ConfigError(f"format={form} writes a folder: name it by out={form}/")
     # Only here: --help and a wrong option are answered without PyYAML.
     from lkgrag.serving.saved_run import load_run
 
@@ -46,6 +64,7 @@ def body(pairs: dict[str, str], flags: set[str]) -> None:
         config,
         users=users,
         out=pairs.get("out"),
+        form=form,
     )
 
 
