@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,21 +11,19 @@ from lkgrag.cli.arguments import (
     parse_list,
     parse_list_or_file,
     parse_mapping,
+    parse_users,
     switch,
     whole_number,
 )
 from lkgrag.cli.command import Command, is_stdout_closed, run
 from lkgrag.errors import ConfigError
-from lkgrag.utils.files import atomic, nan_to_none
 from lkgrag.utils.layout import RANKER
 from lkgrag.utils.shares import Shares
 
 if TYPE_CHECKING:
     from accelerate import PartialState
-    from rich.console import Console
 
     from lkgrag.serving.ranker import Ranker
-    from lkgrag.serving.recommendation import Recommendation
     from lkgrag.serving.shards import BulkRequest
 
 COMMAND = Command(
@@ -34,7 +31,10 @@ COMMAND = Command(
     summary="Rank items for users of a saved run, or for any history, and explain the ranking.",
     options={
         "run": ("FOLDER", "a finished run of lkgrag.train"),
-        "users": ("ID,ID,...", "users of the data, by id; or `all`"),
+        "users": (
+            "ID,ID,... | FILE",
+            "users of the data, by id; a file of them (.txt, one a line; .csv, .parquet: a column); or `all`",
+        ),
         "history": ("[ID,ID,...]", "items of an unknown user, oldest first, by id or exact title"),
         "candidates": ("[ID,ID,...]", "rank these (default: what the retriever proposes)"),
         "request": ("TEXT", 'what is asked for, in words: "request=a light perfume for summer"'),
@@ -59,8 +59,9 @@ COMMAND = Command(
         ),
         "format": (
             "text",
-            "text (80 columns), json, html (a page for the browser), or parquet (shards in the folder out) "
-            "[text | json | html | parquet]",
+            "text (80 columns), json, html (a page for the browser), csv, or parquet (out=FILE.parquet, or shards in "
+            "the folder out); by default what out ends in, if that is .csv or .parquet "
+            "[text | json | html | csv | parquet]",
         ),
         "out": (
             "FILE",
@@ -71,6 +72,7 @@ COMMAND = Command(
     examples=[
         "python -m lkgrag.recommend run=outputs/ml-100k-smollm2-135m-1a2b3c4d users=1,2",
         "accelerate launch -m lkgrag.recommend run=... users=all out=recs/",
+        "python -m lkgrag.recommend run=... users=customers.csv out=recs.csv",
         'python -m lkgrag.recommend run=... "history=[Toy Story,Fargo,50]" k=5 format=json',
         'python -m lkgrag.recommend run=... history=[] "request=a light perfume for summer"',
         'python -m lkgrag.recommend run=... users=1 "where={genre: Drama}" exclude=sold-out.txt',
@@ -80,19 +82,21 @@ COMMAND = Command(
 )
 
 
-FORMS = ("text", "json", "html", "parquet")
+FORMS = ("text", "json", "html", "csv", "parquet")
+#: Formats that a file's suffix names.
+BY_SUFFIX = {".csv": "csv", ".parquet": "parquet", ".pq": "parquet"}
 
 
 def body(pairs: dict[str, str], flags: set[str]) -> None:
     """Check the options, load the ranker, rank."""
     check_options(pairs, COMMAND)
-    form = pairs.get("format", "text")
+    out = pairs.get("out", "")
+    form = pairs.get("format", BY_SUFFIX.get(Path(out).suffix.lower(), "text"))
     if form not in FORMS:
         raise ConfigError(f"option 'format': {form!r} is none of {', '.join(FORMS)}")
     if ("users" in pairs) == ("history" in pairs):
         raise ConfigError("give either users=<ids> or history=[<items>]")
-    if "users" in pairs and pairs["users"].strip() != "all" and not parse_list(pairs, "users"):
-        raise ConfigError("option 'users': there is no user; give users=<ids>, or users=all")
+    users = parse_users(pairs) if "users" in pairs else None
     if is_stdout_closed() and not pairs.get("out"):
         raise ConfigError(
             "stdout is closed, so nobody would see the rankings: write them by out=FILE"
@@ -106,12 +110,19 @@ def body(pairs: dict[str, str], flags: set[str]) -> None:
     from lkgrag.serving.saved_run import load_run
 
     folder, config = load_run(pairs["run"])
+    if isinstance(users, Path):
+        # Only here: a list of ids does not wait for pandas.
+        from lkgrag.data.id_files import read_ids
+
+        users = read_ids(users, "user", "users")
     # Only here: a wrong run is answered without torch.
     from accelerate import PartialState
 
+    from lkgrag.report.rankings import write_rankings
     from lkgrag.run.launch import PATIENCE, refuse_other_engines, refuse_shared_devices
     from lkgrag.serving.limits import limit
     from lkgrag.serving.ranker import Ranker
+    from lkgrag.serving.recommendation import Recommendations
     from lkgrag.serving.requests import candidate_items
     from lkgrag.serving.shards import BulkRequest, fingerprint
     from lkgrag.utils.device import is_cpu_asked, set_threads
@@ -141,17 +152,22 @@ def body(pairs: dict[str, str], flags: set[str]) -> None:
         return
     if "history" in pairs:
         history = parse_list(pairs, "history")
-        results = [
-            ranker.recommend(
-                history, candidates, k, explain, None, text, weight, exclude=exclude, where=where
-            )
-        ]
-    else:
-        users = ranker.users() if pairs["users"].strip() == "all" else parse_list(pairs, "users")
-        results = ranker.recommend_users(
-            users, candidates, k, explain, text, weight, exclude=exclude, where=where
+        result = ranker.recommend(
+            history, candidates, k, explain, None, text, weight, exclude=exclude, where=where
         )
-    _write(results, form, pairs.get("out"))
+        results = Recommendations([result])
+    else:
+        results = ranker.recommend_users(
+            ranker.users() if users is None else users,
+            candidates,
+            k,
+            explain,
+            text,
+            weight,
+            exclude=exclude,
+            where=where,
+        )
+    write_rankings(results, form, pairs.get("out"))
 
 
 def _asked(pairs: dict[str, str], is_sharded: bool) -> tuple[str | None, float | None]:
@@ -182,15 +198,20 @@ def _is_sharded(pairs: dict[str, str], form: str) -> bool:
     out = pairs.get("out", "")
     is_folder = out.endswith("/") or (bool(out) and Path(out).is_dir())
     if form == "parquet" and not out:
-        raise ConfigError("format=parquet writes shards into a folder: name it by out=recs/")
-    if not is_folder and form != "parquet":
+        raise ConfigError(
+            "format=parquet writes a file, out=recs.parquet, or shards into a folder, out=recs/: name one"
+        )
+    is_file = form != "parquet" or Path(out).suffix.lower() in BY_SUFFIX
+    if not is_folder and is_file:
         return False
     if "format" in pairs and form != "parquet":
         raise ConfigError(
             f"out={out} is a folder, which takes Parquet shards: leave format={form} out, or name a file"
         )
     if pairs.get("users", "").strip() != "all":
-        raise ConfigError(f"out={out}: a folder takes the rankings of all users: set users=all")
+        raise ConfigError(
+            f"out={out}: a folder takes the rankings of all users: set users=all, or name a file, as out=recs.parquet"
+        )
     return True
 
 
@@ -211,53 +232,6 @@ def _rank_all(ranker: Ranker, out: Path, request: BulkRequest, state: PartialSta
             soft_wrap=True,
             markup=False,
         )
-
-
-def _write(results: list[Recommendation], form: str, out: str | None) -> None:
-    """Write the rankings to a file, or to the terminal."""
-    # Only here: --help is printed without rich.
-    from rich.console import Console
-
-    from lkgrag.utils.console import console
-
-    encoding = "utf-8" if out is not None else sys.stdout.encoding or "utf-8"
-    text = _format(results, form, encoding)
-    if out is not None:
-        with atomic(Path(out)) as tmp, open(tmp, "w", encoding="utf-8") as file:
-            if text is None:
-                to = Console(file=file, width=80, highlight=False, emoji=False, color_system=None)
-                _show(results, to)
-            else:
-                file.write(text)
-    elif text is None:
-        _show(results, console)
-    else:
-        # The console would fit the text to the width of the terminal.
-        sys.stdout.write(text)
-        sys.stdout.flush()
-
-
-def _format(results: list[Recommendation], form: str, encoding: str) -> str | None:
-    """Give the whole text of the HTML and JSON formats; None for the format that a console prints.
-
-    Characters that the encoding lacks are escaped, as each format allows.
-    """
-    if form == "html":
-        # Only here: the other formats do not wait for the libraries that draw.
-        from lkgrag.report import recommendation_page
-
-        page = recommendation_page(results)
-        return page.encode(encoding, "xmlcharrefreplace").decode(encoding)
-    if form == "json":
-        values = nan_to_none([r.to_dict() for r in results])
-        ascii_only = encoding.lower().replace("-", "") != "utf8"
-        return json.dumps(values, indent=2, ensure_ascii=ascii_only, allow_nan=False) + "\n"
-    return None
-
-
-def _show(results: list[Recommendation], to: Console) -> None:
-    for result in results:
-        result.show(to)
 
 
 def main() -> int:

@@ -42,6 +42,7 @@ LAZY = {
     ("__init__", "config.loading"),
     ("__init__", "data.interactions"),
     ("__init__", "serving.ranker"),
+    ("__init__", "run.fitting"),
     ("__init__", "run.pipeline"),
     ("__init__", "run.reevaluate"),
 }

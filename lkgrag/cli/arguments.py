@@ -16,6 +16,12 @@ if TYPE_CHECKING:
 DIGITS = 18
 #: Longer texts are no paths; the system would refuse to look.
 LONGEST_PATH = 255
+#: Suffixes of files that hold ids: lines of text, and tables.
+ID_FILES = (
+    ".txt",
+    *(".csv", ".tsv", ".tab", ".psv", ".jsonl", ".ndjson", ".json"),
+    *(".parquet", ".pq", ".arrow", ".feather", ".ipc"),
+)
 #: The number of characters of a wrong value that a message shows.
 SHOWN = 60
 
@@ -121,6 +127,32 @@ def parse_list_or_file(pairs: dict[str, str], key: str) -> list[str] | Path:
         if looks_like_path or (len(text) < LONGEST_PATH and path.is_file()):
             return path
     return parse_list(pairs, key)
+
+
+def parse_users(pairs: dict[str, str]) -> list[str] | Path | None:
+    """Read the option ``users``: a list of ids, the path of a file that holds some, or ``all``.
+
+    It is a path if it ends as such files do, see :data:`ID_FILES`, also gzipped. Brackets make it a list.
+
+    Returns:
+        None for all.
+
+    Raises:
+        ConfigError: as :func:`parse_list`, or there is no user.
+    """
+    text = pairs["users"].strip()
+    if text == "all":
+        return None
+    name = text.lower().removesuffix(".gz").removesuffix(".zip")
+    if name.endswith(ID_FILES) and not text.startswith("["):
+        path = Path(text).expanduser()
+        # Ids may end so, too.
+        if "," not in text or (len(text) < LONGEST_PATH and path.is_file()):
+            return path
+    users = parse_list(pairs, "users")
+    if not users:
+        raise ConfigError("option 'users': there is no user; give users=<ids>, or users=all")
+    return users
 
 
 def check_options(pairs: dict[str, str], command: Command) -> None:

@@ -155,25 +155,50 @@ class Evaluator:
         read[sample_events(lists.events.user, lists.retrieved, limit, self.order.seed)] = True
         return read
 
+    def score_missed(
+        self,
+        model: RankerModel,
+        split: str,
+        lists: CandidateLists,
+        read: NDArray[np.bool_] | None = None,
+    ) -> Predictions:
+        """Score the lists that do not hold their target. No figure needs them, but whoever wants all lists does.
+
+        Args:
+            model: as of :meth:`evaluate`.
+            split: ``val`` or ``test``.
+            lists: of ``E`` events.
+            read: bool ``[E]``, the events whose lists the language model reads; None for all.
+        """
+        missed = ~lists.retrieved
+        queries = lists[missed].queries(self.interactions, self.history)
+        return self._score_read(
+            model,
+            f"{split}, lists without their target",
+            queries,
+            np.ones(len(queries), bool) if read is None else read[missed],
+        )[0]
+
     def _score_split(self, model: RankerModel, split: str, lists: CandidateLists) -> _ScoredSplit:
         """Score all prompts of a split; the language model scores those that it reads."""
         retrieved = lists[lists.retrieved]
         queries = retrieved.queries(self.interactions, self.history)
-        if model.lm is None:
-            scored, seconds = self._score(model, split, queries)
-            everything = np.ones(len(queries), bool)
-            return _ScoredSplit(lists, queries, scored, everything, seconds)
-        read_event = self.draw_read(split, lists)
-        read = read_event[lists.retrieved]
-        scored, seconds = self._score(model, split, queries[np.flatnonzero(read)])
-        if not read.all():
-            rest, more = self._score(
-                model.without_lm(),
-                f"{split} without language model",
-                queries[np.flatnonzero(~read)],
-            )
-            scored, seconds = scored.interleaved(rest, read), seconds + more
+        read_event = None if model.lm is None else self.draw_read(split, lists)
+        read = np.ones(len(queries), bool) if read_event is None else read_event[lists.retrieved]
+        scored, seconds = self._score_read(model, split, queries, read)
         return _ScoredSplit(lists, queries, scored, read, seconds, read_event)
+
+    def _score_read(
+        self, model: RankerModel, name: str, queries: Queries, read: NDArray[np.bool_]
+    ) -> tuple[Predictions, float]:
+        """Scores of queries and the seconds that they took; the language model scores those that it reads."""
+        scored, seconds = self._score(model, name, queries[np.flatnonzero(read)])
+        if read.all():
+            return scored, seconds
+        rest, more = self._score(
+            model.without_lm(), f"{name} without language model", queries[np.flatnonzero(~read)]
+        )
+        return scored.interleaved(rest, read), seconds + more
 
     def _score(self, model: RankerModel, name: str, queries: Queries) -> tuple[Predictions, float]:
         """Scores of queries and the seconds that they took; read from the cache if they are there."""

@@ -230,7 +230,7 @@ def print_tables(
 def print_results(
     metrics: dict[str, Any],
     explained: list[dict[str, Any]],
-    folder: Path,
+    folder: Path | None,
     ks: Sequence[int] = (),
 ) -> None:
     """Print the results of a run that has just finished, or had finished before.
@@ -238,7 +238,7 @@ def print_results(
     Args:
         metrics: content of ``metrics.json``.
         explained: content of ``explanations.json``.
-        folder: of the run.
+        folder: of the run; None if it will not stay.
         ks: ``evaluation.ks``.
     """
     for recommendation in explained:
@@ -259,7 +259,7 @@ def print_results(
         _print_summary(metrics, folder)
 
 
-def _print_summary(metrics: dict[str, Any], folder: Path) -> None:
+def _print_summary(metrics: dict[str, Any], folder: Path | None) -> None:
     """Print how the run ranks, how long it took, where to look, and what to try next."""
     tokens, score = metrics["tokens_per_prompt"], formula(metrics)
     seconds = metrics["seconds"]["total"]
@@ -269,6 +269,8 @@ def _print_summary(metrics: dict[str, Any], folder: Path) -> None:
         + (f"{tokens:.0f} tokens a prompt; " if tokens else "")
         + f"{took}, seed {metrics['seed']}"
     )
+    if folder is None:
+        return
     page = folder / PAGE
     console.print()
     lines = {"look at": str(page if page.exists() else folder), **_advise(metrics, folder)}

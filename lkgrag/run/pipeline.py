@@ -68,13 +68,15 @@ EVALUATION_ADVICE = f"evaluation.max_events ranks fewer, {SKIP_LLM}"
 
 
 @activity("check the options")
-def train(config: Config, interactions: Interactions | None = None) -> Path:
+def train(config: Config, interactions: Interactions | None = None, is_kept: bool = True) -> Path:
     """Carry out a run, or print the tables of a finished one.
 
     Args:
         config: of the run.
         interactions: data in memory that replace the files of ``config.data``. They are filtered and ordered
             already; the run only splits them.
+        is_kept: whether the folder stays. Otherwise only the table of the test and its verdict are printed, and nothing
+            that names the folder.
 
     Returns:
         The run's folder.
@@ -117,8 +119,9 @@ def train(config: Config, interactions: Interactions | None = None) -> Path:
             metrics = _run_stages(config, dataset, context)
         if is_main:
             check_run(folder, EXPLANATIONS)
-            explained = read_json(folder / EXPLANATIONS)
-            display.print_results(metrics, explained, folder, config.evaluation.ks)
+            explained = read_json(folder / EXPLANATIONS) if is_kept else []
+            place = folder if is_kept else None
+            display.print_results(metrics, explained, place, config.evaluation.ks)
     with suppress(Exception):
         accelerator.end_training()
     return folder

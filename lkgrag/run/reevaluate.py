@@ -11,8 +11,11 @@ import numpy as np
 from lkgrag.config import NO_LLM
 from lkgrag.data.cleaning.texts import normal
 from lkgrag.errors import DataError, RunError, nearest, short
+from lkgrag.evaluation.elsewhere import SplitLists, check_folder, check_format, write_elsewhere
 from lkgrag.evaluation.evaluator import Evaluator
+from lkgrag.evaluation.ranked_lists import ranked_lists
 from lkgrag.prompt.order import CandidateOrder
+from lkgrag.retrieval.system_lists import system_lists
 from lkgrag.run import display
 from lkgrag.run.cache import StageCache
 from lkgrag.run.stages import Stages, load_dataset
@@ -22,7 +25,7 @@ from lkgrag.serving.saved_run import load_run, read_metrics
 from lkgrag.utils.device import choose_device, set_threads
 from lkgrag.utils.files import user_path, write_json
 from lkgrag.utils.layout import RANKER
-from lkgrag.utils.progress import activity, rename_activity
+from lkgrag.utils.progress import activity, rename_activity, tell
 
 if TYPE_CHECKING:
     import os
@@ -33,6 +36,9 @@ if TYPE_CHECKING:
     from lkgrag.config import Config, DataConfig
     from lkgrag.data import Interactions
     from lkgrag.evaluation.protocol import Metrics
+    from lkgrag.evaluation.result import Evaluation
+    from lkgrag.ranker.model import RankerModel
+    from lkgrag.retrieval import CandidateLists, FusedRetriever
 
 
 def evaluate(
@@ -40,6 +46,7 @@ def evaluate(
     interactions: Interactions | None = None,
     users: Sequence[str] | None = None,
     out: str | os.PathLike[str] | None = None,
+    format: str | None = None,
 ) -> Metrics:
     """Evaluate a saved run again: its files give the same figures, which are printed as tables.
 
@@ -47,18 +54,21 @@ def evaluate(
         run: folder of a finished run.
         interactions: the data that the run was trained on, if they were in memory.
         users: ids of the users to evaluate; all by default.
-        out: a file for the metrics; none by default.
+        out: a file for the metrics; with ``format`` a folder. None by default.
+        format: ``trec``, ``ranx`` or ``recbole``: also write the true items and each system's ranked lists, in which other
+            programs find the same figures.
 
     Returns:
         ``{system: {split: {population: {metric: mean}}}}``.
 
     Raises:
-        RunError: the folder is not a finished run.
+        RunError: the folder is not a finished run, or ``out`` holds something else.
+        ConfigError: there is no such ``format``, or no ``out`` for it.
         DataError: a user is unknown, or the interactions are not those of the run.
         LkgragError: a file is missing or broken.
     """
     folder, config = load_run(run)
-    return evaluate_run(folder, config, users, out, interactions)
+    return evaluate_run(folder, config, users, out, interactions, format)
 
 
 @activity("evaluation")
@@ -68,8 +78,12 @@ def evaluate_run(
     users: Sequence[str] | None = None,
     out: str | os.PathLike[str] | None = None,
     interactions: Interactions | None = None,
+    form: str | None = None,
 ) -> Metrics:
     """Evaluate a run whose configuration is read already; see :func:`evaluate`."""
+    if form is not None:
+        # Before the work, not behind it.
+        check_folder(check_format(form, out), user_path(out or "", "out"))
     rename_activity("read the data")
     set_threads(config.threads)
     dataset = load_dataset(config, interactions)
@@ -93,18 +107,55 @@ def evaluate_run(
         CandidateOrder(config.prompt.order, config.seed),
         config.paths.history,
     )
-    evaluation = evaluator.evaluate(
-        ranker.model, {"val": stage_one.val, "test": stage_one.test}, chosen, ranker.context.learned
-    )
+    lists = {"val": stage_one.val, "test": stage_one.test}
+    evaluation = evaluator.evaluate(ranker.model, lists, chosen, ranker.context.learned)
     metrics = evaluation.metrics(config.evaluation.ks)
     display.print_tables(
         metrics,
         evaluation.differences(config.evaluation.bootstrap, config.seed),
         config.evaluation.ks,
     )
-    if out is not None:
+    if out is not None and form is None:
         write_json(user_path(out, "out"), metrics)
+    elif out is not None and form is not None:
+        rename_activity("write the lists")
+        if chosen is not None:
+            lists = {n: part[np.isin(part.events.user, chosen)] for n, part in lists.items()}
+        splits = {
+            name: _split_lists(evaluator, evaluation, name, ranker.model, part, stage_one.retriever)
+            for name, part in lists.items()
+        }
+        ids = dataset.interactions.user_ids, dataset.interactions.item_ids
+        folder = user_path(out, "out")
+        for note in write_elsewhere(folder, form, splits, metrics, ids):
+            tell(note)
     return metrics
+
+
+def _split_lists(
+    evaluator: Evaluator,
+    evaluation: Evaluation,
+    split: str,
+    model: RankerModel,
+    lists: CandidateLists,
+    retriever: FusedRetriever,
+) -> SplitLists:
+    """All ranked lists of a split.
+
+    Args:
+        evaluator: of the run.
+        evaluation: its ranks and scores.
+        split: ``val`` or ``test``.
+        model: that ranks.
+        lists: the candidates of the events that were evaluated.
+        retriever: the fused stage one.
+    """
+    result = evaluation.result_of(split)
+    missed = evaluator.score_missed(model, split, lists, result.read)
+    # One more item than is ranked, as the target may leave its place.
+    by_stage_one = system_lists(retriever, evaluator.interactions, lists.events, result.depth + 1)
+    ranked = ranked_lists(evaluation, split, by_stage_one, lists.items, missed)
+    return SplitLists(result, ranked)
 
 
 def _ranked_prompts(folder: Path) -> int:

@@ -11,7 +11,12 @@ if TYPE_CHECKING:
     from lkgrag.serving.catalogue import Catalogue
     from lkgrag.serving.context import Context
     from lkgrag.serving.ranker import Ranker
-    from lkgrag.serving.recommendation import PathExplanation, RankedItem, Recommendation
+    from lkgrag.serving.recommendation import (
+        PathExplanation,
+        RankedItem,
+        Recommendation,
+        Recommendations,
+    )
     from lkgrag.serving.requests import Request
 
 __all__ = [
@@ -21,6 +26,7 @@ __all__ = [
     "RankedItem",
     "Ranker",
     "Recommendation",
+    "Recommendations",
     "Request",
 ]
 
@@ -31,6 +37,7 @@ _MODULES = {
     "RankedItem": "recommendation",
     "Ranker": "ranker",
     "Recommendation": "recommendation",
+    "Recommendations": "recommendation",
     "Request": "requests",
 }
 

@@ -13,6 +13,8 @@ import numpy as np
 
 from lkgrag.data.cleaning.lists import id_list
 from lkgrag.data.cleaning.texts import value_text
+from lkgrag.data.id_files import LINES, read_ids
+from lkgrag.data.readers.formats import FORMATS, suffix_of
 from lkgrag.errors import DataError, nearest, short
 from lkgrag.utils.files import user_path
 
@@ -139,11 +141,13 @@ def _read_names(exclude: Any) -> list[str]:
 
 
 def read_exclude_file(path: Path) -> list[str]:
-    """The lines of a text file, without empty ones.
+    """The lines of a text file, without empty ones; or the items in a table, as CSV or Parquet.
 
     Raises:
-        DataError: it is missing, a folder, or not UTF-8.
+        DataError: it is missing, a folder, or not UTF-8; or as :func:`~lkgrag.data.id_files.read_ids`.
     """
+    if suffix_of(path) in FORMATS and suffix_of(path) != LINES:
+        return read_ids(path, "item", "exclude")
     try:
         text = user_path(path, "exclude").read_text(encoding="utf-8-sig")
     except (OSError, ValueError) as error:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypedDict, Unpack
 
 from lkgrag.utils.files import user_path
 
@@ -18,7 +19,17 @@ if TYPE_CHECKING:
     from lkgrag.ranker.model import RankerModel
     from lkgrag.scorer import PathScorer
     from lkgrag.serving.context import Context
-    from lkgrag.serving.recommendation import Recommendation
+    from lkgrag.serving.recommendation import Recommendation, Recommendations
+
+
+class RankingOptions(TypedDict, total=False):
+    """Options of :meth:`Ranker.recommend_users` that other methods pass on."""
+
+    candidates: Sequence[object] | None
+    request: str | None
+    weight: float | None
+    exclude: Iterable[object] | os.PathLike[str] | None
+    where: Mapping[str, object] | None
 
 
 class Ranker:
@@ -27,11 +38,48 @@ class Ranker:
     Args:
         model: scores candidates; it is put into evaluation mode.
         context: graph, retriever, catalogue, users and configuration.
+        metrics: of the run that trained it, as in ``metrics.json``; or the run's folder, which is read when they are
+            asked for; None where they are unknown.
     """
 
-    def __init__(self, model: RankerModel, context: Context) -> None:
+    #: Rankers that an older version pickled have none.
+    _metrics: dict[str, Any] | Path | None = None
+
+    def __init__(
+        self, model: RankerModel, context: Context, metrics: dict[str, Any] | Path | None = None
+    ) -> None:
         self.model = model.eval()
         self.context = context
+        self._metrics = metrics
+
+    def __repr__(self) -> str:
+        """What it ranks for, and by what."""
+        context, lm = self.context, self.lm
+        parts = [
+            f"{len(context.users):,} users",
+            f"{len(context.catalogue):,} items",
+            f"scorer={type(self.scorer).__name__}",
+            f"llm={'none' if lm is None else context.config.llm.name}",
+            f"device={self.device}",
+        ]
+        return f"{type(self).__name__}({context.config.data.name}: {', '.join(parts)})"
+
+    @property
+    def metrics(self) -> dict[str, Any] | None:
+        """The figures of the run that trained it, ``metrics[system][split][population][metric]``.
+
+        They are the content of ``metrics.json``, so other keys stand beside the systems. None for a ranker without its
+        run. An update does not change them.
+
+        Raises:
+            RunError: the file is damaged.
+        """
+        if isinstance(self._metrics, Path):
+            # Only here: as in from_pretrained.
+            from lkgrag.serving.saved_run import read_metrics
+
+            self._metrics = read_metrics(self._metrics)
+        return self._metrics
 
     @property
     def device(self) -> torch.device:
@@ -79,9 +127,11 @@ class Ranker:
                 or the device cannot be used.
         """
         # Only here: `from lkgrag import Ranker` does not wait for torch.
+        from lkgrag.serving.saved_run import find_run
         from lkgrag.serving.saving import load
 
-        return cls(*load(user_path(folder, "folder"), device, lm))
+        path = user_path(folder, "folder")
+        return cls(*load(path, device, lm), find_run(path))
 
     def with_serving(self, lm: str) -> Ranker:
         """The same ranker as it serves with ``serving.lm``; parts are shared.
@@ -103,7 +153,7 @@ class Ranker:
         model = self.model if is_read else self.model.without_lm()
         fusion = Fusion(weights.scorer, weights.prior, self.fusion.terms, weights.lm)
         served = RankerModel(model.lm, model.scorer, model.prompter, fusion.to(self.device))
-        return Ranker(served, self.context)
+        return Ranker(served, self.context, self._metrics)
 
     def save_pretrained(self, folder: str | os.PathLike[str]) -> None:
         """Write the ranker and all that it needs to rank for anyone, except the base language model.
@@ -182,7 +232,7 @@ class Ranker:
         weight: float | None = None,
         exclude: Iterable[object] | os.PathLike[str] | None = None,
         where: Mapping[str, object] | None = None,
-    ) -> list[Recommendation]:
+    ) -> Recommendations:
         """Rank items for users of the data, from their whole histories.
 
         Args:
@@ -196,7 +246,7 @@ class Ranker:
             where: as in :meth:`recommend`.
 
         Returns:
-            One ranking a user, in the order of ``users``.
+            One ranking a user, in the order of ``users``: a list, which also gives itself as a table.
 
         Raises:
             DataError: a list is a text or no list, or is empty, or a user or an item is unknown (the message names
@@ -208,6 +258,7 @@ class Ranker:
         from lkgrag.serving.asked import ask
         from lkgrag.serving.limits import limit, tell_short
         from lkgrag.serving.ranking import rank
+        from lkgrag.serving.recommendation import Recommendations
         from lkgrag.serving.requests import limited, request_of_user, user_ids
 
         asked = ask(self.context, request, weight)
@@ -218,7 +269,46 @@ class Ranker:
         limits = limit(self.context, exclude, where)
         found = rank(self.model, self.context, limited(requests, limits), k, explain)
         tell_short(found, k, limits)
-        return found
+        return Recommendations(found)
+
+    def recommend_frame(
+        self,
+        users: Any = None,
+        k: int = 10,
+        frame: str | None = None,
+        explain: bool = True,
+        **options: Unpack[RankingOptions],
+    ) -> Any:
+        """Rank items for users of the data, as one table.
+
+        Args:
+            users: ids in a list, an array, or a column of pandas, polars or Arrow; a table with a column of users; the
+                :class:`~pathlib.Path` of a file with them; None or ``"all"`` for everyone. Each user counts once.
+            k: items a user.
+            frame: ``pandas``, ``polars`` or ``arrow``; by default that of ``users``, and pandas for a list.
+            explain: word the paths.
+            **options: ``candidates``, ``request``, ``weight``, ``exclude`` and ``where``, as of :meth:`recommend`.
+
+        Returns:
+            A row for each user and rank, in the order of ``users``, with the columns of
+            :meth:`Recommendations.to_frame`. The column ``user`` has the values and the type that were given.
+
+        Raises:
+            DataError: as :meth:`recommend_users`.
+            ConfigError: there is no such kind of table, or its library is not installed; or as :meth:`recommend`.
+            LkgragError: the encoder's files are not available.
+        """
+        # Only here: as in from_pretrained.
+        from lkgrag.serving.frames import asked_users, check_frame, frame_of
+
+        wanted = None if frame is None else check_frame(frame)
+        if users is None or (isinstance(users, str) and users == "all"):
+            asked, ids = None, self.users()
+        else:
+            asked = asked_users(users)
+            ids = asked.ids
+        found = self.recommend_users(ids, k=k, explain=explain, **options)
+        return frame_of(found, wanted or (asked.frame if asked else "pandas"), asked)
 
     def update(
         self,

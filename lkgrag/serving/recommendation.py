@@ -1,20 +1,22 @@
-"""A recommendation: ranked items, the parts of their scores, and the paths that explain them."""
+"""A recommendation: a ranking as people see it, on the terminal, in a notebook, as a table and as JSON."""
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field
-from typing import TYPE_CHECKING, Any
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any, SupportsIndex, overload
 
 from rich.cells import set_cell_size
 from rich.text import Text
 
+from lkgrag.serving.ranked import PathExplanation, RankedItem, Ranking
+from lkgrag.utils import console as terminal
 from lkgrag.utils.text import fit, one_line, print_line, print_wrapped, shown_title, two_places
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-#: Columns of a title in the terminal, and most characters of a worded path and of a name in it.
-TITLE, LONGEST, NAME = 38, 280, 80
+#: Columns of a title in the terminal, and most characters of a worded path.
+TITLE, LONGEST = 38, 280
 #: History items that are shown.
 LATEST = 5
 #: Version of :meth:`Recommendation.to_dict`.
@@ -22,85 +24,8 @@ FORMAT = 1
 
 
 @dataclass(frozen=True)
-class PathExplanation:
-    """One path that the model was shown.
-
-    Attributes:
-        words: the path in words.
-        salience: how much the path matters to the scorer; higher is more.
-        nodes: ``[type, name]`` of each node from the history item to the candidate; the name is empty if
-            the graph has none that a reader understands.
-        relations: the relation of each step.
-        index: of each node within its type in the graph; empty if unknown.
-    """
-
-    words: str
-    salience: float
-    nodes: list[list[str]]
-    relations: list[str]
-    index: list[int] = field(default_factory=list)
-
-    def shown(self) -> str:
-        """The words in one line; very long names are cut, so that the words after them stay readable."""
-        text = one_line(self.words)
-        for name in sorted({one_line(name) for _, name in self.nodes}, key=len, reverse=True):
-            cut = fit(name, NAME)
-            text = text.replace(name, cut) if cut != name else text
-        return text
-
-
-@dataclass(frozen=True)
-class RankedItem:
-    """One item of a ranking.
-
-    Attributes:
-        rank: 1 is best.
-        item: its id.
-        title: its title.
-        score: fused score, the sum of its parts. The weights of ``lm``, ``scorer`` and ``prior`` sum to one.
-        lm: the language model's part, weighted; 0 if it has no weight.
-        scorer: the path scorer's part, weighted.
-        prior: the retriever's part, weighted.
-        paths: the item's worded paths, most salient first; empty without explanation.
-        request: the part of what was asked for in words, weighted; 0 without a request.
-        asked: why the item is what was asked for, as ``asked for: perfume, summer``; empty where it is not.
-    """
-
-    rank: int
-    item: str
-    title: str
-    score: float
-    lm: float
-    scorer: float
-    prior: float
-    paths: list[PathExplanation] = field(default_factory=list)
-    request: float = 0.0
-    asked: str = ""
-
-
-@dataclass(frozen=True)
-class Recommendation:
-    """A ranking for one user.
-
-    Attributes:
-        items: best first.
-        history: ``(id, title)`` of the history items that the ranker saw, oldest first.
-        user: the user's id; None for a plain history.
-        target: id of the item that was chosen in truth; None where unknown.
-        request: what was asked for in words; None without a request.
-    """
-
-    items: list[RankedItem]
-    history: list[tuple[str, str]]
-    user: str | None = None
-    target: str | None = None
-    request: str | None = None
-
-    @property
-    def parts(self) -> tuple[str, ...]:
-        """The score's parts that are not 0 for every item; ``lm``, for one, is 0 without a language model."""
-        names = ("lm", "scorer", "prior", "request")
-        return tuple(n for n in names if any(getattr(item, n) for item in self.items))
+class Recommendation(Ranking):
+    """A ranking for one user, with the forms in which people want to see it; attributes as of :class:`Ranking`."""
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values with stable keys, as ``format=json`` prints them.
@@ -144,13 +69,22 @@ class Recommendation:
         history = [(h["item"], h["title"]) for h in value["history"]]
         return cls(items, history, value["user"], value["target"], value.get("request"))
 
-    def show(self, console: Console, explained: int = 3) -> None:
+    def to_frame(self, frame: str = "pandas") -> Any:
+        """The ranking as a table; see :meth:`Recommendations.to_frame`."""
+        return Recommendations([self]).to_frame(frame)
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows."""
+        return Recommendations([self])._repr_html_()
+
+    def show(self, console: Console | None = None, explained: int = 3) -> None:
         """Print for a terminal of 80 columns.
 
         Args:
-            console: where to print.
+            console: where to print; by default to stdout.
             explained: items whose paths are listed, from the first one on.
         """
+        console = terminal.console if console is None else console
         who = f"user {one_line(self.user)}" if self.user is not None else "a history"
         console.print()
         print_line(console, Text(fit(who, console.width), style="bold"))
@@ -187,3 +121,49 @@ class Recommendation:
         titles = [fit(shown_title(title), TITLE) for _, title in self.history[-LATEST:]]
         more = "... " if len(self.history) > LATEST else ""
         return Text(f"history ({len(self.history)}): {more}{' > '.join(titles)}")
+
+
+class Recommendations(list[Recommendation]):
+    """Rankings, one a user: a list that also gives itself as a table, and that a notebook shows."""
+
+    def to_frame(self, frame: str = "pandas") -> Any:
+        """All rankings as one table, with a row for each user and rank.
+
+        Args:
+            frame: ``pandas``, ``polars`` or ``arrow``.
+
+        Returns:
+            A table of that library with the columns ``user`` (empty for a plain history), ``rank`` (1 is best),
+            ``item``, ``title``, ``score``, its parts ``lm``, ``scorer``, ``prior`` and ``request``, and
+            ``explanation``: the worded paths, the most salient first.
+
+        Raises:
+            ConfigError: there is no such kind of table, or its library is not installed.
+        """
+        # Only here: other uses of a ranking do not wait for pandas.
+        from lkgrag.serving.frames import frame_of
+
+        return frame_of(self, frame)
+
+    def show(self, console: Console | None = None, explained: int = 3) -> None:
+        """Print each ranking; see :meth:`Recommendation.show`."""
+        for ranking in self:
+            ranking.show(console, explained)
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows."""
+        # Only here: it is for notebooks.
+        from lkgrag.serving.notebook import html_of
+
+        return html_of(self)
+
+    @overload
+    def __getitem__(self, index: SupportsIndex) -> Recommendation: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> Recommendations: ...
+
+    def __getitem__(self, index: SupportsIndex | slice) -> Recommendation | Recommendations:
+        """A ranking, or a part of them."""
+        found = super().__getitem__(index)
+        return Recommendations(found) if isinstance(found, list) else found

@@ -108,3 +108,14 @@ def read_metrics(folder: Path) -> dict[str, Any] | None:
             f"({metrics.get('format')}, this one reads {FORMAT}); use that version, or overwrite=true"
         )
     return dict(metrics)
+
+
+def find_run(folder: Path) -> Path | None:
+    """The folder of the run that a saved ranker belongs to; None for a ranker elsewhere.
+
+    Args:
+        folder: of the run, or of the ranker in it.
+    """
+    absolute = folder.absolute()
+    places = (absolute, absolute.parent) if absolute.name == RANKER else (absolute,)
+    return next((p for p in places if all((p / n).is_file() for n in (CONFIG, METRICS))), None)

@@ -163,12 +163,22 @@ class Users(UserTable):
 
     def __reduce__(self) -> tuple[Any, ...]:
         """The same users in memory: whoever reads a pickled ranker may not have the file."""
+        return UsersInMemory, self._arrays()
+
+    def in_memory(self) -> UsersInMemory:
+        """The same users without the file."""
+        return UsersInMemory(*self._arrays())
+
+    def _arrays(
+        self,
+    ) -> tuple[list[str], NDArray[np.int64], NDArray[np.int64], NDArray[np.float32]]:
+        """All users, as :class:`UsersInMemory` takes them."""
         rows = self.rows(0, len(self))
         items = [np.zeros(0, np.int64), *(history for _, (history, _) in rows)]
         ratings = [np.zeros(0, np.float32), *(rating for _, (_, rating) in rows)]
         indptr = np.cumsum([len(part) for part in items]).astype(np.int64)
         ids = [user for user, _ in rows]
-        return UsersInMemory, (ids, indptr, np.concatenate(items), np.concatenate(ratings))
+        return ids, indptr, np.concatenate(items), np.concatenate(ratings)
 
     def __deepcopy__(self, memo: object) -> Users:
         """Itself: it only reads."""

@@ -40,13 +40,16 @@ def user_path(path: str | os.PathLike[str], option: str) -> Path:
         option: that names it, for messages.
 
     Raises:
-        ConfigError: it is no path, or ``~name`` names no user.
+        ConfigError: it is no path, or empty, or ``~name`` names no user.
     """
     if not isinstance(path, str | os.PathLike):
         raise ConfigError(f"{option}: must be a path as text, got {type(path).__name__}")
     text = os.fspath(path)
     if not isinstance(text, str) or "\0" in text:
         raise ConfigError(f"{option}: must be a path as text without NUL, got {text[:40]!r}")
+    if not text:
+        # Python would take it for the current folder.
+        raise ConfigError(f"{option}: there is no path; name one, or . for the current folder")
     try:
         return Path(text).expanduser()
     except RuntimeError:

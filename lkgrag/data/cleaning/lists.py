@@ -32,7 +32,8 @@ def list_of(values: Any, name: str, example: str, is_ordered: bool = False) -> l
         raise DataError(
             f"{name}: must be a list, as {example}, got {_describe(values)} of several dimensions"
         )
-    return list(values)
+    # Elements of Arrow's columns are no values of Python.
+    return [value.as_py() if hasattr(value, "as_py") else value for value in values]
 
 
 def id_list(values: Any, name: str, example: str, is_ordered: bool = False) -> list[str]:

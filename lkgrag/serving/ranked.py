@@ -1,0 +1,92 @@
+"""What a ranking holds: its items, the parts of their scores, and the paths that explain them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from lkgrag.utils.text import fit, one_line
+
+#: Most characters of a name in a worded path.
+NAME = 80
+
+
+@dataclass(frozen=True)
+class PathExplanation:
+    """One path that the model was shown.
+
+    Attributes:
+        words: the path in words.
+        salience: how much the path matters to the scorer; higher is more.
+        nodes: ``[type, name]`` of each node from the history item to the candidate; the name is empty if
+            the graph has none that a reader understands.
+        relations: the relation of each step.
+        index: of each node within its type in the graph; empty if unknown.
+    """
+
+    words: str
+    salience: float
+    nodes: list[list[str]]
+    relations: list[str]
+    index: list[int] = field(default_factory=list)
+
+    def shown(self) -> str:
+        """The words in one line; very long names are cut, so that the words after them stay readable."""
+        text = one_line(self.words)
+        for name in sorted({one_line(name) for _, name in self.nodes}, key=len, reverse=True):
+            cut = fit(name, NAME)
+            text = text.replace(name, cut) if cut != name else text
+        return text
+
+
+@dataclass(frozen=True)
+class RankedItem:
+    """One item of a ranking.
+
+    Attributes:
+        rank: 1 is best.
+        item: its id.
+        title: its title.
+        score: fused score, the sum of its parts. The weights of ``lm``, ``scorer`` and ``prior`` sum to one.
+        lm: the language model's part, weighted; 0 if it has no weight.
+        scorer: the path scorer's part, weighted.
+        prior: the retriever's part, weighted.
+        paths: the item's worded paths, most salient first; empty without explanation.
+        request: the part of what was asked for in words, weighted; 0 without a request.
+        asked: why the item is what was asked for, as ``asked for: perfume, summer``; empty where it is not.
+    """
+
+    rank: int
+    item: str
+    title: str
+    score: float
+    lm: float
+    scorer: float
+    prior: float
+    paths: list[PathExplanation] = field(default_factory=list)
+    request: float = 0.0
+    asked: str = ""
+
+
+@dataclass(frozen=True)
+class Ranking:
+    """A ranking for one user.
+
+    Attributes:
+        items: best first.
+        history: ``(id, title)`` of the history items that the ranker saw, oldest first.
+        user: the user's id; None for a plain history.
+        target: id of the item that was chosen in truth; None where unknown.
+        request: what was asked for in words; None without a request.
+    """
+
+    items: list[RankedItem]
+    history: list[tuple[str, str]]
+    user: str | None = None
+    target: str | None = None
+    request: str | None = None
+
+    @property
+    def parts(self) -> tuple[str, ...]:
+        """The score's parts that are not 0 for every item; ``lm``, for one, is 0 without a language model."""
+        names = ("lm", "scorer", "prior", "request")
+        return tuple(n for n in names if any(getattr(item, n) for item in self.items))
