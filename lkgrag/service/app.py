@@ -20,6 +20,8 @@ from starlette.types import ASGIApp
 
 from lkgrag import __version__
 from lkgrag.errors import LkgragError
+from lkgrag.kg import MetaPath
+from lkgrag.kg.naming import phrase_metapath
 from lkgrag.service.answers import add_handlers, refusal
 from lkgrag.service.engine import Answer, Job
 from lkgrag.service.guard import Guard
@@ -199,8 +201,14 @@ def _describe(service: Service, served: Served) -> dict[str, Any]:
         "without_lm": False in served.by_lm,
         "requests": context.requests is not None,
         "attributes": attributes,
+        "kinds": {_kind(m): phrase_metapath(m) for m in context.graph.metapaths},
         "limits": asdict(service.limits),
     }
+
+
+def _kind(metapath: MetaPath) -> str:
+    """The types and relations of a meta-path, as the page finds them in a path."""
+    return " ".join([metapath[0][0], *(f"{edge[1]} {edge[2]}" for edge in metapath)])
 
 
 def _add_state(app: FastAPI, service: Service) -> None:

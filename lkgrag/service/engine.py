@@ -18,7 +18,7 @@ from lkgrag.service.warnings import collected
 from lkgrag.serving.asked import ask
 from lkgrag.serving.limits import Limits, limit, tell_short
 from lkgrag.serving.ranking import check_k, rank_in_batches
-from lkgrag.serving.requests import Request, limited, request_for, request_of_user
+from lkgrag.serving.requests import Request, limited, request_for, request_of_user, user_ids
 from lkgrag.utils.files import nan_to_none
 
 if TYPE_CHECKING:
@@ -104,7 +104,7 @@ class Preparer:
     def _request(self, context: Context, body: RecommendBody) -> Request:
         if body.history is not None:
             return request_for(context, body.history, body.candidates, body.ratings)  # type: ignore[arg-type]
-        user = str(body.user).encode("utf-8", "replace").decode().strip()
+        (user,) = user_ids([body.user])
         with self._users:
             return request_of_user(context, user, body.candidates)
 

@@ -174,6 +174,7 @@ class Info(BaseModel):
     without_lm: bool = Field(description='whether "lm": false can be asked for')
     requests: bool = Field(description="whether requests in words can be asked for")
     attributes: list[str] = Field(description="what `where` can name")
+    kinds: dict[str, str] = Field(description="kinds of path, by their types and relations")
     limits: dict[str, int]
 
 

@@ -11,6 +11,7 @@ import logging
 import os
 import signal
 import socket
+import threading
 from collections.abc import Callable, Iterator
 from types import FrameType
 from typing import TYPE_CHECKING, Any
@@ -93,6 +94,10 @@ class Server(uvicorn.Server):
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
         """Handle signals within the block, and do not repeat them after it."""
+        if threading.current_thread() is not threading.main_thread():
+            # Only the main thread can.
+            yield
+            return
         numbers = (signal.SIGINT, signal.SIGTERM)
         before = {number: signal.signal(number, self.handle_exit) for number in numbers}
         try:
@@ -166,13 +171,12 @@ def listen(listener: socket.socket) -> str:
     return f"http://{f'[{address}]' if ':' in address else address}:{port}/"
 
 
-def serve(app: ASGIApp, service: Service, listener: socket.socket) -> None:
-    """Answer until a signal comes; requests that are being answered are finished.
+def build_server(app: ASGIApp, service: Service) -> Server:
+    """A server that answers by an application.
 
     Args:
         app: that answers.
         service: told of the end.
-        listener: of :func:`listen`.
     """
     # The application says in one line what goes wrong.
     logging.getLogger("uvicorn").setLevel(logging.CRITICAL)
@@ -195,5 +199,16 @@ def serve(app: ASGIApp, service: Service, listener: socket.socket) -> None:
     def stop() -> None:
         service.is_stopping = True
 
-    Server(config, stop).run(sockets=[listener])
+    return Server(config, stop)
+
+
+def serve(app: ASGIApp, service: Service, listener: socket.socket) -> None:
+    """Answer until a signal comes; requests that are being answered are finished.
+
+    Args:
+        app: that answers.
+        service: told of the end.
+        listener: of :func:`listen`.
+    """
+    build_server(app, service).run(sockets=[listener])
     service.close()
