@@ -47,7 +47,10 @@ COMMAND = Command(
         "limit.candidates": ("10000", "candidates, and items of an exclude list"),
         "limit.k": ("100", "items of a ranking"),
         "limit.batch": ("64", "rankings of one request"),
-        "limit.queue": ("256", "requests at once, and rankings that wait; more are told to come again"),
+        "limit.queue": (
+            "256",
+            "requests at once, and rankings that wait; more are told to come again",
+        ),
         "limit.seconds": ("30", "time of a request"),
     },
     examples=[

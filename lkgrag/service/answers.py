@@ -12,6 +12,7 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
+from lkgrag.data.cleaning.texts import clean
 from lkgrag.errors import AssetError, ConfigError, DataError, LkgragError, nearest
 from lkgrag.service.engine import TooBusyError
 from lkgrag.service.limits import RETRY_AFTER
@@ -31,10 +32,11 @@ def refusal(status: int, line: str, headers: Mapping[str, str] | None = None) ->
 
     Args:
         status: of HTTP.
-        line: what is wrong; becomes one line in ASCII's escapes.
+        line: what is wrong; becomes one line.
         headers: further ones.
     """
-    text = shorten(str(LkgragError(line)), LONGEST)
+    # Halves of surrogate pairs are no text that a client could read.
+    text = shorten(clean(str(LkgragError(line))), LONGEST)
     more = {"Retry-After": str(RETRY_AFTER)} if status == 503 else {}
     content = json.dumps({"error": text})
     return Response(content, status, {**more, **(headers or {})}, "application/json")

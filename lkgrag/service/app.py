@@ -233,7 +233,9 @@ def _add_state(app: FastAPI, service: Service) -> None:
         """Counts, as text of Prometheus."""
         return Response(service.metrics.text(), headers={"Content-Type": TYPE})
 
-    @app.post("/reload", responses={200: {"model": State}, 401: REFUSALS[401], 409: {"model": Error}})
+    @app.post(
+        "/reload", responses={200: {"model": State}, 401: REFUSALS[401], 409: {"model": Error}}
+    )
     async def reload() -> Response:
         """Load the ranker in the run's folder anew; where it is broken, the old one stays in service."""
         is_loaded = await anyio.to_thread.run_sync(service.holder.reload)

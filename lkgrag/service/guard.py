@@ -42,6 +42,8 @@ OPEN = ("/healthz", "/readyz", "/openapi.json")
 AT_ONCE = ("/healthz", "/readyz", "/metrics")
 #: What may take longer than a request: a language model is loaded.
 LONG = ("/reload",)
+#: Versions of HTTP, and bytes of the headers of a request.
+VERSIONS, MOST_HEADERS = ("1.0", "1.1"), 16_384
 #: The path of requests that no route has, in the metrics.
 OTHER = "other"
 
@@ -78,7 +80,11 @@ class Guard:
                 there = {name.lower() for name, _ in message["headers"]}
                 message["headers"] = [
                     *message["headers"],
-                    *((n.encode(), v.encode()) for n, v in HEADERS.items() if n.encode() not in there),
+                    *(
+                        (n.encode(), v.encode())
+                        for n, v in HEADERS.items()
+                        if n.encode() not in there
+                    ),
                 ]
             await send(message)
 
@@ -144,6 +150,12 @@ class Guard:
     def _refuse(self, scope: Scope) -> Response | None:
         """Why a request is refused before its body is read; None if it is not."""
         service, path, headers = self._service, scope["path"], _headers(scope)
+        if scope["http_version"] not in VERSIONS:
+            return refusal(400, "this service speaks HTTP/1.1", {"Connection": "close"})
+        if sum(len(name) + len(value) for name, value in scope["headers"]) > MOST_HEADERS:
+            return refusal(
+                431, f"the headers are larger than {MOST_HEADERS:,} bytes", {"Connection": "close"}
+            )
         if service.is_stopping and path not in AT_ONCE:
             return refusal(503, "the service stops; ask its successor", {"Connection": "close"})
         host = headers.get("host")

@@ -63,9 +63,7 @@ class TitleIndex:
         found.sort()
         return len(found), [index for _, _, index in found[:k]]
 
-    def _by_words(
-        self, text: str, words: list[str], but: int | None
-    ) -> list[tuple[int, int, int]]:
+    def _by_words(self, text: str, words: list[str], but: int | None) -> list[tuple[int, int, int]]:
         """Places, lengths and indices of titles with words that begin as those of a query."""
         begins = [f" {word}" for word in words]
         wholes = [f" {word} " for word in words]

@@ -21,6 +21,7 @@ import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from lkgrag.errors import ConfigError
+from lkgrag.service.guard import MOST_HEADERS
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp
@@ -29,8 +30,8 @@ if TYPE_CHECKING:
 
 #: Seconds that a connection may be idle, and that the headers of its first request may take.
 IDLE, FIRST = 75, 10
-#: Bytes of a request's headers, connections that wait to be taken, and seconds beyond a request's at the end.
-HEADERS, BACKLOG, GRACE = 16_384, 1024, 5
+#: Connections that wait to be taken, and seconds beyond a request's at the end.
+BACKLOG, GRACE = 1024, 5
 
 
 class Protocol(H11Protocol):
@@ -192,7 +193,7 @@ def build_server(app: ASGIApp, service: Service) -> Server:
         server_header=False,
         backlog=BACKLOG,
         timeout_keep_alive=IDLE,
-        h11_max_incomplete_event_size=HEADERS,
+        h11_max_incomplete_event_size=MOST_HEADERS,
         timeout_graceful_shutdown=service.limits.seconds + GRACE,
     )
 

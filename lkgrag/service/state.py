@@ -33,9 +33,7 @@ class Service:
     def __post_init__(self) -> None:
         """Start the thread that ranks."""
         self.metrics = Metrics(lambda: len(self.engine))
-        self.engine = Engine(
-            self.limits.together, self.limits.queue, self.metrics.sizes.observe
-        )
+        self.engine = Engine(self.limits.together, self.limits.queue, self.metrics.sizes.observe)
         self.preparer = Preparer()
         self.holder.tell = self._tell_load
 

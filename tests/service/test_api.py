@@ -184,7 +184,13 @@ def test_a_search_answers_and_checks_its_words(client, ranker):
     found = client.get("/items", params={"q": title.upper(), "k": 3}).json()
     assert found["items"][0] == {"item": ranker.context.catalogue.ids[6], "title": title}
     assert client.get("/items", params={"q": "", "k": 3}).json() == {"total": 0, "items": []}
-    for params in ({}, {"q": "x" * 501}, {"q": "x", "k": 101}, {"q": "x", "k": "a"}, {"q": "x", "z": 1}):
+    for params in (
+        {},
+        {"q": "x" * 501},
+        {"q": "x", "k": 101},
+        {"q": "x", "k": "a"},
+        {"q": "x", "z": 1},
+    ):
         response = client.get("/items", params=params)
         assert response.status_code == 422, params
         line_of(response)
@@ -341,7 +347,9 @@ def test_one_that_fails_leaves_those_beside_it(served, ranker, monkeypatch):
         response = client.post("/recommend", json={"history": [bad]})
         assert response.status_code == 500
         assert "a fault of the service (ValueError)" in line_of(response)
-        response = client.post("/recommend/batch", json={"requests": [*requests, {"history": [bad]}]})
+        response = client.post(
+            "/recommend/batch", json={"requests": [*requests, {"history": [bad]}]}
+        )
         assert response.status_code == 500
         assert client.post("/recommend", json={"history": []}).status_code == 200
     service.close()

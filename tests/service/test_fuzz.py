@@ -15,7 +15,9 @@ ODD = settings(
     derandomize=True,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
-NAMES = st.sampled_from(["i1", "i2", " i3 ", "Thing", "", "0", "\x00", "\u202eabc", "é", "i" * 5000])
+NAMES = st.sampled_from(
+    ["i1", "i2", " i3 ", "Thing", "", "0", "\x00", "\u202eabc", "é", "i" * 5000]
+)
 SCALARS = (
     st.none()
     | st.booleans()
@@ -26,7 +28,9 @@ SCALARS = (
 )
 VALUES = st.recursive(
     SCALARS,
-    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=8), inner, max_size=3),
+    lambda inner: (
+        st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=8), inner, max_size=3)
+    ),
     max_leaves=8,
 )
 FIELDS = [
@@ -88,12 +92,17 @@ def test_words_of_a_search(client, text, k):
 @ODD
 @given(
     method=st.sampled_from(["GET", "POST", "PUT", "PATCH", "OPTIONS", "HEAD", "TRACE"]),
-    path=st.sampled_from(["/", "/recommend", "/items", "/metrics", "/page.js", "/x", "/recommend/"]),
+    path=st.sampled_from(
+        ["/", "/recommend", "/items", "/metrics", "/page.js", "/x", "/recommend/"]
+    ),
     headers=st.dictionaries(
         st.sampled_from(
             ["content-type", "host", "origin", "authorization", "content-length", "x-a", "accept"]
         ),
-        st.text(st.characters(min_codepoint=32, max_codepoint=255, exclude_characters="\x7f"), max_size=20),
+        st.text(
+            st.characters(min_codepoint=32, max_codepoint=255, exclude_characters="\x7f"),
+            max_size=20,
+        ),
         max_size=4,
     ),
 )

@@ -85,7 +85,11 @@ def test_upgrades_and_pipelines_are_answered_as_plain_requests(service):
         answer = talk(url, one + b"\r\n" + one + b"Connection: close\r\n\r\n")
         assert answer.count(b'{"status": "ok"}') == 2
         upgrade = b"Connection: upgrade\r\nUpgrade: websocket\r\n\r\n"
-        answer = talk(url, one.replace(b"HTTP/1.1", b"HTTP/1.1") + upgrade.replace(b"upgrade\r\nU", b"upgrade, close\r\nU"))
+        answer = talk(
+            url,
+            one.replace(b"HTTP/1.1", b"HTTP/1.1")
+            + upgrade.replace(b"upgrade\r\nU", b"upgrade, close\r\nU"),
+        )
         assert answer.startswith(b"HTTP/1.1 200")
 
 

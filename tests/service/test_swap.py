@@ -138,7 +138,8 @@ def test_a_ranker_that_is_replaced_while_it_is_read_is_read_anew(folder, monkeyp
 
 def test_one_that_is_replaced_without_end_is_given_up(folder, monkeypatch):
     monkeypatch.setattr(served_module, "PAUSE", 0)
-    monkeypatch.setattr(served_module, "digest_of", lambda folder, n=iter(range(99)): str(next(n)))
+    digests = map(str, range(99))
+    monkeypatch.setattr(served_module, "digest_of", lambda folder: next(digests))
     with pytest.raises(RunError, match="replaced again and again"):
         load_served(folder)
 
