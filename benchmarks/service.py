@@ -188,6 +188,15 @@ class Process:
                 time.sleep(AGAIN)
         raise RuntimeError("the service does not start")
 
+    def cpu_seconds(self) -> float:
+        """Seconds of processor time that it has used; NaN where the system does not tell."""
+        stat = Path(f"/proc/{self._process.pid}/stat")
+        if not stat.exists():
+            return float("nan")
+        # After the name, which may hold spaces: user and system time are the 12th and 13th value.
+        user, system = stat.read_text().rpartition(")")[2].split()[11:13]
+        return (int(user) + int(system)) / os.sysconf("SC_CLK_TCK")
+
     def kill(self) -> None:
         """End it at once, as a lack of memory would."""
         self._process.kill()
@@ -319,8 +328,10 @@ def measure_run(run: Path, share: float = 1.0) -> dict[str, Any]:
             asyncio.run(load(process.port, [body_of(u) for u in users[:64]], 4))
             for clients in CLIENTS:
                 asked = _turns(users, max(clients, int(REQUESTS[clients] * share)))
+                before = process.cpu_seconds()
                 told = asyncio.run(load(process.port, [body_of(u) for u in asked], clients))
-                row = {**told.figures(), **compare(told, asked, right)}
+                cpu = (process.cpu_seconds() - before) / len(asked) * 1000
+                row = {**told.figures(), "cpu_ms_a_request": cpu, **compare(told, asked, right)}
                 result[part][str(clients)] = row
                 say(f"service, {part}, {clients}: {row}")
     result["kill"] = _kill(run, users, right)

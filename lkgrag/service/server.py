@@ -30,6 +30,13 @@ if TYPE_CHECKING:
 
 #: Seconds that a connection may be idle, and that the headers of its first request may take.
 IDLE, FIRST = 75, 10
+#: Connections at once: each takes one of the files that a process may open, of which there are often 1024.
+CONNECTIONS = 800
+BUSY = (
+    b"HTTP/1.1 503 Service Unavailable\r\nContent-Type: application/json\r\nContent-Length: 47\r\n"
+    b"Retry-After: 1\r\nConnection: close\r\n\r\n"
+    b'{"error": "the service has no connection left"}'
+)
 #: Connections that wait to be taken, and seconds beyond a request's at the end.
 BACKLOG, GRACE = 1024, 5
 
@@ -40,6 +47,9 @@ class Protocol(H11Protocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Take a connection."""
         super().connection_made(transport)
+        if len(self.connections) > CONNECTIONS:
+            transport.write(BUSY)
+            transport.close()
         self._waiting = self.loop.call_later(FIRST, self._give_up)
 
     def connection_lost(self, exc: Exception | None) -> None:

@@ -31,12 +31,19 @@ def url(small_run):
     """A service with a language model, of a shop with some hostile titles."""
     ranker = Ranker.from_pretrained(small_run[1]["out"], lm="always")
     ranker.context.catalogue.titles[:4] = HOSTILE
-    vars(ranker.context.catalogue).pop("_by_title", None)
-    vars(ranker.context).pop("words", None)
+    # The words of paths have the names of the graph.
+    ranker.context.data["item"].name = [*HOSTILE, *list(ranker.context.data["item"].name)[4:]]
     service = Service(Holder(Served.of(ranker, "a digest")), LIMITS, name="shop")
     with running(service) as url:
         yield url
     service.close()
+
+
+@pytest.fixture(scope="module")
+def hostile(small_run):
+    """Ids of the items with hostile titles."""
+    ranker = Ranker.from_pretrained(small_run[1]["out"], lm="never")
+    return ranker.context.catalogue.ids[: len(HOSTILE)]
 
 
 @pytest.fixture(scope="module")
@@ -171,10 +178,10 @@ def test_rankings_with_and_without_language_model_stand_side_by_side(opened):
 
 
 @pytest.mark.parametrize("width", [320, 390, 768, 1280])
-def test_nothing_has_to_be_scrolled_sideways(opened, width):
+def test_nothing_has_to_be_scrolled_sideways(opened, hostile, width):
     page = opened(width, 800)
     page.wait_for_selector(".item")
-    for words in ("i0", "i1", "i2", "i3"):
+    for words in hostile:
         add(page, words)
     until(page, "document.querySelectorAll('#history li').length === 4")
     until(page, "document.querySelector('#status').textContent.includes('this history')")
@@ -186,11 +193,11 @@ def test_nothing_has_to_be_scrolled_sideways(opened, width):
     assert is_within(docs)
 
 
-def test_hostile_titles_are_only_text(opened):
+def test_hostile_titles_are_only_text(opened, hostile):
     page = opened()
     page.wait_for_selector(".item")
     title = page.title()
-    for words in ("i0", "i1", "i2", "i3"):
+    for words in hostile:
         add(page, words)
     until(page, "document.querySelectorAll('#history li').length === 4")
     until(page, "document.querySelector('#status').textContent.includes('this history')")
@@ -201,7 +208,11 @@ def test_hostile_titles_are_only_text(opened):
     assert chips[0].startswith("<img src=x")
     assert "\u202e" not in page.content()
     assert page.locator("#history bdi").count() == 4
+    assert chips[2].startswith("WWW")
     assert page.locator("#history li").nth(2).bounding_box()["height"] < 120
+    # They are also in the picture and in the words of paths.
+    assert page.locator("#drawing svg text", has_text="<img").count() > 0
+    assert page.locator(".words", has_text="<img").count() > 0
 
 
 def luminance(page, selector):
@@ -280,9 +291,9 @@ def test_a_token_is_asked_for_once(browser, small_run):
 @pytest.mark.skipif(not os.environ.get("LKGRAG_SHOTS"), reason="LKGRAG_SHOTS names no folder")
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", [390, 1280])
-def test_pictures_to_look_at(opened, scheme, width):
+def test_pictures_to_look_at(opened, hostile, scheme, width):
     page = opened(width, 850, color_scheme=scheme)
-    for words in ("i0", "i1", "i2", "thing 5"):
+    for words in (*hostile[:3], "thing 5"):
         add(page, words)
     page.wait_for_selector("#history li:nth-child(4)")
     page.wait_for_timeout(1000)

@@ -103,6 +103,25 @@ def test_slow_clients_are_given_up(service, monkeypatch):
         assert b"the body did not come within 1 seconds" in answer
 
 
+def test_connections_are_limited_before_files_run_out(service, monkeypatch):
+    monkeypatch.setattr(server, "CONNECTIONS", 2)
+    with running(service) as url:
+        host, port = url.removeprefix("http://").split(":")
+        first = [socket.create_connection((host, int(port)), 10) for _ in range(2)]
+        for connection in first:
+            connection.sendall(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n")
+            assert connection.recv(65536).startswith(b"HTTP/1.1 200")
+        head, _, content = talk(url, b"").partition(b"\r\n\r\n")
+        assert head.startswith(b"HTTP/1.1 503")
+        assert f"Content-Length: {len(content)}".encode() in head
+        assert set(json.loads(content)) == {"error"}
+        for connection in first:
+            connection.close()
+        end = time.monotonic() + 10
+        while talk(url, b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")[9:12] != b"200":
+            assert time.monotonic() < end
+
+
 def test_a_host_beyond_this_machine_needs_a_token(monkeypatch):
     monkeypatch.delenv("LKGRAG_TOKEN", raising=False)
     assert resolve("127.0.0.1") == ("127.0.0.1", True)
