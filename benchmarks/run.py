@@ -8,7 +8,8 @@ its controls, on validation (``--test``: on test); ``requests`` measures request
 physical limit, on the machine at hand, and writes ``benchmarks/results/speed.json``. Only ratios hold on other
 machines. ``scale`` builds and searches graphs of up to 100 times Amazon Beauty's size. ``large`` trains and ranks in
 4 bits with a model of Llama-2-7B's shape. ``order`` tells what the order of items of one time does to the stored gains.
-``update`` compares a ranker as it was, updated, and trained again, in the order of time.
+``update`` compares a ranker as it was, updated, and trained again, in the order of time. ``service`` asks a service of
+ml-100k from 1, 8 and 64 clients, kills it, and exchanges its ranker under load.
 """
 
 from __future__ import annotations
@@ -53,6 +54,7 @@ def main(argv: list[str] | None = None) -> int:
             "cold": _cold,
             "large": _large,
             "order": _order,
+            "service": _service,
             "update": _update,
         }[options.suite](options)
     except LkgragError as error:
@@ -72,6 +74,7 @@ def _parser() -> argparse.ArgumentParser:
             "quality",
             "requests",
             "scale",
+            "service",
             "speed",
             "update",
         ),
@@ -182,6 +185,18 @@ def _update(options: argparse.Namespace) -> int:
             put(ROOT / "docs" / "update.md", "update", update.table(result))
         sets = result
     print(update.table(sets))
+    return 0
+
+
+def _service(options: argparse.Namespace) -> int:
+    from benchmarks import service
+
+    result = service.measure(options.root, options.quick)
+    if not options.quick:
+        line = "python -m benchmarks.run service"
+        say(f"wrote {save('service', line, options.seed, result)}")
+        put(ROOT / "docs" / "serve.md", "service", service.table(result))
+    print(service.table(result))
     return 0
 
 

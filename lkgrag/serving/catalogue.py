@@ -83,6 +83,10 @@ class Catalogue:
             )
         return indices[0]
 
+    def find_id(self, item: str) -> int | None:
+        """The item index of an id; None if there is none."""
+        return self._by_id.get(normal(item))
+
     def every(self, name: str) -> list[int]:
         """All items of an id, or else of an exact title.
 

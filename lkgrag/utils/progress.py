@@ -123,6 +123,13 @@ def activity(description: str, first: float | None = None) -> Iterator[None]:
         _speaker.pop(work)
 
 
+@contextmanager
+def without_lines() -> Iterator[None]:
+    """Print no lines within the block, as while a service waits for requests."""
+    with _drawn():
+        yield
+
+
 def rename_activity(description: str) -> None:
     """Name the work that follows within the innermost :func:`activity`; without one nothing is done."""
     for innermost in _speaker.activities[-1:]:
