@@ -10,7 +10,7 @@ from lkgrag.cli.callable import make_callable
 from lkgrag.cli.command import Command, run
 from lkgrag.errors import ConfigError
 
-#: Of other programs; as of lkgrag.evaluation.elsewhere, which is slow to import.
+#: Of other programs; as of lkgrag.evaluation.run_files, which is slow to import.
 FORMATS = ("trec", "ranx", "recbole")
 
 COMMAND = Command(

@@ -16,7 +16,7 @@ from lkgrag import Interactions, evaluate, fit
 from lkgrag.config import DataConfig
 from lkgrag.config.loading import load_config
 from lkgrag.errors import ConfigError, LkgragError, RunError
-from lkgrag.evaluation import elsewhere
+from lkgrag.evaluation import run_files
 from lkgrag.run.pipeline import train
 from lkgrag.testing import planted
 from lkgrag.utils.files import read_json
@@ -259,7 +259,7 @@ def test_a_folder_appears_whole_or_not_at_all(odd, monkeypatch, tmp_path):
     def full(*arguments):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(elsewhere._RecBole, "write_run", full)
+    monkeypatch.setattr(run_files.RecBoleWriter, "write_run", full)
     with pytest.raises(LkgragError, match=r"cannot write the folder .*No space left"):
         evaluate(root / "out", interactions, out=folder, format="recbole")
     assert {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()} == before
@@ -287,6 +287,10 @@ def test_wrong_calls_are_one_line(odd, tmp_path):
         assert "\n" not in str(found.value)
     assert (tmp_path / "mine" / "thesis.tex").read_text() == "x"
     assert not (tmp_path / "a").exists()
+
+
+def test_the_command_knows_every_format():
+    assert tuple(run_files.WRITERS) == evaluate.FORMATS
 
 
 def test_the_command_line(run_without_lm, monkeypatch, capsys, tmp_path):
