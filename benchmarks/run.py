@@ -8,7 +8,8 @@ its controls, on validation (``--test``: on test); ``requests`` measures request
 physical limit, on the machine at hand, and writes ``benchmarks/results/speed.json``. Only ratios hold on other
 machines. ``scale`` builds and searches graphs of up to 100 times Amazon Beauty's size. ``large`` trains and ranks in
 4 bits with a model of Llama-2-7B's shape. ``order`` tells what the order of items of one time does to the stored gains.
-``update`` compares a ranker as it was, updated, and trained again, in the order of time.
+``update`` compares a ranker as it was, updated, and trained again, in the order of time. ``scorers`` compares the path
+scorers of ``benchmarks/scorers.yaml`` with the default one, on validation.
 """
 
 from __future__ import annotations
@@ -53,6 +54,7 @@ def main(argv: list[str] | None = None) -> int:
             "cold": _cold,
             "large": _large,
             "order": _order,
+            "scorers": _scorers,
             "update": _update,
         }[options.suite](options)
     except LkgragError as error:
@@ -72,6 +74,7 @@ def _parser() -> argparse.ArgumentParser:
             "quality",
             "requests",
             "scale",
+            "scorers",
             "speed",
             "update",
         ),
@@ -120,6 +123,10 @@ def parts_of(suite: str) -> tuple[str, ...]:
         from benchmarks.language.suite import read_settings as read_language
 
         return (*read_language()["rows"], COSTS)
+    if suite == "scorers":
+        from benchmarks.scorers import parts
+
+        return parts()
     if suite != "quality":
         return {"speed": SPEED, "scale": SCALE}.get(suite, ())
     from benchmarks.quality.rows import read_settings
@@ -183,6 +190,12 @@ def _update(options: argparse.Namespace) -> int:
         sets = result
     print(update.table(sets))
     return 0
+
+
+def _scorers(options: argparse.Namespace) -> int:
+    from benchmarks.scorers import scorers
+
+    return scorers(options)
 
 
 def _large(options: argparse.Namespace) -> int:

@@ -12,7 +12,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from lkgrag.scorer.base import PathScorer, PathScores
 from lkgrag.scorer.features import PerGraph
@@ -21,6 +21,7 @@ from lkgrag.scorer.graph_nodes import NodeInputs
 from lkgrag.scorer.graph_options import NetworkOptions
 from lkgrag.scorer.graph_structure import (
     ITEM,
+    USER,
     LayerPlan,
     Messages,
     find_messages,
@@ -39,6 +40,8 @@ if TYPE_CHECKING:
 
 #: Graphs whose vectors are kept in evaluation: those of the training lists.
 REMEMBERED = 4
+#: Size of the vectors' entries before training, so that products of two vectors do not yet outweigh the counts.
+SCALE = 0.3
 
 
 class GraphNetwork(PathScorer):
@@ -84,14 +87,16 @@ class GraphNetwork(PathScorer):
         types = list(dict.fromkeys([*on_paths, *(t for p in self.plans for t in p.types)]))
         self.inputs = NodeInputs(types, edge_types, num_nodes, num_features or {}, hidden, counts)
         self.evidence = GraphEvidence(relations, on_paths, hidden, self.options.dropout, counts)
+        self.norm = nn.LayerNorm(hidden)
+        nn.init.constant_(self.norm.weight, SCALE)
         self._messages = PerGraph(self._choose_messages)
         self._degrees = PerGraph(partial(item_degrees, relations=relations))
         self._kept = KeptVectors()
         self.build_layers()
 
     def choose_edges(self, edge_types: list[EdgeType]) -> list[EdgeType]:
-        """The edge types that pass messages: all, unless a subclass chooses."""
-        return list(edge_types)
+        """The edge types that may pass messages: all, or all but those of users."""
+        return [e for e in edge_types if self.options.users or USER not in (e[0], e[2])]
 
     @abstractmethod
     def build_layers(self) -> None:
@@ -153,7 +158,7 @@ class GraphNetwork(PathScorer):
     def _embed(self, data: HeteroData) -> dict[NodeType, Tensor]:
         x = self.inputs(data)
         new = {**x, **self.embed_from(x, data)}
-        return {t: new[t] for t in self.evidence.types}
+        return {t: self.norm(new[t]) for t in self.evidence.types}
 
     def _choose_messages(self, data: HeteroData) -> dict[EdgeType, Messages]:
         return {e: find_messages(data, e, self.options.neighbours) for e in self.used_edges}

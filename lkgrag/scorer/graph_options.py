@@ -52,6 +52,7 @@ class NetworkOptions(Options):
         dropout: rate for vectors of users and items, in training.
         neighbours: edges of each type that a node hears, the heaviest ones.
         counts: whether the default scorer's features of instances and degrees of items are read too.
+        users: whether users hear and pass messages; relations between items hold much of what they know.
 
     Raises:
         ValueError: an option has a wrong type or is out of range; the message names it.
@@ -60,13 +61,15 @@ class NetworkOptions(Options):
     hidden: int = 32
     layers: int = 2
     dropout: float = 0.1
-    neighbours: int = 20
+    neighbours: int = 10
     counts: bool = True
+    users: bool = False
 
     def __post_init__(self) -> None:
         """Check the values."""
         for name in ("hidden", "layers", "neighbours"):
             check_count(name, getattr(self, name))
         check_rate("dropout", self.dropout)
-        if not isinstance(self.counts, bool):
-            raise ValueError(f"counts must be true or false, got {self.counts!r}")
+        for name in ("counts", "users"):
+            if not isinstance(getattr(self, name), bool):
+                raise ValueError(f"{name} must be true or false, got {getattr(self, name)!r}")

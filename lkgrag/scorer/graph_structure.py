@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from torch_geometric.data import HeteroData
     from torch_geometric.typing import EdgeType, NodeType
 
-ITEM = "item"
+ITEM, USER = "item", "user"
 
 
 @dataclass(frozen=True)
@@ -114,7 +114,7 @@ def find_messages(data: HeteroData, edge_type: EdgeType, most: int) -> Messages:
 
 def _are_shared(edge_type: EdgeType, source: Tensor, target: Tensor, sizes: list[int]) -> Tensor:
     """Which edges lead to or from an attribute of more than one item, or between other nodes, bool ``[E]``."""
-    attributes = [end for end in (0, 2) if edge_type[end] not in (ITEM, "user")]
+    attributes = [end for end in (0, 2) if edge_type[end] not in (ITEM, USER)]
     keep = torch.ones(len(source), dtype=torch.bool, device=source.device)
     if len(attributes) == 1:
         end = attributes[0]
@@ -137,8 +137,11 @@ def compressed(index: Tensor, values: Tensor, sizes: Sequence[int]) -> Tensor:
     start = torch.zeros(sizes[0] + 1, dtype=torch.int64, device=index.device)
     torch.cumsum(torch.bincount(index[0], minlength=sizes[0]), 0, out=start[1:])
     with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="Sparse CSR tensor support is in beta")
-        return torch.sparse_csr_tensor(start, index[1][order], values[order], size=tuple(sizes))
+        for message in ("Sparse CSR tensor support is in beta", "Sparse invariant checks are"):
+            warnings.filterwarnings("ignore", message=message)
+        return torch.sparse_csr_tensor(
+            start, index[1][order], values[order], size=tuple(sizes), check_invariants=False
+        )
 
 
 def item_degrees(data: HeteroData, relations: list[EdgeType]) -> tuple[Tensor, Tensor]:

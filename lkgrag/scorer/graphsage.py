@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import TYPE_CHECKING
 
 from torch import Tensor, nn
@@ -38,10 +39,11 @@ class GraphSAGE(GraphNetwork):
         def build(plan: LayerPlan) -> HeteroConv:
             # The weighted mean is a product with the scaled adjacency, so the layer adds.
             size = (self.options.hidden, self.options.hidden)
-            return HeteroConv(
-                {e: SAGEConv(size, self.options.hidden, aggr="sum") for e in plan.edges},
-                aggr="mean",
-            )
+            convs = {e: SAGEConv(size, size[0], aggr="sum") for e in plan.edges}
+            with warnings.catch_warnings():
+                # A type that hears nothing in a layer keeps its vectors.
+                warnings.filterwarnings("ignore", message="There exist node types")
+                return HeteroConv(convs, aggr="mean")
 
         self.convs = nn.ModuleList(build(plan) for plan in self.plans if plan.edges)
 

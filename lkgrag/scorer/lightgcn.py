@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import torch
@@ -10,7 +11,8 @@ from torch_geometric.nn import LGConv
 
 from lkgrag.scorer.features import PerGraph
 from lkgrag.scorer.graph_network import GraphNetwork
-from lkgrag.scorer.graph_structure import ITEM, compressed
+from lkgrag.scorer.graph_options import NetworkOptions
+from lkgrag.scorer.graph_structure import ITEM, USER, compressed
 
 if TYPE_CHECKING:
     from torch_geometric.data import HeteroData
@@ -18,7 +20,14 @@ if TYPE_CHECKING:
 
 
 #: Node types whose vectors are smoothed.
-SMOOTHED = (ITEM, "user")
+SMOOTHED = (ITEM, USER)
+
+
+@dataclass(frozen=True)
+class LightGCNOptions(NetworkOptions):
+    """Options of :class:`LightGCN`, whose users pass messages by default."""
+
+    users: bool = True
 
 
 class LightGCN(GraphNetwork):
@@ -32,11 +41,15 @@ class LightGCN(GraphNetwork):
 
     Attributes of items keep their first vectors.
 
-    Args and errors are those of :class:`~lkgrag.scorer.graph_network.GraphNetwork`.
+    Args and errors are those of :class:`~lkgrag.scorer.graph_network.GraphNetwork`, with :class:`LightGCNOptions`.
     """
 
+    options_class = LightGCNOptions
+    options: LightGCNOptions
+
     def choose_edges(self, edge_types: list[EdgeType]) -> list[EdgeType]:
-        """Relations among users and items."""
+        """Relations among users and items, or among items alone."""
+        edge_types = super().choose_edges(edge_types)
         return [e for e in edge_types if e[0] in SMOOTHED and e[2] in SMOOTHED]
 
     def build_layers(self) -> None:
