@@ -100,10 +100,11 @@ def find_messages(data: HeteroData, edge_type: EdgeType, most: int) -> Messages:
     time = store.time.double().nan_to_num(0.0) if "time" in store else torch.zeros_like(weight)
     keep = _are_shared(edge_type, source, target, sizes)
     source, target, weight, time = (x[keep] for x in (source, target, weight, time))
+    order = torch.arange(len(source), device=source.device)
     # Sorting by each key in turn, the last one first, keeps the order of the earlier ones.
     for key, is_falling in ((source, False), (time, True), (weight, True), (target, False)):
-        order = torch.sort(key, descending=is_falling, stable=True).indices
-        source, target, weight, time = (x[order] for x in (source, target, weight, time))
+        order = order[torch.sort(key[order], descending=is_falling, stable=True).indices]
+    source, target, weight = source[order], target[order], weight[order]
     count = torch.bincount(target, minlength=sizes[1])
     place = torch.arange(len(target), device=target.device) - (count.cumsum(0) - count)[target]
     source, target, weight = (x[place < most] for x in (source, target, weight))
