@@ -279,11 +279,16 @@ def scorers(options: argparse.Namespace) -> int:
     for data, seed, row in cells(settings, options):
         make_cell(options.root, data, seed, settings["rows"][row], known)
     result["sets"] = {**result.get("sets", {}), **gather(settings, options.root)}
-    print(table(result["sets"]))
+    print(shown(result))
     if not options.quick:
         say(f"wrote {save(NAME, COMMAND, settings['seeds'][0], result)}")
-        put(PAGE, NAME, table(result["sets"]))
+        put(PAGE, NAME, shown(result))
     return 0
+
+
+def shown(result: dict[str, Any] | None) -> str:
+    """What stands on the page."""
+    return table(result["sets"]) if result and result.get("sets") else "Not measured yet."
 
 
 def table(sets: dict[str, Any]) -> str:

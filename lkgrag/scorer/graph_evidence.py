@@ -1,4 +1,4 @@
-r"""How graph neural networks score: paths rated by counts and by the agreement of their nodes, then pooled.
+r"""How graph neural networks score: paths by the agreement of their nodes, candidates by that of the history.
 
 Let :math:`z` be the nodes' vectors after the network, and let instance :math:`p` lead along meta-path :math:`m` from
 history item :math:`h` over inner nodes :math:`v` to candidate :math:`c`:
@@ -6,14 +6,12 @@ history item :math:`h` over inner nodes :math:`v` to candidate :math:`c`:
 .. math::
     a_p &= \tfrac{1}{\sqrt d} \left( (z_h \circ k_m) \cdot z_c + \textstyle\sum_v W u \cdot z_v \right)
         && \text{agreement of its ends, and the user's interest in inner nodes} \\
-    e_{pk} &= a_p + b_{mk} + \theta_{mk} \cdot x_p && x_p: \text{strength, degrees, recency, rating} \\
-    \mathrm{candidate}(c) &= \textstyle\sum_{mk} \beta_{mk} \log(1 + \sum_{p \in (c, m)} e^{e_{pk}})
-        + w \cdot [g_c \circ z_c, u \circ z_c, z_c] \\
-    \mathrm{salience}(p) &= \log \textstyle\sum_k \beta_{mk} e^{e_{pk}}
+    g(c) &= w \cdot [y_c \circ z_c, u \circ z_c, z_c]
 
-:math:`u` pools the history by recency, :math:`g_c` by attention of the candidate too. All that depends on a meta-path
-is linear in the mean of its relations' embeddings. The features :math:`x_p` and the two heads :math:`k` are those of
-:mod:`lkgrag.scorer.metapath_attention`, and start in the same way, so that the two differ by the network.
+:math:`u` pools the history by recency, :math:`y_c` by attention of the candidate too. :math:`k_m` is linear in the mean
+of the embeddings of the meta-path's relations. The default scorer adds :math:`a_p` to the energy of the instance, and
+:math:`g(c)` is added to its score of the candidate. So a network differs from the default scorer by its vectors alone.
+Without the default's counts, :class:`AgreementPooling` takes its place.
 """
 
 from __future__ import annotations
@@ -28,8 +26,8 @@ from torch.nn import functional as F
 from lkgrag.scorer.base import PathScores
 from lkgrag.scorer.features import rating_deviation, sum_by
 from lkgrag.scorer.graph_structure import ITEM
-from lkgrag.scorer.metapath_attention import HALF_LIVES, HEADS, LENGTH, SCALE
-from lkgrag.scorer.pooling import FEATURES, HIGHEST, instance_features
+from lkgrag.scorer.metapath_attention import HALF_LIVES
+from lkgrag.scorer.pooling import HIGHEST
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -99,26 +97,20 @@ class KindsOf:
 
 
 class GraphEvidence(nn.Module):
-    """Scores paths and candidates from vectors of the nodes.
+    """What vectors of nodes say of paths and candidates.
 
     Args:
         relations: edge types that paths may follow.
         types: node types that may lie on paths, items among them.
         hidden: width of the vectors.
         dropout: rate for vectors of users and items, in training.
-        counts: whether the features of instances are read beside the vectors.
     """
 
     def __init__(
-        self,
-        relations: Sequence[EdgeType],
-        types: Sequence[NodeType],
-        hidden: int,
-        dropout: float,
-        counts: bool,
+        self, relations: Sequence[EdgeType], types: Sequence[NodeType], hidden: int, dropout: float
     ) -> None:
         super().__init__()
-        self.hidden, self.dropout, self.counts = hidden, dropout, counts
+        self.hidden, self.dropout = hidden, dropout
         self.types = list(types)
         self.kinds_of = KindsOf(relations, types)
         has_inner = len(self.types) > 1
@@ -129,62 +121,35 @@ class GraphEvidence(nn.Module):
         self.end = nn.Linear(hidden, hidden)
         self.interest = nn.Linear(hidden, hidden, bias=False) if has_inner else None
         self.attend = nn.Linear(hidden, hidden, bias=False)
-        width = FEATURES if counts else 0
-        self.base = nn.Parameter(torch.zeros(HEADS, width + 1))
-        self.length = nn.Parameter(torch.tensor(LENGTH))
-        self.feature = nn.Linear(hidden, HEADS * (width + 1), bias=False)
-        self.strength = nn.Linear(hidden, HEADS)
         self.out = nn.Linear(3 * hidden, 1, bias=False)
         with torch.no_grad():
-            if counts:
-                self.base[:, 0] = 1.0
-                self.base[:, 3] = -math.log(2) / torch.tensor(HALF_LIVES)
-            self.base[:, width] = math.log(SCALE)
-            self.strength.bias.fill_(math.log(math.expm1(1 / HEADS)))
             # The agreement of a path's ends is their product before training.
             self.end.bias.fill_(1.0)
-            for layer in (self.end, self.feature, self.strength, self.out):
+            for layer in (self.end, self.out):
                 layer.weight.mul_(0.1)
 
-    def forward(
-        self, nodes: dict[NodeType, Tensor], degrees: tuple[Tensor, Tensor], paths: PathBatch
-    ) -> PathScores:
-        """Score a batch.
+    def forward(self, nodes: dict[NodeType, Tensor], paths: PathBatch) -> tuple[Tensor, Tensor]:
+        """Rate a batch with at least one path.
 
         Args:
             nodes: vectors of each type, float32 ``[N, hidden]``.
-            degrees: of items, by relation that leads from them and by relation that leads to them, ``[R, I]``.
-            paths: the batch, with at least one path.
+            paths: the batch.
+
+        Returns:
+            The agreement of each path ``[P]``, and of each candidate with the history ``[B, C]``.
         """
         kinds = self.kinds_of(paths.metapaths, paths.sample.device)
-        deviation, is_rated = rating_deviation(paths)
         items = nodes[ITEM]
         chosen = self._drop(items[paths.history_items.clamp(min=0)])
         candidate = self._drop(items[paths.candidate_items.clamp(min=0)])
-        seen = chosen + deviation[..., None] * self.rating
+        seen = chosen + rating_deviation(paths)[0][..., None] * self.rating
         user, context = self._pool_history(seen, candidate, paths)
-        kind = kinds.member @ self.relation
-        energy = self._agreement(chosen, candidate, kind, paths)[:, None]
+        agreement = self._agreement(chosen, candidate, kinds.member @ self.relation, paths)
         if self.interest is not None:
-            energy = energy + self._inner(nodes, user, kinds, paths)[:, None]
-        theta = self.base + self.feature(kind).view(len(kind), HEADS, -1)
-        bias = theta[..., -1] - (self.length * kinds.edges)[:, None]
-        energy = energy + bias.index_select(0, paths.metapath)
-        if self.counts:
-            ends = degrees[0][kinds.first], degrees[1][kinds.last]
-            x = instance_features(ends, (deviation, is_rated), paths)
-            energy = energy + (theta[..., :-1].index_select(0, paths.metapath) * x[:, None]).sum(2)
-        energy = energy.clamp(max=HIGHEST)
-        strength = F.softplus(self.strength(kind)).clamp(min=1e-9)
-        salience = (energy + strength.log().index_select(0, paths.metapath)).logsumexp(1)
-        num, size = len(kind), paths.candidate_items.numel()
-        total = sum_by(energy.exp(), paths.slot * num + paths.metapath, size * num)
-        total = total.view(*paths.candidate_items.shape, num, HEADS)
-        has_paths = torch.zeros(size, device=total.device).index_fill(0, paths.slot, 1.0)
+            agreement = agreement + self._inner(nodes, user, kinds, paths)
         one = user[:, None].expand_as(candidate)
-        extra = self.out(torch.cat([context * candidate, one * candidate, candidate], 2)).squeeze(2)
-        score = (total.log1p() * strength).sum((2, 3)) + extra * has_paths.view_as(extra)
-        return PathScores(salience, score)
+        match = self.out(torch.cat([context * candidate, one * candidate, candidate], 2))
+        return agreement, match.squeeze(2)
 
     def _drop(self, vectors: Tensor) -> Tensor:
         return F.dropout(vectors, self.dropout, self.training)
@@ -235,3 +200,30 @@ class GraphEvidence(nn.Module):
             values = wish @ table[some].T
             out = out.index_add(0, row, values.flatten()[paths.sample[row] * len(some) + index])
         return out
+
+
+class AgreementPooling(nn.Module):
+    r"""Pools paths by their agreement alone: :math:`\sum_m \beta_m \log(1 + \sum_{p \in (c, m)} e^{a_p + b_m})`.
+
+    Args:
+        kinds_of: describes meta-paths by their relations.
+        relations: number of relations.
+    """
+
+    def __init__(self, kinds_of: KindsOf, relations: int) -> None:
+        super().__init__()
+        self.kinds_of = kinds_of
+        self.bias = nn.Parameter(torch.zeros(max(1, relations)))
+        # The softplus of it is 1.
+        self.strength = nn.Parameter(torch.full((max(1, relations),), math.log(math.e - 1)))
+
+    def forward(self, agreement: Tensor, paths: PathBatch) -> PathScores:
+        """Saliences and scores of candidates from the agreement of each path, ``[P]``."""
+        member = self.kinds_of(paths.metapaths, agreement.device).member
+        bias = member @ self.bias
+        strength = F.softplus(member @ self.strength).clamp(min=1e-9)
+        energy = (agreement + bias.index_select(0, paths.metapath)).clamp(max=HIGHEST)
+        num, size = len(member), paths.candidate_items.numel()
+        total = sum_by(energy.exp(), paths.slot * num + paths.metapath, size * num)
+        score = (total.view(*paths.candidate_items.shape, num).log1p() * strength).sum(2)
+        return PathScores(energy + strength.log().index_select(0, paths.metapath), score)

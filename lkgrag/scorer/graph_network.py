@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Callable
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -16,7 +15,7 @@ from torch import Tensor, nn
 
 from lkgrag.scorer.base import PathScorer, PathScores
 from lkgrag.scorer.features import PerGraph
-from lkgrag.scorer.graph_evidence import GraphEvidence
+from lkgrag.scorer.graph_evidence import AgreementPooling, GraphEvidence
 from lkgrag.scorer.graph_nodes import NodeInputs
 from lkgrag.scorer.graph_options import NetworkOptions
 from lkgrag.scorer.graph_structure import (
@@ -25,9 +24,9 @@ from lkgrag.scorer.graph_structure import (
     LayerPlan,
     Messages,
     find_messages,
-    item_degrees,
     plan_layers,
 )
+from lkgrag.scorer.metapath_attention import MetapathAttention
 
 if TYPE_CHECKING:
     from torch_geometric.data import HeteroData
@@ -63,7 +62,6 @@ class GraphNetwork(PathScorer):
     """
 
     options_class: type[NetworkOptions] = NetworkOptions
-    open_metapaths = True
     takes_features = True
 
     def __init__(
@@ -86,11 +84,14 @@ class GraphNetwork(PathScorer):
         self.used_edges = list(dict.fromkeys(e for plan in self.plans for e in plan.edges))
         types = list(dict.fromkeys([*on_paths, *(t for p in self.plans for t in p.types)]))
         self.inputs = NodeInputs(types, edge_types, num_nodes, num_features or {}, hidden, counts)
-        self.evidence = GraphEvidence(relations, on_paths, hidden, self.options.dropout, counts)
+        self.evidence = GraphEvidence(relations, on_paths, hidden, self.options.dropout)
+        # The default scorer's embeddings are of the meta-paths that it was built for.
+        self.open_metapaths = not counts
+        self.counted = MetapathAttention(metadata, num_nodes, metapaths) if counts else None
+        self.pooling = None if counts else AgreementPooling(self.evidence.kinds_of, len(relations))
         self.norm = nn.LayerNorm(hidden)
         nn.init.constant_(self.norm.weight, SCALE)
         self._messages = PerGraph(self._choose_messages)
-        self._degrees = PerGraph(partial(item_degrees, relations=relations))
         self._kept = KeptVectors()
         self.build_layers()
 
@@ -140,7 +141,14 @@ class GraphNetwork(PathScorer):
         if not len(paths):
             zeros = paths.prior.new_zeros(paths.prior.shape)
             return PathScores(paths.weight.new_zeros(0), zeros)
-        return self.evidence(self.embed(data), self._degrees(data), paths)
+        agreement, match = self.evidence(self.embed(data), paths)
+        if self.counted is not None:
+            salience, score = self.counted.score(data, paths, agreement)
+        else:
+            assert self.pooling is not None
+            salience, score = self.pooling(agreement, paths)
+        has_paths = torch.zeros(score.numel(), device=score.device).index_fill(0, paths.slot, 1.0)
+        return PathScores(salience, score + match * has_paths.view_as(score))
 
     def embed(self, data: HeteroData) -> dict[NodeType, Tensor]:
         """Vectors of the nodes on paths after all layers, by type.

@@ -76,11 +76,15 @@ class NBFNet(PathScorer):
         metapaths: see :class:`PathScorer`; without any, each batch brings its own.
         **options: see :class:`NBFNetOptions`.
 
+    Attributes:
+        options_class: the options that ``scorer.kwargs`` may hold.
+
     Raises:
         ConfigError: there is no such option.
         ValueError: an option is out of range.
     """
 
+    options_class = NBFNetOptions
     open_metapaths = True
 
     def __init__(
@@ -91,7 +95,7 @@ class NBFNet(PathScorer):
         **options: Any,
     ) -> None:
         super().__init__(metadata, num_nodes, metapaths)
-        self.options = NBFNetOptions.of(type(self), options)
+        self.options = self.options_class.of(type(self), options)
         hidden = self.options.hidden
         steps = {e for m in self.metapaths for e in m} if self.metapaths else set(metadata[1])
         relations = [e for e in metadata[1] if e in steps]

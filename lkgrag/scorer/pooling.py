@@ -66,17 +66,25 @@ class PooledPaths(NamedTuple):
     kinds: Tensor
 
 
-def pool_paths(terms: InstanceTerms, paths: PathBatch) -> PooledPaths:
-    """Rate and pool the instances; differentiable where gradients are recorded."""
-    if JIT and not torch.is_grad_enabled() and paths.weight.device.type == "cpu":
+def pool_paths(terms: InstanceTerms, paths: PathBatch, extra: Tensor | None = None) -> PooledPaths:
+    """Rate and pool the instances; differentiable where gradients are recorded.
+
+    Args:
+        terms: what the instances are rated with.
+        paths: the instances.
+        extra: added to the energy of each instance, ``[P]``; nothing by default.
+    """
+    if extra is None and JIT and not torch.is_grad_enabled() and paths.weight.device.type == "cpu":
         # In mixed precision some of the terms are of another type.
         numbers = (*terms[:-1], paths.weight)
         if all(values.dtype == torch.float32 for values in numbers):
             return _pool_compiled(terms, paths)
-    return _pool_by_torch(terms, paths)
+    return _pool_by_torch(terms, paths, extra)
 
 
-def _pool_by_torch(terms: InstanceTerms, paths: PathBatch) -> PooledPaths:
+def _pool_by_torch(
+    terms: InstanceTerms, paths: PathBatch, extra: Tensor | None = None
+) -> PooledPaths:
     """Pool by operations on all instances at once."""
     num_prompts, num_candidates, num, heads = terms.logs.shape
     size = num_prompts * num_candidates
@@ -84,6 +92,8 @@ def _pool_by_torch(terms: InstanceTerms, paths: PathBatch) -> PooledPaths:
     weights = terms.weights.index_select(0, paths.metapath)
     place = paths.sample * num + paths.metapath
     energy = (weights * x[:, None]).sum(2) + terms.bias.view(-1, heads).index_select(0, place)
+    if extra is not None:
+        energy = energy + extra[:, None]
     cell = paths.slot * num + paths.metapath
     parts = energy + terms.logs.view(-1, heads).index_select(0, cell)
     salience = parts.logsumexp(1)
