@@ -51,7 +51,8 @@ class NetworkOptions(Options):
         layers: number of layers, so how far messages go.
         dropout: rate for vectors of users and items, in training.
         neighbours: edges of each type that a node hears, the heaviest ones.
-        counts: whether the default scorer's features of instances and degrees of items are read too.
+        counts: whether the default scorer, which reads counts, rates paths and candidates together with the vectors. It
+            needs all meta-paths before the search.
         users: whether users hear and pass messages; relations between items hold much of what they know.
 
     Raises:
