@@ -245,7 +245,8 @@ def gather(settings: dict[str, Any], root: Path) -> dict[str, Any]:
 
 def try_settings(settings: dict[str, Any], root: Path) -> dict[str, Any]:
     """The light search: figures of each setting, by network."""
-    tries, known = settings[TRIES], {}
+    tries = settings[TRIES]
+    known: dict[Any, Lists] = {}
     data, seed = tries["data"], settings["seeds"][0]
     out: dict[str, Any] = {}
     for kind, names in (("paths", ["nbfnet"]), ("network", tries["networks"])):

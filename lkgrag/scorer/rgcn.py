@@ -73,7 +73,9 @@ class RGCN(GraphNetwork):
         def layer(
             number: int, plan: LayerPlan, x: dict[NodeType, Tensor]
         ) -> dict[NodeType, Tensor]:
-            new = self.convs[number].convolve(x, plan, messages)
+            conv = self.convs[number]
+            assert isinstance(conv, SparseRGCNConv)
+            new = conv.convolve(x, plan, messages)
             return {t: x[t] + F.elu(new[t]) for t in plan.targets}
 
         return self.run_layers(x, layer)
