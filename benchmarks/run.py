@@ -9,7 +9,8 @@ physical limit, on the machine at hand, and writes ``benchmarks/results/speed.js
 machines. ``scale`` builds and searches graphs of up to 100 times Amazon Beauty's size. ``large`` trains and ranks in
 4 bits with a model of Llama-2-7B's shape. ``order`` tells what the order of items of one time does to the stored gains.
 ``update`` compares a ranker as it was, updated, and trained again, in the order of time. ``service`` asks a service of
-ml-100k from 1, 8 and 64 clients, kills it, and exchanges its ranker under load.
+ml-100k from 1, 8 and 64 clients, kills it, and exchanges its ranker under load. ``scorers`` compares the path
+scorers of ``benchmarks/scorers.yaml`` with the default one, on validation.
 """
 
 from __future__ import annotations
@@ -55,6 +56,7 @@ def main(argv: list[str] | None = None) -> int:
             "large": _large,
             "order": _order,
             "service": _service,
+            "scorers": _scorers,
             "update": _update,
         }[options.suite](options)
     except LkgragError as error:
@@ -75,6 +77,7 @@ def _parser() -> argparse.ArgumentParser:
             "requests",
             "scale",
             "service",
+            "scorers",
             "speed",
             "update",
         ),
@@ -123,6 +126,10 @@ def parts_of(suite: str) -> tuple[str, ...]:
         from benchmarks.language.suite import read_settings as read_language
 
         return (*read_language()["rows"], COSTS)
+    if suite == "scorers":
+        from benchmarks.scorers import parts
+
+        return parts()
     if suite != "quality":
         return {"speed": SPEED, "scale": SCALE}.get(suite, ())
     from benchmarks.quality.rows import read_settings
@@ -198,6 +205,12 @@ def _service(options: argparse.Namespace) -> int:
         put(ROOT / "docs" / "serve.md", "service", service.table(result))
     print(service.table(result))
     return 0
+
+
+def _scorers(options: argparse.Namespace) -> int:
+    from benchmarks.scorers import scorers
+
+    return scorers(options)
 
 
 def _large(options: argparse.Namespace) -> int:

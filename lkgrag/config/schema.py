@@ -284,7 +284,8 @@ class ScorerConfig:
 
     name: str = opt(
         "metapath_attention",
-        "name of a built-in scorer or of an entry point, or a custom one as `package.module:Class`",
+        "name of a built-in scorer (`metapath_attention`, `nbfnet`, `graphsage`, `rgcn`, `hgt`, `kgat`, `lightgcn`, "
+        "`shortest`, `published`, `reference`) or of an entry point, or a custom one as `package.module:Class`",
     )
     kwargs: dict[str, Any] = opt({}, "further keyword arguments of the scorer's constructor")
     pretrain_epochs: int = opt(

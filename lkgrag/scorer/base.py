@@ -49,9 +49,12 @@ class PathScorer(nn.Module, ABC):
     Attributes:
         open_metapaths: whether ``forward`` reads the meta-paths from each batch. This is necessary with
             ``paths.search=shortest``, where the constructor gets no meta-paths.
+        takes_features: whether the constructor takes ``num_features``, the width of ``data[type].x`` by node type, as
+            a text encoder gives it. It is empty without features.
     """
 
     open_metapaths: bool = False
+    takes_features: bool = False
 
     def __init__(
         self,

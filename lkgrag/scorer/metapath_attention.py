@@ -174,6 +174,16 @@ class MetapathAttention(PathScorer):
 
     def forward(self, data: HeteroData, paths: PathBatch) -> PathScores:
         """Score the paths of a batch of prompts; see :meth:`PathScorer.forward`."""
+        return self.score(data, paths)
+
+    def score(self, data: HeteroData, paths: PathBatch, extra: Tensor | None = None) -> PathScores:
+        """Score with something else that is known of each instance.
+
+        Args:
+            data: the graph.
+            paths: the batch.
+            extra: added to the energy of each instance, ``[P]``; nothing by default.
+        """
         if not len(paths):
             zeros = paths.prior.new_zeros(paths.prior.shape)
             return PathScores(paths.weight.new_zeros(0), zeros)
@@ -188,7 +198,7 @@ class MetapathAttention(PathScorer):
         logs = share.clamp(min=torch.finfo(share.dtype).tiny).log()
         weights = self._instance_weights(user, kind)
         terms = InstanceTerms(*weights, logs, source_degree, target_degree, *rating)
-        salience, counts, features, kinds = pool_paths(terms, paths)
+        salience, counts, features, kinds = pool_paths(terms, paths, extra)
         # Pooling is linear, so the features and the kinds are pooled before they are encoded.
         value = features @ self.value.weight.T + kinds @ kind
         evidence = value.view_as(candidate)

@@ -66,24 +66,34 @@ class PooledPaths(NamedTuple):
     kinds: Tensor
 
 
-def pool_paths(terms: InstanceTerms, paths: PathBatch) -> PooledPaths:
-    """Rate and pool the instances; differentiable where gradients are recorded."""
-    if JIT and not torch.is_grad_enabled() and paths.weight.device.type == "cpu":
+def pool_paths(terms: InstanceTerms, paths: PathBatch, extra: Tensor | None = None) -> PooledPaths:
+    """Rate and pool the instances; differentiable where gradients are recorded.
+
+    Args:
+        terms: what the instances are rated with.
+        paths: the instances.
+        extra: added to the energy of each instance, ``[P]``; nothing by default.
+    """
+    if extra is None and JIT and not torch.is_grad_enabled() and paths.weight.device.type == "cpu":
         # In mixed precision some of the terms are of another type.
         numbers = (*terms[:-1], paths.weight)
         if all(values.dtype == torch.float32 for values in numbers):
             return _pool_compiled(terms, paths)
-    return _pool_by_torch(terms, paths)
+    return _pool_by_torch(terms, paths, extra)
 
 
-def _pool_by_torch(terms: InstanceTerms, paths: PathBatch) -> PooledPaths:
+def _pool_by_torch(
+    terms: InstanceTerms, paths: PathBatch, extra: Tensor | None = None
+) -> PooledPaths:
     """Pool by operations on all instances at once."""
     num_prompts, num_candidates, num, heads = terms.logs.shape
     size = num_prompts * num_candidates
-    x = _features(terms, paths)
+    x = instance_features((terms.source, terms.target), (terms.deviation, terms.is_rated), paths)
     weights = terms.weights.index_select(0, paths.metapath)
     place = paths.sample * num + paths.metapath
     energy = (weights * x[:, None]).sum(2) + terms.bias.view(-1, heads).index_select(0, place)
+    if extra is not None:
+        energy = energy + extra[:, None]
     cell = paths.slot * num + paths.metapath
     parts = energy + terms.logs.view(-1, heads).index_select(0, cell)
     salience = parts.logsumexp(1)
@@ -97,20 +107,30 @@ def _pool_by_torch(terms: InstanceTerms, paths: PathBatch) -> PooledPaths:
     )
 
 
-def _features(terms: InstanceTerms, paths: PathBatch) -> Tensor:
-    """Collect the features of each instance, ``[P, FEATURES]``."""
-    row = paths.metapath * terms.source.shape[1]
+def instance_features(
+    degrees: tuple[Tensor, Tensor], rating: tuple[Tensor, Tensor], paths: PathBatch
+) -> Tensor:
+    """Collect the features of each instance, ``[P, FEATURES]``.
+
+    Args:
+        degrees: of history items and of candidates, each ``[M, I]``.
+        rating: deviations and whether a rating is known, each ``[B, H]``.
+        paths: the instances.
+    """
+    source, target = degrees
+    deviation, is_rated = rating
+    row = paths.metapath * source.shape[1]
     end = paths.candidate_items.flatten()[paths.slot]
     place = paths.sample * paths.history_items.shape[1] + paths.history
     age = paths.history_age.clamp(min=0).flatten()[place].to(paths.weight)
     columns = [
         paths.weight.clamp(min=LOWEST).log(),
-        terms.source.flatten()[row + paths.nodes[:, 0]],
-        terms.target.flatten()[row + end],
+        source.flatten()[row + paths.nodes[:, 0]],
+        target.flatten()[row + end],
         age,
         age.log1p(),
-        terms.deviation.flatten()[place],
-        terms.is_rated.flatten()[place].to(terms.deviation),
+        deviation.flatten()[place],
+        is_rated.flatten()[place].to(deviation),
     ]
     return torch.stack(columns, dim=1)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 
@@ -21,16 +21,20 @@ if TYPE_CHECKING:
 
 #: The scorers of this package, which are imported when they are used.
 REGISTERED = {
+    "graphsage": "lkgrag.scorer.graphsage:GraphSAGE",
+    "hgt": "lkgrag.scorer.hgt:HGT",
+    "kgat": "lkgrag.scorer.kgat:KGAT",
+    "lightgcn": "lkgrag.scorer.lightgcn:LightGCN",
     "metapath_attention": "lkgrag.scorer.metapath_attention:MetapathAttention",
+    "nbfnet": "lkgrag.scorer.nbfnet:NBFNet",
     "published": "lkgrag.scorer.published:PublishedPreference",
     "reference": "lkgrag.scorer.reference:ReferencePreference",
+    "rgcn": "lkgrag.scorer.rgcn:RGCN",
     "shortest": "lkgrag.scorer.shortest:Shortest",
 }
 #: The group of the entry points by which other packages name their scorers.
 GROUP = "lkgrag.scorers"
 OPTION = "scorer.name"
-#: Arguments that every scorer's constructor takes by name.
-CONTRACT = ("metadata", "num_nodes", "metapaths")
 
 
 def resolve_scorer(name: str) -> type[PathScorer]:
@@ -51,7 +55,7 @@ def build_scorer(config: ScorerConfig, data: HeteroData, metapaths: list[MetaPat
 
     Args:
         config: ``name`` and ``kwargs``.
-        data: the graph; only its types and numbers of nodes are used.
+        data: the graph; only its types, numbers of nodes and widths of features are used.
         metapaths: those of the path finder.
 
     Raises:
@@ -61,8 +65,9 @@ def build_scorer(config: ScorerConfig, data: HeteroData, metapaths: list[MetaPat
     cls = resolve_scorer(config.name)
     kwargs = {str(key): value for key, value in config.kwargs.items()}
     constructor = f"the constructor of {cls.__name__}"
-    Call(cls.__init__, cls, constructor, CONTRACT, OPTION, "scorer.kwargs").check(kwargs)
-    num_nodes = {t: int(data[t].num_nodes or 0) for t in data.node_types}
+    graph = graph_arguments(cls, data)
+    given = (*graph, "metapaths")
+    Call(cls.__init__, cls, constructor, given, OPTION, "scorer.kwargs").check(kwargs)
 
     def tell(error: BaseException) -> str:
         options = ", ".join(f"{k}={v!r}" for k, v in kwargs.items()) or "nothing"
@@ -75,9 +80,25 @@ def build_scorer(config: ScorerConfig, data: HeteroData, metapaths: list[MetaPat
     with guard_custom_code(tell), warnings.catch_warnings():
         # A graph without paths has layers of size 0, which is no fault.
         warnings.filterwarnings("ignore", "Initializing zero-element tensors")
-        return cls(
-            metadata=data.metadata(), num_nodes=num_nodes, metapaths=list(metapaths), **kwargs
-        )
+        return cls(**graph, metapaths=list(metapaths), **kwargs)
+
+
+def graph_arguments(cls: type[PathScorer], data: HeteroData) -> dict[str, Any]:
+    """The arguments of a scorer's constructor that tell of the graph.
+
+    Args:
+        cls: the scorer's class; see :attr:`PathScorer.takes_features`.
+        data: the graph.
+    """
+    arguments = {
+        "metadata": data.metadata(),
+        "num_nodes": {t: int(data[t].num_nodes or 0) for t in data.node_types},
+    }
+    if cls.takes_features:
+        arguments["num_features"] = {
+            t: int(data[t].x.shape[1]) for t in data.node_types if "x" in data[t]
+        }
+    return arguments
 
 
 def code_of(name: str) -> str | None:

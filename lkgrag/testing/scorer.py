@@ -25,6 +25,7 @@ from torch import Tensor
 
 from lkgrag.ranker.fusion import list_cross_entropy
 from lkgrag.scorer.base import PathScorer, PathScores, as_path_scores
+from lkgrag.scorer.resolver import graph_arguments
 from lkgrag.scorer.state import load_scorer, save_scorer
 from lkgrag.scorer.trial import try_out
 from lkgrag.testing.graph import toy_kg
@@ -63,8 +64,7 @@ class PathScorerTests:
         """Build a new scorer in evaluation mode."""
         torch.manual_seed(seed)
         scorer = self.scorer(
-            metadata=data.metadata(),
-            num_nodes={t: int(data[t].num_nodes or 0) for t in data.node_types},
+            **graph_arguments(self.scorer, data),
             metapaths=paths.metapaths,
             **self.kwargs,
         )

@@ -56,7 +56,10 @@ def test_module_and_class():
     ("name", "message"),
     [
         ("metapath_atention", "Did you mean 'metapath_attention'"),
-        ("nonsense", "There are metapath_attention, published, reference, shortest"),
+        (
+            "nonsense",
+            "There are graphsage, hgt, kgat, lightgcn, metapath_attention, nbfnet, published, reference, rgcn",
+        ),
         ("no_such_package.scorer:X", "no module 'no_such_package'"),
         ("lkgrag.scorer.shortest:Longest", "cannot import lkgrag.scorer.shortest:Longest"),
         ("pathlib:Path", "no subclass of lkgrag.scorer.PathScorer"),

@@ -22,7 +22,7 @@ from lkgrag.errors import ConfigError, DataError, LkgragError, RunError
 from lkgrag.kg import Training, build_kg, relation_sources
 from lkgrag.retrieval import EASERetriever, GraphRetriever, ItemItemRetriever, PopularityRetriever
 from lkgrag.retrieval.graph import relation_factors
-from lkgrag.scorer import PathScorer
+from lkgrag.scorer import REGISTERED, PathScorer
 from lkgrag.serving.saving import find_ranker
 from lkgrag.serving.update_files import update_files
 from lkgrag.serving.updating import extend_scorer
@@ -267,7 +267,7 @@ class Extended(Tabled):
         self.table = table
 
 
-@pytest.mark.parametrize("name", ["published", "reference", "shortest", "metapath_attention"])
+@pytest.mark.parametrize("name", sorted(REGISTERED))
 def test_scorers_of_this_package_can_be_extended(stale, updated, name):
     config = replace(stale.context.config.scorer, name=name, kwargs={})
     context = replace(stale.context, config=replace(stale.context.config, scorer=config))
