@@ -8,7 +8,8 @@ its controls, on validation (``--test``: on test); ``requests`` measures request
 physical limit, on the machine at hand, and writes ``benchmarks/results/speed.json``. Only ratios hold on other
 machines. ``scale`` builds and searches graphs of up to 100 times Amazon Beauty's size. ``large`` trains and ranks in
 4 bits with a model of Llama-2-7B's shape. ``order`` tells what the order of items of one time does to the stored gains.
-``update`` compares a ranker as it was, updated, and trained again, in the order of time.
+``update`` compares a ranker as it was, updated, and trained again, in the order of time. ``diversity`` tells what
+more varied lists cost in NDCG@10, on validation.
 """
 
 from __future__ import annotations
@@ -54,6 +55,7 @@ def main(argv: list[str] | None = None) -> int:
             "large": _large,
             "order": _order,
             "update": _update,
+            "diversity": _diversity,
         }[options.suite](options)
     except LkgragError as error:
         print(f"error: {error}", file=sys.stderr)
@@ -66,6 +68,7 @@ def _parser() -> argparse.ArgumentParser:
         "suite",
         choices=(
             "cold",
+            "diversity",
             "language",
             "large",
             "order",
@@ -182,6 +185,20 @@ def _update(options: argparse.Namespace) -> int:
             put(ROOT / "docs" / "update.md", "update", update.table(result))
         sets = result
     print(update.table(sets))
+    return 0
+
+
+def _diversity(options: argparse.Namespace) -> int:
+    from benchmarks import diversity
+
+    data, sets = options.data or [*diversity.DATA], (stored("diversity") or {"sets": {}})["sets"]
+    for result in diversity.measure(data, options.root, options.seed, sets):
+        if not options.quick:
+            line = "python -m benchmarks.run diversity"
+            say(f"wrote {save('diversity', line, options.seed, {'sets': result})}")
+            put(ROOT / "docs" / "beyond-accuracy.md", "diversity", diversity.table(result))
+        sets = result
+    print(diversity.table(sets))
     return 0
 
 

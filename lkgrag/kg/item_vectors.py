@@ -100,7 +100,8 @@ def _weigh_values(
 ) -> sparse.csr_matrix:
     """Items by values of one attribute: the inverse document frequency where an item has the value."""
     item, value = data[edge_type].edge_index.cpu().numpy()
-    shape = (number, int(data[edge_type[2]].num_nodes))
+    # A graph of one's own need not say how many values there are.
+    shape = (number, int(value.max(initial=-1)) + 1)
     has = sparse.csr_matrix((np.ones(len(item)), (item, value)), shape)
     # An edge that is there twice is one value.
     has.data[:] = 1.0

@@ -64,6 +64,8 @@ class RankedItem:
         paths: the item's worded paths, most salient first; empty without explanation.
         request: the part of what was asked for in words, weighted; 0 without a request.
         asked: why the item is what was asked for, as ``asked for: perfume, summer``; empty where it is not.
+        moved: places that the item rose, or fell where it is negative, because variety was asked for; 0 without.
+        alike: how alike it is to the most alike item above it, 0 to 1; 0 where no variety was asked for.
     """
 
     rank: int
@@ -76,6 +78,16 @@ class RankedItem:
     paths: list[PathExplanation] = field(default_factory=list)
     request: float = 0.0
     asked: str = ""
+    moved: int = 0
+    alike: float = 0.0
+
+    @property
+    def variety(self) -> str:
+        """Why the item stands elsewhere than by its score; empty where it does not."""
+        if self.moved == 0:
+            return ""
+        where = "up" if self.moved > 0 else "down"
+        return f"{where} {abs(self.moved)} for variety: {two_places(self.alike)} like an item above"
 
 
 @dataclass(frozen=True)
@@ -119,6 +131,8 @@ class Recommendation:
           - ``score`` and its parts ``lm``, ``scorer``, ``prior`` and ``request``, which add up to it. The parts
             are weighted, and the weights of the first three sum to one;
           - ``asked``, why the item is what was asked for; empty where it is not, or without a request;
+          - ``moved``, the places that it rose (or fell, where negative) because variety was asked for, and ``alike``,
+            how alike it is to the most alike item above it; 0 where no variety was asked for;
           - ``paths``, most salient first; empty without explanation or without paths. Each path has
             ``words`` (a phrase about the item), ``salience`` (a number, higher is more), ``nodes``
             (``[type, name]`` from the history item to this one), ``relations`` (one a step, so one fewer
@@ -168,6 +182,8 @@ class Recommendation:
             figures = "".join(f"{two_places(getattr(item, name)):>8}" for name in columns)
             line = f"  {item.rank:>2}{mark} {title}{figures}"
             print_line(console, Text(line, style="bold" if mark == "*" else ""))
+            if item.variety:
+                print_wrapped(console, 7, Text(item.variety, style="cyan"))
             if item.rank <= explained or mark == "*":
                 if item.asked:
                     print_wrapped(
