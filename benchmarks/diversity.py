@@ -10,19 +10,18 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from benchmarks.common import data_roots, say
-from benchmarks.language.setting import SUSPECT
+from benchmarks.language.setting import SUSPECT, WITHOUT_TEXT
 from lkgrag.config.loading import load_config
 from lkgrag.evaluation.beyond import LENGTH, Readers, beyond_of
 from lkgrag.evaluation.evaluator import Evaluator
 from lkgrag.evaluation.significance import paired_bootstrap
 from lkgrag.prompt.order import CandidateOrder
+from lkgrag.retrieval.candidates import candidate_lists
 from lkgrag.retrieval.ranks import histories_of
-from lkgrag.run.cache import StageCache
 from lkgrag.run.pipeline import train
-from lkgrag.run.stages import Stages, load_dataset
+from lkgrag.run.stages import load_dataset
 from lkgrag.serving.diversity import reorder
 from lkgrag.serving.ranker import Ranker
-from lkgrag.utils.device import choose_device
 from lkgrag.utils.gains import discounted_gain
 
 if TYPE_CHECKING:
@@ -48,10 +47,14 @@ COLUMNS = {
 def configuration(data: str, root: Path, seed: int) -> Config:
     """The options of a data set: without a language model, and without relations that may come from later."""
     options = {"llm.name": "none", "seed": str(seed), "threads": "1"}
-    options |= {"cache.root": str(root / "cache"), "evaluation.explain": "1"}
+    options["cache.root"] = str(root / "cache")
     if data == "amazon-beauty":
         options |= {"preset": data, "kg.exclude": f"[{','.join(SUSPECT)}]"}
+        # The stages are those of the suite language, row words.
         options |= {"retrieval.patience": "4", "evaluation.faithfulness": "0"}
+        options["retrieval.systems"] = f"[{','.join((*WITHOUT_TEXT, 'text'))}]"
+    else:
+        options["preset"] = "quick"
     roots = data_roots()
     if data in roots:
         options["data.root"] = roots[data]
@@ -64,9 +67,6 @@ def compare(data: str, root: Path, seed: int) -> dict[str, Any]:
     folder = root / data
     train(replace(config, out=str(folder)))
     dataset = load_dataset(config)
-    stage_one = Stages(
-        StageCache(Path(config.cache.root)), config, dataset, choose_device()
-    ).retrieval()
     ranker = Ranker.from_pretrained(folder, "cpu")
     context, interactions = ranker.context, dataset.interactions
     evaluator = Evaluator(
@@ -76,13 +76,15 @@ def compare(data: str, root: Path, seed: int) -> dict[str, Any]:
         CandidateOrder(config.prompt.order, config.seed),
         config.paths.history,
     )
-    lists = {"val": stage_one.val, "test": stage_one.test[np.zeros(0, np.int64)]}
-    evaluation = evaluator.evaluate(ranker.model, lists, None, context.learned)
+    lists = candidate_lists(context.retriever, interactions, dataset.split.val, config.retrieval.k)
+    evaluation = evaluator.evaluate(
+        ranker.model, {"val": lists, "test": lists[:0]}, None, context.learned
+    )
     queries, result = evaluation.queries["val"], evaluation.val
     scores = evaluation.scored["val"].fused(evaluation.of_lists.without_lm)
     vectors = context.item_vectors
     assert vectors is not None
-    events = stage_one.val.events[result.retrieved]
+    events = lists.events[result.retrieved]
     readers = Readers(events.user, histories_of(interactions, events), RESAMPLES, seed)
     training = interactions.item[dataset.split.train_mask(interactions)]
     popularity = np.bincount(training, minlength=interactions.num_items)

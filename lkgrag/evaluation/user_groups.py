@@ -72,7 +72,8 @@ def by_taste(histories: Sequence[NDArray[np.int64]], popularity: NDArray[np.int6
     share = np.array([popular[h].mean() if len(h) else np.nan for h in histories], np.float64)
     known = np.isfinite(share)
     group = np.full(len(share), -1, np.int64)
-    place = pd.Series(share[known]).rank(method="average").to_numpy() / max(1, known.sum())
+    # The middle of the users of one share, as a share of all users.
+    place = (pd.Series(share[known]).rank(method="average").to_numpy() - 0.5) / max(1, known.sum())
     group[known] = np.searchsorted([EXTREME, 1 - EXTREME], place, side="right")
     names = ["niche", "diverse", "blockbuster"]
     return _enough({name: group == n for n, name in enumerate(names)}, len(share), merges=False)
