@@ -35,13 +35,7 @@ VALUES = (0.0, 0.1, 0.2, 0.3, 0.5, 0.7, 0.9)
 #: Resamples of the users for intervals.
 RESAMPLES = 10_000
 #: Columns of the docs' table: figures beyond accuracy, and what they are called there.
-COLUMNS = {
-    "ild@10": "distance",
-    "diversity@10": "categories",
-    "coverage@10": "coverage",
-    "gini@10": "Gini",
-    "novelty@10": "novelty",
-}
+COLUMNS = {"ild@10": "distance", "coverage@10": "coverage"}
 
 
 def configuration(data: str, root: Path, seed: int) -> Config:
@@ -147,14 +141,19 @@ def measure(
 
 
 def table(sets: dict[str, Any]) -> str:
-    """The docs' table."""
-    head = ["data", "`diversity`", "NDCG@10", "cost", *COLUMNS.values()]
+    """The docs' table: a row a value, and for each data set its columns."""
+    there = [name for name in DATA if name in sets]
+    head = ["`diversity`"]
+    for name in there:
+        head += [f"{name}: NDCG@10, cost", *COLUMNS.values()]
     lines = ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
-    for name in [n for n in DATA if n in sets]:
-        for value, row in sets[name]["values"].items():
+    for value in (f"{v:g}" for v in VALUES):
+        cells = [value]
+        for name in there:
+            row = sets[name]["values"][value]
             cost = row["cost"]
-            gap = f"{cost['mean']:+.4f} [{cost['low']:+.4f}, {cost['high']:+.4f}]"
-            cells = [name, value, f"{row['ndcg@10']:.4f}", "" if value == "0" else gap]
+            gap = f", {cost['mean']:+.4f} [{cost['low']:+.4f}, {cost['high']:+.4f}]"
+            cells.append(f"{row['ndcg@10']:.4f}{'' if value == '0' else gap}")
             cells += [f"{row[key]:.3f}" if key in row else "" for key in COLUMNS]
-            lines.append("| " + " | ".join(cells) + " |")
+        lines.append("| " + " | ".join(cells) + " |")
     return "\n".join(lines)

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from lkgrag.evaluation.user_groups import Grouping
 
 
-def fairness(
+def compare_groups(
     result: SplitResult,
     groupings: Mapping[str, Grouping],
     resamples: int,

@@ -115,7 +115,7 @@ def entity_popularity(data: HeteroData) -> dict[str, NDArray[np.float64]]:
     return out
 
 
-def path_quality(
+def measure_paths(
     explanations: Explanations,
     popularity: dict[str, NDArray[np.float64]],
     resamples: int,

@@ -10,12 +10,12 @@ import numpy as np
 import torch
 
 from lkgrag.evaluation.beyond import LENGTH, Readers, beyond_of
-from lkgrag.evaluation.fairness import fairness
+from lkgrag.evaluation.fairness import compare_groups
 from lkgrag.evaluation.path_quality import (
     Explanations,
     entity_popularity,
     linking_recency,
-    path_quality,
+    measure_paths,
 )
 from lkgrag.evaluation.popularity import opportunity_bias
 from lkgrag.evaluation.user_groups import ACTIVITY, TASTE, by_activity, by_attributes, by_taste
@@ -94,7 +94,7 @@ class Described:
         return out
 
     def user_groups(self, attributes: list[str]) -> dict[str, Any]:
-        """Figures by group of users, as of :func:`~lkgrag.evaluation.fairness.fairness`.
+        """Figures by group of users, as of :func:`~lkgrag.evaluation.fairness.compare_groups`.
 
         Args:
             attributes: of ``evaluation.groups``.
@@ -107,7 +107,7 @@ class Described:
             TASTE: by_taste(histories, self.popularity),
             **by_attributes(interactions.users, attributes),
         }
-        return fairness(self.evaluation.test, groupings, self.resamples, self.seed)
+        return compare_groups(self.evaluation.test, groupings, self.resamples, self.seed)
 
     @torch.no_grad()
     def path_quality(self, model: RankerModel) -> dict[str, Any]:
@@ -120,7 +120,7 @@ class Described:
 
         Returns:
             ``split``, ``k``, ``lists``, ``paths``, and ``measures``, as of
-            :func:`~lkgrag.evaluation.path_quality.path_quality`; empty without a list or a meta-path.
+            :func:`~lkgrag.evaluation.path_quality.measure_paths`; empty without a list or a meta-path.
         """
         evaluation = self.evaluation
         read = np.flatnonzero(evaluation.read["test"])
@@ -173,7 +173,7 @@ class Described:
             "k": min(LENGTH, width),
             "lists": len(chosen),
             "paths": len(listed),
-            "measures": path_quality(
+            "measures": measure_paths(
                 explanations, entity_popularity(self.graph.data), self.resamples, self.seed
             ),
         }

@@ -6,7 +6,7 @@ import pytest
 
 from lkgrag.errors import ConfigError
 from lkgrag.evaluation import SplitResult
-from lkgrag.evaluation.fairness import fairness
+from lkgrag.evaluation.fairness import compare_groups
 from lkgrag.evaluation.user_groups import (
     LEAST,
     OTHER,
@@ -28,7 +28,7 @@ def result_of(ranks, user=None, **more):
 def test_means_gap_and_deviation_by_hand():
     # The first group has ranks 1 and 3, the second 1 and 0, the third nobody.
     group = Grouping(["a", "b", "c"], np.array([0, 1, 0, 1]))
-    found = fairness(result_of([1, 1, 3, 0]), {"kind": group}, 200, 0)
+    found = compare_groups(result_of([1, 1, 3, 0]), {"kind": group}, 200, 0)
     part = found["by"]["kind"]
     assert [(g["group"], g["users"], g["events"]) for g in part["groups"]] == [
         ("a", 2, 2),
@@ -48,13 +48,13 @@ def test_a_planted_gap_is_found_and_chance_is_not():
     n = 400
     group = Grouping(["f", "m"], rng.integers(0, 2, n))
     planted = np.where(group.group == 0, rng.integers(1, 4, n), rng.integers(0, 21, n))
-    gap = fairness(result_of(planted), {"g": group}, 1000, 0)["by"]["g"]["gaps"]["ranker"]
+    gap = compare_groups(result_of(planted), {"g": group}, 1000, 0)["by"]["g"]["gaps"]["ranker"]
     assert gap["p"] < 0.01
     assert gap["low"] > 0
     p = []
     for seed in range(40):
         ranks = np.random.default_rng(seed).integers(0, 21, n)
-        chance = fairness(result_of(ranks), {"g": group}, 200, seed)
+        chance = compare_groups(result_of(ranks), {"g": group}, 200, seed)
         p.append(chance["by"]["g"]["gaps"]["ranker"]["p"])
     # Uniform under chance, though the best and the worst group are chosen by the data.
     assert 0.3 < np.mean(p) < 0.7
@@ -65,7 +65,7 @@ def test_permuted_spans_and_intervals_follow_from_whole_users():
     # All events of a user move together: two users of many events have no sure gap.
     user = np.repeat([0, 1], 50)
     group = Grouping(["a", "b"], np.array([0, 1]))
-    gap = fairness(result_of([1] * 50 + [0] * 50, user), {"g": group}, 200, 0)
+    gap = compare_groups(result_of([1] * 50 + [0] * 50, user), {"g": group}, 200, 0)
     assert gap["by"]["g"]["gaps"]["ranker"]["p"] == 1
 
 
@@ -73,7 +73,7 @@ def test_a_system_that_ranked_only_one_group_has_no_gap():
     read = np.array([True, True, False, False])
     result = result_of([1, 2, 0, 0], read=read, reading=frozenset({"ranker"}))
     group = Grouping(["a", "b"], np.array([0, 0, 1, 1]))
-    part = fairness(result, {"g": group}, 10, 0)["by"]["g"]
+    part = compare_groups(result, {"g": group}, 10, 0)["by"]["g"]
     assert "ranker" not in part["gaps"]
     assert "random" in part["gaps"]
     assert np.isnan(part["groups"][1]["systems"]["ranker"])
@@ -81,7 +81,7 @@ def test_a_system_that_ranked_only_one_group_has_no_gap():
 
 def test_no_event_and_no_group():
     empty = np.zeros(0, int)
-    found = fairness(result_of(empty), {"g": Grouping([], np.zeros(3, int))}, 10, 0)
+    found = compare_groups(result_of(empty), {"g": Grouping([], np.zeros(3, int))}, 10, 0)
     assert found["by"]["g"] == {"groups": [], "left_out": {}, "gaps": {}}
 
 

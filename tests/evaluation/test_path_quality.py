@@ -13,8 +13,8 @@ from lkgrag.evaluation.path_quality import (
     Explanations,
     entity_popularity,
     linking_recency,
+    measure_paths,
     moving_average,
-    path_quality,
 )
 
 GENRE = (("item", "has_genre", "genre"), ("genre", "rev_has_genre", "item"))
@@ -72,7 +72,7 @@ def test_by_hand():
         (0, 2, [1, 8], 1.0),
     ]
     found = {
-        n: v["mean"] for n, v in path_quality(explanations(rows, [5]), POPULARITY, 10, 0).items()
+        n: v["mean"] for n, v in measure_paths(explanations(rows, [5]), POPULARITY, 10, 0).items()
     }
     assert found == pytest.approx(
         {
@@ -101,14 +101,14 @@ def test_same_as_a_slow_oracle(seed):
             inner = [] if kind == 2 else [int(rng.integers(0, 3))]
             nodes = [int(rng.integers(0, 9)), *inner, int(rng.integers(0, 9))]
             rows.append((number, kind, nodes, float(rng.random())))
-    found = path_quality(explanations(rows, size, rng.integers(0, 8, 20)), POPULARITY, 300, 0)
+    found = measure_paths(explanations(rows, size, rng.integers(0, 8, 20)), POPULARITY, 300, 0)
     assert {n: v["mean"] for n, v in found.items()} == pytest.approx(slow(rows, size))
     assert tuple(found) == MEASURES
     assert all(v["low"] <= v["mean"] <= v["high"] for v in found.values())
 
 
 def test_lists_without_a_path():
-    found = path_quality(explanations([], [5, 5]), POPULARITY, 10, 0)
+    found = measure_paths(explanations([], [5, 5]), POPULARITY, 10, 0)
     assert found["fidelity"]["mean"] == 0
     assert all(np.isnan(found[name]["mean"]) for name in MEASURES if name != "fidelity")
 
