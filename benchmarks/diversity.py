@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 DATA = ("ml-100k", "amazon-beauty")
 #: Values of ``diversity=``; 0 is the order of the scores.
 VALUES = (0.0, 0.1, 0.2, 0.3, 0.5, 0.7, 0.9)
+#: Validation events at most, drawn at random.
+MOST = 4000
 #: Resamples of the users for intervals.
 RESAMPLES = 10_000
 #: Columns of the docs' table: figures beyond accuracy, and what they are called there.
@@ -46,6 +48,7 @@ def configuration(data: str, root: Path, seed: int) -> Config:
         options |= {"preset": data, "kg.exclude": f"[{','.join(SUSPECT)}]"}
         # The stages are those of the suite language, row words.
         options |= {"retrieval.patience": "4", "evaluation.faithfulness": "0"}
+        options["evaluation.explain"] = "1"
         options["retrieval.systems"] = f"[{','.join((*WITHOUT_TEXT, 'text'))}]"
     else:
         options["preset"] = "quick"

@@ -102,7 +102,8 @@ def _resampled(
     # Sums of whole numbers are exact in any order.
     shows = sparse.csr_matrix((np.ones(lists.size), (row, column)), (users.number, len(some)))
     of_user = np.bincount(users.place, minlength=users.number).astype(np.float64)
-    step = max(1, CELLS // len(some))
+    # Neither counts nor their histogram, which has a column for each number of lists, may grow large.
+    step = max(1, CELLS // max(len(some), len(lists)))
     for start in range(0, len(times), step):
         drawn = times[start : start + step]
         counts = (shows.T @ drawn.T).T.astype(np.int64)

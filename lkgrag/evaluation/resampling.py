@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 Formula = Callable[[Mapping[str, "NDArray[np.float64]"]], "NDArray[np.float64]"]
 #: Resamples are fewer than those of differences: ends of intervals need fewer than small p do.
 MOST = 1000
+#: Draws that are held at once: they bound the memory, and beyond 20,000 users the resamples; which are never fewer
+#: than :data:`FEWEST` for that.
+CELLS, FEWEST = 20_000_000, 100
 #: Level of the intervals.
 LEVEL = 0.95
 
@@ -37,9 +40,10 @@ class Users:
 
     @classmethod
     def of(cls, user: NDArray[np.int64], resamples: int, seed: int) -> Users:
-        """Number the users of rows; at most :data:`MOST` resamples are drawn."""
-        _, place = np.unique(user, return_inverse=True)
-        return cls(place.astype(np.int64), min(resamples, MOST), seed)
+        """Number the users of rows; at most :data:`MOST` resamples are drawn, and fewer of very many users."""
+        people, place = np.unique(user, return_inverse=True)
+        limit = max(FEWEST, CELLS // max(1, len(people)))
+        return cls(place.astype(np.int64), min(resamples, MOST, limit), seed)
 
     @property
     def number(self) -> int:

@@ -35,7 +35,15 @@ def test_the_commands_and_the_example_of_the_page(tmp_path, monkeypatch, capsys)
         more = [f"{name}={options[name]}" for name in QUICK] if module == "lkgrag.train" else []
         monkeypatch.setattr("sys.argv", [module, *words, *more])
         assert import_module(module).main() == 0, shlex.join(words)
+    # A name that is wrong is told before anything is trained.
+    module, words = lines[0]
+    wrong = [word.replace("[gender]", "[gendre]").replace("outputs/shop", "new") for word in words]
+    monkeypatch.setattr("sys.argv", [module, *wrong])
     capsys.readouterr()
+    assert import_module(module).main() == 2
+    told = " ".join(capsys.readouterr().err.split())
+    assert "evaluation.groups: the users have no attribute 'gendre'" in told
+    assert not (tmp_path / "new" / "metrics.json").exists()
     (example,) = blocks(PAGE, "python")
     exec(compile(example, str(PAGE), "exec"), {})
     assert "(" in capsys.readouterr().out

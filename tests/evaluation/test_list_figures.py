@@ -145,6 +145,9 @@ def test_intervals_are_those_of_means_over_drawn_users():
     assert found["distance"] is None
     assert "ild@4" not in found["systems"]["ranker"]
     assert Users.of(user, 10_000, 0).resamples == MOST
+    # Memory does not grow with the users.
+    assert Users.of(np.arange(100_000), 10_000, 0).resamples == 200
+    assert Users.of(np.arange(10**6), 10_000, 0).resamples == 100
 
 
 def test_no_list_and_no_history_give_no_number():
