@@ -32,8 +32,6 @@ if TYPE_CHECKING:
 DATA = ("ml-100k", "amazon-beauty")
 #: Values of ``diversity=``; 0 is the order of the scores.
 VALUES = (0.0, 0.1, 0.2, 0.3, 0.5, 0.7, 0.9)
-#: Validation events at most, drawn at random.
-MOST = 4000
 #: Resamples of the users for intervals.
 RESAMPLES = 10_000
 #: Columns of the docs' table: figures beyond accuracy, and what they are called there.
