@@ -10,7 +10,8 @@ machines. ``scale`` builds and searches graphs of up to 100 times Amazon Beauty'
 4 bits with a model of Llama-2-7B's shape. ``order`` tells what the order of items of one time does to the stored gains.
 ``update`` compares a ranker as it was, updated, and trained again, in the order of time. ``service`` asks a service of
 ml-100k from 1, 8 and 64 clients, kills it, and exchanges its ranker under load. ``scorers`` compares the path
-scorers of ``benchmarks/scorers.yaml`` with the default one, on validation.
+scorers of ``benchmarks/scorers.yaml`` with the default one, on validation. ``diversity`` tells what more varied
+lists cost in NDCG@10, on validation.
 """
 
 from __future__ import annotations
@@ -58,6 +59,7 @@ def main(argv: list[str] | None = None) -> int:
             "service": _service,
             "scorers": _scorers,
             "update": _update,
+            "diversity": _diversity,
         }[options.suite](options)
     except LkgragError as error:
         print(f"error: {error}", file=sys.stderr)
@@ -70,6 +72,7 @@ def _parser() -> argparse.ArgumentParser:
         "suite",
         choices=(
             "cold",
+            "diversity",
             "language",
             "large",
             "order",
@@ -211,6 +214,19 @@ def _scorers(options: argparse.Namespace) -> int:
     from benchmarks.scorers import scorers
 
     return scorers(options)
+
+
+def _diversity(options: argparse.Namespace) -> int:
+    from benchmarks import diversity
+
+    data, sets = options.data or [*diversity.DATA], (stored("diversity") or {"sets": {}})["sets"]
+    for result in diversity.measure(data, options.root, options.seed, sets):
+        if not options.quick:
+            line = "python -m benchmarks.run diversity"
+            say(f"wrote {save('diversity', line, options.seed, {'sets': result})}")
+            put(ROOT / "docs" / "beyond-accuracy.md", "diversity", diversity.table(result))
+        sets = result
+    print(diversity.table(sets))
 
 
 def _large(options: argparse.Namespace) -> int:

@@ -50,6 +50,10 @@ COMMAND = Command(
             "{NAME: VALUE}",
             'rank only items with one of the values of each attribute: "where={genre: Drama, year: [1994, 1995]}"',
         ),
+        "diversity": (
+            "0",
+            "how much variety counts, 0 to 1: items much like one above them come later",
+        ),
         "k": ("10", "items to show"),
         "shard": ("256", "users a shard, where out is a folder"),
         "explain": ("true", "show the paths in words"),
@@ -106,6 +110,7 @@ def body(pairs: dict[str, str], flags: set[str]) -> None:
     text, weight = _asked(pairs, is_sharded)
     exclude = parse_list_or_file(pairs, "exclude") if "exclude" in pairs else None
     where = parse_mapping(pairs, "where") if "where" in pairs else None
+    diversity = _number(pairs, "diversity", 0.0, "is no number from 0 to 1")
     # Only here: --help and a wrong option are answered without PyYAML.
     from lkgrag.serving.saved_run import load_run
 
@@ -120,6 +125,7 @@ def body(pairs: dict[str, str], flags: set[str]) -> None:
 
     from lkgrag.report.rankings import write_rankings
     from lkgrag.run.launch import PATIENCE, refuse_other_engines, refuse_shared_devices
+    from lkgrag.serving.diversity import check_diversity
     from lkgrag.serving.limits import limit
     from lkgrag.serving.ranker import Ranker
     from lkgrag.serving.recommendation import Recommendations
@@ -146,6 +152,7 @@ def body(pairs: dict[str, str], flags: set[str]) -> None:
             candidates=candidate_items(ranker.context, candidates),
             users_per_shard=whole_number(pairs, "shard", 256),
             limits=limit(ranker.context, exclude, where),
+            diversity=check_diversity(ranker.context, diversity),
             made_from={"ranker": fingerprint(folder / RANKER)},
         )
         _rank_all(ranker, Path(pairs["out"]), request, state)
@@ -153,7 +160,7 @@ def body(pairs: dict[str, str], flags: set[str]) -> None:
     if "history" in pairs:
         history = parse_list(pairs, "history")
         result = ranker.recommend(
-            history, candidates, k, explain, None, text, weight, exclude=exclude, where=where
+            history, candidates, k, explain, None, text, weight, exclude, where, diversity
         )
         results = Recommendations([result])
     else:
@@ -164,8 +171,9 @@ def body(pairs: dict[str, str], flags: set[str]) -> None:
             explain,
             text,
             weight,
-            exclude=exclude,
-            where=where,
+            exclude,
+            where,
+            diversity,
         )
     write_rankings(results, form, pairs.get("out"))
 
@@ -181,12 +189,19 @@ def _asked(pairs: dict[str, str], is_sharded: bool) -> tuple[str | None, float |
         raise ConfigError("request= is not for shards: give users=<ids>, or leave request= out")
     if "weight" not in pairs:
         return text, None
+    return text, _number(pairs, "weight", 1.0, "is no number of at least 0")
+
+
+def _number(pairs: dict[str, str], key: str, default: float, wrong: str) -> float:
+    """A number; its range is checked with the ranker.
+
+    Raises:
+        ConfigError: it is no number.
+    """
     try:
-        return text, float(pairs["weight"])
+        return float(pairs.get(key, default))
     except ValueError:
-        raise ConfigError(
-            f"option 'weight': {pairs['weight'][:60]!r} is no number of at least 0"
-        ) from None
+        raise ConfigError(f"option '{key}': {pairs[key][:60]!r} {wrong}") from None
 
 
 def _is_sharded(pairs: dict[str, str], form: str) -> bool:

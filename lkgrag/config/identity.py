@@ -35,6 +35,7 @@ AS_BEFORE = {
     "training.residual": False,
     "training.wordless": 0.0,
     "training.held_out": 0.0,
+    "evaluation.groups": [],
 }
 #: Options that count only where users are held out.
 OF_HELD_OUT = ("check_every", "patience")

@@ -506,6 +506,11 @@ class EvaluationConfig:
     )
     bootstrap: int = opt(10000, "resamples of the paired bootstrap over users", low=1)
     explain: int = opt(3, "number of users whose rankings the terminal explains", low=0)
+    groups: list[str] = opt(
+        [],
+        "attributes of users whose groups are compared, as `[gender,age]` (default: each with few values), beside "
+        "groups by activity and by taste for popular items",
+    )
     faithfulness: int = opt(
         32, "prompts whose evidence is deleted to measure its effect (0: none)", low=0
     )

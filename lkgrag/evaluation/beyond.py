@@ -7,10 +7,15 @@ in float64 and without comparing every pair of users.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from lkgrag.evaluation.list_figures import Items, describe_lists
+from lkgrag.evaluation.popularity import of_histories, popularity_classes
+from lkgrag.evaluation.resampling import Users
+from lkgrag.kg.item_vectors import ItemVectors
 from lkgrag.kg.reserved import NODES
 
 if TYPE_CHECKING:
@@ -112,11 +117,34 @@ def _ratio(part: float, whole: int) -> float:
     return part / whole if whole else float("nan")
 
 
+@dataclass(frozen=True)
+class Readers:
+    """Whom lists are for, and how sure their figures shall be.
+
+    Attributes:
+        user: int64 ``[E]``.
+        histories: ``E`` arrays of item indices, what each user chose before.
+        resamples: of the users, at most :data:`~lkgrag.evaluation.resampling.MOST`.
+        seed: of the draws.
+    """
+
+    user: NDArray[np.int64]
+    histories: list[NDArray[np.int64]]
+    resamples: int
+    seed: int
+
+    def __getitem__(self, index: NDArray[np.int64]) -> Readers:
+        """Some of them."""
+        histories = [self.histories[n] for n in index.tolist()]
+        return Readers(self.user[index], histories, self.resamples, self.seed)
+
+
 def beyond_of(
     lists: Mapping[str, NDArray[np.int64]],
     popularity: NDArray[np.int64],
     data: HeteroData,
     split: str = "test",
+    readers: Readers | None = None,
 ) -> dict[str, Any]:
     """Figures beyond accuracy of several systems, as in ``metrics.json``.
 
@@ -125,13 +153,15 @@ def beyond_of(
     Args:
         lists: by system int64 ``[E, k]``, as of :func:`lists_of`, of the same events.
         popularity: int64 ``[I]``, training interactions of each item.
-        data: the graph, which says what categories the items have.
+        data: the graph, which says what categories and attributes the items have.
         split: whose events these are.
+        readers: of the events; without them there are no intervals, and no figures that compare with histories.
 
     Returns:
         ``split``; ``k``, the length of the lists; ``lists``, how many count; ``category``, the relation
-        that diversity is of, None without one; and ``systems``: ``{system: figures}``, as of
-        :func:`beyond_accuracy`. Empty without a system or without a candidate.
+        that diversity is of, None without one; ``distance``, what ``ild@k`` is of (``attributes`` or ``text``);
+        ``systems``: ``{system: figures}``, as of :func:`beyond_accuracy` and :func:`~lkgrag.evaluation.list_figures.describe_lists`; and
+        ``intervals``: ``{system: {figure: [low, high]}}``. Empty without a system or without a candidate.
 
     Raises:
         ValueError: the systems' lists differ in shape.
@@ -144,17 +174,31 @@ def beyond_of(
         return {}
     relation = category_relation(data)
     category = None if relation is None else categories(data, relation)
+    vectors = ItemVectors.of(data)
     whole = np.logical_and.reduce([(items >= 0).all(1) for items in lists.values()])
-    return {
+    out: dict[str, Any] = {
         "split": split,
         "k": k,
         "lists": int(whole.sum()),
         "category": relation,
+        "distance": None if vectors is None else vectors.made_of,
         "systems": {
             system: beyond_accuracy(items[whole], popularity, category)
             for system, items in lists.items()
         },
+        "intervals": {},
     }
+    if readers is not None:
+        items = Items(popularity, popularity_classes(popularity), category, vectors)
+        chosen = readers[np.flatnonzero(whole)]
+        users = Users.of(chosen.user, chosen.resamples, chosen.seed)
+        times = users.draw() if users.number else np.zeros((0, 0))
+        profile = of_histories(chosen.histories, items.popularity, items.classes)
+        for system, shown in lists.items():
+            found = describe_lists(shown[whole], items, users, times, profile)
+            out["systems"][system] |= found[0]
+            out["intervals"][system] = found[1]
+    return out
 
 
 def category_relation(data: HeteroData) -> str | None:

@@ -10,7 +10,7 @@ from scipy.special import logsumexp
 
 from lkgrag.evaluation.beyond import lists_of
 from lkgrag.evaluation.metrics import HEADLINE, pessimistic_rank
-from lkgrag.evaluation.protocol import POPULATIONS, Metrics, SplitResult, nest
+from lkgrag.evaluation.protocol import POPULATIONS, RANDOM, Metrics, SplitResult, nest
 from lkgrag.evaluation.significance import Difference
 from lkgrag.ranker.scoring import LM, PRIOR, SCORER, Predictions
 from lkgrag.utils.layout import WITHOUT_TEXT
@@ -130,13 +130,22 @@ class Evaluation:
                 }
         return out
 
-    def lists(self, split: str) -> dict[str, NDArray[np.int64]]:
+    def listed(self, split: str) -> NDArray[np.int64]:
+        """The events whose rankings :meth:`lists` gives, int64 indices into the split's."""
+        return np.flatnonzero(self.result_of(split).retrieved)[self.read[split]]
+
+    def lists(self, split: str, seed: int | None = None) -> dict[str, NDArray[np.int64]]:
         """The first items of each system's ranking of the prompts' candidates.
 
         Only events whose target is a candidate have a prompt, and only those count that the language model read.
 
+        Args:
+            split: ``val`` or ``test``.
+            seed: of the order of ``random``; None leaves it out.
+
         Returns:
-            For each system, ``retriever`` first, item indices, int64 ``[E, k]``; -1 pads shorter lists.
+            For each system, ``retriever`` first, item indices, int64 ``[E, k]``; -1 pads shorter lists. The events
+            are those of :meth:`listed`.
         """
         read = self.read[split]
         queries, scored = self.queries[split][np.flatnonzero(read)], self.scored[split][read]
@@ -146,6 +155,11 @@ class Evaluation:
         }
         if self.has_lm:
             scores["lm"] = scored.term(LM)
+            if self.fusion.terms:
+                scores["without_lm"] = scored.fused(self.weights.without_lm)
+        if seed is not None:
+            draw = np.random.default_rng([seed, 0x11575])
+            scores[RANDOM] = draw.random(queries.candidate_items.shape)
         scores["ranker"] = scored.fused(self.fusion.weights)
         return lists_of(scores, queries.candidate_items)
 

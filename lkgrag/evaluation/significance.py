@@ -124,7 +124,7 @@ def bootstrap_sum(
     if not all(count.sum() for _, count in sums):
         return Difference(math.nan, math.nan, math.nan, math.nan, math.nan, 0, 0)
     means, start = np.zeros(resamples), 0
-    for drawn in _resampled(num, resamples, seed):
+    for drawn in draw_users(num, resamples, seed):
         part = slice(start, start + len(drawn))
         times = drawn.astype(np.float64)
         for total, count in sums:
@@ -166,7 +166,7 @@ def control_share(
     return min(1.0, max(0.0, float((of_values * of_control).sum()) / spread)) if spread else 0.0
 
 
-def _resampled(num: int, resamples: int, seed: int) -> Iterable[NDArray[np.integer]]:
+def draw_users(num: int, resamples: int, seed: int) -> Iterable[NDArray[np.integer]]:
     """How often each resample holds each user, blocks ``[rows, num]``."""
     if num * resamples <= KEPT:
         return _stored_draws(num, resamples, seed)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
+
+from lkgrag.evaluation.user_groups import thirds
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -31,28 +32,10 @@ def groups(prompts: pd.DataFrame) -> pd.DataFrame:
     Returns:
         Bool, one row a prompt, one column a group, in the order of a figure.
     """
-    out = {"all": np.ones(len(prompts), bool), **_thirds("history", prompts["history"])}
+    out = {"all": np.ones(len(prompts), bool), **thirds("history", prompts["history"])}
     for column in [c for c in prompts.columns if c.startswith("user_")]:
         out.update(_attribute(column.removeprefix("user_"), prompts[column]))
     return pd.DataFrame(dict(list(out.items())[:MOST_GROUPS]))
-
-
-def _thirds(name: str, values: pd.Series) -> dict[str, NDArray[np.bool_]]:
-    """Thirds of the users by a number, named by the least and the greatest in each."""
-    numbers = pd.to_numeric(values, errors="coerce").to_numpy(float)
-    finite = numbers[np.isfinite(numbers)]
-    if not len(finite):
-        return {}
-    out = {}
-    edges = np.unique(np.quantile(finite, [0, 1 / 3, 2 / 3, 1]))
-    for low, high in pairwise(edges):
-        below = numbers <= high if high == edges[-1] else numbers < high
-        inside = (numbers >= low) & below
-        if inside.any():
-            least, most = numbers[inside].min(), numbers[inside].max()
-            span = f"{least:g}" if least == most else f"{least:g}–{most:g}"
-            out[f"{name} {span}"] = inside
-    return out
 
 
 def _attribute(name: str, values: pd.Series) -> dict[str, NDArray[np.bool_]]:
@@ -60,7 +43,7 @@ def _attribute(name: str, values: pd.Series) -> dict[str, NDArray[np.bool_]]:
     if len(count) < 2 or len(count) > len(values) / 2:
         return {}
     if len(count) > MOST_VALUES and pd.to_numeric(values.dropna(), errors="coerce").notna().all():
-        return _thirds(name, values)
+        return thirds(name, values)
     top = count.index[:MOST_VALUES]
     if count[top].sum() < COVERED * len(values):
         return {}

@@ -126,6 +126,9 @@ def write_report(folder: Path, metrics: dict[str, Any] | None = None) -> Path:
         cold=_cold_tables(run),
         headline=metric_label(HEADLINE),
         beyond=_beyond_table(run),
+        groups=_group_tables(run),
+        grouped_by=run.metrics.get("user_groups"),
+        paths=run.metrics.get("path_quality"),
         custom=custom_systems(run),
         metric_names=[metric_label(m) for m in _metrics(run)],
         pictures=charts,
@@ -232,12 +235,30 @@ def _beyond_table(run: RunData) -> dict[str, Any] | None:
     if not figures:
         return None
     systems = figures["systems"]
-    names = list(next(iter(systems.values())))
+    names = list(dict.fromkeys(name for values in systems.values() for name in values))
+    # Older versions gave no intervals.
+    intervals = figures.get("intervals") or {}
     rows = {
-        system: {name.partition("@")[0]: systems[system].get(name) for name in names}
+        system: {
+            name.partition("@")[0]: (
+                systems[system].get(name),
+                intervals.get(system, {}).get(name),
+            )
+            for name in names
+        }
         for system in sorted(systems, key=place)
     }
     return {**figures, "names": [name.partition("@")[0] for name in names], "rows": rows}
+
+
+def _group_tables(run: RunData) -> list[dict[str, Any]]:
+    """The metric of retriever and ranker by group of users, and the ranker's gap, for each way to group."""
+    found = run.metrics.get("user_groups") or {}
+    return [
+        {"by": name, **part, "gap": part["gaps"].get("ranker")}
+        for name, part in (found.get("by") or {}).items()
+        if len(part["groups"]) > 1
+    ]
 
 
 def _best(rows: dict[str, list[float | None]]) -> list[float | None]:

@@ -171,3 +171,29 @@ def candidate_lists(
                 ranks[name][part] = pessimistic_ranks(value, events.target[part], seen)
             update(min(start + step, len(events)), len(events))
     return CandidateLists(events, items, scores, ranks)
+
+
+def first_items(
+    retriever: FusedRetriever, interactions: Interactions, events: Events, k: int
+) -> dict[str, NDArray[np.int64]]:
+    """What each system of stage one alone ranks first of the whole catalogue, from all items before an event.
+
+    Args:
+        retriever: the fused systems; seen items are masked as it does.
+        interactions: the sequences; only what precedes an event is read.
+        events: ``E`` predictions.
+        k: length of the lists.
+
+    Returns:
+        By system int64 ``[E, k]``, best first; -1 where there are fewer items.
+    """
+    histories = histories_of(interactions, events)
+    out = {name: np.full((len(events), k), -1, np.int64) for name in retriever.systems}
+    step = rows_per_block(retriever.num_items, 1)
+    for start in range(0, len(events), step):
+        part = slice(start, start + step)
+        seen = Seen.of(histories[part], retriever.mask_seen)
+        for name, system in retriever.systems.items():
+            evidence = ask_evidence(system, histories[part])
+            out[name][part] = top_k(evidence, k, seen, retriever.turn)[0]
+    return out

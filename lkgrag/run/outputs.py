@@ -13,10 +13,10 @@ import pandas as pd
 
 from lkgrag.errors import LkgragError
 from lkgrag.evaluation import cold_start
-from lkgrag.evaluation.beyond import beyond_of
 from lkgrag.evaluation.deletion import measure_faithfulness
 from lkgrag.kg import save_kg
 from lkgrag.report import prompt_tables, write_report
+from lkgrag.run.described import Described
 from lkgrag.run.provenance import commit, environment, hardware, today
 from lkgrag.serving.catalogue import Catalogue
 from lkgrag.serving.context import Context
@@ -143,8 +143,14 @@ def collect_metrics(
     interactions, lm = dataset.interactions, ranker.model.lm
     differences = evaluation.differences(config.evaluation.bootstrap, config.seed)
     keys = ("split", "system", "other", "metric", "population")
-    training_items = interactions.item[dataset.split.train_mask(interactions)]
-    popularity = np.bincount(training_items, minlength=interactions.num_items)
+    described = Described(
+        dataset,
+        stage_one,
+        evaluation,
+        ranker.context.graph,
+        config.evaluation.bootstrap,
+        config.seed,
+    )
     weights, fitted = evaluation.fusion.weights, evaluation.weights
     marginal = {
         "marginal": evaluation.measure_marginal(config.evaluation.bootstrap, config.seed),
@@ -175,8 +181,10 @@ def collect_metrics(
         "cross_entropy": evaluation.cross_entropies(),
         "mask_seen": config.retrieval.mask_seen,
         "faithfulness": faithfulness,
-        "cold_start": cold_start(evaluation.test, popularity),
-        "beyond_accuracy": beyond_of(evaluation.lists("test"), popularity, ranker.context.data),
+        "cold_start": cold_start(evaluation.test, described.popularity),
+        "beyond_accuracy": described.beyond_accuracy(),
+        "user_groups": described.user_groups(config.evaluation.groups),
+        "path_quality": described.path_quality(ranker.model),
         "fusion": {
             **weights.to_dict(),
             **fitted.to_dict(),

@@ -23,6 +23,7 @@ from lkgrag.data.readers import files_digest
 from lkgrag.errors import RunError
 from lkgrag.evaluation.evaluator import Evaluator
 from lkgrag.evaluation.score_cache import ScoreCache
+from lkgrag.evaluation.user_groups import check_attributes
 from lkgrag.paths import graph_paths
 from lkgrag.prompt.order import CandidateOrder
 from lkgrag.run import display
@@ -186,6 +187,7 @@ def _check_and_load(
     )
     show.start("interactions")
     dataset = load_dataset(config, interactions)
+    check_attributes(dataset.interactions.users, config.evaluation.groups)
     show.show_interactions(dataset)
     return dataset
 

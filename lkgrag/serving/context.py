@@ -7,6 +7,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from lkgrag.data.dropped import Dropped
+from lkgrag.kg.item_vectors import ItemVectors
 from lkgrag.kg.path_words import PathWords
 from lkgrag.ranker.fusion import TermWeights
 from lkgrag.serving.attributes import Attributes
@@ -96,6 +97,11 @@ class Context:
             LkgragError: a file of the data is missing or broken.
         """
         return Attributes(self.data, None if self.known is None else self.known.read_items())
+
+    @cached_property
+    def item_vectors(self) -> ItemVectors | None:
+        """What tells how alike items are; None where items have neither attributes nor vectors of their texts."""
+        return ItemVectors.of(self.data)
 
     @cached_property
     def words(self) -> PathWords:

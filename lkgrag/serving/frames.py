@@ -219,6 +219,6 @@ def _taken(column: Any, places: list[int], frame: str) -> Any:
 
 
 def explanation(item: RankedItem) -> str:
-    """Why an item is ranked, in one line: what was asked for, and its paths; empty without an explanation."""
-    words = [item.asked, *(path.words for path in item.paths)]
+    """Why an item is ranked, in one line: variety, what was asked for, and its paths; empty without an explanation."""
+    words = [item.variety, item.asked, *(path.words for path in item.paths)]
     return BETWEEN.join(clean(one_line(text)) for text in words if text)

@@ -96,6 +96,8 @@ def _item(item: RankedItem, columns: Sequence[str], is_target: bool) -> str:
 def _paths(item: RankedItem, is_target: bool) -> str:
     """The worded paths of an item, each with a bar as long as it is salient; folded behind the first items."""
     lines = []
+    if item.variety:
+        lines.append(f"<div>{_text(item.variety, WORDS)}</div>")
     if item.asked:
         lines.append(f"<div>{_text(item.asked, WORDS)}</div>")
     top = max((path.salience for path in item.paths), default=0.0)

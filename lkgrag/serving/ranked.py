@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from lkgrag.utils.text import fit, one_line
+from lkgrag.utils.text import fit, one_line, two_places
 
 #: Most characters of a name in a worded path.
 NAME = 80
@@ -53,6 +53,8 @@ class RankedItem:
         paths: the item's worded paths, most salient first; empty without explanation.
         request: the part of what was asked for in words, weighted; 0 without a request.
         asked: why the item is what was asked for, as ``asked for: perfume, summer``; empty where it is not.
+        moved: places that the item rose, or fell where it is negative, because variety was asked for; 0 without.
+        alike: how alike it is to the most alike item above it, 0 to 1; 0 where no variety was asked for.
     """
 
     rank: int
@@ -65,6 +67,16 @@ class RankedItem:
     paths: list[PathExplanation] = field(default_factory=list)
     request: float = 0.0
     asked: str = ""
+    moved: int = 0
+    alike: float = 0.0
+
+    @property
+    def variety(self) -> str:
+        """Why the item stands elsewhere than by its score; empty where it does not."""
+        if self.moved == 0:
+            return ""
+        where = "up" if self.moved > 0 else "down"
+        return f"{where} {abs(self.moved)} for variety: {two_places(self.alike)} like an item above"
 
 
 @dataclass(frozen=True)

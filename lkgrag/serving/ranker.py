@@ -30,6 +30,7 @@ class RankingOptions(TypedDict, total=False):
     weight: float | None
     exclude: Iterable[object] | os.PathLike[str] | None
     where: Mapping[str, object] | None
+    diversity: float
 
 
 class Ranker:
@@ -180,6 +181,7 @@ class Ranker:
         weight: float | None = None,
         exclude: Iterable[object] | os.PathLike[str] | None = None,
         where: Mapping[str, object] | None = None,
+        diversity: float = 0.0,
     ) -> Recommendation:
         """Rank items for anyone, in the data or not.
 
@@ -196,6 +198,9 @@ class Ranker:
                 a text file with one a line. Unknown ones are told in a warning.
             where: what items must have, as ``{"genre": "Drama", "year": ["1994", "1995"]}``: one of the values of each
                 attribute. Also before ranking.
+            diversity: how much variety counts, from 0, the order of the scores, to 1. Among the candidates, items are
+                chosen one after the other: those much like an item above them come later (maximal marginal
+                relevance; see :func:`lkgrag.serving.diversity.reorder`).
 
         Returns:
             At most ``k`` items, best first; fewer if there are fewer candidates, which a warning says if ``exclude`` or
@@ -205,18 +210,21 @@ class Ranker:
             DataError: a list is a text or no list, an item is unknown (the message names the nearest ones) or had
                 too few interactions, the list of candidates is empty, or the ratings are not one number for each
                 history item; or ``exclude`` or ``where`` name nothing that is known, or leave no item.
-            ConfigError: ``k`` is no whole number, below 1 or larger than the catalogue, the request says nothing, or the ranker
-                cannot read requests.
+            ConfigError: ``k`` is no whole number, below 1 or larger than the catalogue, the request says nothing, the ranker
+                cannot read requests, or ``diversity`` is no number from 0 to 1 or the items have nothing that tells
+                how alike they are.
             LkgragError: the encoder's files are not available.
         """
         # Only here: as in from_pretrained.
         from lkgrag.serving.asked import ask
+        from lkgrag.serving.diversity import check_diversity
         from lkgrag.serving.limits import limit, tell_short
         from lkgrag.serving.ranking import rank
         from lkgrag.serving.requests import limited, request_for
 
         one = request_for(self.context, history, candidates, ratings)
-        one = replace(one, asked=ask(self.context, request, weight))
+        varied = check_diversity(self.context, diversity)
+        one = replace(one, asked=ask(self.context, request, weight), diversity=varied)
         limits = limit(self.context, exclude, where)
         found = rank(self.model, self.context, limited([one], limits), k, explain)
         tell_short(found, k, limits)
@@ -232,6 +240,7 @@ class Ranker:
         weight: float | None = None,
         exclude: Iterable[object] | os.PathLike[str] | None = None,
         where: Mapping[str, object] | None = None,
+        diversity: float = 0.0,
     ) -> Recommendations:
         """Rank items for users of the data, from their whole histories.
 
@@ -244,6 +253,7 @@ class Ranker:
             weight: as in :meth:`recommend`.
             exclude: as in :meth:`recommend`.
             where: as in :meth:`recommend`.
+            diversity: as in :meth:`recommend`.
 
         Returns:
             One ranking a user, in the order of ``users``: a list, which also gives itself as a table.
@@ -256,14 +266,16 @@ class Ranker:
         """
         # Only here: as in from_pretrained.
         from lkgrag.serving.asked import ask
+        from lkgrag.serving.diversity import check_diversity
         from lkgrag.serving.limits import limit, tell_short
         from lkgrag.serving.ranking import rank
         from lkgrag.serving.recommendation import Recommendations
         from lkgrag.serving.requests import limited, request_of_user, user_ids
 
         asked = ask(self.context, request, weight)
+        varied = check_diversity(self.context, diversity)
         requests = [
-            replace(request_of_user(self.context, user, candidates), asked=asked)
+            replace(request_of_user(self.context, user, candidates), asked=asked, diversity=varied)
             for user in user_ids(users)
         ]
         limits = limit(self.context, exclude, where)
@@ -287,7 +299,8 @@ class Ranker:
             k: items a user.
             frame: ``pandas``, ``polars`` or ``arrow``; by default that of ``users``, and pandas for a list.
             explain: word the paths.
-            **options: ``candidates``, ``request``, ``weight``, ``exclude`` and ``where``, as of :meth:`recommend`.
+            **options: ``candidates``, ``request``, ``weight``, ``exclude``, ``where`` and ``diversity``, as of
+                :meth:`recommend`.
 
         Returns:
             A row for each user and rank, in the order of ``users``, with the columns of

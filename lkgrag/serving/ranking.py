@@ -15,11 +15,14 @@ from lkgrag.prompt.order import CandidateOrder
 from lkgrag.ranker.batch import RankerBatch, RankerOutput
 from lkgrag.serving.asked import explain_asked, propose, weigh_asked
 from lkgrag.serving.choice import choose_paths
+from lkgrag.serving.diversity import Reordered, reorder
 from lkgrag.serving.recommendation import PathExplanation, RankedItem, Recommendation
 from lkgrag.utils.progress import bar
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from numpy.typing import NDArray
 
     from lkgrag.kg import MetaPath
     from lkgrag.paths import PathBatch
@@ -171,10 +174,15 @@ class RankingBatch:
         # Equal scores keep the retriever's order.
         ranked = np.argsort(-score, axis=1, kind="stable")
         best = [
-            [slot for slot in slots if candidates[slot] >= 0][: self.k]
+            [slot for slot in slots if candidates[slot] >= 0]
             for slots, candidates in zip(
                 ranked.tolist(), queries.candidate_items.tolist(), strict=True
             )
+        ]
+        varied = [self._vary(r, s, queries, score) for r, s in enumerate(best)]
+        best = [
+            slots[: self.k] if new is None else [slots[place] for place in new.order.tolist()]
+            for slots, new in zip(best, varied, strict=True)
         ]
         worded = self._word_paths(batch.paths.to("cpu"), output, best) if with_paths else {}
         ids, titles = self.context.catalogue.ids, self.context.catalogue.titles
@@ -191,14 +199,38 @@ class RankingBatch:
                 shown = (place, ids[item], titles[item])
                 words = worded.get((row, slot), [])
                 why = explain_asked(self.context.requests, request, item) if with_paths else ""
-                items.append(
-                    RankedItem(*shown, total, of_lm, of_scorer, of_prior, words, of_request, why)
-                )
+                new = varied[row]
+                moved, alike = 0, 0.0
+                if new is not None:
+                    moved, alike = (
+                        int(new.order[place - 1]) + 1 - place,
+                        float(new.alike[place - 1]),
+                    )
+                parts_of_item = (total, of_lm, of_scorer, of_prior, words, of_request, why)
+                items.append(RankedItem(*shown, *parts_of_item, moved, alike))
             history = [(ids[i], titles[i]) for i in queries.history_items[row].tolist() if i >= 0]
             target = None if request.target is None else ids[request.target]
             text = None if request.asked is None else request.asked.text
             recommendations.append(Recommendation(items, history, request.user, target, text))
         return recommendations
+
+    def _vary(
+        self, row: int, slots: list[int], queries: Queries, score: NDArray[np.float32]
+    ) -> Reordered | None:
+        """The new order of a ranking's candidates, if variety is asked for.
+
+        Args:
+            row: of the request.
+            slots: its filled candidate slots, best first.
+            queries: of :meth:`build_queries`.
+            score: float32 ``[B, C]``, with what is asked for in words.
+        """
+        diversity = self.requests[row].diversity
+        vectors = self.context.item_vectors if diversity else None
+        if vectors is None:
+            return None
+        similarity = vectors.similarity(queries.candidate_items[row, slots])
+        return reorder(score[row, slots], similarity, diversity, self.k)
 
     def _word_paths(
         self, paths: PathBatch, output: RankerOutput, best: list[list[int]]

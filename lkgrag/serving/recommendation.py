@@ -44,6 +44,8 @@ class Recommendation(Ranking):
           - ``score`` and its parts ``lm``, ``scorer``, ``prior`` and ``request``, which add up to it. The parts
             are weighted, and the weights of the first three sum to one;
           - ``asked``, why the item is what was asked for; empty where it is not, or without a request;
+          - ``moved``, the places that it rose (or fell, where negative) because variety was asked for, and ``alike``,
+            how alike it is to the most alike item above it; 0 where no variety was asked for;
           - ``paths``, most salient first; empty without explanation or without paths. Each path has
             ``words`` (a phrase about the item), ``salience`` (a number, higher is more), ``nodes``
             (``[type, name]`` from the history item to this one), ``relations`` (one a step, so one fewer
@@ -102,6 +104,8 @@ class Recommendation(Ranking):
             figures = "".join(f"{two_places(getattr(item, name)):>8}" for name in columns)
             line = f"  {item.rank:>2}{mark} {title}{figures}"
             print_line(console, Text(line, style="bold" if mark == "*" else ""))
+            if item.variety:
+                print_wrapped(console, 7, Text(item.variety, style="cyan"))
             if item.rank <= explained or mark == "*":
                 if item.asked:
                     print_wrapped(

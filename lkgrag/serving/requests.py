@@ -52,6 +52,7 @@ class Request:
         index: user index, -1 for someone unknown.
         asked: what is asked for in words; None for the history alone.
         allowed: bool ``[I]``, the items that the ranking may hold; None for all.
+        diversity: how much variety counts, from 0, for the order of the scores, to 1.
     """
 
     history: NDArray[np.int64]
@@ -62,6 +63,7 @@ class Request:
     index: int = -1
     asked: Asked | None = None
     allowed: NDArray[np.bool_] | None = None
+    diversity: float = 0.0
 
 
 def request_for(

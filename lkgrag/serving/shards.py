@@ -21,6 +21,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from lkgrag.errors import LkgragError, RunError
+from lkgrag.serving.diversity import check_diversity
 from lkgrag.serving.ranking import check_k, rank_in_batches
 from lkgrag.serving.requests import Request, limited
 from lkgrag.utils.files import atomic, read_json, sweep, write_json
@@ -58,6 +59,7 @@ class BulkRequest:
         candidates: item indices to rank for everyone, int64; None for the proposals to each user.
         users_per_shard: users a file.
         limits: of all rankings; None for none.
+        diversity: how much variety counts, from 0 to 1.
         made_from: plain values that the rankings also depend on; shards with other values are refused.
     """
 
@@ -66,6 +68,7 @@ class BulkRequest:
     candidates: NDArray[np.int64] | None = None
     users_per_shard: int = 256
     limits: Limits | None = None
+    diversity: float = 0.0
     made_from: dict[str, Any] = field(default_factory=dict)
 
 
@@ -94,11 +97,12 @@ def recommend_all(
         Number of shards.
 
     Raises:
-        ConfigError: ``k`` is below 1 or larger than the catalogue.
+        ConfigError: ``k`` is below 1 or larger than the catalogue, or the diversity cannot be had.
         RunError: the folder holds rankings of another run or with other options, or is in use.
         LkgragError: an existing shard is broken, or nothing can be written.
     """
     check_k(ranker.context, request.k)
+    check_diversity(ranker.context, request.diversity)
     users, size = ranker.context.users, request.users_per_shard
     count = max(1, math.ceil(len(users) / size))
     manifest = {
@@ -110,6 +114,8 @@ def recommend_all(
         "explain": request.explain,
         "candidates": None if request.candidates is None else request.candidates.tolist(),
         "allowed": None if request.limits is None else _hash(request.limits.allowed),
+        # Shards of older versions have no such key.
+        **({"diversity": request.diversity} if request.diversity else {}),
         **request.made_from,
     }
     is_first = shares.rank == 0
@@ -257,7 +263,7 @@ def write_shard(ranker: Ranker, path: Path, users: range, request: BulkRequest) 
         How many of the rankings have fewer than ``k`` items.
     """
     requests = [
-        Request(items, rating, request.candidates, user, index=index)
+        Request(items, rating, request.candidates, user, index=index, diversity=request.diversity)
         for index, (user, (items, rating)) in zip(
             users, ranker.context.users.rows(users.start, users.stop), strict=True
         )

@@ -78,6 +78,8 @@ BESIDE = (
     "faithfulness",
     "cold_start",
     "beyond_accuracy",
+    "user_groups",
+    "path_quality",
     "fusion",
     "marginal",
     "marginal_text",

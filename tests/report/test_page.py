@@ -197,6 +197,36 @@ def test_figures_beyond_accuracy_are_shown_where_the_run_has_them(folder):
     assert "that differ in has_genre." in section
 
 
+def test_intervals_groups_of_users_and_paths_are_shown(folder):
+    metrics = json.loads((folder / "metrics.json").read_text())
+    ends = {"retriever": {"coverage@8": [0.4, 0.6], "popularity@8": [20.0, 40.0]}, "ranker": {}}
+    gap = {"best": "<F>", "worst": "M", "gap": 0.25, "low": -0.05, "high": 0.5, "p": 0.0125}
+    gap |= {"deviation": 0.125, "deviation_low": None, "deviation_high": None}
+    rows = [
+        {"group": name, "users": 30, "events": 1234, "systems": {"ranker": value, "random": 0.1}}
+        for name, value in (("<F>", 0.5), ("M", None))
+    ]
+    by = {"gender": {"groups": rows, "left_out": {"X": 3}, "gaps": {"ranker": gap}}}
+    by["zip"] = {"groups": [], "left_out": {}, "gaps": {}}
+    more = {
+        "beyond_accuracy": BEYOND | {"intervals": ends, "distance": "attributes"},
+        "user_groups": {"split": "test", "metric": "ndcg@10", "least": 20, "by": by},
+        "path_quality": {
+            "split": "test", "k": 10, "lists": 5, "paths": 45,
+            "measures": {"lir": {"mean": 0.75, "low": 0.5, "high": None}},
+        },
+    }  # fmt: skip
+    page = write_report(folder, metrics | more).read_text(encoding="utf-8")
+    check(page)
+    assert ".5000<br><small>.4000 to .6000</small>" in page
+    assert "30.0<br><small>20.0 to 40.0</small>" in page
+    assert "NDCG@10 by gender" in page
+    assert "NDCG@10 by zip" not in page
+    assert "&lt;F&gt; is ahead of M by .2500 (-.0500 to +.5000), p&nbsp;=&nbsp;.0125" in page
+    assert "Left out, with fewer than 20 users: X (3)." in page
+    assert "<td>lir</td><td>.7500</td><td>.5000 to –</td>" in page
+
+
 @pytest.mark.parametrize("found", [None, {}])
 def test_a_run_without_figures_beyond_accuracy_has_a_page(folder, found):
     metrics = json.loads((folder / "metrics.json").read_text())

@@ -92,7 +92,7 @@ def test_json_has_the_keys_that_are_promised():
     assert value["format"] == 1
     assert list(value["history"][0]) == ["item", "title"]
     keys = ["rank", "item", "title", "score", "lm", "scorer", "prior", "paths"]
-    keys += ["request", "asked"]
+    keys += ["request", "asked", "moved", "alike"]
     assert list(value["items"][0]) == keys
     assert list(value["items"][0]["paths"][0]) == [
         "words",
