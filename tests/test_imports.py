@@ -92,12 +92,11 @@ def test_a_training_without_a_language_model_imports_nothing_of_it(run_without_l
 @pytest.mark.slow
 def test_transformers_is_only_imported_by_pytorch_geometric():
     """It imports transformers itself; nothing of ours does before a language model is asked for."""
-    code = (
-        "import sys, torch_geometric, json; print(json.dumps(sorted(sys.modules)), file=sys.stderr)"
-    )
-    before = set(json.loads(python("-c", code)[0].splitlines()[-1]))
-    code = code.replace("torch_geometric", "lkgrag.serving.shards, lkgrag.run.pipeline")
-    after = set(json.loads(python("-c", code)[0].splitlines()[-1]))
-    new = {name.partition(".")[0] for name in after - before}
+    code = """import json, sys, torch_geometric
+before = set(sys.modules)
+import lkgrag.run.pipeline, lkgrag.serving.shards
+print(json.dumps(sorted(set(sys.modules) - before)), file=sys.stderr)"""
+    after = json.loads(python("-c", code)[0].splitlines()[-1])
+    new = {name.partition(".")[0] for name in after}
     assert "lkgrag" in new
     assert not new & (LM | {"transformers", "tensorboard"})
