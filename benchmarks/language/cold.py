@@ -207,7 +207,7 @@ class Cold:
         if not file.exists():
             self.folder.mkdir(parents=True, exist_ok=True)
             made = {k: v.astype(np.float16) for k, v in self._makers[name]().items()}
-            np.savez(file, allow_pickle=False, **made)
+            np.savez(file, **made)
         with np.load(file) as stored:
             return {key: stored[key].astype(np.float32) for key in stored}
 

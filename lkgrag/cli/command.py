@@ -10,6 +10,7 @@ import gc
 import io
 import logging
 import os
+import re
 import shutil
 import sys
 import textwrap
@@ -18,6 +19,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from lkgrag import __version__
+from lkgrag.cli.commands import called
 from lkgrag.cli.interruption import STATUS, interruptible
 from lkgrag.config.fields import config_fields, default_of, range_of, show
 from lkgrag.errors import ConfigError, LkgragError
@@ -30,6 +32,9 @@ FLAGS = {
     "--verbose": "log lines on stderr as well",
     "--debug": "show the traceback of an error",
 }
+#: The flags as they are typed.
+ACCEPTED = frozenset(name for names in FLAGS for name in names.split(", "))
+_MODULE = re.compile(r"^python -m lkgrag\.(\w+)")
 
 
 @dataclass(frozen=True)
@@ -56,7 +61,8 @@ class Command:
 def help_text(command: Command) -> str:
     """Write the page of ``--help``."""
     width = max(60, min(shutil.get_terminal_size((80, 24)).columns, 100))
-    lines = [f"usage: python -m {command.name} [key=value ...] [flags]", ""]
+    program = called(command.name)
+    lines = [f"usage: {program} [key=value ...] [flags]", ""]
     lines += [*textwrap.wrap(command.summary, width), ""]
 
     def entry(head: str, text: str) -> None:
@@ -81,7 +87,13 @@ def help_text(command: Command) -> str:
         entry("config=FILE", "a YAML with any of these keys, as a run's config.yaml")
     lines += ["", "flags:"]
     lines += [f"  {flag:<14}{meaning}" for flag, meaning in FLAGS.items()]
-    lines += ["", "examples:"] + [f"  {example}" for example in command.examples]
+    # Examples name other commands, too, as `lkgrag recommend` after `lkgrag export`.
+    head = program.rpartition(" ")[0]
+    examples = [
+        example if program.startswith("python -m lkgrag.") else _MODULE.sub(rf"{head} \1", example)
+        for example in command.examples
+    ]
+    lines += ["", "examples:"] + [f"  {example}" for example in examples]
     return "\n".join(lines)
 
 
@@ -91,11 +103,10 @@ def parse(argv: list[str]) -> tuple[dict[str, str], set[str]]:
     Raises:
         ConfigError: an argument is neither.
     """
-    accepted = {"-h", "--help", "--version", "--quiet", "--verbose", "--debug"}
     pairs: dict[str, str] = {}
     flags: set[str] = set()
     for arg in argv:
-        if arg in accepted:
+        if arg in ACCEPTED:
             flags.add("--help" if arg == "-h" else arg)
         elif "=" in arg.lstrip("-") and not arg.startswith("="):
             key, value = arg.lstrip("-").split("=", 1)
@@ -143,31 +154,41 @@ def run(command: Command, body: Callable[[dict[str, str], set[str]], None]) -> i
 
 def _run(command: Command, body: Callable[[dict[str, str], set[str]], None]) -> int:
     """Run a command without care for interruptions; the exit status is 0 or 2."""
+    return guard(lambda: _answer(command, body))
+
+
+def _answer(command: Command, body: Callable[[dict[str, str], set[str]], None]) -> None:
+    """Show a page, or run the body of a command."""
+    pairs, flags = parse(sys.argv[1:])
+    if "--help" in flags:
+        print(help_text(command), flush=True)
+        return
+    if "--version" in flags:
+        print(f"lkgrag {__version__}")
+        return
+    prepare_environment()
+    # Only here: --help is printed without rich.
+    from lkgrag.utils.console import set_verbosity
+    from lkgrag.utils.progress import FIRST, activity
+
+    set_verbosity(flags)
+    # At its end Python would look at every object of the libraries for two seconds.
+    atexit.register(gc.freeze)
+    with activity("load libraries", first=FIRST):
+        body(pairs, flags)
+
+
+def guard(answer: Callable[[], None]) -> int:
+    """Answer a command line, and return the exit status: 0, or 2 for an error, which is printed in one line."""
     debug = "--debug" in sys.argv[1:]
+    # A log that cannot be written, as on a full disk, must not hide the error behind its own.
+    logging.raiseExceptions = debug
     _open_closed_streams()
     # A terminal that cannot show a character of a title shows another one in its place.
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="replace")
     try:
-        pairs, flags = parse(sys.argv[1:])
-        if "--help" in flags:
-            print(help_text(command), flush=True)
-            return 0
-        if "--version" in flags:
-            print(f"lkgrag {__version__}")
-            return 0
-        prepare_environment()
-        # Only here: --help is printed without rich.
-        from lkgrag.utils.console import set_verbosity
-        from lkgrag.utils.progress import FIRST, activity
-
-        # A log that cannot be written, as on a full disk, must not hide the error behind its own.
-        logging.raiseExceptions = debug
-        set_verbosity(flags)
-        # At its end Python would look at every object of the libraries for two seconds.
-        atexit.register(gc.freeze)
-        with activity("load libraries", first=FIRST):
-            body(pairs, flags)
+        answer()
         # The reader of a pipe may have closed it, which the last text shows.
         sys.stdout.flush()
         return 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -183,6 +184,10 @@ def _dates(column: pd.Series, source: str, name: str) -> NDArray[np.float64]:
     bad = (found.isna() & text.notna()).to_numpy(bool)
     if bad.any():
         row = int(bad.argmax())
+        far = _far_date(column.iloc[row])
+        if far is not None:
+            # The check of the years refuses it by its year.
+            return np.where(np.arange(len(column)) == row, far, np.nan)
         raise DataError(
             f"{source}: {where(column, row)}, field '{name}': {show(column.iloc[row])} is no date as "
             "2015-03-31 or 2015-03-31T12:00:00; correct it, or set data.time_unit to s, ms, us or ns "
@@ -191,6 +196,15 @@ def _dates(column: pd.Series, source: str, name: str) -> NDArray[np.float64]:
     # By numpy, in the dates' own unit: pandas' nanoseconds reach from 1677 to 2262 only.
     moments = found.dt.tz_localize(None).to_numpy()
     return (moments - np.datetime64(0, "s")) / np.timedelta64(1, "s")
+
+
+def _far_date(value: object) -> float | None:
+    """Seconds of a date that pandas 2 cannot hold, since it counts in nanoseconds; None if it is no date."""
+    found = re.match(r"\s*(\d{4}-\d\d-\d\d)", str(value))
+    try:
+        return float(np.datetime64(found[1], "s").astype(np.int64)) if found else None
+    except ValueError:
+        return None
 
 
 def _check_years(
