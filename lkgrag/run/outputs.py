@@ -18,6 +18,7 @@ from lkgrag.evaluation.deletion import measure_faithfulness
 from lkgrag.kg import save_kg
 from lkgrag.report import prompt_tables, write_report
 from lkgrag.run.provenance import commit, environment, hardware, today
+from lkgrag.serving.card import select_figures
 from lkgrag.serving.catalogue import Catalogue
 from lkgrag.serving.context import Context
 from lkgrag.serving.known import KnownData
@@ -218,6 +219,7 @@ def write_files(
         metrics: content of ``metrics.json``.
     """
     interactions = dataset.interactions
+    ranker.context.figures = select_figures(nan_to_none(metrics))
     ranker.save_pretrained(folder / RANKER)
     save_kg(ranker.context.data, folder / KG)
     frames = []

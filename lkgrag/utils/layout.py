@@ -36,6 +36,10 @@ USERS = "users.parquet"
 DROPPED = "dropped.parquet"
 #: The data that the ranker knows, to which an update adds.
 DATA = "data"
+#: Figures of the run, from which the card is written.
+FIGURES = "figures.json"
+#: The model card. It has no sum: people edit it.
+CARD = "README.md"
 
 #: The fused retriever with weights without ``text``, which tells what text is worth.
 WITHOUT_TEXT = "without_text"
