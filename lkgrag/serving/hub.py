@@ -7,28 +7,19 @@ import os
 import re
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from huggingface_hub import ModelHubMixin, snapshot_download
-from huggingface_hub.errors import (
-    GatedRepoError,
-    HfHubHTTPError,
-    HFValidationError,
-    LocalEntryNotFoundError,
-    LocalTokenNotFoundError,
-    RepositoryNotFoundError,
-    RevisionNotFoundError,
-)
+from huggingface_hub.errors import HFValidationError
 from huggingface_hub.utils import validate_repo_id
 
 from lkgrag.data.assets.fetching import is_offline
-from lkgrag.errors import AssetError, ConfigError, LkgragError, short
+from lkgrag.errors import AssetError, ConfigError, short
 from lkgrag.serving.card import model_card
 from lkgrag.serving.card_parts import forbids_sharing
+from lkgrag.serving.hub_errors import explained
 from lkgrag.serving.saving import save, seal
 from lkgrag.serving.withheld import WithheldUsers, without_places, without_users
 from lkgrag.utils.files import read_json, write_json
@@ -174,7 +165,7 @@ def push(model: RankerModel, context: Context, repo_id: str, how: Push) -> str:
     with tempfile.TemporaryDirectory(prefix="lkgrag-push-") as place:
         folder = Path(place) / "files"
         write_shared(model, context, folder, repo_id if "/" in repo_id else None)
-        with _explained(repo_id, "pushed", how.branch):
+        with explained(repo_id, "pushed", how.branch):
             # Files of an earlier push, such as histories, do not stay beside the new ones.
             stale = [
                 *(f"{name}/*" for name in FOLDERS),
@@ -225,13 +216,14 @@ def fetch(repo_id: str, how: Fetch) -> Path:
         )
         return Path(folder)
 
-    with _explained(repo_id, "fetched", how.revision):
+    with explained(repo_id, "fetched", how.revision):
         # First what tells a ranker: other repositories may hold many gigabytes.
         folder = download(allow_patterns=[META, f"{RANKER}/{META}"])
         ranker = next((f for f in (folder, folder / RANKER) if (f / META).is_file()), None)
         if ranker is None:
             raise AssetError(
-                f"{repo_id}: this repository of the Hub holds no ranker of lkgrag (it has no {META})"
+                f"{repo_id}: this repository of the Hub holds no ranker of lkgrag (it has no {META}); if it should, an earlier "
+                "download was cut short, and force_download=True fetches it again"
             )
         _refuse_other_folders(repo_id, ranker)
         folder = download(ignore_patterns=list(NEVER))
@@ -273,104 +265,3 @@ def _check_name(repo_id: object) -> None:
             f"{short(str(repo_id))!r}: no name of a repository on the Hub; give owner/name of letters, digits, '-', '_' "
             "and '.', at most 96 in all"
         ) from None
-
-
-@contextmanager
-def _explained(repo_id: str, what: str, revision: str | None) -> Iterator[None]:
-    """Turn what the Hub's client raises into one line.
-
-    Raises:
-        AssetError: saying what to do.
-    """
-    try:
-        yield
-    except LkgragError:
-        raise
-    except Exception as error:  # the client raises errors of its own, of HTTP and of the system
-        raise AssetError(f"{repo_id}: cannot be {what}: {_reason(error, revision)}") from error
-
-
-def _reason(error: Exception, revision: str | None) -> str:
-    """Why the Hub did not answer as it should, and what to do."""
-    status = getattr(getattr(error, "response", None), "status_code", None)
-    for test, words in _REASONS:
-        if test(error, status):
-            return words.format(revision=revision or "main")
-    first = next((line.strip() for line in str(error).splitlines() if line.strip()), "")
-    return f"{type(error).__name__}: {short(first)}" if first else type(error).__name__
-
-
-def _is_offline(error: Exception, status: int | None) -> bool:
-    """Whether there was no answer at all."""
-    names = {kind.__name__ for link in _chain(error) for kind in type(link).__mro__}
-    return status is None and bool(
-        names
-        & {
-            "ConnectError",
-            "TimeoutException",
-            "NetworkError",
-            "OfflineModeIsEnabled",
-            "ConnectionError",
-            "gaierror",
-            "RemoteProtocolError",
-            "ProxyError",
-        }
-    )
-
-
-def _chain(error: BaseException | None) -> Iterator[BaseException]:
-    while error is not None:
-        yield error
-        error = error.__cause__ or error.__context__
-
-
-_LOGIN = "give token=, or log in by `hf auth login`"
-#: What is wrong, in the order of the tests.
-_REASONS: tuple[tuple[Callable[[Exception, int | None], bool], str], ...] = (
-    (
-        lambda e, s: isinstance(e, GatedRepoError),
-        f"its owner must grant you access first; then {_LOGIN}",
-    ),
-    (
-        lambda e, s: isinstance(e, RevisionNotFoundError),
-        "it has no revision '{revision}'; name a branch, a tag or a commit",
-    ),
-    (
-        lambda e, s: isinstance(e, LocalTokenNotFoundError) or s == 401,
-        f"there is no such repository, or the Hub does not know who asks (401); check the name, and {_LOGIN}",
-    ),
-    (
-        lambda e, s: isinstance(e, RepositoryNotFoundError) or s == 404,
-        f"there is no such folder here and no such repository on the Hub (404); check the name, or, if it is private, {_LOGIN}",
-    ),
-    (
-        lambda e, s: s == 403,
-        "the token may not do this (403); it needs write access to the owner of this name",
-    ),
-    (
-        lambda e, s: s == 409,
-        "the repository changed meanwhile, or has another kind (409); try again",
-    ),
-    (lambda e, s: s == 413 or s == 507, "the Hub finds it too large"),
-    (lambda e, s: s == 429, "too many requests (429); wait some minutes and try again"),
-    (
-        lambda e, s: s is not None and s >= 500,
-        "the Hub has a fault of its own (5xx); try again later",
-    ),
-    (
-        _is_offline,
-        "the Hub cannot be reached, and it is not in the cache; check the network, or give a folder",
-    ),
-    (
-        lambda e, s: isinstance(e, LocalEntryNotFoundError),
-        "it is not complete in the cache, and the network may not be asked (LKGRAG_OFFLINE or HF_HUB_OFFLINE is set)",
-    ),
-    (
-        lambda e, s: "consistency check failed" in str(e).lower(),
-        "a file came cut short; try again, perhaps with force_download=True",
-    ),
-    (
-        lambda e, s: isinstance(e, OSError) and not isinstance(e, HfHubHTTPError) and e.errno == 28,
-        "the disk is full; free space, or set cache_dir=",
-    ),
-)

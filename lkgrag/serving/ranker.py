@@ -96,6 +96,7 @@ class Ranker:
 
         place = user_path(folder, "folder")
         if isinstance(folder, str) and not place.exists():
+            # Only here: the client of the Hub is not needed for folders.
             from lkgrag.serving.hub import Fetch, fetch, is_hub_name
 
             if is_hub_name(folder):

@@ -190,20 +190,9 @@ def _write_meta(context: Context, part: Path, of_model: dict[str, Any]) -> None:
     if isinstance(context.users, WithheldUsers):
         meta["histories"] = False
     write_json(part / META, meta)
-    write_card(context, part)
+    (part / CARD).write_text(model_card(context, part), encoding="utf-8")
     # Last, when all other files are there.
     seal(part)
-
-
-def write_card(context: Context, part: Path, is_export: bool = False) -> None:
-    """Write the model card of a folder whose other files are there.
-
-    Args:
-        context: of the ranker.
-        part: the folder.
-        is_export: whether the merged language model lies there, and the ranker in a folder below.
-    """
-    (part / CARD).write_text(model_card(context, part, is_export), encoding="utf-8")
 
 
 def seal(part: Path, beside: Iterable[str] = ()) -> None:
