@@ -190,7 +190,7 @@ def collect_metrics(
             for name, rows in marginal.items()
         },
         "budget": context.budget.to_dict(),
-        "stage_one": {k: v for k, v in stage_one.report.items() if k != "lrurec_curve"},
+        "stage_one": {k: v for k, v in stage_one.report.items() if not k.endswith("_curve")},
         "differences": [
             {**dict(zip(keys, names, strict=True)), **asdict(difference)}
             for *names, difference in differences

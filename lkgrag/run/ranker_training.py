@@ -76,8 +76,7 @@ def train_ranker(
             # Whoever asks for few prompts wants a short run; the default budget leaves the probe whole.
             prompts = min(prompts, config.training.max_examples)
         _probe_head(trainer, prompts, config.evaluation.batch_size, context.display)
-    if accelerator.trackers or training.tracker == "tensorboard":
-        accelerator.init_trackers("ranker")
+    context.tracking.start_training()
     fixed = None
     if training.residual:
         fixed = FixedTerms.of(score_out_of_fold(stages, graphs, examples), training.fuse)

@@ -13,6 +13,12 @@ PAGE = "report.html"
 EXPLANATIONS = "explanations.json"
 RANKS = "ranks.parquet"
 CURVE = "curve.json"
+#: Ids of the trackers' runs, and what was logged to them.
+TRACKING = "tracking.json"
+#: The last step of the ranker's training that was logged.
+TRACKED_STEP = ".tracking.step"
+#: The folder that W&B writes.
+WANDB = "wandb"
 #: One row for each prompt: the user, tokens, items chosen before, attributes of the user (``user_<name>``).
 PROMPTS = "prompts.parquet"
 #: One row for each prompt and each meta-path that got attention: the share of it.

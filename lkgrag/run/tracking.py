@@ -1,0 +1,367 @@
+"""The trackers of a run: Accelerate's own, guarded so that none can stop the training."""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from accelerate.tracking import (
+    GeneralTracker,
+    MLflowTracker,
+    TensorBoardTracker,
+    WandBTracker,
+)
+
+from lkgrag.config.schema import tracker_names
+from lkgrag.errors import LkgragError, short
+from lkgrag.run.tracker_checks import OPTION, impatient
+from lkgrag.run.tracker_values import (
+    final_figures,
+    flat_options,
+    numbers,
+    tables,
+    without_secrets,
+)
+from lkgrag.utils.files import read_json, write_json
+from lkgrag.utils.layout import METRICS, PAGE, TRACKED_STEP, TRACKING
+
+if TYPE_CHECKING:
+    from accelerate import Accelerator
+
+    from lkgrag.config import Config
+
+log = logging.getLogger(__name__)
+
+#: Name of the project of W&B and of the experiment of MLflow, where the environment names no other.
+PROJECT = "lkgrag"
+#: The curve of the ranker's training, which its loop logs.
+TRAIN = "train"
+#: Curves, and what their points are numbered by.
+STEP_OF = {TRAIN: "step", "scorer": "epoch", "lrurec": "epoch", "text": "epoch"}
+#: Seconds that the end of a run waits for a tracker.
+PATIENCE = 120.0
+
+
+class Guarded(GeneralTracker):
+    """A tracker whose faults are a warning, once; after it nothing more is sent.
+
+    Args:
+        tracker: one of Accelerate's.
+        steps: the file that holds the last step of the ranker's training that was logged, so that a run which goes on
+            from its checkpoint logs no step twice; None to log all.
+    """
+
+    name = "guarded"
+    requires_logging_directory = False
+    main_process_only = False
+
+    def __init__(self, tracker: GeneralTracker, steps: Path | None = None) -> None:
+        super().__init__()
+        self.inner, self.name = tracker, tracker.name
+        self.is_alive = True
+        self._steps, self._last = steps, 0
+        if steps is not None:
+            # Of a process that was killed in the middle of a write, nothing is known.
+            with suppress(OSError, ValueError):
+                self._last = int(steps.read_text())
+
+    @property
+    def tracker(self) -> Any:
+        """What the tracker's package calls its run."""
+        return self.inner.tracker
+
+    def guard(self, call: Callable[[], object]) -> bool:
+        """Call something of the tracker; False if it fails, or has failed before."""
+        if not self.is_alive:
+            return False
+        try:
+            call()
+        except Exception as error:  # a tracker's package may raise anything
+            self.is_alive = False
+            line = next((x.strip() for x in str(error).splitlines() if x.strip()), "")
+            log.warning(
+                "%s=%s: the tracker failed (%s: %s); the run goes on without it",
+                *(OPTION, self.name, type(error).__name__, short(without_secrets(line))),
+            )
+            return False
+        return True
+
+    def start(self) -> None:
+        """See :class:`GeneralTracker`."""
+        self.guard(self.inner.start)
+
+    def store_init_configuration(self, values: dict[str, Any]) -> None:
+        """See :class:`GeneralTracker`."""
+        self.guard(lambda: self.inner.store_init_configuration(values))
+
+    def log(self, values: dict[str, Any], step: int | None = None, **kwargs: Any) -> None:
+        """Log numbers; see :class:`GeneralTracker`."""
+        found = numbers(values)
+        curve = next(iter(found), "").partition("/")[0]
+        if curve == TRAIN and step is not None and self._steps is not None:
+            if step <= self._last:
+                return
+            self._last = step
+            with suppress(OSError):
+                self._steps.write_text(str(step))
+        if self.name == "wandb":
+            # The steps of W&B only rise, over all curves; each curve has a step of its own instead.
+            step_name = STEP_OF.get(curve)
+            if step_name is not None and step is not None:
+                found.setdefault(f"{curve}/{step_name}", step)
+            self.guard(lambda: self.inner.log(found, **kwargs))
+        else:
+            self.guard(lambda: self.inner.log(found, step=step, **kwargs))
+
+    def finish(self) -> None:
+        """See :class:`GeneralTracker`."""
+        self.guard(self.inner.finish)
+
+
+class Tracking:
+    """Logs a run to its trackers, from its first process alone.
+
+    A run that was killed goes on in the same runs of the trackers: their ids, and what was logged, are in the run's
+    folder.
+
+    Args:
+        config: of the run.
+        folder: of the run.
+        accelerator: whose trackers they become.
+    """
+
+    def __init__(self, config: Config, folder: Path, accelerator: Accelerator) -> None:
+        self.config, self.folder, self.accelerator = config, folder, accelerator
+        is_main = bool(accelerator.is_main_process)
+        self.names = tracker_names(config.training.tracker) if is_main else []
+        self._step_file = folder / TRACKED_STEP
+        self._state: dict[str, Any] = {"runs": {}, "done": []}
+        with suppress(LkgragError):
+            found = read_json(folder / TRACKING)
+            if isinstance(found, dict) and isinstance(found.get("runs"), dict):
+                self._state = {"runs": found["runs"], "done": list(found.get("done") or [])}
+
+    @property
+    def trackers(self) -> list[Guarded]:
+        """Those that have started."""
+        return [t for t in self.accelerator.trackers if isinstance(t, Guarded)]
+
+    def start(self) -> None:
+        """Start the trackers of whole runs, and give them the options."""
+        options = flat_options(self.config)
+        for name in self.names:
+            if name == "tensorboard":
+                continue
+            known = self._state["runs"].get(name)
+            guarded = self._begin(name, known)
+            if guarded.is_alive and known is None:
+                guarded.store_init_configuration(options)
+        self._keep()
+
+    def start_training(self) -> None:
+        """Start TensorBoard, which writes learning curves where a language model is trained."""
+        if "tensorboard" in self.names:
+            folder = self.folder / "tensorboard"
+            self._add(Guarded(TensorBoardTracker("ranker", folder)))
+
+    def _begin(self, name: str, known: str | None) -> Guarded:
+        """Start a tracker, in the run of an earlier process if there was one."""
+        guarded = Guarded(self._build(name, known), self._step_file)
+        if known is not None:
+            # It may have been deleted meanwhile.
+            with suppress(Exception):
+                guarded.inner.start()
+                self.accelerator.trackers.append(guarded)
+                self._name_steps(guarded)
+                return guarded
+            log.warning("%s=%s: its run %s is gone; a new one begins", OPTION, name, known)
+            self._state["done"] = []
+            self._step_file.unlink(missing_ok=True)
+            guarded = Guarded(self._build(name, None), self._step_file)
+        self._add(guarded)
+        if guarded.is_alive:
+            self._name_steps(guarded)
+            self._state["runs"][name] = run_id(guarded)
+        return guarded
+
+    def _add(self, guarded: Guarded) -> None:
+        guarded.start()
+        if guarded.is_alive:
+            self.accelerator.trackers.append(guarded)
+
+    def _build(self, name: str, known: str | None) -> GeneralTracker:
+        """One of Accelerate's trackers, which has not started."""
+        if name == "mlflow":
+            impatient()
+            # Only here: a run without it does not wait for it.
+            import mlflow
+
+            is_nested = mlflow.active_run() is not None
+            return MLflowTracker(
+                experiment_name=PROJECT,
+                run_id=known,
+                run_name=self.folder.name,
+                nested_run=is_nested,
+            )
+        # Only here, as above.
+        import wandb
+
+        self.folder.mkdir(parents=True, exist_ok=True)
+        return WandBTracker(
+            os.environ.get("WANDB_PROJECT") or PROJECT,
+            name=self.folder.name,
+            id=known,
+            resume="allow",
+            dir=str(self.folder),
+            # Command line, console and code are not sent: they may hold secrets.
+            settings=wandb.Settings(
+                console="off", disable_code=True, disable_git=True, x_disable_meta=True, silent=True
+            ),
+        )
+
+    def _name_steps(self, guarded: Guarded) -> None:
+        """Tell W&B what the points of each curve are numbered by."""
+        if guarded.name != "wandb":
+            return
+        run = guarded.tracker
+        for curve, step in STEP_OF.items():
+            guarded.guard(
+                lambda c=curve, s=step: run.define_metric(f"{c}/*", step_metric=f"{c}/{s}")
+            )  # type: ignore[misc]
+
+    def log_curve(self, name: str, rows: list[dict[str, Any]]) -> None:
+        """Log the curve of a stage that is complete, once.
+
+        Args:
+            name: of the stage, one of :data:`STEP_OF`.
+            rows: one for each epoch; ``epoch`` is its number.
+        """
+        if not self.trackers or name in self._state["done"]:
+            return
+        for number, row in enumerate(rows, start=1):
+            step = int(row.get("epoch", number))
+            self._log({f"{name}/{key}": value for key, value in row.items()}, step)
+        self._mark(name)
+
+    def log_results(self, metrics: dict[str, Any]) -> None:
+        """Log the final figures and tables, and the report and ``metrics.json`` as files, once.
+
+        Args:
+            metrics: content of ``metrics.json``.
+        """
+        others = [t for t in self.trackers if t.name != "tensorboard"]
+        if not others or "results" in self._state["done"]:
+            return
+        figures, found = final_figures(metrics), tables(metrics)
+        files = [f for f in (self.folder / PAGE, self.folder / METRICS) if f.is_file()]
+        for guarded in others:
+            guarded.log(figures)
+            put = _put_into_mlflow if guarded.name == "mlflow" else _put_into_wandb
+            guarded.guard(lambda put=put, g=guarded: put(g.inner, found, files))  # type: ignore[misc]
+        self._mark("results")
+
+    def finish(self, has_failed: bool) -> None:
+        """End the trackers' runs; a tracker that does not answer is left after some time.
+
+        Args:
+            has_failed: whether the run did.
+        """
+        for guarded in self.trackers:
+            if guarded.name == "wandb":
+                code = 1 if has_failed else 0
+                # It may wait for the network; a thread that does not end is left to the end of the process.
+                thread = threading.Thread(
+                    target=guarded.guard,
+                    args=(lambda g=guarded: g.tracker.finish(exit_code=code),),  # type: ignore[misc]
+                    daemon=True,
+                )
+                thread.start()
+                thread.join(PATIENCE)
+                if thread.is_alive():
+                    log.warning(
+                        "%s=wandb: W&B does not answer; its last values may be lost", OPTION
+                    )
+            elif guarded.name == "mlflow" and has_failed:
+                guarded.guard(_fail_mlflow)
+            else:
+                guarded.finish()
+            self.accelerator.trackers.remove(guarded)
+
+    def _log(self, values: dict[str, Any], step: int) -> None:
+        for guarded in self.trackers:
+            guarded.log(values, step=step)
+
+    def _mark(self, name: str) -> None:
+        self._state["done"].append(name)
+        self._keep()
+
+    def _keep(self) -> None:
+        """Note ids, and what was logged, for a process that goes on."""
+        if self._state["runs"]:
+            with suppress(LkgragError):
+                write_json(self.folder / TRACKING, self._state)
+
+
+@contextmanager
+def tracked(config: Config, folder: Path, accelerator: Accelerator) -> Iterator[Tracking]:
+    """The trackers of a run, which end with the block.
+
+    Args:
+        config: of the run.
+        folder: of the run.
+        accelerator: of the run.
+    """
+    tracking = Tracking(config, folder, accelerator)
+    tracking.start()
+    try:
+        yield tracking
+    except BaseException:
+        tracking.finish(True)
+        raise
+    tracking.finish(False)
+
+
+def run_id(guarded: Guarded) -> str | None:
+    """The id of a tracker's run; None if it cannot be told."""
+    run = guarded.tracker
+    value = run.info.run_id if guarded.name == "mlflow" else run.id
+    return None if value is None else str(value)
+
+
+def _put_into_mlflow(
+    tracker: GeneralTracker, found: dict[str, tuple[list[str], list[list[Any]]]], files: list[Path]
+) -> None:
+    # Only here: a run without it does not wait for it.
+    import mlflow
+    import pandas as pd
+
+    for name, (columns, rows) in found.items():
+        mlflow.log_table(pd.DataFrame(rows, columns=columns), f"tables/{name}.json")
+    for file in files:
+        tracker.log_artifact(str(file))  # type: ignore[attr-defined]
+
+
+def _put_into_wandb(
+    tracker: GeneralTracker, found: dict[str, tuple[list[str], list[list[Any]]]], files: list[Path]
+) -> None:
+    # Only here, as above.
+    import wandb
+
+    for name, (columns, rows) in found.items():
+        tracker.log_table(f"tables/{name}", columns=columns, data=rows)  # type: ignore[attr-defined]
+    artifact = wandb.Artifact(f"report-{tracker.tracker.id}", type="report")
+    for file in files:
+        artifact.add_file(str(file))
+    tracker.tracker.log_artifact(artifact)
+
+
+def _fail_mlflow() -> None:
+    # Only here, as above.
+    import mlflow
+
+    mlflow.end_run("FAILED")
