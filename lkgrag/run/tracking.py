@@ -7,6 +7,7 @@ import os
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -230,9 +231,7 @@ class Tracking:
             return
         run = guarded.tracker
         for curve, step in STEP_OF.items():
-            guarded.guard(
-                lambda c=curve, s=step: run.define_metric(f"{c}/*", step_metric=f"{c}/{s}")
-            )  # type: ignore[misc]
+            guarded.guard(partial(run.define_metric, f"{curve}/*", step_metric=f"{curve}/{step}"))
 
     def log_curve(self, name: str, rows: list[dict[str, Any]]) -> None:
         """Log the curve of a stage that is complete, once.
@@ -262,7 +261,7 @@ class Tracking:
         for guarded in others:
             guarded.log(figures)
             put = _put_into_mlflow if guarded.name == "mlflow" else _put_into_wandb
-            guarded.guard(lambda put=put, g=guarded: put(g.inner, found, files))  # type: ignore[misc]
+            guarded.guard(partial(put, guarded.inner, found, files))
         self._mark("results")
 
     def finish(self, has_failed: bool) -> None:
@@ -273,13 +272,9 @@ class Tracking:
         """
         for guarded in self.trackers:
             if guarded.name == "wandb":
-                code = 1 if has_failed else 0
                 # It may wait for the network; a thread that does not end is left to the end of the process.
-                thread = threading.Thread(
-                    target=guarded.guard,
-                    args=(lambda g=guarded: g.tracker.finish(exit_code=code),),  # type: ignore[misc]
-                    daemon=True,
-                )
+                end = partial(guarded.tracker.finish, exit_code=int(has_failed))
+                thread = threading.Thread(target=guarded.guard, args=(end,), daemon=True)
                 thread.start()
                 thread.join(PATIENCE)
                 if thread.is_alive():
