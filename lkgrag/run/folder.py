@@ -26,7 +26,7 @@ from lkgrag.utils.layout import (
     LOG,
     METRICS,
     RANKER,
-    TRACKED_STEP,
+    TRACKED_STEPS,
     TRACKING,
     WANDB,
 )
@@ -140,7 +140,7 @@ def _delete_refused_run(folder: Path) -> None:
 
     Otherwise the corrected command would be refused, because the folder holds another configuration.
     """
-    ours = (CONFIG, LOG, LOCK, TRACKING, TRACKED_STEP)
+    ours = (CONFIG, LOG, LOCK, TRACKING, *TRACKED_STEPS.values())
     if any(entry.name not in (*ours, WANDB) for entry in folder.iterdir()):
         return
     for name in ours:

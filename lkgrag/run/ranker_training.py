@@ -83,6 +83,7 @@ def train_ranker(
     may_stop = len(trainer.held_out) > 0
     with bar("train the ranker, steps", context.is_main, may_end_early=may_stop) as update:
         curve = trainer.fit(forecast(update, "steps", SKIP_LLM), fixed)
+    context.tracking.log_training(curve)
     context.display.show_training(
         curve, examples, sum(len(b) for b in trainer.batches[: len(curve)])
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from functools import partial
@@ -29,7 +30,7 @@ from lkgrag.run.tracker_values import (
     without_secrets,
 )
 from lkgrag.utils.files import read_json, write_json
-from lkgrag.utils.layout import METRICS, PAGE, TRACKED_STEP, TRACKING
+from lkgrag.utils.layout import METRICS, PAGE, TRACKED_STEPS, TRACKING
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
@@ -44,6 +45,9 @@ PROJECT = "lkgrag"
 TRAIN = "train"
 #: Curves, and what their points are numbered by.
 STEP_OF = {TRAIN: "step", "scorer": "epoch", "lrurec": "epoch", "text": "epoch"}
+#: Seconds after which a tracker's own process has written what it was given: a kill before loses it. What may be lost
+#: is logged once more, and what then stands there twice is the same.
+BUFFERED = {"wandb": 30.0}
 #: Seconds that the end of a run waits for a tracker.
 PATIENCE = 120.0
 
@@ -65,11 +69,19 @@ class Guarded(GeneralTracker):
         super().__init__()
         self.inner, self.name = tracker, tracker.name
         self.is_alive = True
-        self._steps, self._last = steps, 0
+        self._steps, self._before = steps, 0
+        #: Steps that this process has logged, and when, until they are safe.
+        self._seen: set[int] = set()
+        self._pending: list[tuple[float, int]] = []
         if steps is not None:
             # Of a process that was killed in the middle of a write, nothing is known.
             with suppress(OSError, ValueError):
-                self._last = int(steps.read_text())
+                self._before = int(steps.read_text())
+
+    @property
+    def lag(self) -> float:
+        """Seconds after which what was logged is safe from a kill."""
+        return BUFFERED.get(self.name, 0.0)
 
     @property
     def tracker(self) -> Any:
@@ -105,11 +117,11 @@ class Guarded(GeneralTracker):
         found = numbers(values)
         curve = next(iter(found), "").partition("/")[0]
         if curve == TRAIN and step is not None and self._steps is not None:
-            if step <= self._last:
+            if step <= self._before or step in self._seen:
                 return
-            self._last = step
-            with suppress(OSError):
-                self._steps.write_text(str(step))
+            self._seen.add(step)
+            self._pending.append((time.monotonic(), step))
+            self._note_steps(self.lag)
         if self.name == "wandb":
             # The steps of W&B only rise, over all curves; each curve has a step of its own instead.
             step_name = STEP_OF.get(curve)
@@ -119,9 +131,23 @@ class Guarded(GeneralTracker):
         else:
             self.guard(lambda: self.inner.log(found, step=step, **kwargs))
 
+    def _note_steps(self, lag: float) -> None:
+        """Write the last step that was logged at least ``lag`` seconds ago."""
+        limit = time.monotonic() - lag
+        safe = [step for when, step in self._pending if when <= limit]
+        if safe and self._steps is not None:
+            self._pending = [entry for entry in self._pending if entry[0] > limit]
+            with suppress(OSError):
+                self._steps.write_text(str(max(safe)))
+
     def finish(self) -> None:
         """See :class:`GeneralTracker`."""
-        self.guard(self.inner.finish)
+        if self.guard(self.inner.finish):
+            self.note_all()
+
+    def note_all(self) -> None:
+        """Note that all steps are safe, as after the end."""
+        self._note_steps(0.0)
 
 
 class Tracking:
@@ -140,12 +166,15 @@ class Tracking:
         self.config, self.folder, self.accelerator = config, folder, accelerator
         is_main = bool(accelerator.is_main_process)
         self.names = tracker_names(config.training.tracker) if is_main else []
-        self._step_file = folder / TRACKED_STEP
-        self._state: dict[str, Any] = {"runs": {}, "done": []}
+        #: What was logged and is not safe yet: when it is, to which tracker, and its name.
+        self._pending: list[tuple[float, str, str]] = []
+        #: By tracker, the id of its run and the names of what was logged to it.
+        self._runs: dict[str, dict[str, Any]] = {}
         with suppress(LkgragError):
             found = read_json(folder / TRACKING)
-            if isinstance(found, dict) and isinstance(found.get("runs"), dict):
-                self._state = {"runs": found["runs"], "done": list(found.get("done") or [])}
+            for name, run in (found if isinstance(found, dict) else {}).items():
+                if isinstance(run, dict) and isinstance(run.get("done"), list):
+                    self._runs[name] = {"id": run.get("id"), "done": run["done"]}
 
     @property
     def trackers(self) -> list[Guarded]:
@@ -158,9 +187,10 @@ class Tracking:
         for name in self.names:
             if name == "tensorboard":
                 continue
-            known = self._state["runs"].get(name)
+            known = self._runs.get(name, {}).get("id")
             guarded = self._begin(name, known)
-            if guarded.is_alive and known is None:
+            # MLflow takes an option once.
+            if name == "wandb" or (guarded.is_alive and self._runs[name]["id"] != known):
                 guarded.store_init_configuration(options)
         self._keep()
 
@@ -172,22 +202,23 @@ class Tracking:
 
     def _begin(self, name: str, known: str | None) -> Guarded:
         """Start a tracker, in the run of an earlier process if there was one."""
-        guarded = Guarded(self._build(name, known), self._step_file)
+        steps = self.folder / TRACKED_STEPS[name]
         if known is not None:
+            guarded = Guarded(self._build(name, known), steps)
             # It may have been deleted meanwhile.
             with suppress(Exception):
                 guarded.inner.start()
                 self.accelerator.trackers.append(guarded)
                 self._name_steps(guarded)
                 return guarded
-            log.warning("%s=%s: its run %s is gone; a new one begins", OPTION, name, known)
-            self._state["done"] = []
-            self._step_file.unlink(missing_ok=True)
-            guarded = Guarded(self._build(name, None), self._step_file)
+            steps.unlink(missing_ok=True)
+        guarded = Guarded(self._build(name, None), steps)
         self._add(guarded)
         if guarded.is_alive:
+            if known is not None:
+                log.warning("%s=%s: its run %s is gone; a new one begins", OPTION, name, known)
             self._name_steps(guarded)
-            self._state["runs"][name] = run_id(guarded)
+            self._runs[name] = {"id": run_id(guarded), "done": []}
         return guarded
 
     def _add(self, guarded: Guarded) -> None:
@@ -240,12 +271,23 @@ class Tracking:
             name: of the stage, one of :data:`STEP_OF`.
             rows: one for each epoch; ``epoch`` is its number.
         """
-        if not self.trackers or name in self._state["done"]:
-            return
-        for number, row in enumerate(rows, start=1):
-            step = int(row.get("epoch", number))
-            self._log({f"{name}/{key}": value for key, value in row.items()}, step)
-        self._mark(name)
+        for guarded in self._without(name):
+            for number, row in enumerate(rows, start=1):
+                values = {f"{name}/{key}": value for key, value in row.items()}
+                guarded.log(values, step=int(row.get("epoch", number)))
+            self._mark(guarded, name)
+
+    def log_training(self, curve: list[dict[str, Any]]) -> None:
+        """Log what is missing of the ranker's training, such as steps before a kill that a tracker had not written.
+
+        Args:
+            curve: one row a step, as the loop logs it.
+        """
+        for guarded in self.trackers:
+            if guarded.name in self._runs:
+                for row in curve:
+                    values = {f"{TRAIN}/{key}": value for key, value in row.items()}
+                    guarded.log(values, step=int(row["step"]))
 
     def log_results(self, metrics: dict[str, Any]) -> None:
         """Log the final figures and tables, and the report and ``metrics.json`` as files, once.
@@ -253,16 +295,15 @@ class Tracking:
         Args:
             metrics: content of ``metrics.json``.
         """
-        others = [t for t in self.trackers if t.name != "tensorboard"]
-        if not others or "results" in self._state["done"]:
-            return
         figures, found = final_figures(metrics), tables(metrics)
         files = [f for f in (self.folder / PAGE, self.folder / METRICS) if f.is_file()]
-        for guarded in others:
+        for guarded in self._without("results"):
+            if guarded.name == "tensorboard":
+                continue
             guarded.log(figures)
             put = _put_into_mlflow if guarded.name == "mlflow" else _put_into_wandb
             guarded.guard(partial(put, guarded.inner, found, files))
-        self._mark("results")
+            self._mark(guarded, "results")
 
     def finish(self, has_failed: bool) -> None:
         """End the trackers' runs; a tracker that does not answer is left after some time.
@@ -281,25 +322,39 @@ class Tracking:
                     log.warning(
                         "%s=wandb: W&B does not answer; its last values may be lost", OPTION
                     )
+                else:
+                    guarded.note_all()
             elif guarded.name == "mlflow" and has_failed:
                 guarded.guard(_fail_mlflow)
             else:
                 guarded.finish()
             self.accelerator.trackers.remove(guarded)
+        self._keep(is_over=True)
 
-    def _log(self, values: dict[str, Any], step: int) -> None:
-        for guarded in self.trackers:
-            guarded.log(values, step=step)
+    def _without(self, name: str) -> list[Guarded]:
+        """The trackers that something was not logged to."""
+        return [t for t in self.trackers if name not in self._runs.get(t.name, {}).get("done", [])]
 
-    def _mark(self, name: str) -> None:
-        self._state["done"].append(name)
-        self._keep()
+    def _mark(self, guarded: Guarded, name: str) -> None:
+        """Note that something was logged, once it is safe from a kill."""
+        if guarded.is_alive and guarded.name in self._runs:
+            self._pending.append((time.monotonic() + guarded.lag, guarded.name, name))
+            self._keep()
 
-    def _keep(self) -> None:
-        """Note ids, and what was logged, for a process that goes on."""
-        if self._state["runs"]:
+    def _keep(self, is_over: bool = False) -> None:
+        """Write ids, and what was logged, for a process that goes on.
+
+        Args:
+            is_over: whether the trackers have ended, so that all is safe.
+        """
+        now = time.monotonic()
+        for when, tracker, name in self._pending:
+            if is_over or when <= now:
+                self._runs[tracker]["done"].append(name)
+        self._pending = [] if is_over else [p for p in self._pending if p[0] > now]
+        if self._runs:
             with suppress(LkgragError):
-                write_json(self.folder / TRACKING, self._state)
+                write_json(self.folder / TRACKING, self._runs)
 
 
 @contextmanager

@@ -15,8 +15,8 @@ RANKS = "ranks.parquet"
 CURVE = "curve.json"
 #: Ids of the trackers' runs, and what was logged to them.
 TRACKING = "tracking.json"
-#: The last step of the ranker's training that was logged.
-TRACKED_STEP = ".tracking.step"
+#: By tracker, the file with the last step of the ranker's training that was logged to it.
+TRACKED_STEPS = {"wandb": ".tracking.wandb.step", "mlflow": ".tracking.mlflow.step"}
 #: The folder that W&B writes.
 WANDB = "wandb"
 #: One row for each prompt: the user, tokens, items chosen before, attributes of the user (``user_<name>``).
