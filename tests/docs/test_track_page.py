@@ -10,7 +10,7 @@ from helpers.pages import blocks, command_lines
 from helpers.small_run import small_options
 
 from lkgrag import load_config
-from lkgrag.run.tracking import STEP_OF
+from lkgrag.run.guarded import STEP_OF
 
 PAGE = Path(__file__).parents[2] / "docs" / "track.md"
 

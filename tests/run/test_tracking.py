@@ -19,10 +19,11 @@ from lkgrag.config.loading import load_config
 from lkgrag.config.schema import tracker_names
 from lkgrag.errors import ConfigError, LkgragError
 from lkgrag.run import tracker_checks
+from lkgrag.run.guarded import Guarded
 from lkgrag.run.pipeline import train
 from lkgrag.run.tracker_checks import check_trackers
 from lkgrag.run.tracker_values import final_figures, flat_options, metric_name, numbers, tables
-from lkgrag.run.tracking import Guarded, Tracking, tracked
+from lkgrag.run.tracking import Tracking, tracked
 from lkgrag.utils.files import read_json
 
 QUICK = {"evaluation.bootstrap": "100", "evaluation.faithfulness": "0"}
@@ -96,7 +97,7 @@ def test_steps_that_were_logged_before_a_kill_are_not_logged_again(tmp_path):
 
 def test_what_a_buffered_tracker_may_lose_is_logged_again(tmp_path, monkeypatch):
     steps, now = tmp_path / "steps", [0.0]
-    monkeypatch.setattr("lkgrag.run.tracking.time.monotonic", lambda: now[0])
+    monkeypatch.setattr("lkgrag.run.guarded.time.monotonic", lambda: now[0])
     first = Guarded(Fake(name="wandb"), steps)
     for step, when in ((1, 0), (2, 20), (3, 40)):
         now[0] = float(when)
