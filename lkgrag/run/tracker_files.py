@@ -22,7 +22,7 @@ def put_into_mlflow(tracker: GeneralTracker, found: Tables, files: list[Path]) -
     for name, (columns, rows) in found.items():
         mlflow.log_table(pd.DataFrame(rows, columns=columns), f"tables/{name}.json")
     for file in files:
-        tracker.log_artifact(str(file))  # type: ignore[attr-defined]
+        tracker.log_artifact(str(file))
 
 
 def put_into_wandb(tracker: GeneralTracker, found: Tables, files: list[Path]) -> None:
@@ -31,7 +31,7 @@ def put_into_wandb(tracker: GeneralTracker, found: Tables, files: list[Path]) ->
     import wandb
 
     for name, (columns, rows) in found.items():
-        tracker.log_table(f"tables/{name}", columns=columns, data=rows)  # type: ignore[attr-defined]
+        tracker.log_table(f"tables/{name}", columns=columns, data=rows)
     artifact = wandb.Artifact(f"report-{tracker.tracker.id}", type="report")
     for file in files:
         artifact.add_file(str(file))
