@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 #: Words in the name of an option that holds a secret; other packages choose the names in ``kwargs``.
 _SECRET_NAME = re.compile(
-    r"(?i)token(?!s|iz)|secret|passw|passphrase|api.?key|access.?key|private.?key|credential|\bauth|_auth|bearer"
+    r"(?i)token(?!s|iz)|secret|passw|passphrase|api.?key|access.?key|private.?key|credential|(?<![a-z])auth(?!or)|bearer"
 )
 #: Values that are secrets whatever their name: the user of an address, and keys of well-known services.
 _SECRET_VALUE = re.compile(

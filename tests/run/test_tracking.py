@@ -147,7 +147,7 @@ def test_secrets_and_folders_are_not_logged():
         "url": "https://me:geheim2@host/x?token=geheim3",
     }
     config.retrieval.kwargs = {
-        "near": {"AUTH_TOKEN": "geheim4", "password": {"a": "geheim5"}, "k": 3}
+        "near": {"AUTH_TOKEN": "geheim4", "password": {"a": "geheim5"}, "k": 3, "author": 4}
     }
     config.llm.name = "hf_abcdefghijklmnopqrstuvwxyz"
     found = flat_options(config)
@@ -157,6 +157,7 @@ def test_secrets_and_folders_are_not_logged():
     assert "hf_abc" not in text
     assert found["scorer.kwargs.dim"] == 8
     assert found["retrieval.kwargs.near.k"] == 3
+    assert found["retrieval.kwargs.near.author"] == 4
     assert found["scorer.kwargs.api_key"] == "***"
     assert found["prompt.max_tokens"] == 768
     assert found["training.batch_tokens"] == 0
