@@ -13,9 +13,11 @@ from lkgrag.config.schema import (
     NO_LLM,
     PUBLISHED,
     TERMS,
+    TRACKERS,
     Config,
     LLMConfig,
     TrainingConfig,
+    tracker_names,
 )
 from lkgrag.config.values import NONE, of_python
 from lkgrag.errors import ConfigError, nearest
@@ -54,6 +56,7 @@ def check(config: Config) -> None:
         for number in value if isinstance(value, list) else [value]:
             if isinstance(number, int | float) and not isinstance(number, bool):
                 _check_range(key, f, number)
+    _check_trackers(config.training.tracker)
     if config.prompt.history > config.paths.history:
         raise ConfigError(
             f"prompt.history={config.prompt.history} is more than paths.history="
@@ -112,6 +115,22 @@ def _may_be_custom(key: str, value: object) -> bool:
     if key not in EXTENSIBLE or not isinstance(value, str):
         return False
     return ":" in value or value in entry_points(group=EXTENSIBLE[key]).names
+
+
+def _check_trackers(option: str) -> None:
+    """Refuse words that are no tracker, and ``none`` beside others.
+
+    Raises:
+        ConfigError: naming the word.
+    """
+    for word in tracker_names(option):
+        if word not in TRACKERS:
+            words = [*TRACKERS, "none"]
+            beside = " beside others" if word == "none" else ""
+            raise ConfigError(
+                f"option 'training.tracker': {word[:LONGEST]!r}{beside} is none of {', '.join(words)}."
+                f"{nearest(word, words) if not beside else ''}"
+            )
 
 
 def _check_range(key: str, f: Field[Any], number: float) -> None:

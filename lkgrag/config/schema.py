@@ -31,6 +31,16 @@ LM_ENCODER = "lm"
 LARGEST_SEED = 2**63 - 1
 
 
+#: Words of ``training.tracker`` beside ``none``.
+TRACKERS = ("tensorboard", "wandb", "mlflow")
+
+
+def tracker_names(option: str) -> list[str]:
+    """The words of ``training.tracker``, each once; empty for ``none``."""
+    words = [word.strip() for word in option.split(",")]
+    return [] if words == ["none"] else list(dict.fromkeys(words))
+
+
 def opt(
     default: Any,
     help: str,
@@ -481,7 +491,9 @@ class TrainingConfig:
     aux_scorer: float = opt(0.5, "weight of the loss on the scorer's scores alone", low=0)
     checkpoint_every: int = opt(25, "optimiser steps between checkpoints", low=1)
     tracker: str = opt(
-        "tensorboard", "Accelerate tracker for learning curves", ("tensorboard", "none")
+        "tensorboard",
+        "where the run is logged, by Accelerate's trackers: tensorboard (learning curves, in the run's folder), wandb, "
+        "mlflow (both: options, curves, tables, report), several as `wandb,mlflow`, or none",
     )
 
 

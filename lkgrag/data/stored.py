@@ -48,6 +48,27 @@ def save_interactions(interactions: Interactions, folder: str | os.PathLike[str]
     write_json(folder / META, {"format": FORMAT, "columns": columns, "stats": x.stats})
 
 
+def save_items(items: pd.DataFrame, folder: str | os.PathLike[str]) -> None:
+    """Write the attributes of the items alone, which :func:`load_items` reads.
+
+    Args:
+        items: as of :attr:`lkgrag.data.Interactions.items`.
+        folder: a folder of its own.
+
+    Raises:
+        LkgragError: the folder cannot be written.
+    """
+    folder = Path(folder)
+    write_parquet(folder / ITEMS, _numbered(items, {}))
+    columns = {"items": list(map(str, items)), "users": []}
+    write_json(folder / META, {"format": FORMAT, "columns": columns, "stats": {}})
+
+
+def has_interactions(folder: Path) -> bool:
+    """Whether a folder holds interactions, not only items."""
+    return (folder / EVENTS).is_file()
+
+
 def load_interactions(folder: str | os.PathLike[str]) -> Interactions:
     """Read what :func:`save_interactions` wrote.
 

@@ -37,9 +37,12 @@ class Retriever(ABC):
     Attributes:
         name: the word for ``retrieval.systems`` and for tables; at most 32 small letters, digits and ``_``.
         num_items: ``I``.
+        holds_histories: whether what :meth:`save` writes holds interactions of single users. None: nobody knows, so
+            the ranker is not shared without its histories.
     """
 
     name: ClassVar[str]
+    holds_histories: ClassVar[bool | None] = None
     num_items: int
 
     @classmethod
@@ -169,6 +172,8 @@ class BuiltInRetriever(Retriever):
         default_items: most items of a catalogue for which it is fused by default; None for any number.
     """
 
+    # Counts of items and of pairs of items, and learned weights.
+    holds_histories: ClassVar[bool | None] = False
     is_always_fitted: ClassVar[bool] = False
     default_items: ClassVar[int | None] = None
 

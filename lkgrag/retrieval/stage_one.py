@@ -180,9 +180,11 @@ def fit_stage_one(
         examples = crossfitted_lists(folds, interactions, config.k, seed, plan.weighed)
     val = candidate_lists(retriever, interactions, split.val, config.k, beside)
     test = candidate_lists(retriever, interactions, split.test, config.k, beside)
+    text = base.systems.get(TextRetriever.name)
     report = {
         "lrurec_epochs": full.best_epoch,
         "lrurec_curve": full.curve,
+        "text_curve": text.towers.curve if isinstance(text, TextRetriever) else [],
         "fusion": weights.fusion.middle,
         "fusion_corners": None if weights.fusion.is_constant else weights.fusion.to_dict(),
         "graph": weights.graph,

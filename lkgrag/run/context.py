@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from lkgrag.run.budget import Budget
     from lkgrag.run.cache import StageCache
     from lkgrag.run.display import StageDisplay
+    from lkgrag.run.tracking import Tracking
 
 
 @dataclass(frozen=True)
@@ -27,6 +28,7 @@ class RunContext:
         threads: CPU threads of this process.
         begun: start of the stages, on the clock of :func:`time.perf_counter`.
         budget: most prompts of the language model.
+        tracking: logs the run to its trackers.
     """
 
     folder: Path
@@ -36,6 +38,7 @@ class RunContext:
     threads: int
     begun: float
     budget: Budget
+    tracking: Tracking
 
     @property
     def is_main(self) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import shutil
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -19,7 +20,16 @@ from lkgrag.config.values import compose
 from lkgrag.errors import LkgragError, RunError
 from lkgrag.run.provenance import commit
 from lkgrag.utils.files import atomic, find_foreign_entry, sweep
-from lkgrag.utils.layout import CONFIG, LOCK, LOG, METRICS, RANKER
+from lkgrag.utils.layout import (
+    CONFIG,
+    LOCK,
+    LOG,
+    METRICS,
+    RANKER,
+    TRACKED_STEPS,
+    TRACKING,
+    WANDB,
+)
 from lkgrag.utils.locks import clear, locked
 from lkgrag.utils.sums import DONE
 
@@ -130,10 +140,12 @@ def _delete_refused_run(folder: Path) -> None:
 
     Otherwise the corrected command would be refused, because the folder holds another configuration.
     """
-    if any(entry.name not in (CONFIG, LOG, LOCK) for entry in folder.iterdir()):
+    ours = (CONFIG, LOG, LOCK, TRACKING, *TRACKED_STEPS.values())
+    if any(entry.name not in (*ours, WANDB) for entry in folder.iterdir()):
         return
-    for name in (CONFIG, LOG, LOCK):
+    for name in ours:
         (folder / name).unlink(missing_ok=True)
+    shutil.rmtree(folder / WANDB, ignore_errors=True)
     with suppress(OSError):
         folder.rmdir()
 

@@ -18,6 +18,7 @@ from lkgrag.kg import save_kg
 from lkgrag.report import prompt_tables, write_report
 from lkgrag.run.described import Described
 from lkgrag.run.provenance import commit, environment, hardware, today
+from lkgrag.serving.card import select_figures
 from lkgrag.serving.catalogue import Catalogue
 from lkgrag.serving.context import Context
 from lkgrag.serving.known import KnownData
@@ -197,7 +198,7 @@ def collect_metrics(
             for name, rows in marginal.items()
         },
         "budget": context.budget.to_dict(),
-        "stage_one": {k: v for k, v in stage_one.report.items() if k != "lrurec_curve"},
+        "stage_one": {k: v for k, v in stage_one.report.items() if not k.endswith("_curve")},
         "differences": [
             {**dict(zip(keys, names, strict=True)), **asdict(difference)}
             for *names, difference in differences
@@ -226,6 +227,7 @@ def write_files(
         metrics: content of ``metrics.json``.
     """
     interactions = dataset.interactions
+    ranker.context.figures = select_figures(nan_to_none(metrics))
     ranker.save_pretrained(folder / RANKER)
     save_kg(ranker.context.data, folder / KG)
     frames = []

@@ -50,6 +50,8 @@ from lkgrag.run.preflight import preflight
 from lkgrag.run.ranker_stages import build_ranker, train_scorer, training_queries
 from lkgrag.run.ranker_training import CHECKPOINTS, SKIP_LLM, train_ranker
 from lkgrag.run.stages import Stages, load_dataset
+from lkgrag.run.tracker_checks import check_trackers
+from lkgrag.run.tracking import tracked
 from lkgrag.serving.ranker import Ranker
 from lkgrag.serving.request_factor import fit_request_factor
 from lkgrag.serving.saved_run import check_run, read_metrics
@@ -94,7 +96,7 @@ def train(config: Config, interactions: Interactions | None = None, is_kept: boo
     refuse_other_engines()
     refuse_shared_devices()
     warn_of_mixed_precision()
-    accelerator = _build_accelerator(run_folder(config), config.training.tracker)
+    accelerator = _build_accelerator(run_folder(config))
     refuse_other_parallelism(accelerator)
     is_main = accelerator.is_main_process
     show = display.StageDisplay(is_main)
@@ -116,8 +118,11 @@ def train(config: Config, interactions: Interactions | None = None, is_kept: boo
             cache = StageCache(Path(config.cache.root), config.cache.enabled)
             begun = time.perf_counter()
             budget = choose_budget(config, accelerator.device)
-            context = RunContext(folder, cache, accelerator, show, threads, begun, budget)
-            metrics = _run_stages(config, dataset, context)
+            with tracked(config, folder, accelerator) as tracking:
+                context = RunContext(
+                    folder, cache, accelerator, show, threads, begun, budget, tracking
+                )
+                metrics = _run_stages(config, dataset, context)
         if is_main:
             check_run(folder, EXPLANATIONS)
             explained = read_json(folder / EXPLANATIONS) if is_kept else []
@@ -128,15 +133,12 @@ def train(config: Config, interactions: Interactions | None = None, is_kept: boo
     return folder
 
 
-def _build_accelerator(folder: Path, tracker: str) -> Accelerator:
+def _build_accelerator(folder: Path) -> Accelerator:
     """Accelerate for a run, without mixed precision: the options of lkgrag decide on dtypes."""
     return Accelerator(
         mixed_precision="no",
         kwargs_handlers=[InitProcessGroupKwargs(timeout=PATIENCE)],
-        log_with="tensorboard" if tracker == "tensorboard" else None,
-        project_config=ProjectConfiguration(
-            project_dir=str(folder), logging_dir=str(folder / "tensorboard")
-        ),
+        project_config=ProjectConfiguration(project_dir=str(folder)),
     )
 
 
@@ -176,7 +178,8 @@ def _check_and_load(
     accelerator: Accelerator,
     show: display.StageDisplay,
 ) -> Dataset:
-    """Check the options and models on this machine, then read the data."""
+    """Check the options, trackers and models on this machine, then read the data."""
+    check_trackers(config.training.tracker)
     preflight(
         config.text,
         config.retrieval,
@@ -206,12 +209,18 @@ def _run_stages(config: Config, dataset: Dataset, context: RunContext) -> dict[s
     show.start("retrieval: LRURec, counts, graph, text, fusion")
     stage_one = stages.retrieval()
     show.show_retrieval(stage_one, config.retrieval.k)
+    tracking = context.tracking
+    for name in ("lrurec", "text"):
+        curve = stage_one.report.get(f"{name}_curve") or []
+        word = "ndcg@10" if name == "lrurec" else "loss"
+        tracking.log_curve(name, [{word: value} for value in curve])
     show.start("paths and scorer")
     graph = graph_paths(data, config.paths)
     fit_graphs = stages.example_paths(stage_one)
     examples = training_queries(stages, stage_one)
     scorer, pretraining = train_scorer(stages, fit_graphs, examples)
     show.show_scorer(graph, examples, pretraining)
+    tracking.log_curve("scorer", pretraining.curve)
     show.start(_ranker_title(config.llm))
     if config.llm.name != NO_LLM:
         show.say(str(context.budget))
@@ -260,6 +269,7 @@ def _run_stages(config: Config, dataset: Dataset, context: RunContext) -> dict[s
             "lrurec": stage_one.report.get("lrurec_curve", []),
         }
         write_files(context.folder, ranker, dataset, evaluation, curves, explained, metrics)
+        tracking.log_results(metrics)
     accelerator.wait_for_everyone()
     return metrics
 

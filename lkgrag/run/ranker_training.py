@@ -76,14 +76,14 @@ def train_ranker(
             # Whoever asks for few prompts wants a short run; the default budget leaves the probe whole.
             prompts = min(prompts, config.training.max_examples)
         _probe_head(trainer, prompts, config.evaluation.batch_size, context.display)
-    if accelerator.trackers or training.tracker == "tensorboard":
-        accelerator.init_trackers("ranker")
+    context.tracking.start_training()
     fixed = None
     if training.residual:
         fixed = FixedTerms.of(score_out_of_fold(stages, graphs, examples), training.fuse)
     may_stop = len(trainer.held_out) > 0
     with bar("train the ranker, steps", context.is_main, may_end_early=may_stop) as update:
         curve = trainer.fit(forecast(update, "steps", SKIP_LLM), fixed)
+    context.tracking.log_training(curve)
     context.display.show_training(
         curve, examples, sum(len(b) for b in trainer.batches[: len(curve)])
     )

@@ -47,6 +47,7 @@ class Context:
         dropped: users and items that had too few interactions.
         known: the data that an update adds to; None in a ranker of an older version.
         updates: what each update since training added.
+        figures: of the run's ``metrics.json``, what the model card says; None in a ranker without a finished run.
     """
 
     graph: GraphPaths
@@ -61,6 +62,7 @@ class Context:
     dropped: Dropped = field(default_factory=Dropped)
     known: KnownData | None = None
     updates: tuple[dict[str, Any], ...] = ()
+    figures: dict[str, Any] | None = None
 
     def __getstate__(self) -> dict[str, Any]:
         """The state for copies and pickles, without what is made again when it is asked for."""

@@ -14,12 +14,13 @@ from lkgrag.errors import ConfigError, ModelError
 from lkgrag.llm.merge import merge, write_model
 from lkgrag.ranker.fusion import Fusion
 from lkgrag.ranker.model import RankerModel
+from lkgrag.serving.card import metadata
 from lkgrag.serving.ranker import Ranker
+from lkgrag.serving.saving import seal
 from lkgrag.utils.console import console
 from lkgrag.utils.files import find_foreign_entry, read_json, user_path, write_json
-from lkgrag.utils.layout import ADAPTER, META, RANKER
+from lkgrag.utils.layout import ADAPTER, CARD, META, RANKER
 from lkgrag.utils.progress import rename_activity
-from lkgrag.utils.sums import walk, write_done
 
 if TYPE_CHECKING:
     from lkgrag.config import LLMConfig
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     #: For each user: item -> (language model's score, fused score).
     Scores = list[dict[str, tuple[float, float]]]
 
-README, REPORT = "README.md", "export.json"
+REPORT = "export.json"
 #: Folder of the merged model, relative to the ranker's folder.
 ABOVE = ".."
 
@@ -112,14 +113,14 @@ def export(run: Path, out: str, dtype: str, prompts: int, overwrite: bool) -> Mo
     try:
         rename_activity("merge and write")
         weights = _write(ranker, run / RANKER, part, dtype)
-        llm = ranker.context.config.llm
+        llm, head = ranker.context.config.llm, metadata(ranker.context)
         del ranker
         rename_activity("rank with the merged model")
         moved = compare(before, score_users(Ranker.from_pretrained(part, lm="always"), prompts))
         write_json(part / REPORT, vars(moved))
         has_head = (part / RANKER / "readout.safetensors").exists()
         text = _format_readme(target, llm, weights, moved, has_head)
-        (part / README).write_text(text, encoding="utf-8")
+        (part / CARD).write_text(f"{head}\n\n{text}", encoding="utf-8")
         if target.exists():
             # Renamed, so that no moment leaves a half-deleted export.
             os.replace(target, old)
@@ -176,11 +177,11 @@ def _write(ranker: Ranker, source: Path, part: Path, dtype: str) -> torch.dtype:
     part.mkdir(parents=True)
     model = lm.model.to(weights) if lm.is_full else merge(lm.model, weights)
     write_model(model, prompter.tokenizer, part)
-    shutil.copytree(source, part / RANKER, ignore=shutil.ignore_patterns(ADAPTER, ".*"))
+    shutil.copytree(source, part / RANKER, ignore=shutil.ignore_patterns(ADAPTER, CARD, ".*"))
     for head in (source / ADAPTER).glob("readout.safetensors"):
         shutil.copy2(head, part / RANKER / head.name)
     write_json(part / RANKER / META, {**read_json(source / META), "merged": ABOVE})
-    write_done(part / RANKER, files=[*walk(part / RANKER), *_model_files(part)])
+    seal(part / RANKER, _model_files(part))
     return weights
 
 

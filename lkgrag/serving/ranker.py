@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
@@ -31,6 +32,9 @@ class RankingOptions(TypedDict, total=False):
     exclude: Iterable[object] | os.PathLike[str] | None
     where: Mapping[str, object] | None
     diversity: float
+
+
+log = logging.getLogger(__name__)
 
 
 class Ranker:
@@ -113,17 +117,27 @@ class Ranker:
         folder: str | os.PathLike[str],
         device: torch.device | str | None = None,
         lm: str | None = None,
+        revision: str | None = None,
+        token: str | bool | None = None,
+        cache_dir: str | os.PathLike[str] | None = None,
+        force_download: bool = False,
     ) -> Ranker:
-        """Read what :meth:`save_pretrained` wrote.
+        """Read what :meth:`save_pretrained` wrote, or fetch what :meth:`push_to_hub` pushed.
 
         Args:
-            folder: a saved ranker, or a run or an export that holds one as ``ranker``.
+            folder: a saved ranker, or a run or an export that holds one as ``ranker``; or a repository of the Hugging
+                Face Hub as ``owner/name``. A folder of this name comes first.
             device: by default a GPU if there is one, else the CPU.
             lm: whether to serve with the language model: ``always``, ``never``, or ``auto``, which leaves out a
                 language model that earned no weight on validation. By default what the run's ``serving.lm`` says.
+            revision: branch, tag or commit on the Hub; by default ``main``.
+            token: for the Hub; by default that of ``hf auth login``.
+            cache_dir: for files of the Hub; by default its own cache.
+            force_download: fetch files of the Hub that the cache has already.
 
         Raises:
             ConfigError: ``lm`` is another word, or ``always`` for a ranker without a language model.
+            AssetError: the Hub cannot be reached, or has no such ranker, or a file came damaged.
             LkgragError: the folder is no saved ranker or has a newer format, a file is missing or broken,
                 or the device cannot be used.
         """
@@ -131,8 +145,18 @@ class Ranker:
         from lkgrag.serving.saved_run import find_run
         from lkgrag.serving.saving import load
 
-        path = user_path(folder, "folder")
-        return cls(*load(path, device, lm), find_run(path))
+        place = user_path(folder, "folder")
+        if isinstance(folder, str) and not place.exists():
+            # Only here: the client of the Hub is not needed for folders.
+            from lkgrag.serving.hub import Fetch, fetch, is_hub_name
+
+            if is_hub_name(folder):
+                place = fetch(folder, Fetch(revision, token, cache_dir, force_download))
+        elif revision is not None:
+            log.warning(
+                "revision=%s: %s is a folder here, so the Hub is not asked", revision, folder
+            )
+        return cls(*load(place, device, lm), find_run(place))
 
     def with_serving(self, lm: str) -> Ranker:
         """The same ranker as it serves with ``serving.lm``; parts are shared.
@@ -156,19 +180,64 @@ class Ranker:
         served = RankerModel(model.lm, model.scorer, model.prompter, fusion.to(self.device))
         return Ranker(served, self.context, self._metrics)
 
-    def save_pretrained(self, folder: str | os.PathLike[str]) -> None:
+    def save_pretrained(self, folder: str | os.PathLike[str], histories: bool = True) -> None:
         """Write the ranker and all that it needs to rank for anyone, except the base language model.
 
         Args:
             folder: a new or empty folder, or one with a ranker, which is replaced.
+            histories: also write who chose what and when. Without it, nobody's id, history, rating or attribute is in
+                the folder; the ranker then ranks for raw histories alone, and cannot be updated.
 
         Raises:
+            ConfigError: without histories: a custom part may hold them.
             LkgragError: the folder cannot be written, or holds something else.
         """
         # Only here: as in from_pretrained.
         from lkgrag.serving.saving import save
+        from lkgrag.serving.withheld import without_users
 
-        save(self.model, self.context, user_path(folder, "folder"))
+        place, model, context = user_path(folder, "folder"), self.model, self.context
+        if not histories:
+            model, context = without_users(model, context)
+        save(model, context, place)
+
+    def push_to_hub(
+        self,
+        repo_id: str,
+        histories: bool = False,
+        commit_message: str = "Push ranker",
+        private: bool | None = None,
+        token: str | None = None,
+        branch: str | None = None,
+        create_pr: bool | None = None,
+    ) -> str:
+        """Push the ranker to a repository of the Hugging Face Hub, with a model card.
+
+        It is done by :class:`huggingface_hub.ModelHubMixin`. Nothing is created on the Hub before all files are written
+        here. Files of a ranker that was pushed there before are deleted; earlier commits of the repository keep them.
+
+        Args:
+            repo_id: ``owner/name``; it is created if it is not there.
+            histories: as of :meth:`save_pretrained`, but left out unless asked for.
+            commit_message: of the commit.
+            private: whether a new repository is private; None: public, unless the owner's default is private.
+            token: with write access; by default that of ``hf auth login``.
+            branch: that gets the commit; by default ``main``.
+            create_pr: open a pull request instead.
+
+        Returns:
+            The address of the commit.
+
+        Raises:
+            ConfigError: the name is none; or, without histories, a custom part may hold them.
+            AssetError: the Hub cannot be reached, or refuses.
+            LkgragError: a file cannot be written.
+        """
+        # Only here: as in from_pretrained.
+        from lkgrag.serving.hub import Push, push
+
+        how = Push(histories, commit_message, private, token, branch, create_pr)
+        return push(self.model, self.context, repo_id, how)
 
     def recommend(
         self,
@@ -260,7 +329,8 @@ class Ranker:
 
         Raises:
             DataError: a list is a text or no list, or is empty, or a user or an item is unknown (the message names
-                the nearest ones) or had too few interactions; or as in :meth:`recommend`.
+                the nearest ones) or had too few interactions; or the ranker was shared without users; or as in
+                :meth:`recommend`.
             ConfigError: as in :meth:`recommend`.
             LkgragError: the encoder's files are not available.
         """
@@ -272,6 +342,7 @@ class Ranker:
         from lkgrag.serving.recommendation import Recommendations
         from lkgrag.serving.requests import limited, request_of_user, user_ids
 
+        self.context.users.refuse_unknown()
         asked = ask(self.context, request, weight)
         varied = check_diversity(self.context, diversity)
         requests = [
@@ -352,7 +423,7 @@ class Ranker:
 
         Raises:
             DataError: a table does not fit, or there is nothing in it; or new triples turn a relation into another.
-            RunError: the ranker was saved by a version that kept no data.
+            RunError: the ranker was saved by a version that kept no data, or shared without histories.
             ConfigError: a custom part cannot be extended.
         """
         # Only here: as in from_pretrained.
@@ -364,5 +435,5 @@ class Ranker:
         return self
 
     def users(self) -> list[str]:
-        """Ids of the users of the data."""
+        """Ids of the users of the data; none in a ranker that was shared without histories."""
         return list(self.context.users)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import replace
@@ -16,7 +16,7 @@ from lkgrag import __version__
 from lkgrag.config.identity import to_yaml
 from lkgrag.config.loading import load_config
 from lkgrag.data.dropped import Dropped
-from lkgrag.errors import RunError
+from lkgrag.errors import LkgragError, RunError
 from lkgrag.kg import load_kg, save_kg
 from lkgrag.llm import LMScorer, load_llm
 from lkgrag.llm.lora import decoder_layers
@@ -28,11 +28,13 @@ from lkgrag.ranker.model import RankerModel
 from lkgrag.retrieval import FusedRetriever
 from lkgrag.scorer.resolver import new_scorer
 from lkgrag.scorer.state import load_scorer, save_scorer
+from lkgrag.serving.card import model_card, select_figures
 from lkgrag.serving.catalogue import Catalogue
 from lkgrag.serving.context import Context
 from lkgrag.serving.known import KnownData
 from lkgrag.serving.lm_choice import choose_serving
 from lkgrag.serving.users import Users
+from lkgrag.serving.withheld import WithheldUsers
 from lkgrag.text.requests import RequestModel
 from lkgrag.utils.device import choose_device
 from lkgrag.utils.files import (
@@ -45,12 +47,15 @@ from lkgrag.utils.files import (
 from lkgrag.utils.folders import replaced_folder, restore_folder
 from lkgrag.utils.layout import (
     ADAPTER,
+    CARD,
     CATALOGUE,
     CONFIG,
     DATA,
     DROPPED,
+    FIGURES,
     KG,
     META,
+    METRICS,
     RANKER,
     REQUESTS,
     RETRIEVER,
@@ -58,7 +63,7 @@ from lkgrag.utils.layout import (
     TABLES,
     USERS,
 )
-from lkgrag.utils.sums import find_damage, find_extra, write_done
+from lkgrag.utils.sums import find_damage, find_extra, walk, write_done
 
 if TYPE_CHECKING:
     import torch
@@ -164,6 +169,8 @@ def _write_context(context: Context, part: Path) -> None:
         context.requests.save(part / REQUESTS)
     if context.known is not None:
         context.known.save(part / DATA)
+    if context.figures is not None:
+        write_json(part / FIGURES, context.figures)
     (part / CONFIG).write_text(to_yaml(context.config), encoding="utf-8")
 
 
@@ -180,9 +187,22 @@ def _write_meta(context: Context, part: Path, of_model: dict[str, Any]) -> None:
     }
     if context.updates:
         meta["updates"] = list(context.updates)
+    if isinstance(context.users, WithheldUsers):
+        meta["histories"] = False
     write_json(part / META, meta)
+    (part / CARD).write_text(model_card(context, part), encoding="utf-8")
     # Last, when all other files are there.
-    write_done(part)
+    seal(part)
+
+
+def seal(part: Path, beside: Iterable[str] = ()) -> None:
+    """Write ``done.json`` with the sums of a ranker's files but the card, which people edit.
+
+    Args:
+        part: folder of the ranker.
+        beside: paths of other files that it reads, relative to it.
+    """
+    write_done(part, files=[*(name for name in walk(part) if name != CARD), *beside])
 
 
 def _refuse_others_files(folder: Path) -> None:
@@ -269,7 +289,7 @@ def load_context(folder: Path) -> tuple[PathScorer, Context, dict[str, Any]]:
         retriever=FusedRetriever.load(folder / RETRIEVER),
         catalogue=Catalogue.load(folder / CATALOGUE),
         config=config,
-        users=Users(folder / USERS),
+        users=WithheldUsers() if meta.get("histories") is False else Users(folder / USERS),
         # Older versions leave out the language model's weight, which is 1.
         learned=TermWeights(*[1.0, *meta["learned"]][-3:]),
         fitted=None if meta.get("fitted") is None else FittedWeights.from_dict(meta["fitted"]),
@@ -278,8 +298,19 @@ def load_context(folder: Path) -> tuple[PathScorer, Context, dict[str, Any]]:
         dropped=Dropped.load(folder / DROPPED),
         known=KnownData(folder=folder / DATA) if (folder / DATA).is_dir() else None,
         updates=tuple(meta.get("updates", ())),
+        figures=_read_figures(folder),
     )
     return scorer, context, meta
+
+
+def _read_figures(folder: Path) -> dict[str, Any] | None:
+    """The figures for the card: the ranker's own, or, of an older version, those of the run that holds it."""
+    for path in (folder / FIGURES, folder.parent / METRICS):
+        # They are not needed to rank.
+        with suppress(LkgragError, OSError):
+            if path.is_file():
+                return select_figures(read_json(path))
+    return None
 
 
 def find_ranker(folder: Path) -> Path:
@@ -306,7 +337,7 @@ def check_files(folder: Path) -> None:
     """
     if damage := find_damage(folder, lambda name: not _is_of_lm(name)):
         raise RunError(f"{damage}; {REPAIR}")
-    if extra := find_extra(folder):
+    if extra := [name for name in find_extra(folder) if name != CARD]:
         log.warning(
             "%s: holds %s, which was not saved with the ranker", folder, ", ".join(extra[:3])
         )

@@ -98,11 +98,13 @@ def recommend_all(
 
     Raises:
         ConfigError: ``k`` is below 1 or larger than the catalogue, or the diversity cannot be had.
+        DataError: the ranker was shared without users.
         RunError: the folder holds rankings of another run or with other options, or is in use.
         LkgragError: an existing shard is broken, or nothing can be written.
     """
     check_k(ranker.context, request.k)
     check_diversity(ranker.context, request.diversity)
+    ranker.context.users.refuse_unknown()
     users, size = ranker.context.users, request.users_per_shard
     count = max(1, math.ceil(len(users) / size))
     manifest = {

@@ -32,6 +32,7 @@ from lkgrag.scorer.resolver import new_scorer
 from lkgrag.serving.catalogue import Catalogue
 from lkgrag.serving.known import KnownData
 from lkgrag.serving.users import UsersInMemory
+from lkgrag.serving.withheld import WithheldUsers
 from lkgrag.text import item_texts
 from lkgrag.text.requests import RequestModel
 from lkgrag.utils.failures import guard_custom_code
@@ -175,6 +176,11 @@ def _read_known(context: Context) -> Interactions:
     Raises:
         RunError: there are none, or another process has replaced the ranker's files.
     """
+    if isinstance(context.users, WithheldUsers):
+        raise RunError(
+            "update: this ranker was shared without its users' histories, so there is nothing to add to; update it "
+            "where it was trained, or get it with histories from its owner"
+        )
     if context.known is None:
         raise RunError(
             "this ranker was saved by an older version, which kept no data to add to; train again once"

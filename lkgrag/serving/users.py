@@ -52,6 +52,14 @@ class UserTable(ABC):
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write a file that :class:`Users` reads."""
 
+    def refuse_unknown(self) -> None:
+        """Refuse requests for users if the ranker was shared without any.
+
+        Raises:
+            DataError: it was.
+        """
+        return
+
     def index(self, user: str, dropped: Dropped | None = None, least: int = 1) -> int:
         """The user index of an id.
 
@@ -64,6 +72,7 @@ class UserTable(ABC):
             DataError: the id is unknown; the message names the nearest ones, or says that the user had too few
                 interactions.
         """
+        self.refuse_unknown()
         index = self.find(user)
         if index < 0:
             why = dropped.why_user(user, least) if dropped is not None else ""

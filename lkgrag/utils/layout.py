@@ -13,6 +13,12 @@ PAGE = "report.html"
 EXPLANATIONS = "explanations.json"
 RANKS = "ranks.parquet"
 CURVE = "curve.json"
+#: Ids of the trackers' runs, and what was logged to them.
+TRACKING = "tracking.json"
+#: By tracker, the file with the last step of the ranker's training that was logged to it.
+TRACKED_STEPS = {"wandb": ".tracking.wandb.step", "mlflow": ".tracking.mlflow.step"}
+#: The folder that W&B writes.
+WANDB = "wandb"
 #: One row for each prompt: the user, tokens, items chosen before, attributes of the user (``user_<name>``).
 PROMPTS = "prompts.parquet"
 #: One row for each prompt and each meta-path that got attention: the share of it.
@@ -36,6 +42,10 @@ USERS = "users.parquet"
 DROPPED = "dropped.parquet"
 #: The data that the ranker knows, to which an update adds.
 DATA = "data"
+#: Figures of the run, from which the card is written.
+FIGURES = "figures.json"
+#: The model card. It has no sum: people edit it.
+CARD = "README.md"
 
 #: The fused retriever with weights without ``text``, which tells what text is worth.
 WITHOUT_TEXT = "without_text"

@@ -83,10 +83,14 @@ class TextTowers(nn.Module):
     Args:
         terms: ``T``, size of the vocabulary.
         axes: ``A``, width of the encoder's whitened vectors; 0 without an encoder.
+
+    Attributes:
+        curve: mean loss of each epoch of the training, in the process that trained; it is not saved.
     """
 
     def __init__(self, terms: int, axes: int) -> None:
         super().__init__()
+        self.curve: list[float] = []
         self.words = nn.Parameter(SPREAD * torch.randn(terms, WIDTH))
         self.encoded = nn.Parameter(SPREAD * torch.randn(axes, WIDTH))
         self.up, self.down = nn.Linear(WIDTH, HIDDEN), nn.Linear(HIDDEN, WIDTH)

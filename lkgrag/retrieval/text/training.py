@@ -132,6 +132,7 @@ def _train(
     done = 0
     with bar("text, steps") as update:
         for _ in range(EPOCHS):
+            total = torch.zeros((), device=towers.scale.device)
             for part in torch.from_numpy(rng.permutation(len(examples))).split(BATCH):
                 latest, target = examples.latest(part), examples.target[part]
                 pool = Pool.draw(target, share, rng)
@@ -140,8 +141,10 @@ def _train(
                 loss.backward()
                 optimizer.step()
                 schedule.step()
+                total += loss.detach() * len(part)
                 done += 1
                 update(done, steps)
+            towers.curve.append(float(total) / len(examples))
 
 
 def _loss(
