@@ -32,9 +32,10 @@ ROOMS = (
     "serving",
     "report",
     "run",
+    "tuning",
     "testing",
 )
-COMMANDS = ("audit", "evaluate", "export", "recommend", "train", "update")
+COMMANDS = ("audit", "evaluate", "export", "recommend", "train", "tune", "update")
 #: What type checkers are told of the root's public names, which are imported when they are asked for.
 LAZY = {
     # What lets old addresses be found; it imports nothing of this package.
