@@ -8,7 +8,8 @@ its controls, on validation (``--test``: on test); ``requests`` measures request
 physical limit, on the machine at hand, and writes ``benchmarks/results/speed.json``. Only ratios hold on other
 machines. ``scale`` builds and searches graphs of up to 100 times Amazon Beauty's size. ``large`` trains and ranks in
 4 bits with a model of Llama-2-7B's shape. ``order`` tells what the order of items of one time does to the stored gains.
-``update`` compares a ranker as it was, updated, and trained again, in the order of time.
+``update`` compares a ranker as it was, updated, and trained again, in the order of time. ``tune`` goes on with studies of
+``--trials`` on validation; with ``--test`` it compares the best and the defaults on test.
 """
 
 from __future__ import annotations
@@ -53,6 +54,7 @@ def main(argv: list[str] | None = None) -> int:
             "cold": _cold,
             "large": _large,
             "order": _order,
+            "tune": _tune,
             "update": _update,
         }[options.suite](options)
     except LkgragError as error:
@@ -73,6 +75,7 @@ def _parser() -> argparse.ArgumentParser:
             "requests",
             "scale",
             "speed",
+            "tune",
             "update",
         ),
     )
@@ -104,8 +107,11 @@ def _parser() -> argparse.ArgumentParser:
         "--root", type=Path, help="of the runs (default: outputs/ and the suite's name)"
     )
     parser.add_argument(
-        "--test", action="store_true", help="of language: read test instead of validation"
+        "--test",
+        action="store_true",
+        help="of language: read test instead of validation; of tune: compare on test, too",
     )
+    parser.add_argument("--trials", type=int, default=50, metavar="N", help="of tune, in all")
     return parser
 
 
@@ -182,6 +188,21 @@ def _update(options: argparse.Namespace) -> int:
             put(ROOT / "docs" / "update.md", "update", update.table(result))
         sets = result
     print(update.table(sets))
+    return 0
+
+
+def _tune(options: argparse.Namespace) -> int:
+    from benchmarks import tune
+
+    data, sets = options.data or [*tune.DATA], (stored("tune") or {"sets": {}})["sets"]
+    trials = 3 if options.quick else options.trials
+    for result in tune.measure(data, options.root, trials, options.test, sets):
+        if not options.quick:
+            line = f"python -m benchmarks.run tune{' --test' if options.test else ''}"
+            say(f"wrote {save('tune', line, options.seed, {'sets': result})}")
+            put(ROOT / "docs" / "tune.md", "tune", tune.table(result))
+        sets = result
+    print(tune.table(sets))
     return 0
 
 

@@ -6,7 +6,7 @@ import sys
 from importlib.util import find_spec
 
 from lkgrag.cli.command import Command, run
-from lkgrag.errors import LkgragError
+from lkgrag.errors import ConfigError, LkgragError, nearest
 
 COMMAND = Command(
     name="lkgrag.tune",
@@ -51,10 +51,14 @@ COMMAND = Command(
 def body(pairs: dict[str, str], flags: set[str]) -> None:
     """Check the options, then carry out trials."""
     # Only here: --help is printed without PyYAML.
-    from lkgrag.config.loading import load_config
+    from lkgrag.config.loading import KINDS, load_config
 
     own = {key: value for key, value in pairs.items() if key in COMMAND.options}
     rest = {key: value for key, value in pairs.items() if key not in own}
+    for key in rest:
+        close = nearest(key, COMMAND.options)
+        if close and "." not in key and key not in KINDS:
+            raise ConfigError(f"unknown option {key!r}.{close} See --help")
     config = load_config(rest)
     if find_spec("optuna") is None:
         raise LkgragError('lkgrag.tune needs Optuna: pip install "lkgrag[tune]"')

@@ -40,7 +40,7 @@ def best_curve(trials: Sequence[TrialView], metric: str, defaults: int | None) -
     axes.step(
         number, np.maximum.accumulate(value), where="post", color=COLOURS[1], label="best so far"
     )
-    first = [t.value for t in done if t.number == defaults]
+    first = [x for x, n in zip(value.tolist(), number, strict=True) if n == defaults]
     if first:
         axes.axhline(first[0], color=INK, linewidth=1, linestyle=":", label="defaults")
     ended = [t.number for t in trials if t.value is None]
@@ -82,7 +82,8 @@ def parallel_lines(
     figure = Figure(figsize=(WIDTH, 3.4), layout="constrained")
     axes = figure.add_subplot()
     columns = {key: _heights([t.values[key] for t in done], key in logarithmic) for key in keys}
-    order = np.argsort([t.value for t in done], kind="stable")
+    # Of equal values the first is the best.
+    order = np.lexsort(([-t.number for t in done], np.asarray([t.value for t in done], float)))
     for rank, place in enumerate(order):
         share = rank / max(1, len(order) - 1)
         is_best = rank == len(order) - 1

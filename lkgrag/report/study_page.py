@@ -102,9 +102,14 @@ def write_study_page(path: Path, view: StudyView) -> None:
             done=done[:MOST_ROWS],
             ended=[t for t in view.trials if t.value is None][:MOST_FAILED],
             pictures=pictures,
-            shown={t.number: {k: show(v) for k, v in t.values.items()} for t in view.trials},
+            shown={t.number: {k: _short(v) for k, v in t.values.items()} for t in view.trials},
             version=__version__,
         )
     )
     with atomic(path) as tmp:
         tmp.write_text(text, encoding="utf-8")
+
+
+def _short(value: Any) -> str:
+    """A value as it is typed, a number with four digits."""
+    return f"{value:.4g}" if isinstance(value, float) else show(value)

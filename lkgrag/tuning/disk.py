@@ -7,6 +7,7 @@ from collections.abc import Collection, Iterable
 from pathlib import Path
 
 from lkgrag.errors import LkgragError
+from lkgrag.utils.layout import LOCK
 from lkgrag.utils.locks import clear, locked
 from lkgrag.utils.sums import DONE
 
@@ -19,7 +20,7 @@ def size_of(folder: Path) -> int:
     total = 0
     for path in folder.rglob("*"):
         try:
-            total += path.stat().st_size if path.is_file() else 0
+            total += path.stat().st_size if path.is_file() and path.name != LOCK else 0
         except OSError:
             continue
     return total
@@ -36,19 +37,16 @@ def free_losers(built: Iterable[Path], kept: Collection[Path], gigabytes: float)
     Returns:
         The number of bytes that were freed. A stage that a process uses at the moment stays.
     """
-    losers = [
-        folder
-        for folder in dict.fromkeys(built)
-        if folder not in kept and (folder / DONE).is_file()
-    ]
-    ages = {folder: (folder / DONE).stat().st_mtime for folder in losers}
+    # Of a trial that ended early there may be a checkpoint without an end.
+    losers = [x for x in dict.fromkeys(built) if x not in kept and x.is_dir()]
+    ages = {x: (x / DONE if (x / DONE).is_file() else x).stat().st_mtime for x in losers}
     sizes = {folder: size_of(folder) for folder in losers}
     total, freed = sum(sizes.values()), 0
     for folder in sorted(losers, key=ages.__getitem__):
         if total - freed <= gigabytes * GIGABYTE:
             break
         try:
-            with locked(folder / ".lock", wait=False):
+            with locked(folder / LOCK, wait=False):
                 clear(folder, first=DONE)
         except (LkgragError, OSError) as error:
             log.debug("%s stays: %s", folder, error)

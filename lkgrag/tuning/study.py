@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import logging
 import os
 import shlex
@@ -16,10 +15,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import optuna
-import torch
 from accelerate import Accelerator
 from optuna.trial import TrialState
 
+from lkgrag.config import NO_LLM
 from lkgrag.config.fields import show
 from lkgrag.config.identity import computed
 from lkgrag.config.loading import load_config
@@ -45,7 +44,7 @@ from lkgrag.tuning.results import (
     selecting_users,
     write_results,
 )
-from lkgrag.tuning.store import ERROR, Begun, StudyStore, patiently
+from lkgrag.tuning.store import DEFAULTS, ERROR, Begun, StudyStore, patiently
 from lkgrag.tuning.trial import Workshop, run_trial
 from lkgrag.utils import console as terminal
 from lkgrag.utils.activity import format_duration
@@ -200,9 +199,6 @@ class _Study:
                 name = f"trial {begun.trial.number}"
                 with activity(name):
                     self._carry_out(begun, shop, name)
-            gc.collect()
-            if torch.cuda.is_available():
-                torch.cuda.empty_cache()
             trials = [t for t in self.store.counted() if t.state is not TrialState.RUNNING]
             failed = [t for t in trials if t.state is TrialState.FAIL]
             if len(trials) >= MOST_FAILED and len(failed) == len(trials):
@@ -254,11 +250,13 @@ class _Study:
             self._say(f"{name}: {metric_label(self.options.metric)} {value:.4f}", begun, start)
         finally:
             shutil.rmtree(folder, ignore_errors=True)
-            shop.accelerator.free_memory()
+            if self.config.llm.name != NO_LLM:
+                # The accelerator keeps what it has prepared.
+                shop.accelerator.free_memory()
 
     def _may_end(self, trial: optuna.Trial) -> bool:
         """Whether a trial may be ended early: the defaults never are, because all are compared with them."""
-        return "defaults" not in trial.user_attrs
+        return DEFAULTS not in trial.user_attrs
 
     def _note(
         self, begun: Begun, cache: StageCache | None, reporter: StageReporter, start: float
