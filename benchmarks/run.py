@@ -11,7 +11,8 @@ machines. ``scale`` builds and searches graphs of up to 100 times Amazon Beauty'
 ``update`` compares a ranker as it was, updated, and trained again, in the order of time. ``service`` asks a service of
 ml-100k from 1, 8 and 64 clients, kills it, and exchanges its ranker under load. ``scorers`` compares the path
 scorers of ``benchmarks/scorers.yaml`` with the default one, on validation. ``diversity`` tells what more varied
-lists cost in NDCG@10, on validation.
+lists cost in NDCG@10, on validation. ``tune`` goes on with studies of ``--trials`` on validation; with ``--test`` it
+compares the best and the defaults on test.
 """
 
 from __future__ import annotations
@@ -58,6 +59,7 @@ def main(argv: list[str] | None = None) -> int:
             "order": _order,
             "service": _service,
             "scorers": _scorers,
+            "tune": _tune,
             "update": _update,
             "diversity": _diversity,
         }[options.suite](options)
@@ -82,6 +84,7 @@ def _parser() -> argparse.ArgumentParser:
             "service",
             "scorers",
             "speed",
+            "tune",
             "update",
         ),
     )
@@ -113,8 +116,11 @@ def _parser() -> argparse.ArgumentParser:
         "--root", type=Path, help="of the runs (default: outputs/ and the suite's name)"
     )
     parser.add_argument(
-        "--test", action="store_true", help="of language: read test instead of validation"
+        "--test",
+        action="store_true",
+        help="of language: read test instead of validation; of tune: compare on test, too",
     )
+    parser.add_argument("--trials", type=int, default=50, metavar="N", help="of tune, in all")
     return parser
 
 
@@ -227,6 +233,22 @@ def _diversity(options: argparse.Namespace) -> int:
             put(ROOT / "docs" / "beyond-accuracy.md", "diversity", diversity.table(result))
         sets = result
     print(diversity.table(sets))
+    return 0
+
+
+def _tune(options: argparse.Namespace) -> int:
+    from benchmarks import tune
+
+    data, sets = options.data or [*tune.DATA], (stored("tune") or {"sets": {}})["sets"]
+    trials = 3 if options.quick else options.trials
+    for result in tune.measure(data, options.root, trials, options.test, sets):
+        if not options.quick:
+            line = f"python -m benchmarks.run tune{' --test' if options.test else ''}"
+            say(f"wrote {save('tune', line, options.seed, {'sets': result})}")
+            put(ROOT / "docs" / "tune.md", "tune", tune.table(result))
+        sets = result
+    print(tune.table(sets))
+    return 0
 
 
 def _large(options: argparse.Namespace) -> int:

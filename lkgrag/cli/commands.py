@@ -14,6 +14,7 @@ COMMANDS = {
     "evaluate": "lkgrag.evaluate",
     "serve": "lkgrag.serve",
     "update": "lkgrag.update",
+    "tune": "lkgrag.tune",
     "audit": "lkgrag.audit",
     "export": "lkgrag.export",
     "report": "lkgrag.report.__main__",

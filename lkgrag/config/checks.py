@@ -46,16 +46,7 @@ def check(config: Config) -> None:
         if value_of(config, key) == NONE:
             raise ConfigError(f"option '{key}': '{NONE}' is Python's word; write {key}=none")
     for key, f in config_fields():
-        value = of_python(value_of(config, key), key, str(f.type))
-        choices = f.metadata["choices"]
-        if choices and value not in choices and not _may_be_custom(key, value):
-            raise ConfigError(
-                f"option '{key}': {value!r} is none of {', '.join(choices)}."
-                f"{nearest(str(value), choices)}"
-            )
-        for number in value if isinstance(value, list) else [value]:
-            if isinstance(number, int | float) and not isinstance(number, bool):
-                _check_range(key, f, number)
+        check_value(key, f, of_python(value_of(config, key), key, str(f.type)))
     _check_trackers(config.training.tracker)
     if config.prompt.history > config.paths.history:
         raise ConfigError(
@@ -108,6 +99,28 @@ def check(config: Config) -> None:
         )
     if not config.evaluation.ks:
         raise ConfigError("option 'evaluation.ks' needs cut-offs, as [5,10,20]")
+
+
+def check_value(key: str, f: Field[Any], value: Any) -> None:
+    """Check the words and the range of one option's value.
+
+    Args:
+        key: of the option.
+        f: its field.
+        value: of the type that the option declares.
+
+    Raises:
+        ConfigError: the message names the option and what it takes.
+    """
+    choices = f.metadata["choices"]
+    if choices and value not in choices and not _may_be_custom(key, value):
+        raise ConfigError(
+            f"option '{key}': {value!r} is none of {', '.join(choices)}."
+            f"{nearest(str(value), choices)}"
+        )
+    for number in value if isinstance(value, list) else [value]:
+        if isinstance(number, int | float) and not isinstance(number, bool):
+            _check_range(key, f, number)
 
 
 def _may_be_custom(key: str, value: object) -> bool:

@@ -162,7 +162,7 @@ def _parse_overrides(overrides: dict[str, str]) -> Layer:
     """
     layer: Layer = {}
     for key, text in overrides.items():
-        option, words = _option_of(key, text)
+        option, words = option_of(key, text)
         kind = KINDS[option]
         for _ in words:
             kind = inner_kind(kind) or "str"
@@ -179,7 +179,7 @@ def _parse_overrides(overrides: dict[str, str]) -> Layer:
     return layer
 
 
-def _option_of(key: str, text: object) -> tuple[str, list[str]]:
+def option_of(key: str, text: object) -> tuple[str, list[str]]:
     """The option that a dotted key names, and the keys within its mapping.
 
     Raises:

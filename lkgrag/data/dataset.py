@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -72,6 +72,22 @@ class Dataset:
             _check_times(interactions)
         options = {k: v for k, v in to_dict(config).items() if k != "root"}
         return cls(interactions, make_split(interactions, config), {"data": options, "files": sha})
+
+    def without_test(self) -> Dataset:
+        """The same data before the test: from each user's first test event on, no interaction is left.
+
+        Users, items and the validation events stay what they are. The key says what is missing, so that no stage of
+        these data is taken for one of the whole.
+
+        Returns:
+            Data whose split has no test event.
+        """
+        interactions, split = self.interactions, self.split
+        end = np.diff(interactions.indptr)
+        np.minimum.at(end, split.test.user, split.test.position)
+        nothing = split.test[:0]
+        key = {**self.key, "test": "left out"}
+        return Dataset(interactions.first(end), replace(split, test=nothing), key)
 
 
 def _check_times(interactions: Interactions) -> None:

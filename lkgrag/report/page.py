@@ -48,7 +48,8 @@ TITLE_WIDTH, WORDS_WIDTH = 120, 300
 PIXELS, GROWTH = 4 / 3, 1.5
 
 
-def _environment() -> Environment:
+def new_environment() -> Environment:
+    """Templates with what pages share: escaping, and how figures and titles are written."""
     environment = Environment(
         loader=PackageLoader("lkgrag.report", "templates"),
         # A title may hold anything: everything is escaped, except what was drawn here.
@@ -118,7 +119,7 @@ def write_report(folder: Path, metrics: dict[str, Any] | None = None) -> Path:
         save_pictures(figure, folder / PICTURES, name)
         charts[name] = {"caption": caption, "svg": svg(figure, name)}
     faithful = run.metrics.get("faithfulness")
-    page = _environment().get_template("run.html")
+    page = new_environment().get_template("run.html")
     text = page.render(
         run=run,
         version=__version__,
@@ -157,7 +158,7 @@ def _marginal_lines(metrics: dict[str, Any]) -> list[str]:
 
 def recommendation_page(rankings: list[Recommendation]) -> str:
     """One page of rankings, as ``lkgrag.recommend format=html`` gives it."""
-    page = _environment().get_template("users.html")
+    page = new_environment().get_template("users.html")
     return page.render(users=_users(track(rankings, "draw", len(rankings))), version=__version__)
 
 

@@ -35,11 +35,15 @@ class StageCache:
         root: folder of the cache.
         enabled: False builds every stage anew, in place.
         seconds: seconds that each stage's build took, for the run's record.
+        used: folders of the stages that were asked for.
+        built: those of them that were made here.
     """
 
     root: Path
     enabled: bool = True
     seconds: dict[str, float] = field(default_factory=dict)
+    used: set[Path] = field(default_factory=set)
+    built: set[Path] = field(default_factory=set)
 
     def load_or_build(
         self,
@@ -66,6 +70,7 @@ class StageCache:
             raise LkgragError(
                 f"cannot write the cache {folder}: {error.strerror}; set cache.root=<folder>"
             ) from error
+        self.used.add(folder)
         with locked(folder / ".lock", wait=True):
             if not self.enabled:
                 clear(folder)
@@ -85,6 +90,7 @@ class StageCache:
                     )
                     clear(folder, first=DONE)
             sweep(folder)
+            self.built.add(folder)
             start = time.perf_counter()
             build(folder)
             seconds = time.perf_counter() - start

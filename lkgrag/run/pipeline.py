@@ -14,18 +14,13 @@ from typing import TYPE_CHECKING, Any
 from accelerate import Accelerator
 from accelerate.utils import InitProcessGroupKwargs, ProjectConfiguration
 
-from lkgrag.config import NO_LLM
 from lkgrag.config.checks import check
 from lkgrag.config.loading import expand_paths
 from lkgrag.data.dataset import Dataset
 from lkgrag.data.memory import in_memory
 from lkgrag.data.readers import files_digest
 from lkgrag.errors import RunError
-from lkgrag.evaluation.evaluator import Evaluator
-from lkgrag.evaluation.score_cache import ScoreCache
 from lkgrag.evaluation.user_groups import check_attributes
-from lkgrag.paths import graph_paths
-from lkgrag.prompt.order import CandidateOrder
 from lkgrag.run import display
 from lkgrag.run.budget import choose_budget
 from lkgrag.run.cache import StageCache
@@ -39,6 +34,7 @@ from lkgrag.run.launch import (
     refuse_shared_devices,
     warn_of_mixed_precision,
 )
+from lkgrag.run.learning import build_evaluator, learn
 from lkgrag.run.outputs import (
     build_context,
     check_faithfulness,
@@ -47,8 +43,6 @@ from lkgrag.run.outputs import (
     write_files,
 )
 from lkgrag.run.preflight import preflight
-from lkgrag.run.ranker_stages import build_ranker, train_scorer, training_queries
-from lkgrag.run.ranker_training import CHECKPOINTS, SKIP_LLM, train_ranker
 from lkgrag.run.stages import Stages, load_dataset
 from lkgrag.run.tracker_checks import check_trackers
 from lkgrag.run.tracking import tracked
@@ -62,12 +56,10 @@ from lkgrag.utils.layout import EXPLANATIONS
 from lkgrag.utils.progress import activity, rename_activity
 
 if TYPE_CHECKING:
-    from lkgrag.config import Config, DataConfig, LLMConfig
+    from lkgrag.config import Config, DataConfig
     from lkgrag.data import Interactions
 
 log = logging.getLogger(__name__)
-#: How to shorten the ranking with the language model, or to do without it.
-EVALUATION_ADVICE = f"evaluation.max_events ranks fewer, {SKIP_LLM}"
 
 
 @activity("check the options")
@@ -203,45 +195,15 @@ def _run_stages(config: Config, dataset: Dataset, context: RunContext) -> dict[s
     """
     accelerator, show = context.accelerator, context.display
     stages = Stages(context.cache, config, dataset, accelerator.device)
-    show.start("knowledge graph")
-    data = stages.kg(dataset.split.train_end)
-    show.show_graph(data)
-    show.start("retrieval: LRURec, counts, graph, text, fusion")
-    stage_one = stages.retrieval()
-    show.show_retrieval(stage_one, config.retrieval.k)
-    tracking = context.tracking
-    for name in ("lrurec", "text"):
-        curve = stage_one.report.get(f"{name}_curve") or []
-        word = "ndcg@10" if name == "lrurec" else "loss"
-        tracking.log_curve(name, [{word: value} for value in curve])
-    show.start("paths and scorer")
-    graph = graph_paths(data, config.paths)
-    fit_graphs = stages.example_paths(stage_one)
-    examples = training_queries(stages, stage_one)
-    scorer, pretraining = train_scorer(stages, fit_graphs, examples)
-    show.show_scorer(graph, examples, pretraining)
-    tracking.log_curve("scorer", pretraining.curve)
-    show.start(_ranker_title(config.llm))
-    if config.llm.name != NO_LLM:
-        show.say(str(context.budget))
-    model = build_ranker(stages, data, scorer, pretraining, fit_graphs, examples)
-    training = train_ranker(stages, context, model, fit_graphs, examples)
-    learned = model.fusion.weights
+    learned = learn(stages, context)
+    stage_one, graph, model = learned.stage_one, learned.graph, learned.model
+    weights = model.fusion.weights
     show.start("evaluation")
-    _, options = context.budget.apply(config.training, config.evaluation)
-    evaluator = Evaluator(
-        dataset.interactions,
-        graph,
-        options,
-        CandidateOrder(config.prompt.order, config.seed),
-        config.paths.history,
-        accelerator,
-        ScoreCache(context.folder / CHECKPOINTS, stages.keys.scores()),
-        advice=EVALUATION_ADVICE,
+    evaluation = build_evaluator(stages, context, graph).evaluate(
+        model, {"val": stage_one.val, "test": stage_one.test}
     )
-    evaluation = evaluator.evaluate(model, {"val": stage_one.val, "test": stage_one.test})
     model.fusion.load_state_dict(evaluation.fusion.state_dict())
-    ranker = Ranker(model, build_context(stages, graph, stage_one, learned, evaluation.weights))
+    ranker = Ranker(model, build_context(stages, graph, stage_one, weights, evaluation.weights))
     metrics: dict[str, Any] = {}
     rename_activity("explanations and intervals")
     # A forward pass of a sharded model needs all processes, so they join those of the first one.
@@ -252,7 +214,7 @@ def _run_stages(config: Config, dataset: Dataset, context: RunContext) -> dict[s
         ranker.context.requests = fit_request_factor(
             model, ranker.context, dataset.interactions, dataset.split.val
         )
-        seconds = {**context.cache.seconds, "ranker": training.seconds}
+        seconds = {**context.cache.seconds, "ranker": learned.training.seconds}
         metrics = collect_metrics(
             stages, context, stage_one, ranker, evaluation, faithfulness, seconds
         )
@@ -264,19 +226,11 @@ def _run_stages(config: Config, dataset: Dataset, context: RunContext) -> dict[s
     if context.is_main:
         rename_activity("ranker's files and report")
         curves = {
-            "ranker": training.curve,
-            "scorer": pretraining.curve,
+            "ranker": learned.training.curve,
+            "scorer": learned.pretraining.curve,
             "lrurec": stage_one.report.get("lrurec_curve", []),
         }
         write_files(context.folder, ranker, dataset, evaluation, curves, explained, metrics)
-        tracking.log_results(metrics)
+        context.tracking.log_results(metrics)
     accelerator.wait_for_everyone()
     return metrics
-
-
-def _ranker_title(llm: LLMConfig) -> str:
-    """The title of the stage in which the ranker is trained: what of it learns."""
-    if llm.name == NO_LLM:
-        return "ranker: no language model (llm.name=none), fusion"
-    learns = {"lora": "LoRA", "full": "all its weights", "auto": "LoRA or all its weights"}
-    return f"ranker: language model, {learns[llm.adapter]}, fusion"

@@ -16,6 +16,7 @@ from torch import Tensor
 from lkgrag.errors import ConfigError
 from lkgrag.ranker.fusion import Fusion, list_cross_entropy
 from lkgrag.scorer.base import PathScorer, option_of, score_paths
+from lkgrag.utils.watching import tell_figure
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -160,6 +161,7 @@ def pretrain_parts(
             curve.append({"epoch": epoch, "train": loss, **row})
             if progress is not None:
                 progress(epoch, config.pretrain_epochs)
+            tell_figure("scorer", epoch, config.pretrain_epochs, row["held"])
             if epoch - best.epoch >= PATIENCE:
                 break
     best.restore()

@@ -22,6 +22,7 @@ from lkgrag.retrieval.lrurec.spectral import spectral_embeddings
 from lkgrag.retrieval.lrurec.state import Progress, restore, store
 from lkgrag.retrieval.ranks import Seen, ndcg, pessimistic_ranks
 from lkgrag.utils.progress import bar
+from lkgrag.utils.watching import tell_figure
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -100,6 +101,8 @@ class Training:
             while self.progress.epoch < epochs and not self.is_stale(patience):
                 self.train_epoch()
                 self.judge(val)
+                if val is not None and len(val):
+                    tell_figure("lrurec", self.progress.epoch, epochs, self.progress.curve[-1])
                 if checkpoint is not None:
                     self.store(checkpoint)
                 update(self.progress.epoch, epochs)

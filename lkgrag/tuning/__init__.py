@@ -1,0 +1,1 @@
+"""Tuning: many trials of a run's options, judged on validation alone; Optuna proposes and stores them."""
