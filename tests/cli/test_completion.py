@@ -57,7 +57,7 @@ def test_flags_are_offered_after_a_dash():
         (["train"], "preset=quick,text", ["quick,text-first"]),
         (["train"], "seed=", []),
         (["train"], "nothing=", []),
-        (["recommend"], "format=", ["text", "json", "html", "parquet"]),
+        (["recommend"], "format=", ["text", "json", "html", "csv", "parquet"]),
         (["recommend"], "serving.lm=a", ["auto", "always"]),
         (["recommend"], "explain=t", ["true"]),
         (["recommend"], "seed=", []),
