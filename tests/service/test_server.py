@@ -118,7 +118,12 @@ def test_connections_are_limited_before_files_run_out(service, monkeypatch):
         for connection in first:
             connection.close()
         end = time.monotonic() + 10
-        while talk(url, b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")[9:12] != b"200":
+        while (
+            talk(url, b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")[
+                9:12
+            ]
+            != b"200"
+        ):
             assert time.monotonic() < end
 
 
