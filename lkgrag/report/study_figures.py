@@ -14,7 +14,7 @@ from lkgrag.report.style import COLOURS, INK, WIDTH, axes_of
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
 
-    from lkgrag.report.study_page import TrialView
+    from lkgrag.report.study_view import TrialView
 
 #: Options of the picture of importance, and of the parallel view.
 MOST_BARS, MOST_AXES = 12, 8

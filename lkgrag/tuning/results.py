@@ -15,7 +15,8 @@ from lkgrag.config.fields import config_fields, default_of, show, value_of
 from lkgrag.config.identity import NOT_HASHED
 from lkgrag.config.values import dump
 from lkgrag.evaluation.metrics import metric_label
-from lkgrag.report.study_page import StudyView, TrialView, write_study_page
+from lkgrag.report.study_page import write_study_page
+from lkgrag.report.study_view import StudyView, TrialView
 from lkgrag.tuning.outcome import CONFIRMED, RETRIEVER, SECONDS, STAGE
 from lkgrag.tuning.store import ERROR
 from lkgrag.utils.files import atomic, write_json, write_parquet

@@ -227,7 +227,7 @@ def tensor_bytes(tensor: Tensor) -> memoryview | bytes:
 
     flat = tensor.detach().cpu().contiguous().flatten()
     # What holds nothing may have a stride by which it cannot be viewed.
-    return memoryview(flat.view(torch.uint8).numpy()) if flat.numel() else b""
+    return flat.view(torch.uint8).numpy().data if flat.numel() else b""
 
 
 def check_sum(file: TensorFile) -> None:
