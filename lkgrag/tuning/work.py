@@ -120,7 +120,7 @@ class StudyWork:
         end = time.monotonic() + self.options.timeout
         while time.monotonic() < end:
             with ExitStack() as stack:
-                begun = patiently(partial(self.store.begin, stack, own))
+                begun = self.store.begin(stack, own)
                 if begun is None:
                     return
                 name = f"trial {begun.trial.number}"
