@@ -1,0 +1,234 @@
+"""DuckDB, an embedded database, within a limit of memory and a folder for what does not fit."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import tempfile
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from lkgrag.errors import ConfigError, DataError, LkgragError, short
+from lkgrag.utils.files import atomic, user_path
+from lkgrag.utils.memory import free_memory, parse_bytes
+
+if TYPE_CHECKING:
+    import duckdb
+    import numpy as np
+    import pyarrow as pa
+    from numpy.typing import NDArray
+
+    from lkgrag.config import EngineConfig
+
+#: Least memory that counting needs: libraries, and one block of rows of each operator.
+LEAST = 512 * 10**6
+#: Memory of the libraries, which is there before anything is counted.
+LIBRARIES = 300 * 10**6
+#: Shares of the rest: the database, and the arrays that its results go into.
+DATABASE, ARRAYS = 0.45, 0.4
+#: Memory where the machine does not tell what is free.
+UNKNOWN = 4 * 10**9
+#: Rows of a batch of results.
+BATCH = 1 << 20
+ADVICE = 'pip install "lkgrag[large]"'
+
+
+def is_installed() -> bool:
+    """Whether DuckDB can be imported."""
+    try:
+        # Only here, and below: it belongs to an extra, and most commands need none.
+        import duckdb  # noqa: F401
+    except ImportError:
+        return False
+    return True
+
+
+def memory_of(config: EngineConfig) -> int:
+    """Bytes that queries and their results may take together.
+
+    Raises:
+        ConfigError: ``engine.memory`` is no amount, or less than :data:`LEAST`.
+    """
+    if config.memory is None:
+        return max(LEAST, (free_memory() or 2 * UNKNOWN) // 2)
+    memory = parse_bytes(config.memory, "engine.memory")
+    if memory < LEAST:
+        raise ConfigError(
+            f"engine.memory={config.memory}: counting needs at least {LEAST // 10**6}MB; raise it"
+        )
+    return memory
+
+
+class Duck:
+    """An open database. Use :func:`open_duck`.
+
+    Attributes:
+        arrays: bytes that a result may take outside of the database.
+        temp: folder of this database for what does not fit into memory.
+    """
+
+    def __init__(self, connection: duckdb.DuckDBPyConnection, arrays: int, temp: Path) -> None:
+        self.connection = connection
+        self.arrays = arrays
+        self.temp = temp
+
+    def run(self, sql: str) -> None:
+        """Run a statement without a result."""
+        with self._explained():
+            self.connection.execute(sql)
+
+    def row(self, sql: str) -> tuple[int | float | str | None, ...]:
+        """The only row of a result."""
+        with self._explained():
+            found = self.connection.execute(sql).fetchone()
+        assert found is not None
+        return found
+
+    def put(self, name: str, columns: dict[str, NDArray]) -> None:
+        """Give arrays of one length a name in queries; they are not copied."""
+        import pyarrow as pa
+
+        table = pa.table({column: pa.array(values) for column, values in columns.items()})
+        self.connection.register(name, table)
+
+    def forget(self, name: str) -> None:
+        """Let arrays go that :meth:`put` has named."""
+        self.connection.unregister(name)
+
+    def batches(self, sql: str) -> Iterator[pa.RecordBatch]:
+        """The rows of a result in their order, in batches."""
+        with self._explained():
+            yield from self.connection.sql(sql).to_arrow_reader(BATCH)
+
+    def columns(self, sql: str) -> dict[str, NDArray]:
+        """A whole result as arrays by name; an unknown float is NaN."""
+        with self._explained():
+            table = self.connection.sql(sql).to_arrow_table()
+            return {name: table[name].to_numpy(zero_copy_only=False) for name in table.column_names}
+
+    def counts(self, sql: str, size: int) -> NDArray[np.int64]:
+        """Values of a result with the columns ``place`` and ``value``, as int64 ``[size]``; 0 where there is none."""
+        import numpy as np
+
+        out = np.zeros(size, np.int64)
+        for batch in self.batches(sql):
+            out[batch["place"].to_numpy()] = batch["value"].to_numpy(zero_copy_only=False)
+        return out
+
+    def write(self, sql: str, path: Path) -> None:
+        """Write a result as Parquet, atomically.
+
+        Raises:
+            LkgragError: the disk is full, the memory too little, or a file that is read is broken.
+        """
+        with atomic(path) as tmp, self._explained():
+            self.connection.execute(
+                f"copy ({sql}) to {quoted(tmp)} (format parquet, compression zstd)"
+            )
+
+    @contextmanager
+    def _explained(self) -> Iterator[None]:
+        """Turn what a query raises into one line.
+
+        Raises:
+            LkgragError: with that line.
+        """
+        import duckdb
+
+        try:
+            yield
+        except duckdb.Error as error:
+            explained = explain(error, self.temp)
+            if explained is None:
+                raise
+            raise explained from error
+
+
+def explain(error: Exception, temp: Path) -> LkgragError | None:
+    """What the user can do about an error of the database; None where it is a fault of the program.
+
+    Args:
+        error: that the database raised.
+        temp: the database's folder.
+    """
+    text = str(error)
+    lower = text.lower()
+    if "no space left" in lower or "max_temp_directory_size" in lower or "disk full" in lower:
+        return LkgragError(
+            f"the disk of {temp.parent} is full: free space, or choose another folder by engine.temp="
+        )
+    if type(error).__name__ == "OutOfMemoryException":
+        return LkgragError(
+            "engine.memory is too little for these data: raise it, as engine.memory=8GB"
+        )
+    file = re.search(r"['\"]([^'\"]+\.parquet)['\"]", text)
+    if file is not None:
+        name = re.sub(r"\[([*?\[\]])\]", r"\1", file[1])
+        return DataError(f"{name}: missing, or no whole Parquet file; delete it and run again")
+    if type(error).__name__ == "IOException":
+        return LkgragError(f"a file of the database cannot be read or written: {short(text)}")
+    return None
+
+
+@contextmanager
+def open_duck(config: EngineConfig, threads: int = 1, beside: Path | None = None) -> Iterator[Duck]:
+    """Open a database in memory, and delete its files in the end.
+
+    Args:
+        config: limit and folder.
+        threads: of the database.
+        beside: folder of the temporary files where ``engine.temp`` names none; the system's by default.
+
+    Raises:
+        ConfigError: DuckDB is not installed, the limit is too small, or there is no such folder.
+    """
+    memory = memory_of(config)
+    try:
+        import duckdb
+    except ImportError:
+        raise ConfigError(f"engine.name=duckdb: DuckDB is not installed: {ADVICE}") from None
+    root = beside
+    if config.temp is not None:
+        root = user_path(config.temp, "engine.temp")
+        if not root.is_dir():
+            raise ConfigError(
+                f"engine.temp={config.temp}: no such folder; make it, or name another one"
+            )
+    try:
+        temp = Path(tempfile.mkdtemp(prefix=".lkgrag-", dir=root))
+    except OSError as error:
+        raise ConfigError(
+            f"engine.temp={root}: cannot be written ({error.strerror}); name another folder"
+        ) from error
+    rest = memory - LIBRARIES
+    connection = duckdb.connect(
+        ":memory:",
+        config={
+            "threads": max(1, threads),
+            "memory_limit": f"{int(rest * DATABASE)}B",
+            "temp_directory": str(temp / "spill"),
+            # Nothing is fetched, and bars would tear the lines of progress.
+            "autoinstall_known_extensions": False,
+            "autoload_known_extensions": False,
+        },
+    )
+    try:
+        connection.execute("set enable_progress_bar = false")
+        yield Duck(connection, int(rest * ARRAYS), temp)
+    finally:
+        connection.close()
+        shutil.rmtree(temp, ignore_errors=True)
+
+
+def quoted(text: str | Path) -> str:
+    """A text as SQL writes it."""
+    return "'" + str(text).replace("'", "''") + "'"
+
+
+def parquet(files: Sequence[Path] | Iterable[Path]) -> str:
+    """Files as a table of a query, their rows in the order of the files."""
+    # A star or a bracket in a path would be a pattern.
+    names = [re.sub(r"([*?\[\]])", r"[\1]", str(path)) for path in files]
+    return f"read_parquet([{', '.join(map(quoted, names))}])"
