@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import shutil
 import tempfile
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -82,15 +82,14 @@ class Duck:
     def row(self, sql: str) -> tuple[int | float | str | None, ...]:
         """The only row of a result."""
         with self._explained():
-            found = self.connection.execute(sql).fetchone()
-        assert found is not None
-        return found
+            (found,) = self.connection.execute(sql).fetchall()
+        return tuple(found)
 
     def put(self, name: str, columns: dict[str, NDArray]) -> None:
-        """Give arrays of one length a name in queries; they are not copied."""
+        """Give arrays of one length a name in queries, in which NaN is null."""
         import pyarrow as pa
 
-        table = pa.table({column: pa.array(values) for column, values in columns.items()})
+        table = pa.table({column: known(values) for column, values in columns.items()})
         self.connection.register(name, table)
 
     def forget(self, name: str) -> None:
@@ -222,13 +221,30 @@ def open_duck(config: EngineConfig, threads: int = 1, beside: Path | None = None
         shutil.rmtree(temp, ignore_errors=True)
 
 
+def known(values: NDArray) -> pa.Array:
+    """An array for queries and their files: NaN becomes null.
+
+    The files' statistics leave NaN out, so a query could take a block with NaN for one without.
+    """
+    # Only here: commands that need no table do not wait for Arrow.
+    import pyarrow as pa
+
+    return pa.array(values, from_pandas=True)
+
+
 def quoted(text: str | Path) -> str:
     """A text as SQL writes it."""
     return "'" + str(text).replace("'", "''") + "'"
 
 
-def parquet(files: Sequence[Path] | Iterable[Path]) -> str:
-    """Files as a table of a query, their rows in the order of the files."""
+def parquet(files: Iterable[Path], is_numbered: bool = False) -> str:
+    """Files as a table of a query, their rows in the order of the files.
+
+    Args:
+        files: all of one schema.
+        is_numbered: whether there is a column ``file_row_number``, from 0 on in each file.
+    """
     # A star or a bracket in a path would be a pattern.
     names = [re.sub(r"([*?\[\]])", r"[\1]", str(path)) for path in files]
-    return f"read_parquet([{', '.join(map(quoted, names))}])"
+    numbered = ", file_row_number = true" if is_numbered else ""
+    return f"read_parquet([{', '.join(map(quoted, names))}]{numbered})"

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import pairwise
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+
+from lkgrag.utils.files import read_json, write_json
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -34,6 +37,22 @@ def ranges(rows: NDArray[np.int64], most: int) -> list[tuple[int, int]]:
         end = int(np.searchsorted(total, total[begin] + most, side="right")) - 1
         bounds.append(max(end, begin + 1))
     return list(pairwise(bounds))
+
+
+def kept_ranges(
+    folder: Path, rows: Callable[[], NDArray[np.int64]], most: int
+) -> list[tuple[int, int]]:
+    """The ranges of a table's parts, which stay as they are if work goes on with another limit of memory.
+
+    Args:
+        folder: of the parts; the ranges are in ``ranges.json``.
+        rows: gives the rows of each place, where there are no ranges yet.
+        most: rows of a range.
+    """
+    path = folder / "ranges.json"
+    if not path.exists():
+        write_json(path, ranges(rows(), most))
+    return [(int(first), int(end)) for first, end in read_json(path)]
 
 
 def count_keys(

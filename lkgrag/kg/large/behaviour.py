@@ -16,7 +16,7 @@ import numpy as np
 from lkgrag.kg.base import Edges
 from lkgrag.kg.sources.counting import Pairs, count_pairs, count_times, normalised
 from lkgrag.utils.duck import parquet
-from lkgrag.utils.key_counts import count_keys, ranges
+from lkgrag.utils.key_counts import count_keys
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -49,11 +49,10 @@ class Counted:
         return Edges(index, weight, self.count, time=self.time)
 
 
-def follow_ranges(histories: Histories, config: KGConfig) -> list[tuple[int, int]]:
-    """Ranges of source items whose pairs fit into memory, for :func:`followed`."""
-    rows = histories.pairs_within(config.follow_window)
+def follow_rows(histories: Histories, config: KGConfig) -> int:
+    """How many pairs of :func:`followed` fit into memory."""
     plain = histories.is_once and not config.temporal
-    return ranges(rows, histories.duck.arrays // (KEY if plain else WITH_USER))
+    return max(1, histories.duck.arrays // (KEY if plain else WITH_USER))
 
 
 def followed(histories: Histories, config: KGConfig, bounds: tuple[int, int]) -> Iterator[Counted]:
@@ -98,18 +97,9 @@ def followed(histories: Histories, config: KGConfig, bounds: tuple[int, int]) ->
     yield Counted(key, number, time if config.temporal else None)
 
 
-def meet_ranges(histories: Histories, config: KGConfig) -> list[tuple[int, int]]:
-    """Ranges of smaller items whose pairs fit into memory, for :func:`met`."""
-    most = histories.duck.arrays // (WITH_TIME if config.temporal else KEY)
-    return ranges(_others(histories), most)
-
-
-def _others(histories: Histories) -> NDArray[np.int64]:
-    """Most items that an item's users have beside it, int64 ``[I]``."""
-    return histories.duck.counts(
-        f"select item as place, sum(others)::bigint as value from {histories.once} group by item",
-        histories.num_items,
-    )
+def meet_rows(histories: Histories, config: KGConfig) -> int:
+    """How many pairs of :func:`met` fit into memory."""
+    return max(1, histories.duck.arrays // (WITH_TIME if config.temporal else KEY))
 
 
 def met(histories: Histories, config: KGConfig, bounds: tuple[int, int]) -> Iterator[Counted]:
@@ -127,14 +117,15 @@ def met(histories: Histories, config: KGConfig, bounds: tuple[int, int]) -> Iter
     key = f"a.item::bigint * {histories.num_items} + b.item as key"
     joined = f"from {histories.once} b join {some} a on a.user = b.user and a.item < b.item"
     if not config.temporal:
-        rows = int(_others(histories)[slice(*bounds)].sum())
+        rows = int(histories.others[slice(*bounds)].sum())
         for keys, count in count_keys(
             histories.duck, f"select {key} {joined}", rows, config.behaviour_min
         ):
             yield Counted(keys, count, None)
         return
-    # NaN is the greatest of all here, so that an unknown time makes the pair's unknown too.
-    found = histories.duck.columns(f"select {key}, greatest(a.time, b.time) as time {joined}")
+    # An unknown time makes the pair's unknown too.
+    time = "case when a.time > b.time or a.time is null then a.time else b.time end as time"
+    found = histories.duck.columns(f"select {key}, {time} {joined}")
     yield Counted(*count_times(found["key"], found["time"], config.behaviour_min))
 
 

@@ -13,16 +13,18 @@ import pyarrow.parquet as pq
 from lkgrag.kg.base import Edges
 from lkgrag.kg.large.behaviour import (
     both_ways,
-    follow_ranges,
+    follow_rows,
     followed,
-    meet_ranges,
+    meet_rows,
     met,
     strongest,
 )
 from lkgrag.kg.sources.co_rated import SHRINKAGE as MEET
 from lkgrag.kg.sources.followed_by import SHRINKAGE as FOLLOW
+from lkgrag.utils.duck import known
 from lkgrag.utils.files import atomic
-from lkgrag.utils.key_counts import ranges
+from lkgrag.utils.key_counts import kept_ranges
+from lkgrag.utils.progress import rename_activity
 
 if TYPE_CHECKING:
     from lkgrag.config import KGConfig
@@ -63,25 +65,16 @@ def write_edges(path: Path, blocks: Iterable[Edges], names: tuple[str, str] | No
     Returns:
         The number of edges.
     """
-    schema, total = SCHEMA, 0
-    if names is not None:
-        schema = pa.schema(
-            [
-                pa.field(new, f.type)
-                for new, f in zip((*names, *SCHEMA.names[2:]), SCHEMA, strict=True)
-            ]
-        )
+    first = names or ("source", "target")
+    schema = pa.schema(
+        [f.with_name(n) for f, n in zip(SCHEMA, [*first, *SCHEMA.names[2:]], strict=True)]
+    )
+    total = 0
     with atomic(path) as tmp, pq.ParquetWriter(tmp, schema, compression="zstd") as writer:
         for edges in blocks:
-            source, target = edges.index.astype(np.int32)
-            time = pa.nulls(len(edges), pa.float64()) if edges.time is None else edges.time
-            columns = [source, target, edges.weight, edges.count, time]
-            writer.write_table(
-                pa.table(
-                    [pa.array(c) if isinstance(c, np.ndarray) else c for c in columns],
-                    schema=schema,
-                )
-            )
+            time = np.full(len(edges), np.nan) if edges.time is None else edges.time
+            columns = [*edges.index.astype(np.int32), edges.weight, edges.count, time]
+            writer.write_table(pa.table([known(c) for c in columns], schema=schema))
             total += len(edges)
     return total
 
@@ -93,8 +86,14 @@ def write_followed(histories: Histories, config: KGConfig, folder: Path) -> list
         The files; together they hold the edges by source, then target.
     """
     out = []
-    for number, bounds in enumerate(follow_ranges(histories, config)):
+    bounds_of = kept_ranges(
+        folder,
+        lambda: histories.pairs_within(config.follow_window),
+        follow_rows(histories, config),
+    )
+    for number, bounds in enumerate(bounds_of):
         path = part(folder, number)
+        rename_activity(f"count followed_by: {number} of {len(bounds_of)}")
         if not path.exists():
             blocks = (c.edges(histories, FOLLOW) for c in followed(histories, config, bounds))
             write_edges(path, blocks)
@@ -115,7 +114,9 @@ def write_met(histories: Histories, config: KGConfig, folder: Path, work: Path) 
         The files; together they hold the edges of both directions by source, then target.
     """
     pairs = []
-    for number, bounds in enumerate(meet_ranges(histories, config)):
+    meetings = kept_ranges(work / "pairs", lambda: histories.others, meet_rows(histories, config))
+    for number, bounds in enumerate(meetings):
+        rename_activity(f"count co_rated: {number} of {len(meetings)}")
         path = part(work / "pairs", number)
         if not path.exists():
             blocks = (c.edges(histories, MEET) for c in met(histories, config, bounds))
@@ -123,8 +124,12 @@ def write_met(histories: Histories, config: KGConfig, folder: Path, work: Path) 
         pairs.append(path)
     total = sum(pq.read_metadata(path).num_rows for path in pairs)
     # Of each item an equal share: pairs are counted once more where they are many.
-    share = np.full(histories.num_items, 1 + 2 * total // max(histories.num_items, 1))
-    blocks_of = ranges(share, max(1, histories.duck.arrays // PAIR_BYTES))
+    size = histories.num_items
+    blocks_of = kept_ranges(
+        work / "kept",
+        lambda: np.full(size, 1 + 2 * total // max(size, 1)),
+        max(1, histories.duck.arrays // PAIR_BYTES),
+    )
     kept = []
     for number, bounds in enumerate(blocks_of):
         path = part(work / "kept", number)

@@ -70,10 +70,18 @@ class Histories:
             return f"(select user, item, position + after as others, time from {self.table})"
         self.duck.run(
             "create or replace temp table once as select user, item, first_others as others, first_time as time "
-            "from (select user, item, min(position + after) as first_others, arg_min(time, position) as first_time "
+            "from (select user, item, min(position + after) as first_others, min({'place': position, 'time': time}).time as first_time "
             f"from {self.table} group by user, item)"
         )
         return "once"
+
+    @cached_property
+    def others(self) -> NDArray[np.int64]:
+        """Most items that an item's users have beside it, summed over them, int64 ``[I]``."""
+        return self.duck.counts(
+            f"select item as place, sum(others)::bigint as value from {self.once} group by item",
+            self.num_items,
+        )
 
     def pairs_within(self, window: int, both: bool = False) -> NDArray[np.int64]:
         """How many interactions follow an item's within a window, int64 ``[I]``; with ``both``, also precede."""
