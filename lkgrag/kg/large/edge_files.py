@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -47,11 +47,6 @@ PAIR_BYTES = 128
 def part(folder: Path, number: int) -> Path:
     """A part of a table."""
     return folder / f"part-{number:05}.parquet"
-
-
-def parts(folder: Path) -> list[Path]:
-    """All parts of a table, in their order."""
-    return sorted(folder.glob("part-*.parquet"))
 
 
 def write_edges(path: Path, blocks: Iterable[Edges], names: tuple[str, str] | None = None) -> int:
@@ -159,11 +154,3 @@ def read_edges(files: Iterable[Path], temporal: bool) -> Edges:
         column("count", np.int64),
         time=column("time", np.float64) if temporal else None,
     )
-
-
-def edge_blocks(files: Iterable[Path], columns: list[str]) -> Iterator[dict[str, np.ndarray]]:
-    """Some columns of the edges of files, block by block."""
-    for path in files:
-        with pq.ParquetFile(path) as file:
-            for batch in file.iter_batches(1 << 20, columns=columns):
-                yield {name: batch[name].to_numpy(zero_copy_only=False) for name in columns}
