@@ -8,7 +8,8 @@ its controls, on validation (``--test``: on test); ``requests`` measures request
 physical limit, on the machine at hand, and writes ``benchmarks/results/speed.json``. Only ratios hold on other
 machines. ``scale`` builds and searches graphs of up to 100 times Amazon Beauty's size. ``large`` trains and ranks in
 4 bits with a model of Llama-2-7B's shape. ``order`` tells what the order of items of one time does to the stored gains.
-``update`` compares a ranker as it was, updated, and trained again, in the order of time.
+``update`` compares a ranker as it was, updated, and trained again, in the order of time. ``engines`` counts up to 500
+million interactions within 8 GB (``--data 10M`` takes one size; sizes that are stored are not measured again).
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from typing import Any
 from benchmarks.common import ROOT, data_roots, fell, judge, put, save, say, stored
 
 SCALE = ("graph", "users", "remote")
+ENGINES = ("counting", "crossover")
 SPEED = ("paths", "lru", "wording", "lm", "lm-avx2", "whole", "serving", "job")
 
 
@@ -54,6 +56,7 @@ def main(argv: list[str] | None = None) -> int:
             "large": _large,
             "order": _order,
             "update": _update,
+            "engines": _engines,
         }[options.suite](options)
     except LkgragError as error:
         print(f"error: {error}", file=sys.stderr)
@@ -66,6 +69,7 @@ def _parser() -> argparse.ArgumentParser:
         "suite",
         choices=(
             "cold",
+            "engines",
             "language",
             "large",
             "order",
@@ -121,7 +125,7 @@ def parts_of(suite: str) -> tuple[str, ...]:
 
         return (*read_language()["rows"], COSTS)
     if suite != "quality":
-        return {"speed": SPEED, "scale": SCALE}.get(suite, ())
+        return {"speed": SPEED, "scale": SCALE, "engines": ENGINES}.get(suite, ())
     from benchmarks.quality.rows import read_settings
 
     return tuple(read_settings()["rows"])
@@ -273,6 +277,43 @@ def _scale(options: argparse.Namespace) -> int:
             [1] if options.quick else [1, 10], options.quick, options.seed
         )
     _tell("C", "scale", "python -m benchmarks.run scale", result, options)
+    return 0
+
+
+def _engines(options: argparse.Namespace) -> int:
+    from benchmarks.engines import counting
+    from lkgrag.errors import ConfigError
+
+    parts = options.only or ENGINES
+    result: dict[str, Any] = {p: (stored("engines") or {}).get(p, {}) for p in ENGINES}
+    sizes = options.data or ["1M" if options.quick else name for name in counting.SIZES]
+    for name in sizes:
+        if name not in counting.SIZES:
+            raise ConfigError(f"--data {name}: there are {', '.join(counting.SIZES)}")
+
+    def keep() -> None:
+        values = {"C5": counting.peak_of(result["counting"])}
+        if not options.quick:
+            line = "python -m benchmarks.run engines"
+            whole = {
+                **(stored("engines") or {}),
+                **result,
+                "targets": judge("C5", values, suite="engines"),
+            }
+            say(f"wrote {save('engines', line, options.seed, whole)}")
+
+    if "crossover" in parts:
+        scales = counting.SCALES[:1] if options.quick else counting.SCALES
+        result["crossover"] = counting.crossover(options.seed, scales)
+        keep()
+    if "counting" in parts:
+        threads = max(1, options.threads)
+        before = {} if options.quick else result["counting"]
+        for found in counting.measure(
+            list(dict.fromkeys(sizes)), options.root, threads, options.seed, before
+        ):
+            result["counting"] = found
+            keep()
     return 0
 
 

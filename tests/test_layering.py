@@ -34,7 +34,7 @@ ROOMS = (
     "run",
     "testing",
 )
-COMMANDS = ("audit", "evaluate", "export", "recommend", "train", "update")
+COMMANDS = ("audit", "count", "evaluate", "export", "recommend", "train", "update")
 #: What type checkers are told of the root's public names, which are imported when they are asked for.
 LAZY = {
     # What lets old addresses be found; it imports nothing of this package.

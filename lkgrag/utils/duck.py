@@ -32,6 +32,8 @@ DATABASE, ARRAYS = 0.45, 0.4
 UNKNOWN = 4 * 10**9
 #: Rows of a batch of results.
 BATCH = 1 << 20
+#: Beginning of the names of temporary folders.
+PREFIX = ".lkgrag-duckdb-"
 ADVICE = 'pip install "lkgrag[large]"'
 
 
@@ -196,7 +198,7 @@ def open_duck(config: EngineConfig, threads: int = 1, beside: Path | None = None
                 f"engine.temp={config.temp}: no such folder; make it, or name another one"
             )
     try:
-        temp = Path(tempfile.mkdtemp(prefix=".lkgrag-", dir=root))
+        temp = Path(tempfile.mkdtemp(prefix=PREFIX, dir=root))
     except OSError as error:
         raise ConfigError(
             f"engine.temp={root}: cannot be written ({error.strerror}); name another folder"
@@ -219,6 +221,12 @@ def open_duck(config: EngineConfig, threads: int = 1, beside: Path | None = None
     finally:
         connection.close()
         shutil.rmtree(temp, ignore_errors=True)
+
+
+def sweep_temporary(folder: Path) -> None:
+    """Delete what the databases of killed processes left in a folder; the caller holds the folder's lock."""
+    for path in folder.glob(f"{PREFIX}*"):
+        shutil.rmtree(path, ignore_errors=True)
 
 
 def known(values: NDArray) -> pa.Array:

@@ -143,7 +143,9 @@ def write_met(histories: Histories, config: KGConfig, folder: Path, work: Path) 
 def read_edges(files: Iterable[Path], temporal: bool) -> Edges:
     """The edges of files, in memory."""
     tables = [pq.read_table(path) for path in files]
-    table = pa.concat_tables(tables) if tables else SCHEMA.empty_table()
+    table = (
+        pa.concat_tables(tables, promote_options="permissive") if tables else SCHEMA.empty_table()
+    )
 
     def column(name: str, kind: type[np.generic]) -> np.ndarray:
         return table[name].to_numpy().astype(kind, copy=False)

@@ -78,6 +78,8 @@ class TableKG:
     Attributes:
         edge_types: in the order of :func:`~lkgrag.kg.build_kg`.
         node_types: ``item`` and, with users, ``user``.
+        sizes: number of edges by relation, of those that have files.
+        key: that tells this graph from others.
 
     Raises:
         RunError: the folder holds no finished graph, or one of another version.
@@ -97,6 +99,8 @@ class TableKG:
         self._sizes: dict[str, int] = meta["nodes"]
         self._files: dict[str, list[str]] = meta["files"]
         self._settings = {key: meta[key] for key in ("temporal", "follow_window")}
+        self.sizes: dict[str, int] = meta["edges"]
+        self.key: str = meta["key"]
         self.node_types = list(self._sizes)
         self.edge_types: list[EdgeType] = [(s, r, t) for s, r, t in meta["edge_types"]]
 
@@ -131,7 +135,7 @@ class TableKG:
             return _Nodes(self._sizes[key])
         forward = self._forward.get(key, key)
         tables = [_read(path) for path in self.files(forward[1])]
-        table = pa.concat_tables(tables)
+        table = pa.concat_tables(tables, promote_options="permissive")
         index = np.stack([table[end].to_numpy().astype(np.int64) for end in ("source", "target")])
         order = np.arange(index.shape[1])
         if forward != key:
