@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import sys
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -127,7 +128,7 @@ def time_at_share(duck: Duck, table: str, share: float, before: float) -> float 
     if not number:
         return None
     place = place_of_share(share, int(number))
-    width = max((float(high) - float(low)) / BINS, np.finfo(float).tiny)
+    width = max((float(high) - float(low)) / BINS, sys.float_info.min)
     # Not decreasing in the time, so that ranges of times follow one another.
     within = f"floor((time - {float(low)!r}::double) / {width!r}::double)"
     bins = duck.columns(
