@@ -281,7 +281,7 @@ def _scale(options: argparse.Namespace) -> int:
 
 
 def _engines(options: argparse.Namespace) -> int:
-    from benchmarks.engines import counting
+    from benchmarks.engines import counting, page
     from lkgrag.errors import ConfigError
 
     parts = options.only or ENGINES
@@ -301,6 +301,7 @@ def _engines(options: argparse.Namespace) -> int:
                 "targets": judge("C5", values, suite="engines"),
             }
             say(f"wrote {save('engines', line, options.seed, whole)}")
+            page.write_page(whole)
 
     if "crossover" in parts:
         scales = counting.SCALES[:1] if options.quick else counting.SCALES

@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 LEAST = 512 * 10**6
 #: Memory of the libraries, which is there before anything is counted.
 LIBRARIES = 300 * 10**6
-#: Shares of the rest: the database, and the arrays that its results go into.
-DATABASE, ARRAYS = 0.45, 0.4
+#: Shares of the rest: the database, and the arrays that its results go into. What is left is for values of each item.
+DATABASE, ARRAYS = 0.42, 0.33
 #: Memory where the machine does not tell what is free.
 UNKNOWN = 4 * 10**9
 #: Rows of a batch of results.

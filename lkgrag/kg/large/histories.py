@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -33,6 +33,9 @@ class Histories:
     table: str
     num_items: int
     is_once: bool
+    _within: dict[tuple[int, bool], NDArray[np.int64]] = field(
+        default_factory=dict, init=False, repr=False, compare=False
+    )
 
     @classmethod
     def of(cls, duck: Duck, training: Training) -> Histories:
@@ -85,9 +88,11 @@ class Histories:
 
     def pairs_within(self, window: int, both: bool = False) -> NDArray[np.int64]:
         """How many interactions follow an item's within a window, int64 ``[I]``; with ``both``, also precede."""
-        before = f" + least(position, {window})" if both else ""
-        return self.duck.counts(
-            f"select item as place, sum(least(after, {window}){before})::bigint as value from {self.table} "
-            "group by item",
-            self.num_items,
-        )
+        if (window, both) not in self._within:
+            before = f" + least(position, {window})" if both else ""
+            self._within[window, both] = self.duck.counts(
+                f"select item as place, sum(least(after, {window}){before})::bigint as value from {self.table} "
+                "group by item",
+                self.num_items,
+            )
+        return self._within[window, both]
