@@ -285,36 +285,31 @@ def _engines(options: argparse.Namespace) -> int:
     from lkgrag.errors import ConfigError
 
     parts = options.only or ENGINES
-    result: dict[str, Any] = {p: (stored("engines") or {}).get(p, {}) for p in ENGINES}
     sizes = options.data or ["1M" if options.quick else name for name in counting.SIZES]
     for name in sizes:
         if name not in counting.SIZES:
             raise ConfigError(f"--data {name}: there are {', '.join(counting.SIZES)}")
 
-    def keep() -> None:
-        values = {"C5": counting.peak_of(result["counting"])}
+    def keep(part: str, found: Any) -> None:
+        # Beside the other parts as they are stored now: each may be measured by a call of its own.
+        whole = {**(stored("engines") or {}), part: found}
+        values = {"C5": counting.peak_of(whole.get("counting", {}))}
+        whole["targets"] = judge("C5", values, suite="engines")
         if not options.quick:
             line = "python -m benchmarks.run engines"
-            whole = {
-                **(stored("engines") or {}),
-                **result,
-                "targets": judge("C5", values, suite="engines"),
-            }
             say(f"wrote {save('engines', line, options.seed, whole)}")
             page.write_page(whole)
 
     if "crossover" in parts:
         scales = counting.SCALES[:1] if options.quick else counting.SCALES
-        result["crossover"] = counting.crossover(options.seed, scales)
-        keep()
+        keep("crossover", counting.crossover(options.seed, scales))
     if "counting" in parts:
         threads = max(1, options.threads)
-        before = {} if options.quick else result["counting"]
+        before = {} if options.quick else (stored("engines") or {}).get("counting", {})
         for found in counting.measure(
             list(dict.fromkeys(sizes)), options.root, threads, options.seed, before
         ):
-            result["counting"] = found
-            keep()
+            keep("counting", found)
     return 0
 
 

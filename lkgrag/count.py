@@ -100,7 +100,7 @@ def count(config: Config, folder: Path) -> TableKG:
     from lkgrag.paths.large import map_paths
     from lkgrag.retrieval.large import write_itemitem
     from lkgrag.utils.device import set_threads
-    from lkgrag.utils.duck import memory_of, open_duck, sweep_temporary
+    from lkgrag.utils.duck import memory_of, open_duck
     from lkgrag.utils.locks import clear, locked
     from lkgrag.utils.progress import rename_activity
 
@@ -110,7 +110,6 @@ def count(config: Config, folder: Path) -> TableKG:
     with locked(folder / ".lock", wait=False, what=f"out={folder}"):
         if config.overwrite:
             clear(folder, first="store.json", last="key.json")
-        sweep_temporary(folder)
         with open_duck(config.engine, set_threads(config.threads), beside=folder) as duck:
             store = make_store(duck, config.data, folder)
             training = split_store(duck, store, config.data)

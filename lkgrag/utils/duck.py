@@ -6,12 +6,13 @@ import re
 import shutil
 import tempfile
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lkgrag.errors import ConfigError, DataError, LkgragError, short
 from lkgrag.utils.files import atomic, user_path
+from lkgrag.utils.locks import locked
 from lkgrag.utils.memory import free_memory, parse_bytes
 
 if TYPE_CHECKING:
@@ -34,6 +35,8 @@ UNKNOWN = 4 * 10**9
 BATCH = 1 << 20
 #: Beginning of the names of temporary folders.
 PREFIX = ".lkgrag-duckdb-"
+#: Held while the folder is in use.
+LOCK = ".lock"
 ADVICE = 'pip install "lkgrag[large]"'
 
 
@@ -198,6 +201,7 @@ def open_duck(config: EngineConfig, threads: int = 1, beside: Path | None = None
                 f"engine.temp={config.temp}: no such folder; make it, or name another one"
             )
     try:
+        sweep_temporary(root or Path(tempfile.gettempdir()))
         temp = Path(tempfile.mkdtemp(prefix=PREFIX, dir=root))
     except OSError as error:
         raise ConfigError(
@@ -217,16 +221,18 @@ def open_duck(config: EngineConfig, threads: int = 1, beside: Path | None = None
     )
     try:
         connection.execute("set enable_progress_bar = false")
-        yield Duck(connection, int(rest * ARRAYS), temp)
+        with locked(temp / LOCK, wait=False):
+            yield Duck(connection, int(rest * ARRAYS), temp)
     finally:
         connection.close()
         shutil.rmtree(temp, ignore_errors=True)
 
 
 def sweep_temporary(folder: Path) -> None:
-    """Delete what the databases of killed processes left in a folder; the caller holds the folder's lock."""
+    """Delete what the databases of killed processes left in a folder: the files of those that nobody holds."""
     for path in folder.glob(f"{PREFIX}*"):
-        shutil.rmtree(path, ignore_errors=True)
+        with suppress(LkgragError, OSError), locked(path / LOCK, wait=False):
+            shutil.rmtree(path, ignore_errors=True)
 
 
 def known(values: NDArray) -> pa.Array:

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from lkgrag.config import DataConfig
 from lkgrag.data import Interactions
 from lkgrag.data.interactions import natural_order
-from lkgrag.data.large import Store, make_store, sequences, split_store
+from lkgrag.data.large import Store, make_store, sequences, split_store, splitting
 from lkgrag.data.large.coding import ORDER, sort_keys
 from lkgrag.data.readers import read_tables
 from lkgrag.data.splits import make_split
@@ -199,6 +199,46 @@ def test_a_folder_of_other_data_is_refused(tmp_path):
         many(6).to_parquet(path, index=False)
         with pytest.raises(RunError, match="holds other data"):
             make_store(duck, config, tmp_path / "store")
+
+
+def test_a_split_that_was_stopped_goes_on_and_another_one_is_refused(tmp_path, monkeypatch):
+    path = tmp_path / "events.parquet"
+    many(9).to_parquet(path, index=False)
+    config, write, calls = DataConfig(root=str(path)), splitting._write, []
+
+    def stop(*args):
+        calls.append(args)
+        if len(calls) == 4:
+            raise KeyboardInterrupt
+        write(*args)
+
+    with small_duck(tmp_path, FEW) as duck:
+        store = make_store(duck, config, tmp_path / "store")
+        monkeypatch.setattr(splitting, "_write", stop)
+        with pytest.raises(KeyboardInterrupt):
+            split_store(duck, store, config)
+        monkeypatch.setattr(splitting, "_write", write)
+        assert_same_split(duck, store, in_memory(config), config)
+        with pytest.raises(RunError, match="holds another split"):
+            split_store(duck, store, replace(config, split="rolling"))
+
+
+def test_positions_are_no_times(tmp_path):
+    path = tmp_path / "events.parquet"
+    table = many(10).sort_values("user", kind="stable")
+    table["time"] = table.groupby("user").cumcount().astype(float)
+    table.to_parquet(path, index=False)
+    config = DataConfig(root=str(path), split="time", duplicates="keep", min_user=1, min_item=1)
+    with small_duck(tmp_path) as duck:
+        store = make_store(duck, config, tmp_path / "store")
+        with pytest.raises(DataError, match=r"data\.split=time compares the times"):
+            split_store(duck, store, config)
+    table.drop(columns="time").to_parquet(path, index=False)
+    with small_duck(tmp_path) as duck:
+        store = make_store(duck, config, tmp_path / "other")
+        assert store.meta["unknown_times"] == len(store)
+        with pytest.raises(DataError, match="have no time"):
+            split_store(duck, store, config)
 
 
 def test_a_missing_part_and_another_version_are_named(tmp_path):

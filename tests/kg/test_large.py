@@ -166,7 +166,8 @@ def test_counting_that_was_stopped_goes_on(tmp_path, monkeypatch):
         counted(tmp_path, duck, KGConfig())
     with pytest.raises(RunError, match="no finished graph"):
         TableKG(folder)
-    there = {p: p.stat().st_mtime_ns for p in calls[:3]}
+    there = {p: p.stat().st_mtime_ns for p in calls[:3] if "work" not in p.parts}
+    assert there
     monkeypatch.setattr(edge_files, "write_edges", write)
     with small_duck(tmp_path, 9000) as duck:
         graph, want = counted(tmp_path, duck, KGConfig())

@@ -91,8 +91,13 @@ def test_nothing_is_left_of_a_query_that_fails(tmp_path):
 
 def test_what_killed_processes_left_is_swept(tmp_path):
     (tmp_path / ".lkgrag-duckdb-1").mkdir()
+    (tmp_path / ".lkgrag-duckdb-1" / "spill").write_text("")
     (tmp_path / "kept").mkdir()
-    sweep_temporary(tmp_path)
+    with open_duck(SMALL, beside=tmp_path) as duck:
+        assert {p.name for p in tmp_path.iterdir()} == {"kept", duck.temp.name}
+        # What is in use stays.
+        sweep_temporary(tmp_path)
+        assert duck.temp.is_dir()
     assert [p.name for p in tmp_path.iterdir()] == ["kept"]
 
 

@@ -13,6 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from lkgrag.config.identity import digest, to_dict
+from lkgrag.data.interactions import POSITIONS
 from lkgrag.data.large import cleaning, coding, sequences
 from lkgrag.data.large.raw import write_raw
 from lkgrag.data.large.store import META, VERSION, Store
@@ -67,6 +68,7 @@ def make_store(duck: Duck, config: DataConfig, folder: str | os.PathLike[str]) -
         )
     write_json(folder / KEY, {"key": key})
     if (folder / META).exists():
+        shutil.rmtree(folder / "work", ignore_errors=True)
         return Store.open(folder)
     source = str(place.reader.files(place.folder, place.config)[0])
     _Making(duck, config, folder, source).take(lambda path: write_raw(place, config, path), key)
@@ -130,7 +132,8 @@ class _Making:
         }
         is_once = self.config.duplicates != "keep" or not self._has_repetition(parts)
         meta = {"version": VERSION, "key": key, "is_once": is_once, "stats": stats}
-        write_json(self.folder / META, {**meta, "parts": [path.name for path in parts]})
+        meta |= self._times(parts) | {"parts": [path.name for path in parts]}
+        write_json(self.folder / META, meta)
         shutil.rmtree(self.work)
 
     def _step(self, name: str, words: str, write: Callable[[Path], None]) -> Path:
@@ -199,6 +202,14 @@ class _Making:
         if not known:
             return {"tied_interactions": None, "tied_last_two": None}
         return {"tied_interactions": tied / rows, "tied_last_two": tied_last / users}
+
+    def _times(self, parts: list[Path]) -> dict[str, Any]:
+        """How many interactions have no time, and whether times are points in time."""
+        unknown, early, users = self.duck.row(
+            "select count(*) - count(time), count(*) filter (position = 0 and time <= 1), "
+            f"count(*) filter (position = 0) from {parquet(parts)}"
+        )
+        return {"unknown_times": unknown, "dated": not early / users > POSITIONS}
 
     def _has_repetition(self, parts: list[Path]) -> bool:
         """Whether a user has an item more than once."""

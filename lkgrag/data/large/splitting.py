@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import sys
 from functools import partial
 from pathlib import Path
@@ -17,7 +16,7 @@ from lkgrag.data.large.making import OF_SPLITS
 from lkgrag.data.splits import check_split
 from lkgrag.data.splits.last import last_spans
 from lkgrag.data.splits.time import place_of_share, split_points, time_spans
-from lkgrag.errors import DataError
+from lkgrag.errors import DataError, RunError
 from lkgrag.utils.duck import known, parquet
 from lkgrag.utils.files import atomic, read_json, write_json
 from lkgrag.utils.progress import rename_activity
@@ -30,8 +29,10 @@ if TYPE_CHECKING:
     from lkgrag.data.splits.base import Spans
     from lkgrag.utils.duck import Duck
 
-#: Written last.
+#: Says which split a folder holds, from the first part on.
 META = "split.json"
+#: Folders of the parts.
+NAMES = ("training", "val", "test")
 #: Ranges of times that are counted in one pass.
 BINS = 1 << 16
 TRAINING = pa.schema(
@@ -62,22 +63,23 @@ def split_store(duck: Duck, store: Store, config: DataConfig) -> list[Path]:
         The files of the training interactions.
 
     Raises:
+        RunError: the folder holds another split.
         DataError: no user is long enough, a time is unknown that ``time`` needs, or a part would be empty.
         ConfigError: a number or a point in time does not fit, or there is no such split.
     """
     check_split(config)
+    if config.split == "time" and not store.meta["unknown_times"]:
+        store.need_times("data.split=time")
     options = {k: v for k, v in to_dict(config).items() if k in OF_SPLITS and k != "root"}
     key = digest({"options": options, "store": store.meta["key"]})
     folder = store.folder
     training = [folder / "training" / path.name for path in store.parts]
-    if (folder / META).exists():
-        if read_json(folder / META).get("key") == key:
-            return training
-        # Another split of the same sequences: what rests on the old one goes first.
-        for name in ("training", "val", "test"):
-            shutil.rmtree(folder / name, ignore_errors=True)
-    write_json(folder / META, {"key": key})
+    if (folder / META).exists() and read_json(folder / META).get("key") != key:
+        raise RunError(f"{folder}: holds another split; choose another out=, or overwrite=true")
+    if all((folder / name / path.name).exists() for name in NAMES for path in store.parts):
+        return training
     spans = _spans(duck, store, config)
+    write_json(folder / META, {"key": key})
     for number, path in enumerate(store.parts):
         rename_activity(f"split the sequences: {number} of {len(store.parts)}")
         _write_part(path, folder, spans)
@@ -92,7 +94,7 @@ def _spans(duck: Duck, store: Store, config: DataConfig) -> Spans:
     if config.split == "rolling":
         return last_spans(count, config.rolling)
     table = parquet(store.parts)
-    (unknown,) = duck.row(f"select count(*) - count(time) from {table}")
+    unknown = store.meta["unknown_times"]
     if unknown:
         raise DataError(
             f"data.split=time: {unknown} of {len(store)} interactions have no time; name the column by data.columns, "
@@ -151,7 +153,7 @@ def time_at_share(duck: Duck, table: str, share: float, before: float) -> float 
 
 def _write_part(path: Path, folder: Path, spans: Spans) -> None:
     """Write what a part of the sequences trains, validates and tests, unless it is there."""
-    outs = {name: folder / name / path.name for name in ("training", "val", "test")}
+    outs = {name: folder / name / path.name for name in NAMES}
     if all(out.exists() for out in outs.values()):
         return
     table = pq.read_table(path)

@@ -16,7 +16,7 @@ from lkgrag.data.cleaning.attributes import attributes, links_of, triples_of
 from lkgrag.data.cleaning.texts import Spellings
 from lkgrag.data.interactions import Interactions
 from lkgrag.data.tables import Tables
-from lkgrag.errors import RunError
+from lkgrag.errors import DataError, RunError
 from lkgrag.utils.files import read_json
 
 if TYPE_CHECKING:
@@ -88,6 +88,23 @@ class Store:
     def parts(self) -> list[Path]:
         """The files of the sequences, in the order of the users."""
         return [self.folder / "sequences" / name for name in self.meta["parts"]]
+
+    def need_times(self, option: str) -> None:
+        """Refuse an option that compares the times of different users where they cannot be compared.
+
+        Raises:
+            DataError: times are mere positions in each user's history, or none is known.
+        """
+        if not self.meta["dated"]:
+            raise DataError(
+                f"{option} compares the times of different users, but those of {self.folder} are positions in each "
+                f"user's history (nearly all begin at 0 or 1); leave {option} out"
+            )
+        if self.meta["unknown_times"] == len(self):
+            raise DataError(
+                f"{option} needs times, but no interaction has one; leave it out, or name the column of times by "
+                "data.columns={time: ...}"
+            )
 
     def counts(self, kind: str) -> NDArray[np.int64]:
         """Interactions of each ``user`` or ``item``, int64."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
     from lkgrag.config import KGConfig
     from lkgrag.data.large import Store
     from lkgrag.utils.duck import Duck
+
+log = logging.getLogger(__name__)
 
 #: Says which graph a folder is of, from the first step on.
 KEY = "key.json"
@@ -63,11 +66,20 @@ def make_graph(
         folder: of the edges.
 
     Raises:
+        DataError: ``kg.temporal`` needs times that the data lack.
         ConfigError: ``kg.relations`` or ``kg.exclude`` names another relation.
         RunError: the folder holds another graph.
         LkgragError: the disk is full, or the memory too little.
     """
     wanted = _wanted(config)
+    if config.temporal:
+        store.need_times("kg.temporal=true")
+        if store.meta["unknown_times"]:
+            log.warning(
+                "kg.temporal=true: %d of %d interactions have no time; edges that come from them are never hidden",
+                store.meta["unknown_times"],
+                len(store),
+            )
     options = {k: v for k, v in to_dict(config).items() if k in OPTIONS}
     split = read_json(store.folder / "split.json")["key"]
     key = digest({"options": options, "split": split, "version": VERSION})
