@@ -8,7 +8,7 @@ import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from lkgrag.errors import ConfigError, DataError, LkgragError, short
 from lkgrag.utils.files import atomic, user_path
@@ -20,8 +20,6 @@ if TYPE_CHECKING:
     import numpy as np
     import pyarrow as pa
     from numpy.typing import NDArray
-
-    from lkgrag.config import EngineConfig
 
 #: Least memory that counting needs: libraries, and one block of rows of each operator.
 LEAST = 512 * 10**6
@@ -40,17 +38,29 @@ LOCK = ".lock"
 ADVICE = 'pip install "lkgrag[large]"'
 
 
+class Limits(Protocol):
+    """Options of a database, as ``engine`` has them."""
+
+    @property
+    def memory(self) -> str | None:
+        """Memory that queries and their results may take, in words."""
+
+    @property
+    def temp(self) -> str | None:
+        """Folder for what does not fit into memory."""
+
+
 def is_installed() -> bool:
     """Whether DuckDB can be imported."""
     try:
-        # Only here, and below: it belongs to an extra, and most commands need none.
+        # Only here: it belongs to an extra.
         import duckdb  # noqa: F401
     except ImportError:
         return False
     return True
 
 
-def memory_of(config: EngineConfig) -> int:
+def memory_of(config: Limits) -> int:
     """Bytes that queries and their results may take together.
 
     Raises:
@@ -92,6 +102,7 @@ class Duck:
 
     def put(self, name: str, columns: dict[str, NDArray]) -> None:
         """Give arrays of one length a name in queries, in which NaN is null."""
+        # Only here: most commands need no database.
         import pyarrow as pa
 
         table = pa.table({column: known(values) for column, values in columns.items()})
@@ -114,6 +125,7 @@ class Duck:
 
     def counts(self, sql: str, size: int) -> NDArray[np.int64]:
         """Values of a result with the columns ``place`` and ``value``, as int64 ``[size]``; 0 where there is none."""
+        # Only here: most commands need no database.
         import numpy as np
 
         out = np.zeros(size, np.int64)
@@ -139,6 +151,7 @@ class Duck:
         Raises:
             LkgragError: with that line.
         """
+        # Only here: most commands need no database.
         import duckdb
 
         try:
@@ -177,7 +190,7 @@ def explain(error: Exception, temp: Path) -> LkgragError | None:
 
 
 @contextmanager
-def open_duck(config: EngineConfig, threads: int = 1, beside: Path | None = None) -> Iterator[Duck]:
+def open_duck(config: Limits, threads: int = 1, beside: Path | None = None) -> Iterator[Duck]:
     """Open a database in memory, and delete its files in the end.
 
     Args:
@@ -190,6 +203,7 @@ def open_duck(config: EngineConfig, threads: int = 1, beside: Path | None = None
     """
     memory = memory_of(config)
     try:
+        # Only here: most commands need no database.
         import duckdb
     except ImportError:
         raise ConfigError(f"engine.name=duckdb: DuckDB is not installed: {ADVICE}") from None

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from lkgrag.utils.duck import Duck
 
 #: Sorted keys that are counted at a time.
-BLOCK = 1 << 24
+BLOCK = 1 << 21
 
 
 def ranges(rows: NDArray[np.int64], most: int) -> list[tuple[int, int]]:
