@@ -35,7 +35,7 @@ BATCH = 1 << 20
 PREFIX = ".lkgrag-duckdb-"
 #: Held while the folder is in use.
 LOCK = ".lock"
-ADVICE = 'pip install "lkgrag[large]"'
+MISSING = 'engine.name=duckdb: DuckDB is not installed: pip install "lkgrag[large]"'
 
 
 class Limits(Protocol):
@@ -74,6 +74,34 @@ def memory_of(config: Limits) -> int:
             f"engine.memory={config.memory}: counting needs at least {LEAST // 10**6}MB; raise it"
         )
     return memory
+
+
+def check_limits(config: Limits, is_needed: bool) -> None:
+    """Refuse options by which :func:`open_duck` would fail later.
+
+    Args:
+        config: limit and folder.
+        is_needed: whether there must be a database.
+
+    Raises:
+        ConfigError: the limit is too small, there is no such folder, or DuckDB is needed and not installed.
+    """
+    memory_of(config)
+    _temp_root(config, None)
+    if is_needed and not is_installed():
+        raise ConfigError(MISSING)
+
+
+def _temp_root(config: Limits, beside: Path | None) -> Path | None:
+    """The folder of ``engine.temp``, or another one."""
+    if config.temp is None:
+        return beside
+    root = user_path(config.temp, "engine.temp")
+    if not root.is_dir():
+        raise ConfigError(
+            f"engine.temp={config.temp}: no such folder; make it, or name another one"
+        )
+    return root
 
 
 class Duck:
@@ -206,14 +234,8 @@ def open_duck(config: Limits, threads: int = 1, beside: Path | None = None) -> I
         # Only here: most commands need no database.
         import duckdb
     except ImportError:
-        raise ConfigError(f"engine.name=duckdb: DuckDB is not installed: {ADVICE}") from None
-    root = beside
-    if config.temp is not None:
-        root = user_path(config.temp, "engine.temp")
-        if not root.is_dir():
-            raise ConfigError(
-                f"engine.temp={config.temp}: no such folder; make it, or name another one"
-            )
+        raise ConfigError(MISSING) from None
+    root = _temp_root(config, beside)
     try:
         sweep_temporary(root or Path(tempfile.gettempdir()))
         temp = Path(tempfile.mkdtemp(prefix=PREFIX, dir=root))

@@ -8,7 +8,14 @@ import pytest
 from lkgrag.config import EngineConfig
 from lkgrag.config.loading import load_config
 from lkgrag.errors import ConfigError, DataError, LkgragError
-from lkgrag.utils.duck import known, memory_of, open_duck, parquet, sweep_temporary
+from lkgrag.utils.duck import (
+    check_limits,
+    known,
+    memory_of,
+    open_duck,
+    parquet,
+    sweep_temporary,
+)
 from lkgrag.utils.key_counts import count_keys, ranges
 from lkgrag.utils.memory import parse_bytes
 
@@ -124,3 +131,18 @@ def test_ranges_hold_at_most_so_many_rows():
     assert ranges(rows, 4) == [(0, 2), (2, 3), (3, 4), (4, 7)]
     assert ranges(np.zeros(3, np.int64), 4) == [(0, 3)]
     assert ranges(np.zeros(0, np.int64), 4) == []
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"memory": "1MB"}, "at least 512MB"),
+        ({"temp": "no/such"}, "no such folder"),
+        ({"name": "duckdb"}, r"lkgrag\[large\]"),
+    ],
+)
+def test_a_run_is_told_before_it_computes_anything(options, message, monkeypatch):
+    monkeypatch.setitem(sys.modules, "duckdb", None)
+    with pytest.raises(ConfigError, match=message):
+        check_limits(EngineConfig(**options), is_needed=options.get("name") == "duckdb")
+    check_limits(EngineConfig(), is_needed=False)
