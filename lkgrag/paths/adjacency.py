@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 
@@ -86,7 +86,9 @@ class Adjacency:
         time: NDArray = np.broadcast_to(-np.inf, len(edges.target))
         if edges.time is not None:
             time = np.where(np.isnan(edges.time), -np.inf, edges.time)
-        return cls(edges.indptr, edges.target, edges.weight, time, degree)
+        # What reads targets takes both widths of whole numbers.
+        target = cast("NDArray[np.int64]", edges.target)
+        return cls(edges.indptr, target, edges.weight, time, degree)
 
     @property
     def has_times(self) -> bool:

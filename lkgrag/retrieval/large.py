@@ -106,7 +106,7 @@ def _counted(
 def _write_part(
     path: Path,
     blocks: Iterator[tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]],
-    powers: tuple[NDArray[np.float64], NDArray[np.float64]],
+    powers: tuple[NDArray[np.floating], NDArray[np.floating]],
 ) -> None:
     """Write the weights of some pairs."""
     size = len(powers[0])

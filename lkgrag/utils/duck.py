@@ -8,7 +8,7 @@ import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from lkgrag.errors import ConfigError, DataError, LkgragError, short
 from lkgrag.utils.files import atomic, user_path
@@ -122,7 +122,7 @@ class Duck:
         with self._explained():
             self.connection.execute(sql)
 
-    def row(self, sql: str) -> tuple[int | float | str | None, ...]:
+    def row(self, sql: str) -> tuple[Any, ...]:
         """The only row of a result."""
         with self._explained():
             (found,) = self.connection.execute(sql).fetchall()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -98,7 +99,7 @@ class _Making:
             kind: self._step(
                 f"{kind}s.parquet",
                 f"index the {kind}s",
-                lambda path, kind=kind: coding.write_ids(self.duck, raw, kind, path),
+                partial(coding.write_ids, self.duck, raw, kind),
             )
             for kind in KINDS
         }
@@ -108,7 +109,8 @@ class _Making:
         # Each table takes as much of the disk as the data.
         raw.unlink(missing_ok=True)
         sizes = {kind: pq.read_metadata(ids[kind]).num_rows for kind in KINDS}
-        clean = self._clean(coded, sizes["user"])
+        bounds = self._clean(coded, sizes["user"])
+        clean = [*bounds]
         rename_activity("find the k-core")
         counts = cleaning.k_core_counts(self.duck, clean, sizes, self.config, self.source)
         for kind in KINDS:
@@ -118,7 +120,7 @@ class _Making:
             out = self.folder / "sequences" / path.name
             if not out.exists():
                 rename_activity(f"order the sequences: {number} of {len(clean)}")
-                sequences.write_sequences(self.duck, path, ids, self.config, out)
+                sequences.write_sequences(self.duck, path, bounds[path], ids, self.config, out)
             parts.append(out)
         for kind in KINDS:
             self.duck.forget(f"{kind}_map")
@@ -171,10 +173,10 @@ class _Making:
                 f"{self.source}: no rating reaches data.min_rating={least:g}; the highest is {highest:g}"
             )
 
-    def _clean(self, coded: Path, users: int) -> list[Path]:
-        """The interactions by ranges of users, one of each item."""
+    def _clean(self, coded: Path, users: int) -> dict[Path, tuple[int, int]]:
+        """The interactions by ranges of users, one of each item; the ranges by file."""
         rows = f"select user as place, count(*) as value from {parquet([coded])} group by user"
-        out = []
+        out = {}
         bounds = kept_ranges(
             self.work / "clean",
             lambda: self.duck.counts(rows, users),
@@ -185,7 +187,7 @@ class _Making:
             if not path.exists():
                 rename_activity(f"drop duplicates: {number} of {len(bounds)}")
                 cleaning.write_clean(self.duck, coded, some, self.config.duplicates, path)
-            out.append(path)
+            out[path] = some
         # From here on this takes place alone.
         coded.unlink(missing_ok=True)
         return out

@@ -44,20 +44,27 @@ def put_indices(duck: Duck, kind: str, kept: NDArray[np.bool_]) -> None:
 
 
 def write_sequences(
-    duck: Duck, clean: Path, ids: dict[str, Path], config: DataConfig, path: Path
+    duck: Duck,
+    clean: Path,
+    bounds: tuple[int, int],
+    ids: dict[str, Path],
+    config: DataConfig,
+    path: Path,
 ) -> None:
     """Write the sequences of some users.
 
     Args:
         duck: the database, with the maps of :func:`put_indices`.
         clean: file of the users' interactions.
+        bounds: the old index of the first user, and that after the last.
         ids: files of the ids, by kind.
         config: rule for equal times.
         path: of the file: rows by user, then position.
     """
     rows = duck.columns(
         "select m.new as user, n.new as item, c.user as old_user, c.item as old_item, c.rating, c.time "
-        f"from {parquet([clean])} c join user_map m on c.user = m.old join item_map n on c.item = n.old "
+        f"from {parquet([clean])} c join (select * from user_map where old >= {bounds[0]} and old < {bounds[1]}) m "
+        "on c.user = m.old join item_map n on c.item = n.old "
         f"order by m.new, {WHEN}, c.row"
     )
     user = rows["user"]

@@ -101,14 +101,14 @@ def _spans(duck: Duck, store: Store, config: DataConfig) -> Spans:
             "or take data.split=leave_one_out"
         )
     points = split_points(config, partial(time_at_share, duck, table))
-    before = [
+    before_val, before_test = (
         duck.counts(
             f"select user as place, count(*) as value from {table} where time < {point!r}::double group by user",
             store.num_users,
         )
         for point in points
-    ]
-    return time_spans(count, *before, config.rolling)
+    )
+    return time_spans(count, before_val, before_test, config.rolling)
 
 
 def time_at_share(duck: Duck, table: str, share: float, before: float) -> float | None:

@@ -46,8 +46,9 @@ def split_time(interactions: Interactions, config: DataConfig) -> Split:
         )
     points = split_points(config, partial(_at_share, time))
     # Times rise within a user, so what precedes a point is a number of positions.
-    starts = [_before(interactions, point) for point in points]
-    return time_spans(np.diff(interactions.indptr), *starts, config.rolling).split(interactions)
+    before_val, before_test = (_before(interactions, point) for point in points)
+    count = np.diff(interactions.indptr)
+    return time_spans(count, before_val, before_test, config.rolling).split(interactions)
 
 
 def time_spans(
