@@ -21,7 +21,7 @@ import pandas as pd
 import torch
 from omegaconf import OmegaConf
 
-from benchmarks.common import ROOT, interval, put, save, say, stored
+from benchmarks.common import ROOT, probability, put, save, say, stored
 from benchmarks.language.suite import compare, gains
 from benchmarks.language.suite import overrides as language_overrides
 from benchmarks.language.suite import read_settings as read_language
@@ -292,20 +292,37 @@ def shown(result: dict[str, Any] | None) -> str:
 
 
 def table(sets: dict[str, Any]) -> str:
-    """The table of the docs: means over seeds, and the difference to the default scorer."""
+    """The table of the docs: a row for each scorer, means over seeds, differences to the default scorer."""
+    names = list(dict.fromkeys(name for result in sets.values() for name in result["rows"]))
     lines = [
-        "| data | scorer | NDCG@10 over the retriever | against the default | alone | parameters | seconds | ms a prompt |",
-        "|---|---|---:|---|---:|---:|---:|---:|",
+        f"| scorer | {' | '.join(sets)} | alone | parameters | seconds | ms a prompt |",
+        "|---|" + "---|" * len(sets) + "---|---:|---:|---:|",
     ]
-    for data, result in sets.items():
-        gaps = {(g["row"], g["system"]): g for g in result["differences"]}
-        for name, row in result["rows"].items():
-            gap = gaps.get((name, "ranker"))
-            cells = [data, name, _mean(row["ranker"]), interval(gap) if gap else "–"]
-            cells += [_mean(row["scorer"]), f"{row['parameters'][0]:,}"]
-            cells += [f"{np.mean(row['seconds']):,.0f}", f"{np.mean(row['milliseconds']):.1f}"]
-            lines.append(f"| {' | '.join(cells)} |")
+    for name in names:
+        rows = [result["rows"].get(name) for result in sets.values()]
+        gaps = [
+            next((g for g in r["differences"] if (g["row"], g["system"]) == (name, "ranker")), None)
+            for r in sets.values()
+        ]
+        cells = [_fused(row, gap) for row, gap in zip(rows, gaps, strict=True)]
+        cells += [
+            " / ".join("–" if row is None else show(row) for row in rows)
+            for show in (
+                lambda row: _mean(row["scorer"]),
+                lambda row: f"{row['parameters'][0]:,}",
+                lambda row: f"{np.mean(row['seconds']):,.0f}",
+                lambda row: f"{np.mean(row['milliseconds']):.1f}",
+            )
+        ]
+        lines.append(f"| {name} | {' | '.join(cells)} |")
     return "\n".join(lines)
+
+
+def _fused(row: dict[str, Any] | None, gap: dict[str, Any] | None) -> str:
+    """NDCG@10 over the retriever, the difference to the default scorer and its p."""
+    if row is None:
+        return "–"
+    return _mean(row["ranker"]) + (f", {gap['mean']:+.4f}, {probability(gap['p'])}" if gap else "")
 
 
 def _mean(values: list[float]) -> str:
