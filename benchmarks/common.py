@@ -29,7 +29,7 @@ def data_roots() -> dict[str, str]:
 
 
 def judge(
-    prefix: str, values: dict[str, float | None], data: str | None = None
+    prefix: str, values: dict[str, float | None], data: str | None = None, suite: str | None = None
 ) -> list[dict[str, Any]]:
     """Compare every target whose name begins with ``prefix`` with the measured value.
 
@@ -37,6 +37,7 @@ def judge(
         prefix: as ``S``.
         values: measured, by name; a name that is missing was not measured.
         data: the data set, where targets differ by it; a target that has none for it is left out.
+        suite: of the targets that name one; by default those that name none.
 
     Returns:
         ``{name, what, value, target, met}``; ``value: null, met: false`` where not measured.
@@ -44,7 +45,7 @@ def judge(
     rows = []
     entries: Any = OmegaConf.to_container(OmegaConf.load(TARGETS))
     for name, entry in entries.items():
-        if not name.startswith(prefix):
+        if not name.startswith(prefix) or entry.get("suite") != suite:
             continue
         value = values.get(name)
         goal = entry["target"]

@@ -12,7 +12,8 @@ machines. ``scale`` builds and searches graphs of up to 100 times Amazon Beauty'
 ml-100k from 1, 8 and 64 clients, kills it, and exchanges its ranker under load. ``scorers`` compares the path
 scorers of ``benchmarks/scorers.yaml`` with the default one, on validation. ``diversity`` tells what more varied
 lists cost in NDCG@10, on validation. ``tune`` goes on with studies of ``--trials`` on validation; with ``--test`` it
-compares the best and the defaults on test.
+compares the best and the defaults on test. ``engines`` counts
+up to 500 million interactions within 8 GB (``--data 10M`` takes one size; stored sizes are not measured again).
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ from typing import Any
 from benchmarks.common import ROOT, data_roots, fell, judge, put, save, say, stored
 
 SCALE = ("graph", "users", "remote")
+ENGINES = ("counting", "crossover")
 SPEED = ("paths", "lru", "wording", "lm", "lm-avx2", "whole", "serving", "job")
 
 
@@ -62,6 +64,7 @@ def main(argv: list[str] | None = None) -> int:
             "tune": _tune,
             "update": _update,
             "diversity": _diversity,
+            "engines": _engines,
         }[options.suite](options)
     except LkgragError as error:
         print(f"error: {error}", file=sys.stderr)
@@ -75,6 +78,7 @@ def _parser() -> argparse.ArgumentParser:
         choices=(
             "cold",
             "diversity",
+            "engines",
             "language",
             "large",
             "order",
@@ -140,7 +144,7 @@ def parts_of(suite: str) -> tuple[str, ...]:
 
         return parts()
     if suite != "quality":
-        return {"speed": SPEED, "scale": SCALE}.get(suite, ())
+        return {"speed": SPEED, "scale": SCALE, "engines": ENGINES}.get(suite, ())
     from benchmarks.quality.rows import read_settings
 
     return tuple(read_settings()["rows"])
@@ -339,6 +343,39 @@ def _scale(options: argparse.Namespace) -> int:
             [1] if options.quick else [1, 10], options.quick, options.seed
         )
     _tell("C", "scale", "python -m benchmarks.run scale", result, options)
+    return 0
+
+
+def _engines(options: argparse.Namespace) -> int:
+    from benchmarks.engines import counting, page
+    from lkgrag.errors import ConfigError
+
+    parts = options.only or ENGINES
+    sizes = options.data or ["1M" if options.quick else name for name in counting.SIZES]
+    for name in sizes:
+        if name not in counting.SIZES:
+            raise ConfigError(f"--data {name}: there are {', '.join(counting.SIZES)}")
+
+    def keep(part: str, found: Any) -> None:
+        # Beside the other parts as they are stored now: each may be measured by a call of its own.
+        whole = {**(stored("engines") or {}), part: found}
+        values = {"C5": counting.peak_of(whole.get("counting", {}))}
+        whole["targets"] = judge("C5", values, suite="engines")
+        if not options.quick:
+            line = "python -m benchmarks.run engines"
+            say(f"wrote {save('engines', line, options.seed, whole)}")
+            page.write_page(whole)
+
+    if "crossover" in parts:
+        scales = counting.SCALES[:1] if options.quick else counting.SCALES
+        keep("crossover", counting.crossover(options.seed, scales))
+    if "counting" in parts:
+        threads = max(1, options.threads)
+        before = {} if options.quick else (stored("engines") or {}).get("counting", {})
+        for found in counting.measure(
+            list(dict.fromkeys(sizes)), options.root, threads, options.seed, before
+        ):
+            keep("counting", found)
     return 0
 
 

@@ -249,14 +249,13 @@ def try_settings(settings: dict[str, Any], root: Path) -> dict[str, Any]:
     known: dict[Any, Lists] = {}
     data, seed = tries["data"], settings["seeds"][0]
     out: dict[str, Any] = {}
-    for kind, names in (("paths", ["nbfnet"]), ("network", tries["networks"])):
-        for name in names:
-            rows = [{"name": name, **setting} for setting in tries[kind]]
-            made = [make_cell(root, data, seed, row, known) for row in rows]
-            out[name] = [
-                {"setting": setting, **{k: v[0] for k, v in figures([folder]).items()}}
-                for setting, folder in zip(tries[kind], made, strict=True)
-            ]
+    for name in tries["networks"]:
+        rows = [{"name": name, **setting} for setting in tries["settings"]]
+        made = [make_cell(root, data, seed, row, known) for row in rows]
+        out[name] = [
+            {"setting": setting, **{k: v[0] for k, v in figures([folder]).items()}}
+            for setting, folder in zip(tries["settings"], made, strict=True)
+        ]
     return {"data": data, "seed": seed, "networks": out}
 
 

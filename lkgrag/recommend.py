@@ -214,7 +214,7 @@ def _is_sharded(pairs: dict[str, str], form: str) -> bool:
     is_folder = out.endswith("/") or (bool(out) and Path(out).is_dir())
     if form == "parquet" and not out:
         raise ConfigError(
-            "format=parquet writes a file, out=recs.parquet, or shards into a folder, out=recs/: name one"
+            "format=parquet writes shards into a folder: name it by out=recs/, or one file, as out=recs.parquet"
         )
     is_file = form != "parquet" or Path(out).suffix.lower() in BY_SUFFIX
     if not is_folder and is_file:

@@ -29,8 +29,9 @@ COMMAND = Command(
         ),
         "sampler": ("tpe", "what proposes trials: tpe or random"),
         "pruner": (
-            "median",
-            "what ends trials early: median (of earlier trials at that point) or none",
+            "quartile",
+            "which trials end early: those in the worst quarter of earlier ones at some point (quartile), in the worse "
+            "half (median), or none",
         ),
         "confirm": (
             "auto",

@@ -25,7 +25,7 @@ class Fault:
     """One line of a file, and what a slip would make of it.
 
     Attributes:
-        room: paths, tie rule, mask, split or metrics.
+        room: paths, tie rule, mask, split, metrics or counts.
         what: the fault in words.
         file: within ``lkgrag``.
         old: text that is there once.
@@ -225,6 +225,38 @@ FAULTS = [
         "np.where(rank > 0, 1.0 / np.maximum(rank, 1), 0.0)",
         "np.where(rank >= 0, 1.0 / np.maximum(rank, 1), 0.0)",
         ("evaluation/test_metrics.py",),
+    ),
+    Fault(
+        "counts",
+        "queries keep the weakest partners",
+        "kg/large/behaviour.py",
+        "order by weight desc, target",
+        "order by weight, target",
+        ("kg/test_large.py",),
+    ),
+    Fault(
+        "counts",
+        "an unknown time hides behind a known one",
+        "kg/large/behaviour.py",
+        "case when a.time > b.time or a.time is null then",
+        "case when a.time > b.time then",
+        ("kg/test_large.py",),
+    ),
+    Fault(
+        "counts",
+        "sums of equal numbers are not rounded as in arrays",
+        "retrieval/large.py",
+        "+= sums[count[here] - 1]",
+        "+= sums[0] * count[here]",
+        ("retrieval/test_large.py",),
+    ),
+    Fault(
+        "tie rule",
+        "interactions without a time come last in files",
+        "data/large/cleaning.py",
+        "coalesce(time, '-infinity'::double)",
+        "coalesce(time, 'infinity'::double)",
+        ("data/test_large.py",),
     ),
 ]
 

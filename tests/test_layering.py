@@ -36,7 +36,7 @@ ROOMS = (
     "tuning",
     "testing",
 )
-COMMANDS = ("audit", "evaluate", "export", "recommend", "serve", "train", "tune", "update")
+COMMANDS = ("audit", "count", "evaluate", "export", "recommend", "serve", "train", "tune", "update")
 #: What type checkers are told of the root's public names, which are imported when they are asked for.
 LAZY = {
     # What lets old addresses be found; it imports nothing of this package.

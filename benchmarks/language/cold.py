@@ -207,7 +207,8 @@ class Cold:
         if not file.exists():
             self.folder.mkdir(parents=True, exist_ok=True)
             made = {k: v.astype(np.float16) for k, v in self._makers[name]().items()}
-            np.savez(file, **made)
+            # The stubs fear that a name is `allow_pickle`, which older versions of NumPy do not know.
+            np.savez(file, **made)  # type: ignore[arg-type]
         with np.load(file) as stored:
             return {key: stored[key].astype(np.float32) for key in stored}
 

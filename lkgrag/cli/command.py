@@ -34,7 +34,7 @@ FLAGS = {
 }
 #: The flags as they are typed.
 ACCEPTED = frozenset(name for names in FLAGS for name in names.split(", "))
-_MODULE = re.compile(r"^python -m lkgrag\.(\w+)")
+_MODULE = re.compile(r"python -m lkgrag\.(\w+)")
 
 
 @dataclass(frozen=True)

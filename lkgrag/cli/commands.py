@@ -17,6 +17,7 @@ COMMANDS = {
     "tune": "lkgrag.tune",
     "audit": "lkgrag.audit",
     "export": "lkgrag.export",
+    "count": "lkgrag.count",
     "report": "lkgrag.report.__main__",
 }
 #: Shells that ``lkgrag completion`` writes for.

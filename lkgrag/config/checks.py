@@ -21,6 +21,7 @@ from lkgrag.config.schema import (
 )
 from lkgrag.config.values import NONE, of_python
 from lkgrag.errors import ConfigError, nearest
+from lkgrag.utils.memory import parse_bytes
 
 #: The number of index letters, A to Z and a to z.
 LETTERS = 52
@@ -97,6 +98,8 @@ def check(config: Config) -> None:
             "text.encoder=lm needs a language model, but llm.name=none: set text.encoder=minilm or none, or name "
             "a model"
         )
+    if config.engine.memory is not None:
+        parse_bytes(config.engine.memory, "engine.memory")
     if not config.evaluation.ks:
         raise ConfigError("option 'evaluation.ks' needs cut-offs, as [5,10,20]")
 

@@ -21,6 +21,8 @@ CROSSFIT = ("windows", "users", "none")
 DEFAULT_FOLDS = {"windows": 2, "users": 4, "none": 2}
 #: Words of ``serving.lm``.
 SERVING = ("auto", "always", "never")
+#: Words of ``engine.name``.
+ENGINES = ("auto", "memory", "duckdb")
 #: The value of ``llm.name`` for a run without a language model.
 NO_LLM = "none"
 #: The value of ``text.encoder`` for a run without vectors of the items' texts.
@@ -540,6 +542,28 @@ class ServingConfig:
 
 
 @dataclass
+class EngineConfig:
+    """What counts interactions. Every engine gives the same counts, so no result depends on it."""
+
+    name: str = opt(
+        "auto",
+        "arrays in memory (memory), or queries that keep on disk what does not fit (duckdb, of the extra "
+        "`large`); auto: duckdb, where it is installed, from the size on from which it is faster",
+        ENGINES,
+    )
+    memory: str | None = opt(
+        None,
+        "memory that duckdb's queries and their results may take together, as 8GB or 500MB (default: half of what is "
+        "free)",
+    )
+    temp: str | None = opt(
+        None,
+        "folder for what does not fit into memory (default: beside the results, or the system's)",
+        path=True,
+    )
+
+
+@dataclass
 class CacheConfig:
     """Where finished stages are stored."""
 
@@ -575,4 +599,5 @@ class Config:
     training: TrainingConfig = field(default_factory=TrainingConfig)
     evaluation: EvaluationConfig = field(default_factory=EvaluationConfig)
     serving: ServingConfig = field(default_factory=ServingConfig)
+    engine: EngineConfig = field(default_factory=EngineConfig)
     cache: CacheConfig = field(default_factory=CacheConfig)

@@ -16,7 +16,7 @@ from accelerate.utils import broadcast_object_list
 from lkgrag.config.identity import digest
 from lkgrag.errors import LkgragError
 from lkgrag.ranker.scoring import Predictions
-from lkgrag.utils.files import read_safetensors, write_safetensors
+from lkgrag.utils.files import read_safetensors, tensor_bytes, write_safetensors
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -52,8 +52,7 @@ class ScoreCache:
             # Scores come before the fusion's weights, and the options name all that is frozen.
             if parameter.requires_grad and not name.startswith("fusion."):
                 learned.update(name.encode())
-                value = parameter.detach().cpu().contiguous().flatten().view(torch.uint8)
-                learned.update(value.numpy().tobytes())
+                learned.update(tensor_bytes(parameter))
         for name, array in vars(queries).items():
             learned.update(name.encode())
             learned.update(np.ascontiguousarray(array).tobytes())

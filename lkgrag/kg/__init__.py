@@ -11,6 +11,8 @@ from lkgrag.kg.audience import Audience
 from lkgrag.kg.base import REVERSE, Edges, MetaPath, Relation, RelationSource, Training
 from lkgrag.kg.builder import build_kg
 from lkgrag.kg.checks.leaks import check_no_leak, find_leaks
+from lkgrag.kg.large.making import make_graph
+from lkgrag.kg.large.tables import TableKG
 from lkgrag.kg.names import Names
 from lkgrag.kg.naming import (
     base_name,
@@ -48,6 +50,7 @@ __all__ = [
     "Relation",
     "RelationSource",
     "RemoteKG",
+    "TableKG",
     "Training",
     "as_of",
     "base_name",
@@ -60,6 +63,7 @@ __all__ = [
     "is_symmetric",
     "kg_table",
     "load_kg",
+    "make_graph",
     "phrase",
     "phrase_metapath",
     "register_relation_source",

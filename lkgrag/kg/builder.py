@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from lkgrag.config import KGConfig
+    from lkgrag.config import EngineConfig, KGConfig
     from lkgrag.data.interactions import Interactions
 
 
@@ -29,6 +29,7 @@ def build_kg(
     train_end: NDArray[np.int64],
     config: KGConfig,
     known: HeteroData | None = None,
+    engine: EngineConfig | None = None,
 ) -> HeteroData:
     """Build the graph of a data set.
 
@@ -40,6 +41,7 @@ def build_kg(
         train_end: int64 ``[num_users]``, number of training interactions of each user.
         config: which relations, and how behaviour is counted.
         known: a graph of fewer data, as before an update. Its values keep their nodes, and new values follow.
+        engine: that counts behaviour; None for arrays in memory. The graph does not depend on it.
 
     Returns:
         Node types ``item``, ``user`` and one for each relation to values, each with ``name``
@@ -74,7 +76,7 @@ def build_kg(
     # In the order of the registry, so that edge types never depend on the data of a fold.
     for source in enabled:
         if keep(source.name):
-            _add_relation(data, source, training, config)
+            _add_relation(data, source, training, config, engine)
     for group in table.by_edge_type:
         if keep(group[0].relation.name):
             add_links(data, group, known)
@@ -131,10 +133,14 @@ def _chosen(names: set[str], config: KGConfig) -> Callable[[str], bool]:
 
 
 def _add_relation(
-    data: HeteroData, source: RelationSource, training: Training, config: KGConfig
+    data: HeteroData,
+    source: RelationSource,
+    training: Training,
+    config: KGConfig,
+    engine: EngineConfig | None,
 ) -> None:
     """Add the edges of a source, and those of its inverse where it has one."""
-    edges = make_edges(source, training, config)
+    edges = make_edges(source, training, config, engine)
     # A relation that is made of interactions is there in every fold. Others are the same in all folds:
     # without edges (as of items without titles) there is no such relation.
     if not len(edges) and source.made_of != "interactions":

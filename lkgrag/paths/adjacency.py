@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
+
+from lkgrag.kg.large.tables import SortedEdges, TableKG
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -15,13 +17,17 @@ if TYPE_CHECKING:
     from lkgrag.kg.remote import RemoteKG
 
 
+#: Edges of a file that are looked at in one go.
+BLOCK = 1 << 24
+
+
 @dataclass(frozen=True)
 class Adjacency:
     """The edges of one type, sorted by source, without loops and repetitions.
 
     Attributes:
         indptr: int64 ``[num_sources + 1]``; the edges of source ``s`` are ``indptr[s]:indptr[s + 1]``.
-        target: int64 ``[E]``, rising within a source.
+        target: int64 ``[E]`` (int32 from files), rising within a source.
         weight: float ``[E]``; 1 except between items.
         time: float64 ``[E]``, from when on the edge exists; -inf if that is unknown or the graph is not
             temporal.
@@ -35,8 +41,12 @@ class Adjacency:
     degree: NDArray[np.int64]
 
     @classmethod
-    def of(cls, data: HeteroData | RemoteKG, edge_type: EdgeType) -> Adjacency:
+    def of(cls, data: HeteroData | RemoteKG | TableKG, edge_type: EdgeType) -> Adjacency:
         """Read one edge type of a graph. Of repeated edges, only the one with the largest weight stays."""
+        if isinstance(data, TableKG):
+            ordered = data.sorted_edges(edge_type)
+            if ordered is not None:
+                return cls._mapped(ordered, int(data[edge_type[2]].num_nodes))
         store = data[edge_type]
         source, target = (x.cpu().numpy().astype(np.int64, copy=False) for x in store.edge_index)
         num_source, num_target = (int(data[edge_type[i]].num_nodes) for i in (0, 2))
@@ -66,6 +76,19 @@ class Adjacency:
             time,
             np.bincount(target, minlength=num_target),
         )
+
+    @classmethod
+    def _mapped(cls, edges: SortedEdges, num_targets: int) -> Adjacency:
+        """Take edges from files; only the arrays of nodes are in memory."""
+        degree = np.zeros(num_targets, np.int64)
+        for start in range(0, len(edges.target), BLOCK):
+            degree += np.bincount(edges.target[start : start + BLOCK], minlength=num_targets)
+        time: NDArray = np.broadcast_to(-np.inf, len(edges.target))
+        if edges.time is not None:
+            time = np.where(np.isnan(edges.time), -np.inf, edges.time)
+        # What reads targets takes both widths of whole numbers.
+        target = cast("NDArray[np.int64]", edges.target)
+        return cls(edges.indptr, target, edges.weight, time, degree)
 
     @property
     def has_times(self) -> bool:

@@ -14,7 +14,7 @@ from lkgrag.report.style import COLOURS, INK, WIDTH, axes_of
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
 
-    from lkgrag.report.study_page import TrialView
+    from lkgrag.report.study_view import TrialView
 
 #: Options of the picture of importance, and of the parallel view.
 MOST_BARS, MOST_AXES = 12, 8
@@ -83,7 +83,7 @@ def parallel_lines(
     axes = figure.add_subplot()
     columns = {key: _heights([t.values[key] for t in done], key in logarithmic) for key in keys}
     # Of equal values the first is the best.
-    order = np.lexsort(([-t.number for t in done], np.asarray([t.value for t in done], float)))
+    order = np.lexsort(np.asarray([[-t.number for t in done], [t.value for t in done]], float))
     for rank, place in enumerate(order):
         share = rank / max(1, len(order) - 1)
         is_best = rank == len(order) - 1

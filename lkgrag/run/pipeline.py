@@ -51,6 +51,7 @@ from lkgrag.serving.request_factor import fit_request_factor
 from lkgrag.serving.saved_run import check_run, read_metrics
 from lkgrag.training.sharding import is_sharded
 from lkgrag.utils.device import set_threads
+from lkgrag.utils.duck import check_limits
 from lkgrag.utils.files import read_json
 from lkgrag.utils.layout import EXPLANATIONS
 from lkgrag.utils.progress import activity, rename_activity
@@ -180,6 +181,8 @@ def _check_and_load(
         config.llm,
         accelerator.device,
     )
+    if config.engine.name != "memory":
+        check_limits(config.engine, is_needed=config.engine.name == "duckdb")
     show.start("interactions")
     dataset = load_dataset(config, interactions)
     check_attributes(dataset.interactions.users, config.evaluation.groups)

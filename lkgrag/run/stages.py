@@ -123,7 +123,9 @@ class Stages:
 
         def build(folder: Path) -> None:
             with activity("build the graph"):
-                graph = build_kg(self.dataset.interactions, train_end, self.config.kg)
+                graph = build_kg(
+                    self.dataset.interactions, train_end, self.config.kg, engine=self.config.engine
+                )
                 save_kg(graph, folder / "kg")
 
         data = self.cache.load_or_build(

@@ -61,7 +61,7 @@ class NetworkOptions(Options):
 
     hidden: int = 32
     layers: int = 2
-    dropout: float = 0.1
+    dropout: float = 0.5
     neighbours: int = 10
     counts: bool = True
     users: bool = False

@@ -59,7 +59,7 @@ class NBFNetOptions(Options):
     """
 
     hidden: int = 16
-    dropout: float = 0.1
+    dropout: float = 0.5
 
     def __post_init__(self) -> None:
         """Check the values."""

@@ -16,6 +16,7 @@ from lkgrag.errors import LkgragError
 from lkgrag.service.schemas import RecommendBody
 from lkgrag.service.warnings import collected
 from lkgrag.serving.asked import ask
+from lkgrag.serving.diversity import check_diversity
 from lkgrag.serving.limits import Limits, limit, tell_short
 from lkgrag.serving.ranking import check_k, rank_in_batches
 from lkgrag.serving.requests import Request, limited, request_for, request_of_user, user_ids
@@ -98,7 +99,8 @@ class Preparer:
             if body.request is not None or body.weight is not None:
                 with self._encoder:
                     request = replace(request, asked=ask(context, body.request, body.weight))
-            (request,) = limited([request], limits)
+            varied = check_diversity(context, body.diversity)
+            (request,) = limited([replace(request, diversity=varied)], limits)
         return Job(ranker, request, body.k, body.explain, limits, warnings)
 
     def _request(self, context: Context, body: RecommendBody) -> Request:

@@ -62,6 +62,9 @@ class RecommendBody(_Strict):
     weight: Annotated[Number, Field(ge=0, le=HEAVIEST)] | None = Field(
         None, description="how much the request counts; 1 is what training learned"
     )
+    diversity: Annotated[Number, Field(ge=0, le=1)] = Field(
+        0.0, description="how much variety counts: 0 is the order of the scores"
+    )
     lm: bool | None = Field(
         None, description="rank with or without the language model (default: as the ranker serves)"
     )
@@ -142,6 +145,8 @@ class Ranked(BaseModel):
     paths: list[Path]
     request: float | None
     asked: str
+    moved: int = Field(description="places that it rose, or fell, because variety was asked for")
+    alike: float = Field(description="how alike it is to the most alike item above it, 0 to 1")
 
 
 class Ranking(BaseModel):

@@ -25,13 +25,13 @@ def _is_for_the_terminal(record: logging.LogRecord) -> bool:
 
 
 def divert_warnings() -> None:
-    """Let the package's logger know of :func:`collected`; once for a process."""
+    """Let the package's logger know of :func:`collected`; again after its handlers have changed."""
     logger = logging.getLogger("lkgrag")
-    if any(isinstance(handler, _Collector) for handler in logger.handlers):
-        return
-    for handler in logger.handlers:
+    others = [handler for handler in logger.handlers if not isinstance(handler, _Collector)]
+    for handler in others:
         handler.addFilter(_is_for_the_terminal)
-    logger.addHandler(_Collector(logging.WARNING))
+    if len(others) == len(logger.handlers):
+        logger.addHandler(_Collector(logging.WARNING))
 
 
 @contextmanager

@@ -11,13 +11,14 @@ from typing import TYPE_CHECKING
 from lkgrag.cli.arguments import DIGITS, whole_number
 from lkgrag.errors import ConfigError, nearest, short
 from lkgrag.evaluation.metrics import HEADLINE, resolve_metric
-from lkgrag.tuning.space import Space, read_space
+from lkgrag.tuning.space_file import read_space
 from lkgrag.utils.files import user_path
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from lkgrag.config import Config
+    from lkgrag.tuning.space import Space
 
 #: Words of ``sampler``, ``pruner`` and ``confirm``.
 SAMPLERS, PRUNERS, CONFIRM = (

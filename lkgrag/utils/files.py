@@ -212,19 +212,25 @@ def write_safetensors(
 
 def hash_tensors(tensors: Iterable[tuple[str, Tensor]], metadata: dict[str, str] | None) -> str:
     """SHA-256 of tensors with their names, types and shapes, and of texts, in any order of the names."""
-    # Only here, as above.
-    import torch
-
     texts = {key: value for key, value in (metadata or {}).items() if key != SUM}
     total = hashlib.sha256(json.dumps(texts, sort_keys=True).encode())
     parts = {}
     for name, tensor in tensors:
-        flat = tensor.detach().cpu().contiguous().flatten()
-        part = hashlib.sha256(flat.view(torch.uint8).numpy().data)
+        part = hashlib.sha256(tensor_bytes(tensor))
         parts[name] = f"{name} {tensor.dtype} {list(tensor.shape)} {part.hexdigest()}\n"
     for name in sorted(parts):
         total.update(parts[name].encode())
     return total.hexdigest()
+
+
+def tensor_bytes(tensor: Tensor) -> memoryview | bytes:
+    """The bytes of a tensor's values, in their order."""
+    # Only here, as above.
+    import torch
+
+    flat = tensor.detach().cpu().contiguous().flatten()
+    # What holds nothing may have a stride by which it cannot be viewed.
+    return flat.view(torch.uint8).numpy().data if flat.numel() else b""
 
 
 def check_sum(file: TensorFile) -> None:

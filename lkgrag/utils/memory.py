@@ -2,8 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from contextlib import suppress
 from pathlib import Path
+
+from lkgrag.errors import ConfigError, short
+
+#: Bytes of a unit, in small letters.
+UNITS = {"kb": 10**3, "mb": 10**6, "gb": 10**9, "tb": 10**12}
+UNITS |= {"kib": 2**10, "mib": 2**20, "gib": 2**30, "tib": 2**40}
 
 #: Files of a control group: its limit, its use, and the entry of ``memory.stat`` that can be given back.
 VERSIONS = {
@@ -64,3 +71,23 @@ def _left_in_group(folder: Path, version: int) -> int | None:
         # No such group, or the limit is the word `max`.
         return None
     return max(0, limit - use)
+
+
+def parse_bytes(text: str, option: str) -> int:
+    """Read an amount of memory, as ``8GB``, ``1.5 GiB`` or ``500mb``.
+
+    Args:
+        text: a number and a unit: KB, MB, GB, TB, or KiB, MiB, GiB, TiB.
+        option: that has the value, for the message.
+
+    Raises:
+        ConfigError: it is no such amount.
+    """
+    found = re.fullmatch(
+        r"\s*(\d{1,9}(?:\.\d{1,9})?)\s*([kmgt]i?b)\s*", text, re.IGNORECASE | re.ASCII
+    )
+    if found is None:
+        raise ConfigError(
+            f"option '{option}': {short(text)!r} is no amount of memory; write a number and a unit, as 8GB or 500MB"
+        )
+    return int(float(found[1]) * UNITS[found[2].lower()])

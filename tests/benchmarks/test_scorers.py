@@ -23,8 +23,7 @@ SETTINGS = {
     "tries": {
         "data": "shop",
         "networks": ["lightgcn"],
-        "network": [{}, {"kwargs": {"layers": 1}}],
-        "paths": [{}],
+        "settings": [{}, {"kwargs": {"layers": 1}}],
     },
 }
 
@@ -49,8 +48,8 @@ def test_every_row_of_the_settings_can_be_named():
     for row in settings["rows"].values():
         assert resolve_scorer(scorers.scorer_of(row).name)
     assert settings["base"] in settings["rows"]
-    tries = settings["tries"]
-    assert len(tries["network"]) == len(tries["paths"])
+    for name in settings["tries"]["networks"]:
+        assert resolve_scorer(name)
     assert run.parts_of("scorers") == (*settings["rows"], "tries")
 
 
@@ -93,7 +92,7 @@ def test_a_small_shop_is_measured_and_goes_on(tmp_path, monkeypatch, capsys):
     assert scorers.scorers(options(tmp_path, seeds=1, only=["default", "graphsage", "tries"])) == 0
     assert "| shop | graphsage | " in capsys.readouterr().out
     frames = sorted(tmp_path.glob("cells/**/ranks.parquet"))
-    assert len(frames) == 5
+    assert len(frames) == 4
     assert all(set(read_parquet(f)["split"]) == {"val"} for f in frames)
     # What is there is not made again, and a half-written cell is.
     monkeypatch.setattr(scorers.Lists, "measure", lambda *a: 1 / 0)

@@ -5,7 +5,7 @@ import pytest
 from helpers.small_run import small_options
 
 from benchmarks import tune
-from lkgrag.tuning.space import read_space
+from lkgrag.tuning.space_file import read_space
 
 
 def frame(*gains):

@@ -30,7 +30,9 @@ class TestReadmeScorer(PathScorerTests):
 
 
 def test_it_can_be_read_in_five_minutes():
-    assert len(TEXT.split()) <= 900
+    # Tables are looked up, not read.
+    prose = [line for line in TEXT.splitlines() if not line.startswith("|")]
+    assert len(" ".join(prose).split()) <= 800
 
 
 def test_its_times_are_those_of_the_recorded_runs():

@@ -6,9 +6,9 @@ from importlib import import_module
 from pathlib import Path
 
 import pytest
+from helpers.film_shop import write_shop
 from helpers.pages import blocks, command_lines
 from helpers.small_run import small_options
-from test_update_page import write_shop
 
 from benchmarks import service as bench
 from benchmarks.common import stored

@@ -11,9 +11,9 @@ from helpers.studies import fake_trial
 
 from benchmarks import tune
 from benchmarks.common import stored
-from lkgrag.tuning import study
+from lkgrag.tuning import work
 from lkgrag.tuning.results import BEST, SUMMARY, TABLE
-from lkgrag.tuning.space import spaces
+from lkgrag.tuning.space_file import spaces
 
 PAGE = Path(__file__).parents[2] / "docs" / "tune.md"
 TEXT = PAGE.read_text(encoding="utf-8")
@@ -22,7 +22,7 @@ TEXT = PAGE.read_text(encoding="utf-8")
 @pytest.mark.slow
 def test_the_commands_of_the_page(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(study, "run_trial", fake_trial)
+    monkeypatch.setattr(work, "run_trial", fake_trial)
     (tmp_path / "shop").mkdir()
     write_shop(tmp_path / "shop")
     (space,) = blocks(PAGE, "yaml")

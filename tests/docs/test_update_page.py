@@ -4,9 +4,9 @@ import shlex
 from importlib import import_module
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 import pytest
+from helpers.film_shop import write_shop
 from helpers.pages import blocks, command_lines
 from helpers.small_run import small_options
 
@@ -17,27 +17,6 @@ from lkgrag.config.loading import load_config
 from lkgrag.run.pipeline import train
 
 PAGE = Path(__file__).parents[2] / "docs" / "update.md"
-
-
-def write_shop(root, users, items, start):
-    """A RecBole folder: interactions after a time, and items with genres and years."""
-    rng = np.random.default_rng(start)
-    rows = []
-    for user in users:
-        for step, item in enumerate(rng.choice(len(items), 6, replace=False).tolist()):
-            rows.append((user, items[item], 1e9 + start + 60 * step))
-    columns = ["user_id:token", "item_id:token", "timestamp:float"]
-    root.mkdir(exist_ok=True)
-    pd.DataFrame(rows, columns=columns).to_csv(root / "shop.inter", sep="\t", index=False)
-    table = pd.DataFrame(
-        {
-            "item_id:token": items,
-            "title:token_seq": [f"Film {item}" for item in items],
-            "genre:token_seq": [("Drama", "Comedy")[n % 2] for n in range(len(items))],
-            "year:token": [str(1993 + n % 3) for n in range(len(items))],
-        }
-    )
-    table.to_csv(root / "shop.item", sep="\t", index=False)
 
 
 @pytest.mark.slow

@@ -9,7 +9,7 @@ from lkgrag.config import KGConfig, LLMConfig, PathsConfig, ScorerConfig
 from lkgrag.kg import build_kg
 from lkgrag.paths import graph_paths
 from lkgrag.run.display import StageDisplay
-from lkgrag.run.pipeline import _ranker_title
+from lkgrag.run.learning import _ranker_title
 from lkgrag.scorer.resolver import new_scorer
 from lkgrag.testing.graph import toy_interactions
 

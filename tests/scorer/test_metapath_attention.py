@@ -190,3 +190,22 @@ def test_unseen_relations_need_an_embedding_of_the_right_width(data, paths):
     for wrong in ({}, dict.fromkeys(unseen, torch.zeros(3))):
         with pytest.raises(ValueError, match=r"needs an embedding of shape \[16\]"):
             fewer.with_relations(whole.metapaths, wrong)
+
+
+def test_what_is_known_besides_adds_to_energies(data, paths):
+    """The salience of a path grows by as much, its candidate's score grows, and nothing else changes."""
+    scorer = build(data, paths)
+    extra = torch.zeros(len(paths))
+    with torch.no_grad():
+        before = scorer(data, paths)
+        same = scorer.score(data, paths, extra)
+        torch.testing.assert_close(same.salience, before.salience)
+        torch.testing.assert_close(same.candidate, before.candidate)
+        extra[3] = 2.0
+        after = scorer.score(data, paths, extra)
+    torch.testing.assert_close(after.salience, before.salience + extra)
+    moved = (after.candidate - before.candidate).flatten()
+    slot = int(paths.slot[3])
+    assert moved[slot].abs() > 1e-3
+    moved[slot] = 0
+    assert moved.abs().max() < 1e-5

@@ -44,6 +44,7 @@ def test_answers_are_those_of_the_ranker(client, ranker):
         {"exclude": ids[:20], "k": 5},
         {"where": {"maker": maker}, "k": 2},
         {"ratings": [5, None, 3.5]},
+        {"diversity": 0.7},
     ):
         expected = plain(ranker.recommend(history, **options))
         assert ask(client, history=history, **options) == expected

@@ -206,7 +206,6 @@ def test_a_signal_ends_it_after_the_requests_that_are_answered(run_without_lm, n
     ((status, answer),) = answers
     assert status == 200
     assert len(answer["results"]) == 256
-    assert processes  # its socket is closed:
     with pytest.raises(urllib.error.URLError):
         get(url, "/healthz")
     finished = process.finish()

@@ -5,7 +5,8 @@ import pytest
 
 from lkgrag.config.loading import load_config
 from lkgrag.errors import ConfigError
-from lkgrag.tuning.space import Parameter, read_space, spaces
+from lkgrag.tuning.space import Parameter
+from lkgrag.tuning.space_file import read_space, spaces
 
 GOOD = {
     "a range": ("retrieval.lr: {low: 0.001, high: 0.01, log: true}", 0.001, 0.01),

@@ -14,11 +14,14 @@ from lkgrag.config.loading import load_config
 from lkgrag.errors import ConfigError, RunError
 from lkgrag.run.stages import load_dataset
 from lkgrag.tuning import study as module
+from lkgrag.tuning import work
 from lkgrag.tuning.options import read_options
-from lkgrag.tuning.results import selecting_users
+from lkgrag.tuning.outcome import selecting_users
 from lkgrag.tuning.store import StudyStore
 from lkgrag.tuning.study import tune
 from lkgrag.utils.watching import tell_figure
+
+pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")
@@ -32,7 +35,7 @@ def shop(tmp_path_factory):
 @pytest.fixture
 def begin(shop, tmp_path, monkeypatch):
     """Carries out a study in a folder of the test's own, with trials that take no time."""
-    monkeypatch.setattr(module, "run_trial", fake_trial)
+    monkeypatch.setattr(work, "run_trial", fake_trial)
     write = module.write_results
 
     def go(trials=6, pairs=None, files=False, **own):
@@ -116,7 +119,7 @@ def test_a_trial_that_cannot_be_carried_out_fails_with_its_reason_and_the_others
             raise ValueError("odd\nnumbers")
         return fake_trial(config, *args)
 
-    begin.patch(module, "run_trial", run)
+    begin.patch(work, "run_trial", run)
     outcome = begin(14, files=True)
     failed = [t for t in outcome.trials if t.state is TrialState.FAIL]
     reasons = {t.user_attrs["error"].partition(":")[0] for t in failed}
@@ -142,7 +145,7 @@ def test_all_trials_failing_is_one_clear_error_and_no_file(begin):
     def run(*args):
         raise ConfigError("nothing works: set it otherwise")
 
-    begin.patch(module, "run_trial", run)
+    begin.patch(work, "run_trial", run)
     with pytest.raises(
         RunError, match=r"no trial has a value, 5 of 5 failed; the last one: nothing works"
     ):
@@ -157,7 +160,7 @@ def test_gains_that_are_no_numbers_fail_the_trial(begin):
             gains.gain[:] = np.nan
         return gains
 
-    begin.patch(module, "run_trial", run)
+    begin.patch(work, "run_trial", run)
     outcome = begin(10)
     failed = [t for t in outcome.trials if t.state is TrialState.FAIL]
     assert failed
@@ -173,7 +176,7 @@ def test_an_interrupted_trial_is_begun_again_with_its_values(begin):
             raise KeyboardInterrupt
         return fake_trial(config, *args)
 
-    begin.patch(module, "run_trial", run)
+    begin.patch(work, "run_trial", run)
     with pytest.raises(KeyboardInterrupt):
         begin(5)
     outcome = begin(5)
@@ -198,7 +201,7 @@ def test_interrupted_defaults_stay_the_first_trial(begin):
             raise KeyboardInterrupt
         return fake_trial(config, *args)
 
-    begin.patch(module, "run_trial", run)
+    begin.patch(work, "run_trial", run)
     with pytest.raises(KeyboardInterrupt):
         begin(3)
     outcome = begin(3)
@@ -207,30 +210,25 @@ def test_interrupted_defaults_stay_the_first_trial(begin):
     assert len(outcome.trials) == 3
 
 
-@pytest.mark.parametrize(
-    ("pairs", "own", "words"),
-    [
+def test_a_study_with_other_options_is_refused(begin, tmp_path):
+    (tmp_path / "space.yaml").write_text(SPACE.replace("0.95", "0.9"))
+    begin(2)
+    for pairs, own, words in (
         ({"retrieval.k": "9"}, {}, "options.retrieval.k=8, not 9"),
         ({"seed": "3"}, {}, "options.seed=0, not 3"),
         ({}, {"metric": "mrr"}, "metric=ndcg@10, not mrr"),
         ({}, {"confirm": "true"}, "confirm=False, not True"),
         ({}, {"sampler": "random"}, "sampler=tpe, not random"),
-        ({}, {"space": "other"}, "space.retrieval.decay.high=0.95, not 0.9"),
-    ],
-)
-def test_a_study_with_other_options_is_refused(begin, tmp_path, pairs, own, words):
-    (tmp_path / "space.yaml").write_text(SPACE.replace("0.95", "0.9"))
-    begin(2)
-    if "space" in own:
-        own["space"] = tmp_path / "space.yaml"
-    with pytest.raises(RunError) as error:
-        begin(3, pairs, **own)
-    assert words in str(error.value)
-    assert "choose another study= or out=" in str(error.value)
+        ({}, {"space": tmp_path / "space.yaml"}, "space.retrieval.decay.high=0.95, not 0.9"),
+    ):
+        with pytest.raises(RunError) as error:
+            begin(3, pairs, **own)
+        assert words in str(error.value)
+        assert "choose another study= or out=" in str(error.value)
 
 
 def test_a_folder_of_another_study_is_refused(begin):
-    begin(2, files=True)
+    begin(2)
     with pytest.raises(RunError, match="holds the study 'shop-space', not 'other'"):
         begin(2, study="other")
 
@@ -249,7 +247,7 @@ def test_trials_that_fall_behind_end_early_but_never_the_defaults(begin):
         tell_figure("retriever", 1, 1, 0.9 if len(seen) <= 6 else 0.1)
         return fake_trial(config, *args)
 
-    begin.patch(module, "run_trial", run)
+    begin.patch(work, "run_trial", run)
     outcome = begin(9, files=True, pruner="median")
     assert states(outcome) == ["COMPLETE"] * 6 + ["PRUNED"] * 3
     assert {t.user_attrs["stage"] for t in outcome.trials[6:]} == {"retriever"}
@@ -264,7 +262,7 @@ def test_nothing_ends_early_without_a_pruner(begin):
         tell_figure("retriever", 1, 1, 1 - config.retrieval.decay)
         return fake_trial(config, *args)
 
-    begin.patch(module, "run_trial", run)
+    begin.patch(work, "run_trial", run)
     assert states(begin(9, pruner="none")) == ["COMPLETE"] * 9
 
 
@@ -274,7 +272,7 @@ def test_no_gain_where_the_defaults_are_best(begin, capsys):
         gains.gain[:] -= abs(config.retrieval.decay - 0.8) * 3
         return gains
 
-    begin.patch(module, "run_trial", run)
+    begin.patch(work, "run_trial", run)
     (begin.folder.parent / "one.yaml").write_text("retrieval.decay: {choices: [0.7, 0.8]}")
     begin(3, space=begin.folder.parent / "one.yaml")
     assert "no trial beats the defaults" in capsys.readouterr().out
@@ -303,7 +301,7 @@ def test_those_who_confirm_do_not_choose(begin, confirm):
         gains.gain[others] = 1 - 2 * gains.gain[others]
         return gains
 
-    begin.patch(module, "run_trial", run)
+    begin.patch(work, "run_trial", run)
     outcome = begin(12, confirm=confirm)
     best = outcome.values_of(outcome.best)["retrieval.decay"]
     assert (best > 0.8) == (confirm == "true")
@@ -366,6 +364,11 @@ def test_without_optuna_one_line_says_what_to_install(shop, monkeypatch, capsys)
     assert capsys.readouterr().err == (
         'error: lkgrag.tune needs Optuna: pip install "lkgrag[tune]"\n'
     )
+
+
+def test_a_study_is_not_begun_anew_by_overwrite(begin):
+    with pytest.raises(RunError, match="choose another study= and out="):
+        begin(1, {"overwrite": "true"})
 
 
 def test_a_launcher_is_refused(begin, monkeypatch):

@@ -256,3 +256,11 @@ def test_a_broken_table_is_told_with_what_to_do(tmp_path, harm):
         (tmp_path / "x.parquet").touch()
     with pytest.raises(LkgragError, match="delete it and run the command again"):
         files.read_parquet(tmp_path / "x.parquet", "delete it and run the command again")
+
+
+def test_a_tensor_that_holds_nothing_has_a_sum_whatever_its_stride(tmp_path):
+    empty = torch.as_strided(torch.zeros(0, dtype=torch.int64), (0,), (0,))
+    files.write_safetensors(tmp_path / "x.safetensors", {"x": empty}, has_sum=True)
+    assert len(files.read_safetensors(tmp_path / "x.safetensors")["x"]) == 0
+    whole = torch.arange(3, dtype=torch.int16)
+    assert bytes(files.tensor_bytes(whole)) == b"\0\0\1\0\2\0"

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 #: Name of a table's index that holds the numbers of the file's lines.
 LINE = "line"
+#: Name of an index that counts rows from 0 on, where a table is a part of a longer one.
+ROW = "row"
 #: Seconds of a unit of time, by the words of ``data.time_unit``.
 UNITS = {"s": 1.0, "ms": 1e-3, "us": 1e-6, "ns": 1e-9}
 WORDS = {"s": "seconds", "ms": "milliseconds", "us": "microseconds", "ns": "nanoseconds"}
@@ -35,6 +37,8 @@ def where(table: pd.DataFrame | pd.Series, row: int) -> str:
     """The place of a row in words: the line of its file, or its number in memory."""
     if table.index.name == LINE:
         return f"line {table.index[row]}"
+    if table.index.name == ROW:
+        return f"row {table.index[row] + 1}"
     return f"row {row + 1}"
 
 

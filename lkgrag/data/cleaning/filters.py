@@ -26,6 +26,23 @@ def clean_events(tables: Tables, config: DataConfig, spellings: Spellings) -> pd
     Raises:
         DataError: a column is missing, a value is no number, or duplicates are refused.
     """
+    out = typed_events(tables, config, spellings)
+    source = tables.source
+    if not len(out):
+        raise DataError(f"{source}: there is no interaction")
+    if config.min_rating is not None:
+        out = _rated(out, config.min_rating, source)
+    if config.untitled == "drop":
+        out = out[out["item"].isin(_titled(tables, spellings))]
+        if not len(out):
+            raise DataError(f"{source}: no item has a title; leave out data.untitled=drop")
+    if config.duplicates != "keep":
+        out = _one_each(out, config.duplicates, source)
+    return out.reset_index(drop=True)
+
+
+def typed_events(tables: Tables, config: DataConfig, spellings: Spellings) -> pd.DataFrame:
+    """Check and type the interactions, all of them; columns and errors as of :func:`clean_events`."""
     events, source = tables.interactions, tables.source
     for column in ("user", "item"):
         if column not in events.columns:
@@ -45,7 +62,7 @@ def clean_events(tables: Tables, config: DataConfig, spellings: Spellings) -> pd
         rating = numbers(events["rating"], source, name("rating"))
     if "time" in events.columns:
         time = times(events["time"], source, name("time"), config.time_unit)
-    out = pd.DataFrame(
+    return pd.DataFrame(
         {
             "user": spellings.column(ids(events["user"], source, name("user"))),
             "item": spellings.column(ids(events["item"], source, name("item"))),
@@ -53,17 +70,6 @@ def clean_events(tables: Tables, config: DataConfig, spellings: Spellings) -> pd
             "time": time,
         }
     )
-    if not len(out):
-        raise DataError(f"{source}: there is no interaction")
-    if config.min_rating is not None:
-        out = _rated(out, config.min_rating, source)
-    if config.untitled == "drop":
-        out = out[out["item"].isin(_titled(tables, spellings))]
-        if not len(out):
-            raise DataError(f"{source}: no item has a title; leave out data.untitled=drop")
-    if config.duplicates != "keep":
-        out = _one_each(out, config.duplicates, source)
-    return out.reset_index(drop=True)
 
 
 def _rated(events: pd.DataFrame, least: float, source: str) -> pd.DataFrame:

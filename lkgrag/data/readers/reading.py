@@ -81,7 +81,7 @@ def read_tables(config: DataConfig) -> tuple[Tables, str]:
     log.info("data: read from %s by the reader '%s'", place.folder, reader.name)
     tables = _read(place)
     refuse_header(tables, place.why)
-    return tables, _digest(reader, place.folder, place.config)
+    return tables, digest_files(reader, place.folder, place.config)
 
 
 def files_digest(config: DataConfig) -> str | None:
@@ -94,7 +94,7 @@ def files_digest(config: DataConfig) -> str | None:
         return None
     try:
         place = locate(data_folder(config), config)
-        return _digest(place.reader, place.folder, place.config)
+        return digest_files(place.reader, place.folder, place.config)
     except LkgragError:
         return None
 
@@ -118,7 +118,8 @@ def _read(place: Place) -> Tables:
     return tables
 
 
-def _digest(reader: Reader, folder: Path, config: DataConfig) -> str:
+def digest_files(reader: Reader, folder: Path, config: DataConfig) -> str:
+    """A SHA-256 over the names and bytes of the files that a reader reads, and over its code if it is a custom one."""
     sha = hashlib.sha256(reader.name.encode())
     # A reader that was edited gives other data of the same files.
     sha.update((source_hash(type(reader)) or "").encode())

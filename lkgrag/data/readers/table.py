@@ -7,16 +7,17 @@ table that is nothing else. Columns are found by their usual names (:mod:`lkgrag
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pandas as pd
 
+from lkgrag.data.cleaning.columns import ROW
 from lkgrag.data.frames import check_columns
 from lkgrag.data.readers.attribute_columns import attribute_columns
 from lkgrag.data.readers.base import Reader
-from lkgrag.data.readers.batches import EVENT
+from lkgrag.data.readers.batches import EVENT, EventTable
 from lkgrag.data.readers.column_names import ALIASES, need_columns, usual_columns
 from lkgrag.data.readers.formats import (
     TableFile,
@@ -100,6 +101,47 @@ class TableReader(Reader):
             names=names,
             notes=notes,
         )
+
+
+def stream_events(folder: Path, config: DataConfig) -> Iterator[Tables] | None:
+    """The interactions batch by batch, where memory could not hold them all.
+
+    Returns:
+        Tables of interactions alone, whose index counts lines or rows of the file. None where a file has histories,
+        which are put together from all rows.
+
+    Raises:
+        DataError: there is no table, or it is broken.
+    """
+    check_columns(config.columns)
+    opened = []
+    for path in find_tables(folder, config)["events"]:
+        file = _open_events(path, config)
+        columns = file.columns()
+        found = _check(columns, config.columns, path)
+        if any(plain(c) in HISTORY and c not in found.values() for c in columns):
+            return None
+        opened.append((path, file, found))
+    if not opened:
+        raise DataError(_no_events(folder, config))
+    return _stream(opened, config)
+
+
+def _stream(
+    opened: list[tuple[Path, TableFile, dict[str, str]]], config: DataConfig
+) -> Iterator[Tables]:
+    for path, file, found in opened:
+        row = 0
+        for lines, values in file.batches([*found.values()]):
+            table = EventTable(path, found, config.time_unit == "s", has_commas=True)
+            table.add({word: values[name] for word, name in found.items()}, lines)
+            if not len(table):
+                continue
+            events = table.build()
+            if lines is None:
+                events.index = pd.RangeIndex(row, row + len(events), name=ROW)
+            row += len(events)
+            yield Tables(interactions=events, source=str(path), names=found)
 
 
 def describe_tables(folder: Path, config: DataConfig) -> str | None:

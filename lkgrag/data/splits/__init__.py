@@ -37,6 +37,16 @@ def make_split(interactions: Interactions, config: DataConfig) -> Split:
             ``time`` needs.
         ConfigError: a number or a point in time does not fit, or there is no such split.
     """
+    check_split(config)
+    return SPLITS[config.split](interactions, config)
+
+
+def check_split(config: DataConfig) -> None:
+    """Refuse options that do not fit ``data.split``.
+
+    Raises:
+        ConfigError: a number does not fit, or there is no such split.
+    """
     if config.split not in SPLITS:
         raise ConfigError(
             f"data.split={config.split}: no such split.{nearest(config.split, SPLITS)} "
@@ -47,13 +57,13 @@ def make_split(interactions: Interactions, config: DataConfig) -> Split:
     points = (config.val_from, config.test_from)
     if config.split != "time" and points != (None, None):
         raise ConfigError("data.val_from and data.test_from need data.split=time")
-    return SPLITS[config.split](interactions, config)
 
 
 __all__ = [
     "SPLITS",
     "Events",
     "Split",
+    "check_split",
     "every_training_event",
     "make_split",
     "span",

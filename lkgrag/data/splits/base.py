@@ -48,6 +48,33 @@ class Events:
 
 
 @dataclass(frozen=True)
+class Spans:
+    """Where the parts of a split lie in each user's sequence, int64 ``[num_users]`` each.
+
+    Attributes:
+        train_end: number of training interactions.
+        val_start: position of the first event of validation.
+        val_number: number of events of validation.
+        test_start: likewise of the test.
+        test_number: likewise.
+    """
+
+    train_end: NDArray[np.int64]
+    val_start: NDArray[np.int64]
+    val_number: NDArray[np.int64]
+    test_start: NDArray[np.int64]
+    test_number: NDArray[np.int64]
+
+    def split(self, interactions: Interactions) -> Split:
+        """The events at these places."""
+        return Split(
+            train_end=self.train_end,
+            val=span(interactions, self.val_start, self.val_number),
+            test=span(interactions, self.test_start, self.test_number),
+        )
+
+
+@dataclass(frozen=True)
 class Split:
     """Training is everything before ``train_end``; ``val`` and ``test`` lie behind it.
 

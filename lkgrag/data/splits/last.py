@@ -6,10 +6,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from lkgrag.data.splits.base import Split, span
+from lkgrag.data.splits.base import Spans, Split
 from lkgrag.errors import DataError
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from lkgrag.data.interactions import Interactions
 
 
@@ -26,7 +28,19 @@ def split_last(interactions: Interactions, n: int = 1) -> Split:
     Raises:
         DataError: no user has the three interactions that a split needs.
     """
-    count = np.diff(interactions.indptr)
+    return last_spans(np.diff(interactions.indptr), n).split(interactions)
+
+
+def last_spans(count: NDArray[np.int64], n: int = 1) -> Spans:
+    """Where the parts of :func:`split_last` lie.
+
+    Args:
+        count: int64 ``[num_users]``, interactions of each user.
+        n: events of each user in each part, at least 1.
+
+    Raises:
+        DataError: no user has the three interactions that a split needs.
+    """
     floor = np.where(count >= 4, 2, 1)
     room = np.maximum(count - floor, 0)
     test_n = np.where(room >= 2, np.minimum(n, room // 2), 0)
@@ -36,8 +50,4 @@ def split_last(interactions: Interactions, n: int = 1) -> Split:
             "no user has three interactions, which a split needs; lower data.min_user or add data"
         )
     train_end = count - test_n - val_n
-    return Split(
-        train_end=train_end,
-        val=span(interactions, train_end, val_n),
-        test=span(interactions, train_end + val_n, test_n),
-    )
+    return Spans(train_end, train_end, val_n, train_end + val_n, test_n)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import datetime
+from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from lkgrag.data.cleaning.columns import UNITS
-from lkgrag.data.splits.base import Split, span
+from lkgrag.data.splits.base import Spans, Split
 from lkgrag.errors import ConfigError, DataError
 
 if TYPE_CHECKING:
@@ -42,27 +44,42 @@ def split_time(interactions: Interactions, config: DataConfig) -> Split:
             f"data.split=time: {int(np.isnan(time).sum())} of {len(time)} interactions have no time; "
             "name the column by data.columns, or take data.split=leave_one_out"
         )
-    val_from, test_from = _points(time, config)
-    if not val_from < test_from:
-        raise ConfigError(
-            f"data.val_from={config.val_from} is not before data.test_from={config.test_from}"
-        )
+    points = split_points(config, partial(_at_share, time))
     # Times rise within a user, so what precedes a point is a number of positions.
-    starts = [_before(interactions, point) for point in (val_from, test_from)]
+    before_val, before_test = (_before(interactions, point) for point in points)
     count = np.diff(interactions.indptr)
-    parts = []
-    for start, end in zip(starts, (starts[1], count), strict=True):
-        first = np.maximum(start, 1)
-        events = span(interactions, first, np.clip(end - first, 0, config.rolling))
-        parts.append(events)
+    return time_spans(count, before_val, before_test, config.rolling).split(interactions)
+
+
+def time_spans(
+    count: NDArray[np.int64],
+    before_val: NDArray[np.int64],
+    before_test: NDArray[np.int64],
+    most: int,
+) -> Spans:
+    """Where the parts of :func:`split_time` lie.
+
+    Args:
+        count: int64 ``[num_users]``, interactions of each user.
+        before_val: int64 ``[num_users]``, those before validation begins.
+        before_test: int64 ``[num_users]``, those before the test begins.
+        most: events of a user in each part.
+
+    Raises:
+        DataError: a part would be empty.
+    """
+    firsts, numbers = [], []
+    for start, end in ((before_val, before_test), (before_test, count)):
+        firsts.append(np.maximum(start, 1))
+        numbers.append(np.clip(end - firsts[-1], 0, most))
     for name, size in (
-        ("trains: lower data.min_user, or a later data.val_from", int(starts[0].sum())),
-        ("validates: move data.val_from", len(parts[0])),
-        ("tests: move data.test_from", len(parts[1])),
+        ("trains: lower data.min_user, or a later data.val_from", before_val.sum()),
+        ("validates: move data.val_from", numbers[0].sum()),
+        ("tests: move data.test_from", numbers[1].sum()),
     ):
         if not size:
             raise DataError(f"data.split=time: no interaction {name}")
-    return Split(train_end=starts[0], val=parts[0], test=parts[1])
+    return Spans(before_val, firsts[0], numbers[0], firsts[1], numbers[1])
 
 
 def _before(interactions: Interactions, point: float) -> NDArray[np.int64]:
@@ -71,26 +88,55 @@ def _before(interactions: Interactions, point: float) -> NDArray[np.int64]:
     return np.bincount(interactions.user[earlier], minlength=interactions.num_users)
 
 
-def _points(time: NDArray[np.float64], config: DataConfig) -> tuple[float, float]:
-    """When validation and test begin."""
+def split_points(
+    config: DataConfig, at_share: Callable[[float, float], float | None]
+) -> tuple[float, float]:
+    """When validation and test begin.
+
+    Args:
+        config: of the data.
+        at_share: gives the time of an interaction such that about a share is earlier, of those earlier than a
+            point; None where there is none.
+
+    Raises:
+        DataError: nothing is earlier than the test.
+        ConfigError: a point is neither a date nor a number, or the points are in the wrong order.
+    """
+    val_from, test_from = _points(config, at_share)
+    if not val_from < test_from:
+        raise ConfigError(
+            f"data.val_from={config.val_from} is not before data.test_from={config.test_from}"
+        )
+    return val_from, test_from
+
+
+def _points(
+    config: DataConfig, at_share: Callable[[float, float], float | None]
+) -> tuple[float, float]:
     if config.test_from is not None:
         test_from = _point(config.test_from, "data.test_from", config.time_unit)
     else:
-        test_from = _quantile(time, 1 - TEST_SHARE)
+        latest = at_share(1 - TEST_SHARE, np.inf)
+        assert latest is not None
+        test_from = latest
     if config.val_from is not None:
         return _point(config.val_from, "data.val_from", config.time_unit), test_from
-    earlier = time[time < test_from]
-    if not len(earlier):
+    val_from = at_share(1 - VAL_SHARE, test_from)
+    if val_from is None:
         raise DataError(
             f"data.split=time: nothing is earlier than data.test_from={config.test_from}; move it"
         )
-    return _quantile(earlier, 1 - VAL_SHARE), test_from
+    return val_from, test_from
 
 
-def _quantile(time: NDArray[np.float64], share: float) -> float:
-    """The time of an interaction such that about this share is earlier."""
-    ordered = np.sort(time)
-    return float(ordered[min(int(np.ceil(share * len(ordered))), len(ordered) - 1)])
+def place_of_share(share: float, number: int) -> int:
+    """Where in a sorted array of some length the element is such that about a share comes before it."""
+    return min(int(np.ceil(share * number)), number - 1)
+
+
+def _at_share(time: NDArray[np.float64], share: float, before: float) -> float | None:
+    ordered = np.sort(time[time < before])
+    return float(ordered[place_of_share(share, len(ordered))]) if len(ordered) else None
 
 
 def _point(text: str, option: str, unit: str) -> float:

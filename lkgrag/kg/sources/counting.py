@@ -47,6 +47,26 @@ def count_users(pairs: Pairs, training: Training, config: KGConfig, shrinkage: f
         time is when the last user that it needs had the pair for the first time.
     """
     num_items, need = training.num_items, config.behaviour_min
+    key, count, time = count_pairs(pairs, num_items, need)
+    index = np.stack([key // num_items, key % num_items])
+    weight = normalised(count, item_degree(training), index, shrinkage)
+    return Edges(index, weight, count, time=time if config.temporal else None)
+
+
+def count_pairs(
+    pairs: Pairs, num_items: int, need: int
+) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]]:
+    """Count the users of each pair that at least ``need`` users have.
+
+    Args:
+        pairs: in any order; pairs of an item with itself are left out.
+        num_items: ``I``.
+        need: least number of users.
+
+    Returns:
+        ``source * I + target`` of each pair, rising; its number of users; and when the ``need``-th user had it
+        for the first time.
+    """
     other = pairs.source != pairs.target
     key = pairs.source[other] * num_items + pairs.target[other]
     user, time = pairs.user[other], pairs.time[other]
@@ -55,16 +75,19 @@ def count_users(pairs: Pairs, training: Training, config: KGConfig, shrinkage: f
     key, user, time = key[order], user[order], time[order]
     first = np.ones(len(key), bool)
     first[1:] = (key[1:] != key[:-1]) | (user[1:] != user[:-1])
-    key, time = key[first], time[first]
+    return count_times(key[first], time[first], need)
+
+
+def count_times(
+    key: NDArray[np.int64], time: NDArray[np.float64], need: int
+) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]]:
+    """Count equal keys; arguments, one for each user, and results as of :func:`count_pairs`."""
     order = np.lexsort((time, key))
     key, time = key[order], time[order]
     joined, start, count = np.unique(key, return_index=True, return_counts=True)
     enough = count >= need
     joined, start, count = joined[enough], start[enough], count[enough].astype(np.int64)
-    index = np.stack([joined // num_items, joined % num_items])
-    weight = normalised(count, item_degree(training), index, shrinkage)
-    times = time[start + need - 1] if config.temporal else None
-    return Edges(index, weight, count, time=times)
+    return joined, count, time[start + need - 1]
 
 
 def item_degree(training: Training) -> NDArray[np.int64]:

@@ -9,27 +9,36 @@ import numpy as np
 
 from lkgrag.errors import ConfigError
 from lkgrag.kg.base import Edges
+from lkgrag.kg.large.counters import count_edges, is_by_queries
 from lkgrag.kg.sources.resolver import class_name
 from lkgrag.utils.failures import guard_custom_code
 from lkgrag.utils.plugins import is_custom
 
 if TYPE_CHECKING:
-    from lkgrag.config import KGConfig
+    from lkgrag.config import EngineConfig, KGConfig
     from lkgrag.kg.base import RelationSource, Training
 
 
-def make_edges(source: RelationSource, training: Training, config: KGConfig) -> Edges:
+def make_edges(
+    source: RelationSource,
+    training: Training,
+    config: KGConfig,
+    engine: EngineConfig | None = None,
+) -> Edges:
     """The edges of a source.
 
     Args:
         source: of this package, or a custom one, whose edges are checked.
         training: what it sees.
         config: options of the graph.
+        engine: that counts the relations of this package; None for arrays in memory.
 
     Raises:
         ConfigError: a custom source fails, or its edges do not keep the contract; the message names
             its class.
     """
+    if engine is not None and is_by_queries(source, training, engine):
+        return count_edges(source, training, config, engine)
     custom = is_custom(type(source))
     label = f"relation '{source.name}' of {class_name(type(source))}"
 

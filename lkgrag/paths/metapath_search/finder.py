@@ -48,6 +48,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from lkgrag.data.queries import Queries
+    from lkgrag.kg.large.tables import TableKG
     from lkgrag.kg.remote import RemoteKG
     from lkgrag.paths.batch import MetaPath
     from lkgrag.paths.metapath_search.tables import Edges
@@ -64,7 +65,8 @@ class PathFinder:
     """Finds the path instances of a graph for batches of prompts.
 
     Args:
-        data: the graph, or one behind PyG's remote interfaces (:class:`~lkgrag.kg.RemoteKG`). With
+        data: the graph, or one behind PyG's remote interfaces (:class:`~lkgrag.kg.RemoteKG`), or one in
+            Parquet files (:class:`~lkgrag.kg.TableKG`). With
             ``data.temporal``, an edge with a ``time`` counts only for predictions that are strictly later.
         config: longest path, cap, and whether items may be inner nodes.
         folder: where to store the tables as files that are mapped into memory; see :meth:`open`. By default
@@ -80,7 +82,7 @@ class PathFinder:
 
     def __init__(
         self,
-        data: HeteroData | RemoteKG,
+        data: HeteroData | RemoteKG | TableKG,
         config: PathsConfig,
         folder: str | os.PathLike[str] | None = None,
     ) -> None:

@@ -276,6 +276,7 @@ function row(item, side, colours, most, other) {
   const more = make("div", "more", parts(item), bars(item, most));
   const why = make("ul", "why");
   why.setAttribute("aria-label", `Why ${nameOf(item)}`);
+  if (item.moved) why.append(make("li", "", `${item.moved > 0 ? "up" : "down"} ${Math.abs(item.moved)} for variety`));
   if (item.asked) why.append(make("li", "", isolated(plain(item.asked), "asked")));
   for (const path of item.paths) {
     const dot = shape("svg", { viewBox: "0 0 10 10", class: "dot", "aria-hidden": "true" }, shape("circle", { cx: 5, cy: 5, r: 5, fill: colours.get(kindOf(path)) }));

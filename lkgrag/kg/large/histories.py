@@ -1,0 +1,98 @@
+"""Training interactions as a table of queries, and what is known of each item before anything is counted."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from lkgrag.utils.arrays import distinct
+from lkgrag.utils.duck import Duck
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from lkgrag.kg.base import Training
+
+
+@dataclass(frozen=True)
+class Histories:
+    """Training interactions in a database.
+
+    Attributes:
+        duck: the database.
+        table: a view, or a table function: ``user item position after time``, sorted by user, then position.
+            ``position`` is the number of interactions of the user before this one, ``after`` of those after it.
+        num_items: ``I``.
+        is_once: whether no user has an item more than once.
+    """
+
+    duck: Duck
+    table: str
+    num_items: int
+    is_once: bool
+    _within: dict[tuple[int, bool], NDArray[np.int64]] = field(
+        default_factory=dict, init=False, repr=False, compare=False
+    )
+
+    @classmethod
+    def of(cls, duck: Duck, training: Training) -> Histories:
+        """Histories of arrays in memory."""
+        user, number = training.user, len(training.user)
+        length = np.bincount(user, minlength=training.num_users)
+        # The first ones of each user, so that positions have no gap.
+        after = np.repeat(np.cumsum(length), length) - np.arange(number) - 1
+        columns = {
+            "user": user,
+            "item": training.item,
+            "position": training.position,
+            "after": after,
+            "time": training.time,
+        }
+        duck.put("histories", columns)
+        pairs = distinct(user * training.num_items + training.item)
+        return cls(duck, "histories", training.num_items, len(pairs) == number)
+
+    @cached_property
+    def degree(self) -> NDArray[np.int64]:
+        """Number of users of each item, int64 ``[I]``."""
+        return self.duck.counts(
+            f"select item as place, count(*) as value from {self.once} group by item",
+            self.num_items,
+        )
+
+    @cached_property
+    def once(self) -> str:
+        """One row for each user and item, the first in the user's history: ``user item others time``.
+
+        ``others`` is the number of the user's interactions beside this one.
+        """
+        if self.is_once:
+            return f"(select user, item, position + after as others, time from {self.table})"
+        self.duck.run(
+            "create or replace temp table once as select user, item, first_others as others, first_time as time "
+            "from (select user, item, min(position + after) as first_others, min({'place': position, 'time': time}).time as first_time "
+            f"from {self.table} group by user, item)"
+        )
+        return "once"
+
+    @cached_property
+    def others(self) -> NDArray[np.int64]:
+        """Most items that an item's users have beside it, summed over them, int64 ``[I]``."""
+        return self.duck.counts(
+            f"select item as place, sum(others)::bigint as value from {self.once} group by item",
+            self.num_items,
+        )
+
+    def pairs_within(self, window: int, both: bool = False) -> NDArray[np.int64]:
+        """How many interactions follow an item's within a window, int64 ``[I]``; with ``both``, also precede."""
+        if (window, both) not in self._within:
+            before = f" + least(position, {window})" if both else ""
+            self._within[window, both] = self.duck.counts(
+                f"select item as place, sum(least(after, {window}){before})::bigint as value from {self.table} "
+                "group by item",
+                self.num_items,
+            )
+        return self._within[window, both]

@@ -1,0 +1,300 @@
+"""DuckDB, an embedded database, within a limit of memory and a folder for what does not fit."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import tempfile
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+from lkgrag.errors import ConfigError, DataError, LkgragError, short
+from lkgrag.utils.files import atomic, user_path
+from lkgrag.utils.locks import locked
+from lkgrag.utils.memory import free_memory, parse_bytes
+
+if TYPE_CHECKING:
+    import duckdb
+    import numpy as np
+    import pyarrow as pa
+    from numpy.typing import NDArray
+
+#: Least memory that counting needs: libraries, and one block of rows of each operator.
+LEAST = 512 * 10**6
+#: Memory of the libraries, which is there before anything is counted.
+LIBRARIES = 300 * 10**6
+#: Shares of the rest: the database, and the arrays that its results go into. What is left is for values of each item.
+DATABASE, ARRAYS = 0.42, 0.33
+#: Memory where the machine does not tell what is free.
+UNKNOWN = 4 * 10**9
+#: Rows of a batch of results.
+BATCH = 1 << 20
+#: Beginning of the names of temporary folders.
+PREFIX = ".lkgrag-duckdb-"
+#: Held while the folder is in use.
+LOCK = ".lock"
+MISSING = 'engine.name=duckdb: DuckDB is not installed: pip install "lkgrag[large]"'
+
+
+class Limits(Protocol):
+    """Options of a database, as ``engine`` has them."""
+
+    @property
+    def memory(self) -> str | None:
+        """Memory that queries and their results may take, in words."""
+
+    @property
+    def temp(self) -> str | None:
+        """Folder for what does not fit into memory."""
+
+
+def is_installed() -> bool:
+    """Whether DuckDB can be imported."""
+    try:
+        # Only here: it belongs to an extra.
+        import duckdb  # noqa: F401
+    except ImportError:
+        return False
+    return True
+
+
+def memory_of(config: Limits) -> int:
+    """Bytes that queries and their results may take together.
+
+    Raises:
+        ConfigError: ``engine.memory`` is no amount, or less than :data:`LEAST`.
+    """
+    if config.memory is None:
+        return max(LEAST, (free_memory() or 2 * UNKNOWN) // 2)
+    memory = parse_bytes(config.memory, "engine.memory")
+    if memory < LEAST:
+        raise ConfigError(
+            f"engine.memory={config.memory}: counting needs at least {LEAST // 10**6}MB; raise it"
+        )
+    return memory
+
+
+def check_limits(config: Limits, is_needed: bool) -> None:
+    """Refuse options by which :func:`open_duck` would fail later.
+
+    Args:
+        config: limit and folder.
+        is_needed: whether there must be a database.
+
+    Raises:
+        ConfigError: the limit is too small, there is no such folder, or DuckDB is needed and not installed.
+    """
+    memory_of(config)
+    _temp_root(config, None)
+    if is_needed and not is_installed():
+        raise ConfigError(MISSING)
+
+
+def _temp_root(config: Limits, beside: Path | None) -> Path | None:
+    """The folder of ``engine.temp``, or another one."""
+    if config.temp is None:
+        return beside
+    root = user_path(config.temp, "engine.temp")
+    if not root.is_dir():
+        raise ConfigError(
+            f"engine.temp={config.temp}: no such folder; make it, or name another one"
+        )
+    return root
+
+
+class Duck:
+    """An open database. Use :func:`open_duck`.
+
+    Attributes:
+        arrays: bytes that a result may take outside of the database.
+        temp: folder of this database for what does not fit into memory.
+    """
+
+    def __init__(self, connection: duckdb.DuckDBPyConnection, arrays: int, temp: Path) -> None:
+        self.connection = connection
+        self.arrays = arrays
+        self.temp = temp
+
+    def run(self, sql: str) -> None:
+        """Run a statement without a result."""
+        with self._explained():
+            self.connection.execute(sql)
+
+    def row(self, sql: str) -> tuple[Any, ...]:
+        """The only row of a result."""
+        with self._explained():
+            (found,) = self.connection.execute(sql).fetchall()
+        return tuple(found)
+
+    def put(self, name: str, columns: dict[str, NDArray]) -> None:
+        """Give arrays of one length a name in queries, in which NaN is null."""
+        # Only here: most commands need no database.
+        import pyarrow as pa
+
+        table = pa.table({column: known(values) for column, values in columns.items()})
+        self.connection.register(name, table)
+
+    def forget(self, name: str) -> None:
+        """Let arrays go that :meth:`put` has named."""
+        self.connection.unregister(name)
+
+    def batches(self, sql: str) -> Iterator[pa.RecordBatch]:
+        """The rows of a result in their order, in batches."""
+        with self._explained():
+            yield from self.connection.sql(sql).to_arrow_reader(BATCH)
+
+    def columns(self, sql: str) -> dict[str, NDArray]:
+        """A whole result as arrays by name; an unknown float is NaN."""
+        with self._explained():
+            table = self.connection.sql(sql).to_arrow_table()
+            return {name: table[name].to_numpy(zero_copy_only=False) for name in table.column_names}
+
+    def counts(self, sql: str, size: int) -> NDArray[np.int64]:
+        """Values of a result with the columns ``place`` and ``value``, as int64 ``[size]``; 0 where there is none."""
+        # Only here: most commands need no database.
+        import numpy as np
+
+        out = np.zeros(size, np.int64)
+        for batch in self.batches(sql):
+            out[batch["place"].to_numpy()] = batch["value"].to_numpy(zero_copy_only=False)
+        return out
+
+    def write(self, sql: str, path: Path) -> None:
+        """Write a result as Parquet, atomically.
+
+        Raises:
+            LkgragError: the disk is full, the memory too little, or a file that is read is broken.
+        """
+        with atomic(path) as tmp, self._explained():
+            self.connection.execute(
+                f"copy ({sql}) to {quoted(tmp)} (format parquet, compression zstd)"
+            )
+
+    @contextmanager
+    def _explained(self) -> Iterator[None]:
+        """Turn what a query raises into one line.
+
+        Raises:
+            LkgragError: with that line.
+        """
+        # Only here: most commands need no database.
+        import duckdb
+
+        try:
+            yield
+        except duckdb.Error as error:
+            explained = explain(error, self.temp)
+            if explained is None:
+                raise
+            raise explained from error
+
+
+def explain(error: Exception, temp: Path) -> LkgragError | None:
+    """What the user can do about an error of the database; None where it is a fault of the program.
+
+    Args:
+        error: that the database raised.
+        temp: the database's folder.
+    """
+    text = str(error)
+    lower = text.lower()
+    if "no space left" in lower or "max_temp_directory_size" in lower or "disk full" in lower:
+        return LkgragError(
+            f"the disk of {temp.parent} is full: free space, or choose another folder by engine.temp="
+        )
+    if type(error).__name__ == "OutOfMemoryException":
+        return LkgragError(
+            "engine.memory is too little for these data: raise it, as engine.memory=8GB"
+        )
+    file = re.search(r"['\"]([^'\"]+\.parquet)['\"]", text)
+    if file is not None:
+        name = re.sub(r"\[([*?\[\]])\]", r"\1", file[1])
+        return DataError(f"{name}: missing, or no whole Parquet file; delete it and run again")
+    if type(error).__name__ == "IOException":
+        return LkgragError(f"a file of the database cannot be read or written: {short(text)}")
+    return None
+
+
+@contextmanager
+def open_duck(config: Limits, threads: int = 1, beside: Path | None = None) -> Iterator[Duck]:
+    """Open a database in memory, and delete its files in the end.
+
+    Args:
+        config: limit and folder.
+        threads: of the database.
+        beside: folder of the temporary files where ``engine.temp`` names none; the system's by default.
+
+    Raises:
+        ConfigError: DuckDB is not installed, the limit is too small, or there is no such folder.
+    """
+    memory = memory_of(config)
+    try:
+        # Only here: most commands need no database.
+        import duckdb
+    except ImportError:
+        raise ConfigError(MISSING) from None
+    root = _temp_root(config, beside)
+    try:
+        sweep_temporary(root or Path(tempfile.gettempdir()))
+        temp = Path(tempfile.mkdtemp(prefix=PREFIX, dir=root))
+    except OSError as error:
+        raise ConfigError(
+            f"engine.temp={root}: cannot be written ({error.strerror}); name another folder"
+        ) from error
+    rest = memory - LIBRARIES
+    connection = duckdb.connect(
+        ":memory:",
+        config={
+            "threads": max(1, threads),
+            "memory_limit": f"{int(rest * DATABASE)}B",
+            "temp_directory": str(temp / "spill"),
+            # Nothing is fetched, and bars would tear the lines of progress.
+            "autoinstall_known_extensions": False,
+            "autoload_known_extensions": False,
+        },
+    )
+    try:
+        connection.execute("set enable_progress_bar = false")
+        with locked(temp / LOCK, wait=False):
+            yield Duck(connection, int(rest * ARRAYS), temp)
+    finally:
+        connection.close()
+        shutil.rmtree(temp, ignore_errors=True)
+
+
+def sweep_temporary(folder: Path) -> None:
+    """Delete what the databases of killed processes left in a folder: the files of those that nobody holds."""
+    for path in folder.glob(f"{PREFIX}*"):
+        with suppress(LkgragError, OSError), locked(path / LOCK, wait=False):
+            shutil.rmtree(path, ignore_errors=True)
+
+
+def known(values: NDArray) -> pa.Array:
+    """An array for queries and their files: NaN becomes null.
+
+    The files' statistics leave NaN out, so a query could take a block with NaN for one without.
+    """
+    # Only here: commands that need no table do not wait for Arrow.
+    import pyarrow as pa
+
+    return pa.array(values, from_pandas=True)
+
+
+def quoted(text: str | Path) -> str:
+    """A text as SQL writes it."""
+    return "'" + str(text).replace("'", "''") + "'"
+
+
+def parquet(files: Iterable[Path], is_numbered: bool = False) -> str:
+    """Files as a table of a query, their rows in the order of the files.
+
+    Args:
+        files: all of one schema.
+        is_numbered: whether there is a column ``file_row_number``, from 0 on in each file.
+    """
+    # A star or a bracket in a path would be a pattern.
+    names = [re.sub(r"([*?\[\]])", r"[\1]", str(path)) for path in files]
+    numbered = ", file_row_number = true" if is_numbered else ""
+    return f"read_parquet([{', '.join(map(quoted, names))}]{numbered})"

@@ -1,0 +1,57 @@
+"""Small interactions of every kind for the engines: ties, repetitions, unknown times and ratings, odd ids."""
+
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from hypothesis import strategies as st
+
+from lkgrag.config import EngineConfig
+from lkgrag.utils.duck import open_duck
+
+#: Whole numbers with and without zeros before them, digits of another script, letters, and two spellings of one.
+USERS = ["7", "007", "10", "2", "-3", "1e3", "a", "B 7", "\u0663", "\u00c4", "A\u0308"]
+ITEMS = [*map(str, range(9)), "x1", "x10", "x9", "00", "\u00e9"]
+
+#: Interactions: user, item, rating, time. Few values, so that they meet.
+rows = st.lists(
+    st.tuples(
+        st.sampled_from(USERS),
+        st.sampled_from(ITEMS),
+        st.none() | st.integers(1, 5),
+        st.none() | st.integers(0, 12).map(lambda day: 1e9 + 86_400 * day),
+    ),
+    min_size=1,
+    max_size=120,
+)
+
+
+def frame(values):
+    """A table of such interactions."""
+    columns = ["user", "item", "rating", "time"]
+    return pd.DataFrame(values, columns=columns).astype({"rating": float, "time": float})
+
+
+def many(seed, number=400):
+    """A table of many interactions."""
+    rng = np.random.default_rng(seed)
+    time = 1e9 + 86_400.0 * rng.integers(0, 30, number)
+    time[rng.random(number) < 0.1] = np.nan
+    return pd.DataFrame(
+        {
+            "user": rng.choice(USERS, number),
+            "item": rng.choice(ITEMS, number),
+            "rating": rng.integers(1, 6, number).astype(float),
+            "time": time,
+        }
+    )
+
+
+@contextmanager
+def small_duck(folder, arrays=None):
+    """A database whose results take so few bytes that work is divided into many parts."""
+    with open_duck(EngineConfig(memory="512MB"), beside=Path(folder)) as duck:
+        if arrays is not None:
+            duck.arrays = arrays
+        yield duck

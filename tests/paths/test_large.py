@@ -1,0 +1,35 @@
+"""Mapped tables of a graph in files: those of the graph in memory, byte for byte."""
+
+import pytest
+from helpers.large import many, small_duck
+
+from lkgrag.config import DataConfig, KGConfig, PathsConfig
+from lkgrag.data.large import make_store, split_store
+from lkgrag.data.splits import make_split
+from lkgrag.kg import build_kg, make_graph
+from lkgrag.paths import PathFinder
+from lkgrag.paths.large import map_paths
+
+
+@pytest.mark.parametrize("temporal", [False, True])
+def test_tables_equal_those_of_memory(tmp_path, temporal):
+    path = tmp_path / "events.parquet"
+    many(3, 600).to_parquet(path, index=False)
+    data, kg = DataConfig(root=str(path)), KGConfig(temporal=temporal)
+    with small_duck(tmp_path, 4000) as duck:
+        store = make_store(duck, data, tmp_path / "store")
+        training = split_store(duck, store, data)
+        graph = make_graph(duck, store, training, kg, tmp_path / "graph")
+    folder = map_paths(graph, tmp_path / "paths")
+    x = store.read()
+    want = build_kg(x, make_split(x, data).train_end, kg)
+    for edge_type in set(want.edge_types) - set(graph.edge_types):
+        del want[edge_type]
+    PathFinder(want, PathsConfig(), tmp_path / "want")
+    for file in sorted((tmp_path / "want").iterdir()):
+        assert file.read_bytes() == (folder / file.name).read_bytes(), file.name
+    stamps = {file: file.stat().st_mtime_ns for file in folder.iterdir()}
+    assert map_paths(graph, folder) == folder
+    assert {file: file.stat().st_mtime_ns for file in folder.iterdir()} == stamps
+    assert PathFinder.open(folder).metapaths == PathFinder(want, PathsConfig()).metapaths
+    assert not [p for p in graph.folder.iterdir() if p.name.startswith("tmp")]
