@@ -17,7 +17,7 @@ copyright = "2026, the lkgrag authors"
 release = version = __version__
 
 extensions = [
-    "myst_parser",
+    "myst_nb",
     "sphinx.ext.autodoc",
     "sphinx.ext.doctest",
     "sphinx.ext.napoleon",
@@ -25,6 +25,19 @@ extensions = [
     "reference",
 ]
 exclude_patterns = ["_build"]
+
+# Notebooks are stored without output. The first build executes them; the builders beside it take its results.
+# A change of the package alone does not execute them again: for that, delete ``docs/_build``.
+nb_execution_mode = "cache"
+nb_execution_in_temp = True
+nb_execution_timeout = 600
+nb_execution_raise_on_error = True
+# Stages are read as one text. Progress and warnings of libraries, which differ by machine, are left out.
+nb_merge_streams = True
+nb_output_stderr = "remove"
+nb_render_markdown_format = "myst"
+# Pages need no network: there are no widgets.
+nb_ipywidgets_js = {}
 myst_enable_extensions = ["dollarmath", "deflist", "fieldlist", "colon_fence"]
 myst_heading_anchors = 3
 

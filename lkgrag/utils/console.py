@@ -35,8 +35,16 @@ class _Encodable:
 class PlainConsole(Console):
     """A console whose text any stream can show, and that raises an error if its reader has gone.
 
-    Rich's own fails at a title that an old terminal cannot show, and ends the program without a reader.
+    Rich's own fails at a title that an old terminal cannot show, and ends the program without a reader. In a notebook
+    it makes each line an output of its own, with progress among the results; here streams stay streams.
+
+    Args:
+        **options: as of Rich's console.
     """
+
+    def __init__(self, **options: Any) -> None:
+        plain = {"highlight": False, "emoji": False, "force_jupyter": False}
+        super().__init__(**{**plain, **options})
 
     @property
     def file(self) -> IO[str]:
@@ -53,9 +61,9 @@ class PlainConsole(Console):
 
 
 #: Results go to stdout, so that they can be piped.
-console = PlainConsole(highlight=False, emoji=False)
+console = PlainConsole()
 #: Progress and errors go to stderr.
-err_console = PlainConsole(stderr=True, highlight=False, emoji=False)
+err_console = PlainConsole(stderr=True)
 
 
 #: Set by ``--quiet``: only results and errors are shown, no stages and no progress.

@@ -100,3 +100,11 @@ def test_verbose_tells_every_log_line_once(capsys):
 def test_only_the_first_process_speaks(capsys, monkeypatch):
     monkeypatch.setenv("RANK", "1")
     assert show_and_read(capsys, set()) == ""
+
+
+def test_a_notebook_gets_streams_and_not_an_output_for_each_line(monkeypatch, capsys):
+    monkeypatch.setattr("rich.console._is_jupyter", lambda: True)
+    assert Console().is_jupyter
+    PlainConsole().print("result")
+    PlainConsole(stderr=True).print("progress")
+    assert capsys.readouterr() == ("result\n", "progress\n")
