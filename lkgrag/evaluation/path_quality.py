@@ -169,14 +169,14 @@ def measure_paths(
         "ppc": _unlike(paths.listed, paths.metapath, count),
     }
     explained = (count > 0).astype(np.float64)
-    columns = {
-        "paths": count,
-        "lir": np.bincount(paths.listed, paths.recency, number),
-        "sep": np.bincount(paths.listed, sep, number),
+    columns: dict[str, NDArray[np.float64]] = {
+        "paths": count.astype(np.float64),
+        "lir": np.bincount(paths.listed, paths.recency, number).astype(np.float64),
+        "sep": np.bincount(paths.listed, sep, number).astype(np.float64),
         "explained": explained,
-        **{name: values * explained for name, values in per_list.items()},
-        "lists": np.ones(number),
-        "fidelity": count / np.maximum(paths.size, 1),
+        **{n: np.asarray(values * explained, np.float64) for n, values in per_list.items()},
+        "lists": np.ones(number, np.float64),
+        "fidelity": (count / np.maximum(paths.size, 1)).astype(np.float64),
     }
     formulas = {name: mean_of(name, "explained") for name in per_list}
     formulas |= {"lir": mean_of("lir", "paths"), "sep": mean_of("sep", "paths")}

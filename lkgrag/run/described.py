@@ -136,7 +136,7 @@ class Described:
         np.put_along_axis(shown, first, True, axis=1)
         shown &= queries.candidate_items >= 0
         silent, device = model.without_lm().eval(), model.device
-        graph, width = self.graph.to(device), shown.shape[1]
+        graph, width = self.graph.to(device), queries.candidate_items.shape[1]
         order = CandidateOrder("retriever", self.seed)
         parts = []
         for start in range(0, len(chosen), BATCH):

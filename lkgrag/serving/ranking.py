@@ -196,7 +196,6 @@ class RankingBatch:
                 zip(chosen, slots, terms[slots].tolist(), strict=True), 1
             ):
                 total, of_lm, of_scorer, of_prior, of_request = parts
-                shown = (place, ids[item], titles[item])
                 words = worded.get((row, slot), [])
                 why = explain_asked(self.context.requests, request, item) if with_paths else ""
                 new = varied[row]
@@ -206,8 +205,16 @@ class RankingBatch:
                         int(new.order[place - 1]) + 1 - place,
                         float(new.alike[place - 1]),
                     )
-                parts_of_item = (total, of_lm, of_scorer, of_prior, words, of_request, why)
-                items.append(RankedItem(*shown, *parts_of_item, moved, alike))
+                one = RankedItem(
+                    *(place, ids[item], titles[item]),
+                    *(total, of_lm, of_scorer, of_prior),
+                    paths=words,
+                    request=of_request,
+                    asked=why,
+                    moved=moved,
+                    alike=alike,
+                )
+                items.append(one)
             history = [(ids[i], titles[i]) for i in queries.history_items[row].tolist() if i >= 0]
             target = None if request.target is None else ids[request.target]
             text = None if request.asked is None else request.asked.text
