@@ -28,7 +28,6 @@ from lkgrag.ranker.model import RankerModel
 from lkgrag.retrieval import FusedRetriever
 from lkgrag.scorer.resolver import new_scorer
 from lkgrag.scorer.state import load_scorer, save_scorer
-from lkgrag.serving.card import model_card, select_figures
 from lkgrag.serving.catalogue import Catalogue
 from lkgrag.serving.context import Context
 from lkgrag.serving.known import KnownData
@@ -190,6 +189,9 @@ def _write_meta(context: Context, part: Path, of_model: dict[str, Any]) -> None:
     if isinstance(context.users, WithheldUsers):
         meta["histories"] = False
     write_json(part / META, meta)
+    # Only here: loading does not wait for the client of the Hub and for figures of evaluation.
+    from lkgrag.serving.card import model_card
+
     (part / CARD).write_text(model_card(context, part), encoding="utf-8")
     # Last, when all other files are there.
     seal(part)
@@ -305,11 +307,16 @@ def load_context(folder: Path) -> tuple[PathScorer, Context, dict[str, Any]]:
 
 def _read_figures(folder: Path) -> dict[str, Any] | None:
     """The figures for the card: the ranker's own, or, of an older version, those of the run that holds it."""
-    for path in (folder / FIGURES, folder.parent / METRICS):
-        # They are not needed to rank.
-        with suppress(LkgragError, OSError):
-            if path.is_file():
-                return select_figures(read_json(path))
+    # They are not needed to rank.
+    with suppress(LkgragError, OSError):
+        if (folder / FIGURES).is_file():
+            figures = read_json(folder / FIGURES)
+            return figures if isinstance(figures, dict) and figures.get("format") == 1 else None
+        if (folder.parent / METRICS).is_file():
+            # Only here, as above.
+            from lkgrag.serving.card import select_figures
+
+            return select_figures(read_json(folder.parent / METRICS))
     return None
 
 

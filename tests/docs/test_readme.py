@@ -103,7 +103,7 @@ def test_the_example_of_own_data_ranks_with_reasons(tmp_path, monkeypatch):
         "triples": None,
     }
     monkeypatch.chdir(tmp_path)
-    code = block("from_frames")
+    code = block("lkgrag.fit")
     exec(compile(code, str(README), "exec"), names)
     assert [item.rank for item in names["ranking"].items] == [1, 2, 3, 4, 5]
     assert names["ranking"].items[0].paths[0].words

@@ -96,7 +96,8 @@ def test_every_flipped_bit_of_a_ranker_is_refused_by_name(small_run, tmp_path):
     shutil.copytree(small_run[0] / "out" / "ranker", folder)
     check_files(folder)
     files = files_below(folder)
-    light = [p for p in files if p.parent.name != "adapter"]
+    # The card has no sum, since people edit it.
+    light = [p for p in files if p.parent.name != "adapter" and p.name != "README.md"]
     assert len(light) > 10
     for path in light:
         for bit in bits(path):
@@ -104,7 +105,7 @@ def test_every_flipped_bit_of_a_ranker_is_refused_by_name(small_run, tmp_path):
             with pytest.raises(RunError, match=path.name):
                 check_files(folder)
             flip(path, bit)
-    for path in sorted(set(files) - set(light)):
+    for path in (p for p in files if p.parent.name == "adapter"):
         bit = bits(path)[0]
         flip(path, bit)
         with pytest.raises(RunError, match=f"adapter/{path.name}: broken"):
@@ -124,7 +125,7 @@ def test_a_ranker_that_lost_or_got_files(small_run, tmp_path, caplog):
     assert "holds notes.txt, which was not saved with the ranker" in caplog.text
     away = tmp_path / "away"
     for path in files_below(folder):
-        if path.name in ("notes.txt", "done.json", "ranker.json"):
+        if path.name in ("notes.txt", "done.json", "ranker.json", "README.md"):
             continue
         path.rename(away)
         with pytest.raises(RunError, match=rf"{path.name}: no such file; copy the ranker again"):

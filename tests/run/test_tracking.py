@@ -382,7 +382,7 @@ def test_a_run_that_fails_is_told_to_the_tracker_and_leaves_no_folder(
     def fail(*args):
         raise LkgragError("no such thing")
 
-    monkeypatch.setattr("lkgrag.run.pipeline.train_scorer", fail)
+    monkeypatch.setattr("lkgrag.run.learning.train_scorer", fail)
     options = small_options(tmp_path) | QUICK
     with pytest.raises(LkgragError, match="no such thing"):
         train(load_config(options | {"llm.name": "none", "training.tracker": "mlflow"}))
