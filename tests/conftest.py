@@ -1,6 +1,7 @@
 """Shared fixtures; real data is found by the variable LKGRAG_DATA."""
 
 import os
+import signal
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,10 @@ from helpers import RUNS
 # Threads that wait by spinning take the core from the other process; NumPy and torch read this at their import.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
+# A shell starts its background jobs with SIGINT ignored, and all processes of the tests would inherit that.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 DATA = os.environ.get("LKGRAG_DATA")
 _SKIPPED = []

@@ -332,6 +332,8 @@ def test_a_run_that_was_killed_is_one_run_of_both_trackers(tmp_path, stores):
         f"train(load_config({options!r}))\n"
     )
     env = {**os.environ, "PYTHONPATH": os.pathsep.join(p for p in sys.path if p)}
+    # The server of W&B that earlier tests have started would outlive this process, and keep its run.
+    env.pop("WANDB_SERVICE", None)
     done = subprocess.run(
         [sys.executable, "-c", code],
         env=env,
