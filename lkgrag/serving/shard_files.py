@@ -99,12 +99,14 @@ def write_manifest(out: Path, manifest: dict[str, Any]) -> None:
     """
     sweep(out)
     path = out / MANIFEST
-    if not path.exists():
-        if any(out.glob("part-*.parquet")):
-            raise RunError(
-                f"{out} holds shards but no {MANIFEST}, which says how they were made: choose another "
-                "out=, or empty it"
-            )
+    has_shards = any(out.glob("part-*.parquet"))
+    if not path.exists() and has_shards:
+        raise RunError(
+            f"{out} holds shards but no {MANIFEST}, which says how they were made: choose another "
+            "out=, or empty it"
+        )
+    if not has_shards:
+        # A call that was stopped before its first shard binds nobody.
         write_json(path, manifest)
         return
     content = read_json(path)

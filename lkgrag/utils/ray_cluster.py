@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 from lkgrag.errors import ConfigError, LkgragError, RunError, short
 from lkgrag.utils.locks import locked
@@ -22,7 +23,7 @@ MISSING = 'engine=ray: Ray is not installed: pip install "lkgrag[ray]"'
 #: Beginning of the names of folders of this machine's clusters, and the file that is held while one runs.
 PREFIX, LOCK = "lkgrag-ray-", ".lock"
 #: Longest folder: the paths of Ray's sockets in it must stay below the system's limit of 107 bytes.
-LONGEST = 32
+LONGEST = 20
 #: Bytes of a cluster's shared memory, Ray's least: nothing large is passed between processes.
 STORE = 80 * 1024**2
 #: Seconds for the first answer of a cluster's port, and for that of Ray itself.
@@ -89,7 +90,7 @@ def open_cluster(address: str | None, cpus: int) -> Iterator[ModuleType]:
     """
     ray = import_ray()
     # Lines of workers stay in Ray's files.
-    options = {"log_to_driver": False, "logging_level": logging.CRITICAL}
+    options: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.CRITICAL}
     if address is not None:
         _reach(address)
         with _left(ray):
@@ -97,7 +98,11 @@ def open_cluster(address: str | None, cpus: int) -> Iterator[ModuleType]:
             yield ray
         return
     with _own_folder() as folder, _left(ray):
-        own = {"num_gpus": 0, "include_dashboard": False, "object_store_memory": STORE}
+        own: dict[str, Any] = {
+            "num_gpus": 0,
+            "include_dashboard": False,
+            "object_store_memory": STORE,
+        }
         # Not by RAY_ADDRESS, which would connect to another cluster.
         options |= {**own, "address": "local", "num_cpus": cpus, "_temp_dir": str(folder)}
         _start(ray, "on this machine", **options)
@@ -142,7 +147,9 @@ def _own_folder() -> Iterator[Path]:
     folder = Path(tempfile.mkdtemp(prefix=PREFIX, dir=root))
     try:
         with locked(folder / LOCK, wait=False):
-            yield folder
+            # Ray opens its own folder to everyone.
+            (folder / "r").mkdir()
+            yield folder / "r"
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
@@ -171,5 +178,10 @@ def _reach(address: str) -> None:
         answer = subprocess.run([*line, "--address", address], capture_output=True, timeout=ANSWER)
     except subprocess.TimeoutExpired:
         answer = None
+    if answer is not None and b"AuthenticationError" in answer.stderr:
+        raise RunError(
+            f"address={address}: the cluster wants its token: set RAY_AUTH_MODE=token, and RAY_AUTH_TOKEN_PATH to the "
+            "token's file if it is not ~/.ray/auth_token"
+        )
     if answer is None or answer.returncode:
         raise RunError(f"address={address}: there is no cluster of Ray that answers; {advice}")

@@ -2,7 +2,6 @@
 
 import socket
 import subprocess
-import threading
 
 import pytest
 
@@ -35,15 +34,21 @@ def test_something_else_answers_at_the_address(monkeypatch):
 
     monkeypatch.setattr(ray_cluster.subprocess, "run", wait)
     with socket.create_server(("127.0.0.1", 0)) as server:
-        threading.Thread(target=server.accept, daemon=True).start()
         text = refused(f"127.0.0.1:{server.getsockname()[1]}")
     assert "there is no cluster of Ray that answers; start it by `ray start --head`" in text
 
 
-def test_no_cluster_of_this_machine(monkeypatch):
-    answer = subprocess.CompletedProcess([], 1)
+@pytest.mark.parametrize(
+    ("err", "message"),
+    [
+        (b"Traceback", "address=auto: there is no cluster"),
+        (b"ray.exceptions.AuthenticationError: InvalidAuthToken", "set RAY_AUTH_MODE=token"),
+    ],
+)
+def test_no_cluster_that_takes_us(monkeypatch, err, message):
+    answer = subprocess.CompletedProcess([], 1, b"", err)
     monkeypatch.setattr(ray_cluster.subprocess, "run", lambda *a, **k: answer)
-    assert "address=auto: there is no cluster" in refused("auto")
+    assert message in refused("auto")
 
 
 @pytest.mark.parametrize("error", [RuntimeError("Version mismatch:\nRay 1"), SystemExit(15)])
