@@ -13,7 +13,8 @@ ml-100k from 1, 8 and 64 clients, kills it, and exchanges its ranker under load.
 scorers of ``benchmarks/scorers.yaml`` with the default one, on validation. ``diversity`` tells what more varied
 lists cost in NDCG@10, on validation. ``tune`` goes on with studies of ``--trials`` on validation; with ``--test`` it
 compares the best and the defaults on test. ``engines`` counts
-up to 500 million interactions within 8 GB (``--data 10M`` takes one size; stored sizes are not measured again).
+up to 500 million interactions within 8 GB (``--data 10M`` takes one size; stored sizes are not measured again), and
+ranks everyone of ``--run`` by one and two workers of a Ray cluster.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ from typing import Any
 from benchmarks.common import ROOT, data_roots, fell, judge, put, save, say, stored
 
 SCALE = ("graph", "users", "remote")
-ENGINES = ("counting", "crossover")
+ENGINES = ("counting", "crossover", "bulk")
 SPEED = ("paths", "lru", "wording", "lm", "lm-avx2", "whole", "serving", "job")
 
 
@@ -104,7 +105,7 @@ def _parser() -> argparse.ArgumentParser:
         "stored figures do not follow from the ranks stored beside them",
     )
     parser.add_argument(
-        "--run", type=Path, help="a finished run of lkgrag.train, for the part whole"
+        "--run", type=Path, help="a finished run of lkgrag.train, for the parts whole and bulk"
     )
     parser.add_argument(
         "--rankers",
@@ -347,10 +348,12 @@ def _scale(options: argparse.Namespace) -> int:
 
 
 def _engines(options: argparse.Namespace) -> int:
-    from benchmarks.engines import counting, page
+    from benchmarks.engines import bulk, counting, page
     from lkgrag.errors import ConfigError
 
     parts = options.only or ENGINES
+    if "bulk" in parts and options.run is None:
+        raise ConfigError("the part bulk needs a ranker: name a finished run by --run FOLDER")
     sizes = options.data or ["1M" if options.quick else name for name in counting.SIZES]
     for name in sizes:
         if name not in counting.SIZES:
@@ -359,8 +362,11 @@ def _engines(options: argparse.Namespace) -> int:
     def keep(part: str, found: Any) -> None:
         # Beside the other parts as they are stored now: each may be measured by a call of its own.
         whole = {**(stored("engines") or {}), part: found}
-        values = {"C5": counting.peak_of(whole.get("counting", {}))}
-        whole["targets"] = judge("C5", values, suite="engines")
+        values = {
+            "C5": counting.peak_of(whole.get("counting", {})),
+            **bulk.values(whole.get("bulk")),
+        }
+        whole["targets"] = judge("C", values, suite="engines")
         if not options.quick:
             line = "python -m benchmarks.run engines"
             say(f"wrote {save('engines', line, options.seed, whole)}")
@@ -376,6 +382,10 @@ def _engines(options: argparse.Namespace) -> int:
             list(dict.fromkeys(sizes)), options.root, threads, options.seed, before
         ):
             keep("counting", found)
+    if "bulk" in parts:
+        found = bulk.measure(options.run, options.quick)
+        print(bulk.table(found))
+        keep("bulk", found)
     return 0
 
 

@@ -17,12 +17,14 @@ from lkgrag.cli.arguments import (
 )
 from lkgrag.cli.command import Command, is_stdout_closed, run
 from lkgrag.errors import ConfigError
+from lkgrag.serving.crew_options import CrewOptions, parse_crew
 from lkgrag.utils.layout import RANKER
 from lkgrag.utils.shares import Shares
 
 if TYPE_CHECKING:
     from accelerate import PartialState
 
+    from lkgrag.serving.context import Context
     from lkgrag.serving.ranker import Ranker
     from lkgrag.serving.shards import BulkRequest
 
@@ -56,6 +58,16 @@ COMMAND = Command(
         ),
         "k": ("10", "items to show"),
         "shard": ("256", "users a shard, where out is a folder"),
+        "engine": (
+            "accelerate",
+            "what ranks into a folder: accelerate (this process, or those of accelerate launch) or ray (workers of a "
+            "Ray cluster) [accelerate | ray]",
+        ),
+        "workers": ("N", "of engine=ray; by default one a core of this machine, or of the cluster"),
+        "address": (
+            "auto | HOST:PORT | ray://HOST:PORT",
+            "the Ray cluster of engine=ray; by default one is started on this machine, and ended",
+        ),
         "explain": ("true", "show the paths in words"),
         "serving.lm": (
             "auto | always | never",
@@ -76,6 +88,7 @@ COMMAND = Command(
     examples=[
         "python -m lkgrag.recommend run=outputs/ml-100k-smollm2-135m-1a2b3c4d users=1,2",
         "accelerate launch -m lkgrag.recommend run=... users=all out=recs/",
+        "python -m lkgrag.recommend run=... users=all out=recs/ engine=ray workers=2",
         "python -m lkgrag.recommend run=... users=customers.csv out=recs.csv",
         'python -m lkgrag.recommend run=... "history=[Toy Story,Fargo,50]" k=5 format=json',
         'python -m lkgrag.recommend run=... history=[] "request=a light perfume for summer"',
@@ -111,6 +124,7 @@ def body(pairs: dict[str, str], flags: set[str]) -> None:
     exclude = parse_list_or_file(pairs, "exclude") if "exclude" in pairs else None
     where = parse_mapping(pairs, "where") if "where" in pairs else None
     diversity = _number(pairs, "diversity", 0.0, "is no number from 0 to 1")
+    crew = parse_crew(pairs, is_sharded)
     # Only here: --help and a wrong option are answered without PyYAML.
     from lkgrag.serving.saved_run import load_run
 
@@ -120,17 +134,16 @@ def body(pairs: dict[str, str], flags: set[str]) -> None:
         from lkgrag.data.id_files import read_ids
 
         users = read_ids(users, "user", "users")
+    if crew is not None:
+        _rank_by_crew(pairs, folder / RANKER, crew, config.threads)
+        return
     # Only here: a wrong run is answered without torch.
     from accelerate import PartialState
 
     from lkgrag.report.rankings import write_rankings
     from lkgrag.run.launch import PATIENCE, refuse_other_engines, refuse_shared_devices
-    from lkgrag.serving.diversity import check_diversity
-    from lkgrag.serving.limits import limit
     from lkgrag.serving.ranker import Ranker
     from lkgrag.serving.recommendation import Recommendations
-    from lkgrag.serving.requests import candidate_items
-    from lkgrag.serving.shards import BulkRequest, fingerprint
     from lkgrag.utils.device import is_cpu_asked, set_threads
     from lkgrag.utils.progress import rename_activity
 
@@ -146,15 +159,7 @@ def body(pairs: dict[str, str], flags: set[str]) -> None:
     rename_activity("rank")
     candidates = parse_list(pairs, "candidates") if "candidates" in pairs else None
     if is_sharded:
-        request = BulkRequest(
-            k=k,
-            explain=explain,
-            candidates=candidate_items(ranker.context, candidates),
-            users_per_shard=whole_number(pairs, "shard", 256),
-            limits=limit(ranker.context, exclude, where),
-            diversity=check_diversity(ranker.context, diversity),
-            made_from={"ranker": fingerprint(folder / RANKER)},
-        )
+        request = _bulk_request(pairs, ranker.context, folder / RANKER)
         _rank_all(ranker, Path(pairs["out"]), request, state)
         return
     if "history" in pairs:
@@ -234,19 +239,76 @@ def _rank_all(ranker: Ranker, out: Path, request: BulkRequest, state: PartialSta
     """Rank for all users; each process writes its own shards."""
     # Only here: --help waits neither for rich nor for torch.
     from lkgrag.serving.shards import recommend_all
-    from lkgrag.utils.console import err_console
     from lkgrag.utils.progress import bar
 
     shares = Shares(state.process_index, state.num_processes, state.wait_for_everyone)
     with bar("rank users: shards", state.is_main_process) as update:
         count = recommend_all(ranker, out, request, shares, update)
     if state.is_main_process:
-        shards = f"{count} shard{'' if count == 1 else 's'}"
-        err_console.print(
-            f"{len(ranker.context.users):,} users in {shards} in {out}",
-            soft_wrap=True,
-            markup=False,
-        )
+        _say_done(len(ranker.context.users), count, out)
+
+
+def _rank_by_crew(pairs: dict[str, str], folder: Path, options: CrewOptions, threads: int) -> None:
+    """Rank for all users by workers of a Ray cluster.
+
+    Args:
+        pairs: the options.
+        folder: of the ranker.
+        options: the workers.
+        threads: as the run has it.
+    """
+    # Only here, as above.
+    from lkgrag.serving.shard_crew import Crew, read_context, recommend_by_crew
+    from lkgrag.utils.device import count_cores
+    from lkgrag.utils.progress import bar, rename_activity
+
+    workers, each = options.count(threads, count_cores())
+    rename_activity("load the ranker")
+    lm = pairs.get("serving.lm")
+    context = read_context(folder, lm)
+    request = _bulk_request(pairs, context, folder)
+    out, crew = Path(pairs["out"]), Crew(folder, lm, workers, each, options.address)
+    with bar("rank users: shards") as update:
+        count = recommend_by_crew(context, out, request, crew, update)
+    _say_done(len(context.users), count, out)
+
+
+def _bulk_request(pairs: dict[str, str], context: Context, folder: Path) -> BulkRequest:
+    """The rankings of all users that the options ask for.
+
+    Args:
+        pairs: the options.
+        context: of the ranker.
+        folder: of the ranker.
+    """
+    # Only here, as above.
+    from lkgrag.serving.diversity import check_diversity
+    from lkgrag.serving.limits import limit
+    from lkgrag.serving.requests import candidate_items
+    from lkgrag.serving.shards import BulkRequest, fingerprint
+
+    exclude = parse_list_or_file(pairs, "exclude") if "exclude" in pairs else None
+    where = parse_mapping(pairs, "where") if "where" in pairs else None
+    candidates = parse_list(pairs, "candidates") if "candidates" in pairs else None
+    diversity = _number(pairs, "diversity", 0.0, "is no number from 0 to 1")
+    return BulkRequest(
+        k=whole_number(pairs, "k", 10),
+        explain=switch(pairs, "explain", True),
+        candidates=candidate_items(context, candidates),
+        users_per_shard=whole_number(pairs, "shard", 256),
+        limits=limit(context, exclude, where),
+        diversity=check_diversity(context, diversity),
+        made_from={"ranker": fingerprint(folder)},
+    )
+
+
+def _say_done(users: int, shards: int, out: Path) -> None:
+    """Tell what is in the folder."""
+    # Only here, as above.
+    from lkgrag.utils.console import err_console
+
+    text = f"{users:,} users in {shards} shard{'' if shards == 1 else 's'} in {out}"
+    err_console.print(text, soft_wrap=True, markup=False)
 
 
 def main() -> int:

@@ -1,4 +1,4 @@
-"""The tables of docs/counting.md."""
+"""The tables of docs/counting.md and docs/devices.md."""
 
 from __future__ import annotations
 
@@ -6,8 +6,9 @@ from collections.abc import Callable
 from typing import Any
 
 from benchmarks.common import ROOT, put
+from benchmarks.engines import bulk
 
-PAGE = ROOT / "docs" / "counting.md"
+PAGE, DEVICES = ROOT / "docs" / "counting.md", ROOT / "docs" / "devices.md"
 #: Rows of the table of sizes: words, and the value of a size.
 ROWS: tuple[tuple[str, Callable[[dict[str, Any]], float | None]], ...] = (
     ("interactions", lambda row: row["interactions"]),
@@ -53,8 +54,10 @@ def _shown(value: float | None) -> str:
 
 
 def write_page(result: dict[str, Any]) -> None:
-    """Put the stored result into the page."""
+    """Put the stored result into the pages."""
     if result.get("counting"):
         put(PAGE, "counting", counting_table(result["counting"]))
     if result.get("crossover"):
         put(PAGE, "crossover", crossover_table(result["crossover"]))
+    if result.get("bulk"):
+        put(DEVICES, "bulk", bulk.table(result["bulk"]))

@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-import math
 from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import dataclass, field
@@ -17,14 +16,21 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from lkgrag.errors import LkgragError, RunError
 from lkgrag.serving.diversity import check_diversity
 from lkgrag.serving.ranking import check_k, rank_in_batches
 from lkgrag.serving.requests import Request, limited
-from lkgrag.utils.files import atomic, read_json, sweep, write_json
+from lkgrag.serving.shard_files import (
+    FORMAT,
+    USERS,
+    ShardPlan,
+    make_folder,
+    read_shard_sums,
+    write_manifest,
+    write_sum,
+)
+from lkgrag.utils.files import atomic
 from lkgrag.utils.locks import locked
 from lkgrag.utils.shares import ALONE, Shares
 from lkgrag.utils.sums import hash_file, read_sums
@@ -33,20 +39,12 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from lkgrag.serving.context import Context
     from lkgrag.serving.limits import Limits
     from lkgrag.serving.ranker import Ranker
     from lkgrag.serving.recommendation import Recommendation
 
 log = logging.getLogger(__name__)
-
-#: Readers of Parquet folders (pyarrow, Spark) ignore names that begin with an underscore.
-MANIFEST = "_manifest.json"
-#: SHA-256 of each shard, a line each, as ``sha256sum --check`` reads them; of two lines the last one counts.
-SUMS = "_sha256sums"
-#: Key of a shard's metadata for its number of users; a user who has chosen every item has no row.
-USERS = b"lkgrag.users"
-#: Version of the shards' columns.
-FORMAT = 1
 
 
 @dataclass(frozen=True)
@@ -70,11 +68,6 @@ class BulkRequest:
     limits: Limits | None = None
     diversity: float = 0.0
     made_from: dict[str, Any] = field(default_factory=dict)
-
-
-def shard_name(number: int, count: int) -> str:
-    """The name of a shard's file."""
-    return f"part-{number:05d}-of-{count:05d}.parquet"
 
 
 def recommend_all(
@@ -102,16 +95,55 @@ def recommend_all(
         RunError: the folder holds rankings of another run or with other options, or is in use.
         LkgragError: an existing shard is broken, or nothing can be written.
     """
-    check_k(ranker.context, request.k)
-    check_diversity(ranker.context, request.diversity)
-    ranker.context.users.refuse_unknown()
-    users, size = ranker.context.users, request.users_per_shard
-    count = max(1, math.ceil(len(users) / size))
-    manifest = {
+    plan, manifest = plan_shards(ranker.context, out, request)
+    is_first = shares.rank == 0
+    if is_first:
+        make_folder(out)
+    shares.wait()
+    lock = (
+        locked(out / ".lock", wait=False, what=f"the folder {out}") if is_first else nullcontext()
+    )
+    with lock:
+        if is_first:
+            write_manifest(out, manifest)
+        shares.wait()
+        sums = read_shard_sums(out)
+        mine, few = range(shares.rank, plan.count, shares.world), 0
+        for done, number in enumerate(mine):
+            if progress is not None:
+                progress(done, len(mine))
+            if not plan.is_made(number, sums):
+                few += write_shard(ranker, plan.path(number), plan.rows(number), request)
+        if progress is not None:
+            progress(len(mine), len(mine))
+        warn_of_few(request, few)
+        shares.wait()
+    return plan.count
+
+
+def plan_shards(
+    context: Context, out: Path, request: BulkRequest
+) -> tuple[ShardPlan, dict[str, Any]]:
+    """Which shards there are to be, and the manifest: what they depend on.
+
+    Args:
+        context: of the ranker.
+        out: folder of the shards.
+        request: the rankings to make.
+
+    Raises:
+        ConfigError: ``k`` is below 1 or larger than the catalogue, or the diversity cannot be had.
+        DataError: the ranker was shared without users.
+    """
+    check_k(context, request.k)
+    check_diversity(context, request.diversity)
+    context.users.refuse_unknown()
+    plan = ShardPlan(out, len(context.users), request.users_per_shard)
+    return plan, {
         "format": FORMAT,
-        "users": len(users),
-        "users_per_shard": size,
-        "shards": count,
+        "users": plan.users,
+        "users_per_shard": plan.size,
+        "shards": plan.count,
         "k": request.k,
         "explain": request.explain,
         "candidates": None if request.candidates is None else request.candidates.tolist(),
@@ -120,136 +152,23 @@ def recommend_all(
         **({"diversity": request.diversity} if request.diversity else {}),
         **request.made_from,
     }
-    is_first = shares.rank == 0
-    if is_first:
-        _make_folder(out)
-    shares.wait()
-    lock = (
-        locked(out / ".lock", wait=False, what=f"the folder {out}") if is_first else nullcontext()
-    )
-    with lock:
-        if is_first:
-            _write_manifest(out, manifest)
-        shares.wait()
-        sums = _read_sums(out)
-        mine, few = range(shares.rank, count, shares.world), 0
-        for done, number in enumerate(mine):
-            if progress is not None:
-                progress(done, len(mine))
-            path = out / shard_name(number, count)
-            first = number * size
-            last = min(first + size, len(users))
-            if path.exists():
-                _check_shard(path, last - first, sums.get(path.name))
-                continue
-            few += write_shard(ranker, path, range(first, last), request)
-        if progress is not None:
-            progress(len(mine), len(mine))
-        if few and request.limits is not None:
-            text = "%s: %d items are left, and %d users of these shards have fewer than k=%d"
-            log.warning(text, request.limits.words, request.limits.number, few, request.k)
-        shares.wait()
-    return count
 
 
-def _make_folder(out: Path) -> None:
-    """Create the folder of the shards.
+def warn_of_few(request: BulkRequest, few: int) -> None:
+    """Warn if limits leave users with fewer than ``k`` items.
 
-    Raises:
-        LkgragError: it cannot be written.
+    Args:
+        request: of the rankings.
+        few: such users.
     """
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise LkgragError(
-            f"cannot write the folder {out}: {error.strerror}; choose another out="
-        ) from error
-
-
-def _write_manifest(out: Path, manifest: dict[str, Any]) -> None:
-    """Write what the rankings depend on, or check that an earlier call wrote the same.
-
-    Raises:
-        RunError: the folder holds shards with another manifest, or with none.
-    """
-    sweep(out)
-    path = out / MANIFEST
-    if not path.exists():
-        if any(out.glob("part-*.parquet")):
-            raise RunError(
-                f"{out} holds shards but no {MANIFEST}, which says how they were made: choose another "
-                "out=, or empty it"
-            )
-        write_json(path, manifest)
-        return
-    content = read_json(path)
-    stored = content if isinstance(content, dict) else {}
-    for key in {**manifest, **stored}:
-        old, new = stored.get(key), manifest.get(key)
-        if old != new:
-            raise RunError(
-                f"{out} holds rankings made with {key}={_shorten(old)}, not {_shorten(new)}: "
-                "choose another out=, or empty it"
-            )
+    if few and request.limits is not None:
+        text = "%s: %d items are left, and %d users of these shards have fewer than k=%d"
+        log.warning(text, request.limits.words, request.limits.number, few, request.k)
 
 
 def _hash(allowed: NDArray[np.bool_]) -> str:
     """A hash of the items that rankings may hold."""
     return hashlib.sha256(allowed.tobytes()).hexdigest()[:16]
-
-
-def _shorten(value: Any) -> str:
-    """A plain value as a message shows it: JSON, cut if it is long."""
-    text = json.dumps(value)
-    return text if len(text) <= 60 else f"{text[:57]}..."
-
-
-def _check_shard(path: Path, expected: int, digest: str | None) -> None:
-    """Check that a shard of an earlier call is whole.
-
-    Args:
-        path: the file.
-        expected: users that it must hold.
-        digest: its SHA-256 when it was written; None for a shard of an older version.
-
-    Raises:
-        LkgragError: it is broken or damaged, or holds another number of users.
-    """
-    advice = "delete it and give the same command again; the other shards are kept"
-    try:
-        table = pq.read_table(path, columns=["user"])
-        users = int((table.schema.metadata or {}).get(USERS, -1))
-        if users < 0:
-            # Another program wrote the file, without this key.
-            users = pc.count_distinct(table.column(0)).as_py()
-    except (OSError, ValueError, pa.ArrowInvalid, pa.ArrowKeyError, KeyError) as error:
-        raise LkgragError(f"{path}: broken shard ({error}); {advice}") from error
-    if users != expected:
-        raise LkgragError(f"{path}: a shard of {users} users, not of {expected}; {advice}")
-    if digest is not None and hash_file(path) != digest:
-        raise LkgragError(f"{path}: broken shard (its SHA-256 is not the one in {SUMS}); {advice}")
-
-
-def _read_sums(out: Path) -> dict[str, str]:
-    """SHA-256 of each shard by its name; empty in a folder of an older version."""
-    path = out / SUMS
-    if not path.exists():
-        return {}
-    lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
-    pairs = (line.split("  ", 1) for line in lines)
-    return {pair[1]: pair[0] for pair in pairs if len(pair) == 2}
-
-
-def _write_sum(path: Path, digest: str) -> None:
-    """Note the SHA-256 of a shard, beside those of other processes."""
-    with locked(path.with_name(".sums.lock"), wait=True):
-        try:
-            with open(path.with_name(SUMS), "a", encoding="utf-8") as file:
-                file.write(f"{digest}  {path.name}\n")
-        except OSError as error:
-            raise LkgragError(
-                f"cannot write {path.with_name(SUMS)}: {error.strerror}; choose another out="
-            ) from error
 
 
 def write_shard(ranker: Ranker, path: Path, users: range, request: BulkRequest) -> int:
@@ -291,7 +210,7 @@ def write_shard(ranker: Ranker, path: Path, users: range, request: BulkRequest) 
             rankings += batch
         pq.write_table(pa.Table.from_pydict(_as_columns(rankings), schema), tmp)
         # Before the shard gets its name: no shard is there without its sum.
-        _write_sum(path, hash_file(tmp))
+        write_sum(path, hash_file(tmp))
     return sum(len(ranking.items) < request.k for ranking in rankings)
 
 

@@ -14,7 +14,8 @@ from helpers.users import users_of
 from lkgrag import recommend
 from lkgrag.errors import LkgragError
 from lkgrag.serving.ranker import Ranker
-from lkgrag.serving.shards import MANIFEST, BulkRequest, recommend_all, shard_name, write_shard
+from lkgrag.serving.shard_files import MANIFEST, shard_name
+from lkgrag.serving.shards import BulkRequest, recommend_all, write_shard
 from lkgrag.serving.users import GROUP, Users, UsersInMemory
 
 
