@@ -31,7 +31,7 @@ from lkgrag.utils.sums import DONE
 
 WORKERS = (1, 2)
 #: How often the users are repeated, and users a shard.
-COPIES, SHARD = 15, 128
+COPIES, SHARD = 12, 128
 K = 10
 #: Share of the shards after which a worker is killed.
 KILL = 0.4

@@ -354,7 +354,6 @@ class _Work:
         """
         where = worker.node or "a machine of the cluster"
         why = "out of memory" if _is_memory(error) else "killed, or its machine was lost"
-        log.info("worker on %s lost: %s", where, why)
         number = worker.number
         self._lost[number] += number is not None
         self._lost_in_row += 1
@@ -366,6 +365,7 @@ class _Work:
                 f"({why}): take fewer workers= or a smaller shard= in a new folder, or look for who ends them; "
                 "the same command goes on"
             )
+        log.warning("worker on %s lost (%s); another one takes its place", where, why)
         if number is not None:
             # It may have been lost right after it gave the shard its name.
             if self._is_there(number):

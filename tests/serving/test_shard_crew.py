@@ -42,7 +42,9 @@ def alone(small_run, tmp_path_factory):
     return files_of(out)
 
 
-def test_two_workers_and_one_killed_write_what_one_process_writes(small_run, alone, tmp_path):
+def test_two_workers_and_one_killed_write_what_one_process_writes(
+    small_run, alone, tmp_path, capsys, caplog
+):
     folder, out = small_run[0] / "out" / "ranker", tmp_path / "recs"
     living, seen = [], []
 
@@ -58,6 +60,11 @@ def test_two_workers_and_one_killed_write_what_one_process_writes(small_run, alo
     assert seen == [(n, 20) for n in range(21)]
     assert files_of(out) == alone
     assert not ray.is_initialized()
+    # Ray prints nothing, and we tell in one line.
+    assert capsys.readouterr().out == ""
+    assert [
+        r.getMessage().split(" (")[1] for r in caplog.records if " lost " in r.getMessage()
+    ] == ["killed, or its machine was lost); another one takes its place"]
 
 
 @pytest.mark.slow
