@@ -22,8 +22,9 @@ import pyarrow.parquet as pq
 from benchmarks.common import say
 from lkgrag.run.provenance import today
 from lkgrag.serving.saved_run import load_run
-from lkgrag.serving.shard_crew import Crew, read_context, recommend_by_crew
+from lkgrag.serving.shard_crew import read_context, recommend_by_crew
 from lkgrag.serving.shard_files import ShardPlan
+from lkgrag.serving.shard_work import Crew
 from lkgrag.serving.shards import BulkRequest, fingerprint
 from lkgrag.serving.users import GROUP
 from lkgrag.utils.layout import RANKER, USERS
