@@ -258,7 +258,8 @@ def _rank_by_crew(pairs: dict[str, str], folder: Path, options: CrewOptions, thr
         threads: as the run has it.
     """
     # Only here, as above.
-    from lkgrag.serving.shard_crew import Crew, read_context, recommend_by_crew
+    from lkgrag.serving.shard_crew import read_context, recommend_by_crew
+    from lkgrag.serving.shard_work import Crew
     from lkgrag.utils.device import count_cores
     from lkgrag.utils.progress import bar, rename_activity
 

@@ -22,8 +22,9 @@ import pyarrow.parquet as pq
 from benchmarks.common import say
 from lkgrag.run.provenance import today
 from lkgrag.serving.saved_run import load_run
-from lkgrag.serving.shard_crew import Crew, read_context, recommend_by_crew
+from lkgrag.serving.shard_crew import read_context, recommend_by_crew
 from lkgrag.serving.shard_files import ShardPlan
+from lkgrag.serving.shard_work import Crew
 from lkgrag.serving.shards import BulkRequest, fingerprint
 from lkgrag.serving.users import GROUP
 from lkgrag.utils.layout import RANKER, USERS
@@ -31,7 +32,7 @@ from lkgrag.utils.sums import DONE
 
 WORKERS = (1, 2)
 #: How often the users are repeated, and users a shard.
-COPIES, SHARD = 15, 128
+COPIES, SHARD = 12, 128
 K = 10
 #: Share of the shards after which a worker is killed.
 KILL = 0.4

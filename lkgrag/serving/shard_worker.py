@@ -51,6 +51,8 @@ class ShardWorker:
     def __init__(self, order: Order) -> None:
         self.order = order
         self.ranker: Any = None
+        self.plan: Any = None
+        self.request: Any = None
 
     def enlist(self) -> dict[str, Any]:
         """Tell where this worker runs, and whether it can take part."""
@@ -100,6 +102,7 @@ class ShardWorker:
         from lkgrag.utils.device import set_threads
 
         order = self.order
+        self.plan, self.request = pickle.loads(order.plan), pickle.loads(order.request)
         set_threads(order.threads)
         self.ranker = Ranker.from_pretrained(order.ranker, "cpu", order.lm)
         if fingerprint(Path(order.ranker)) != order.fingerprint:
@@ -113,10 +116,8 @@ class ShardWorker:
         from lkgrag.serving.shards import write_shard
         from lkgrag.utils.sums import hash_file
 
-        plan = pickle.loads(self.order.plan)
-        path = plan.path(number)
-        request = pickle.loads(self.order.request)
-        few = write_shard(self.ranker, path, plan.rows(number), request)
+        path = self.plan.path(number)
+        few = write_shard(self.ranker, path, self.plan.rows(number), self.request)
         return {"few": few, "sum": hash_file(path)}
 
     def _answer(self, work: Any, memory: str) -> dict[str, Any]:

@@ -10,8 +10,9 @@ import socket
 import subprocess
 import sys
 import tempfile
+import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, redirect_stdout, suppress
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -89,12 +90,19 @@ def open_cluster(address: str | None, cpus: int) -> Iterator[ModuleType]:
         RunError: the cluster does not start, cannot be reached, or has another version of Ray or Python.
     """
     ray = import_ray()
+    with open(os.devnull, "w", encoding="utf-8") as nowhere, redirect_stdout(nowhere):
+        # A thread of Ray prints what it knows of lost workers, whatever it is told.
+        yield from _open(ray, address, cpus)
+
+
+def _open(ray: ModuleType, address: str | None, cpus: int) -> Iterator[ModuleType]:
+    """As :func:`open_cluster`, not quiet."""
     # Lines of workers stay in Ray's files.
     options: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.CRITICAL}
     if address is not None:
         _reach(address)
         with _left(ray):
-            _start(ray, f"address={address}", address=address, **options)
+            _start(ray, f"at address={address}", address=address, **options)
             yield ray
         return
     with _own_folder() as folder, _left(ray):
@@ -116,7 +124,10 @@ def _start(ray: ModuleType, where: str, **options: object) -> None:
         RunError: that fails, however Ray says so.
     """
     try:
-        ray.init(**options)
+        with warnings.catch_warnings():
+            # The error says the same.
+            warnings.simplefilter("ignore")
+            ray.init(**options)
     except (Exception, SystemExit) as error:
         raise RunError(
             f"Ray's cluster {where} does not answer ({short(str(error)) or type(error).__name__}): "

@@ -1,8 +1,10 @@
-"""The interactions that the engines are measured on have Beauty's degrees."""
+"""The interactions that the engines are measured on have Beauty's degrees; the values of bulk rankings."""
 
 import numpy as np
 import pyarrow.parquet as pq
 
+from benchmarks.common import judge
+from benchmarks.engines import bulk
 from benchmarks.engines.events import communities, write_events
 from benchmarks.scale.synthetic import FILE
 from lkgrag.utils.files import read_json
@@ -19,3 +21,25 @@ def test_made_interactions_have_the_degrees_of_the_real_data(tmp_path):
         degree, users = np.unique(np.bincount(table[kind].to_numpy()), return_counts=True)
         want = {int(d): scale * n for d, n in said[kind].items()}
         assert dict(zip(degree.tolist(), users.tolist(), strict=True)) == want
+
+
+def test_values_and_table_of_bulk_rankings():
+    row = {
+        "workers": 1,
+        "users_a_second": 200.0,
+        "users_a_second_with_start": 90.0,
+        "seconds_to_start": 8.0,
+    }
+    two = {**row, "workers": 2, "users_a_second": 380.0, "equal_shards": 8}
+    found = {"shards": 8, "rows": [row, two], "killed": {**two, "equal_shards": 6}}
+    values = bulk.values(found)
+    assert values == {"C7": 1.9, "C8": 75.0}
+    met = {t["name"]: t["met"] for t in judge("C", values, suite="engines")}
+    assert met["C7"]
+    assert not met["C8"]
+    assert bulk.table(found).splitlines()[2:] == [
+        "| 1 | 200 | 90 | 8 |  |",
+        "| 2 | 380 | 90 | 8 | 8 of 8 |",
+        "| 2, one killed |  | 90 | 8 | 6 of 8 |",
+    ]
+    assert bulk.values(None) == {}

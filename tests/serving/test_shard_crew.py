@@ -11,10 +11,11 @@ from helpers import processes
 
 from lkgrag import __version__, recommend
 from lkgrag.errors import LkgragError
-from lkgrag.serving import shard_crew, shard_worker
+from lkgrag.serving import shard_work, shard_worker
 from lkgrag.serving.ranker import Ranker
-from lkgrag.serving.shard_crew import Crew, read_context, recommend_by_crew
+from lkgrag.serving.shard_crew import read_context, recommend_by_crew
 from lkgrag.serving.shard_files import ShardPlan
+from lkgrag.serving.shard_work import Crew
 from lkgrag.serving.shard_worker import Order, ShardWorker
 from lkgrag.serving.shards import BulkRequest, fingerprint, recommend_all
 from lkgrag.utils.ray_cluster import PREFIX
@@ -42,7 +43,9 @@ def alone(small_run, tmp_path_factory):
     return files_of(out)
 
 
-def test_two_workers_and_one_killed_write_what_one_process_writes(small_run, alone, tmp_path):
+def test_two_workers_and_one_killed_write_what_one_process_writes(
+    small_run, alone, tmp_path, capsys, caplog
+):
     folder, out = small_run[0] / "out" / "ranker", tmp_path / "recs"
     living, seen = [], []
 
@@ -58,6 +61,11 @@ def test_two_workers_and_one_killed_write_what_one_process_writes(small_run, alo
     assert seen == [(n, 20) for n in range(21)]
     assert files_of(out) == alone
     assert not ray.is_initialized()
+    # Ray prints nothing, and we tell in one line.
+    assert capsys.readouterr().out == ""
+    assert [
+        r.getMessage().split(" (")[1] for r in caplog.records if " lost " in r.getMessage()
+    ] == ["killed, or its machine was lost); another one takes its place"]
 
 
 @pytest.mark.slow
@@ -165,7 +173,7 @@ class FakeCall:
 def work(answer, tmp_path, order):
     fake = FakeRay(answer)
     plan = ShardPlan(tmp_path / "recs", 60, 3)
-    return shard_crew._Work(fake, Crew(tmp_path, workers=2), Order(*order), plan, None), fake
+    return shard_work.Work(fake, Crew(tmp_path, workers=2), Order(*order), plan, None), fake
 
 
 def gone(text):
@@ -188,7 +196,7 @@ def gone(text):
     ],
 )
 def test_troubles_of_workers(order, tmp_path, monkeypatch, answers, message):
-    monkeypatch.setattr(shard_crew, "VISIBLE", 0.0)
+    monkeypatch.setattr(shard_work, "VISIBLE", 0.0)
     usual = {"enlist": {"node": "a", "process": 1}, "load": {}}
     usual = {
         name: {**usual.get(name, {}), **a} if isinstance(a, dict) else a
@@ -202,7 +210,7 @@ def test_troubles_of_workers(order, tmp_path, monkeypatch, answers, message):
 
 
 def test_a_cluster_without_a_free_place(order, tmp_path, monkeypatch):
-    monkeypatch.setattr(shard_crew, "PATIENCE", 0.0)
+    monkeypatch.setattr(shard_work, "PATIENCE", 0.0)
     job, fake = work(None, tmp_path, order)
     with pytest.raises(LkgragError, match="of the cluster's 4 CPUs 0 are free"):
         job.make([0, 1])

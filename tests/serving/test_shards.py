@@ -14,7 +14,7 @@ from helpers.users import users_of
 from lkgrag import recommend
 from lkgrag.errors import LkgragError
 from lkgrag.serving.ranker import Ranker
-from lkgrag.serving.shard_files import MANIFEST, shard_name
+from lkgrag.serving.shard_files import MANIFEST, shard_name, write_manifest
 from lkgrag.serving.shards import BulkRequest, recommend_all, write_shard
 from lkgrag.serving.users import GROUP, Users, UsersInMemory
 
@@ -99,6 +99,14 @@ def test_shards_of_something_else_are_refused(small_run, tmp_path):
     (out / MANIFEST).unlink()
     with pytest.raises(LkgragError, match=r"shards but no _manifest\.json"):
         call(*given)
+
+
+def test_a_manifest_without_a_shard_binds_nobody(tmp_path):
+    write_manifest(tmp_path, {"k": 3})
+    write_manifest(tmp_path, {"k": 2})
+    (tmp_path / shard_name(0, 1)).write_text("")
+    with pytest.raises(LkgragError, match="made with k=2, not 3"):
+        write_manifest(tmp_path, {"k": 3})
 
 
 def test_a_shard_cut_short(small_run, tmp_path):

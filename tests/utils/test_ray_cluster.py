@@ -1,7 +1,6 @@
 """Clusters that cannot be used: one line within seconds."""
 
 import socket
-import subprocess
 
 import pytest
 
@@ -30,7 +29,7 @@ def test_nothing_answers_at_the_address(kind):
 
 def test_something_else_answers_at_the_address(monkeypatch):
     def wait(*args, timeout, **options):
-        raise subprocess.TimeoutExpired("health-check", timeout)
+        raise ray_cluster.subprocess.TimeoutExpired("health-check", timeout)
 
     monkeypatch.setattr(ray_cluster.subprocess, "run", wait)
     with socket.create_server(("127.0.0.1", 0)) as server:
@@ -46,7 +45,7 @@ def test_something_else_answers_at_the_address(monkeypatch):
     ],
 )
 def test_no_cluster_that_takes_us(monkeypatch, err, message):
-    answer = subprocess.CompletedProcess([], 1, b"", err)
+    answer = ray_cluster.subprocess.CompletedProcess([], 1, b"", err)
     monkeypatch.setattr(ray_cluster.subprocess, "run", lambda *a, **k: answer)
     assert message in refused("auto")
 
