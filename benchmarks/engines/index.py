@@ -9,13 +9,13 @@ its graph takes longer to build than all else here.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import numpy as np
 import torch
 
-from benchmarks.common import rate, say
+from benchmarks.common import say
 from benchmarks.scale.memory import alone
 from benchmarks.scale.synthetic import make
 from lkgrag.config.loading import load_config
@@ -51,6 +51,8 @@ WEIGHTS = {
     "text": [[0.4, 0.3], [0.2, 0.2]],
 }
 INDICES = ("hnsw", "ivfpq")
+#: With all systems, and with those that have vectors and popularity alone.
+PARTS = ("all", "without_counts")
 
 
 def measure(
@@ -72,7 +74,7 @@ def measure(
         found[name] = alone(compare, SIZES[name], kinds, seed)
         row = found[name]
         for kind in kinds:
-            one = row[kind]
+            one = row["all"][kind]
             say(
                 f"index {name}, {kind}: recall@{K} {one['recall']:.4f}, {one['users_a_second']:,.0f} users a second, "
                 f"{one['times']:.1f} times exact; built in {one['build_seconds']:,.0f} s, {one['index_mib']:,.0f} MiB"
@@ -86,32 +88,43 @@ def compare(scale: int, kinds: list[str], seed: int) -> dict[str, Any]:
 
     torch.set_num_threads(1)
     faiss.omp_set_num_threads(1)
-    retriever, asked = fused(scale, seed)
+    whole, asked = fused(scale, seed)
+    vectors = {name: s for name, s in whole.systems.items() if name != "itemitem"}
+    return {
+        "items": whole.num_items,
+        "all": judged(whole, asked, kinds, seed),
+        # What the index does where nothing else helps it.
+        "without_counts": judged(FusedRetriever(vectors, weights(vectors)), asked, kinds, seed),
+    }
+
+
+def judged(
+    retriever: FusedRetriever, asked: list[np.ndarray], kinds: list[str], seed: int
+) -> dict[str, Any]:
+    """Users a second by all scores and by indices, of the processor's time; and what an index finds."""
+    import faiss
+
     few = asked[:EXACT]
     wanted, wanted_scores = retriever.propose(few, K)
     row: dict[str, Any] = {
-        "items": retriever.num_items,
-        "users_a_second": rate(lambda: retriever.propose(few, K), len(few), 0.0),
+        "users_a_second": speed_of(retriever, few),
     }
     one = asked[:20]
-    row["ms_a_user_alone"] = 1000 / rate(
-        lambda: [retriever.propose([h], K) for h in one], len(one), 0.0
-    )
+    row["ms_a_user_alone"] = 1000 / speed_of(retriever, one, at_once=1)
     for kind in kinds:
-        start = time.perf_counter()
+        start = time.process_time()
         index = ItemIndex.build(retriever, kind, seed)
-        took = time.perf_counter() - start
+        took = time.process_time() - start
         served = retriever.with_index(index)
         found, scores = served.propose(few, K)
         hits = [len(np.intersect1d(f, w)) for f, w in zip(found, wanted, strict=True)]
-        speed = rate(lambda s=served: s.propose(asked, K), len(asked), 0.0)
+        speed = speed_of(served, asked)
         whole = index.propose(few, K, None, True, retriever.turn)[2]
         row[kind] = {
             "recall": float(np.mean(hits)) / K,
             "users_a_second": speed,
             "times": speed / row["users_a_second"],
-            "ms_a_user_alone": 1000
-            / rate(lambda s=served: [s.propose([h], K) for h in one], len(one), 0.0),
+            "ms_a_user_alone": 1000 / speed_of(served, one, at_once=1),
             "build_seconds": took,
             "index_mib": faiss.serialize_index(index.index).nbytes / 2**20,
             "by_all_scores": float(1 - whole.mean()),
@@ -119,6 +132,29 @@ def compare(scale: int, kinds: list[str], seed: int) -> dict[str, Any]:
             "score_error": float(np.abs(scores[:, 0] - wanted_scores[:, 0]).max()),
         }
     return row
+
+
+def speed_of(retriever: FusedRetriever, asked: list[np.ndarray], at_once: int = 0) -> float:
+    """Users a second of the processor's time, the better of two repeats.
+
+    Args:
+        retriever: that proposes.
+        asked: histories.
+        at_once: that are given together; 0 for all.
+    """
+    step, best = at_once or len(asked), float("inf")
+    for _ in range(2):
+        start = time.process_time()
+        for first in range(0, len(asked), step):
+            retriever.propose(asked[first : first + step], K)
+        best = min(best, time.process_time() - start)
+    return len(asked) / best
+
+
+def weights(names: Iterable[str]) -> CornerWeights:
+    """The weights of some systems."""
+    corners = {name: np.array(WEIGHTS[name]) for name in names}
+    return CornerWeights((1.0, 50.0), (2.0, 20.0), corners)
 
 
 def fused(scale: int, seed: int) -> tuple[FusedRetriever, list[np.ndarray]]:
@@ -142,8 +178,7 @@ def fused(scale: int, seed: int) -> tuple[FusedRetriever, list[np.ndarray]]:
         "itemitem": ItemItemRetriever.fit(training, decay=config.retrieval.decay),
         "text": texts(made.community, rng),
     }
-    corners = {name: np.array(w) for name, w in WEIGHTS.items()}
-    retriever = FusedRetriever(systems, CornerWeights((1.0, 50.0), (2.0, 20.0), corners))
+    retriever = FusedRetriever(systems, weights(systems))
     users = rng.permutation(np.flatnonzero(np.diff(x.indptr) > 2))[:USERS]
     return retriever, [sequences[u] for u in users]
 
@@ -166,25 +201,35 @@ def with_slope(found: dict[str, Any]) -> dict[str, Any]:
     if "1M" not in rows or "100k" not in rows:
         return rows
     small, large = rows["100k"], rows["1M"]
+    power = np.log(10) / np.log(large["items"] / small["items"])
 
-    def grown(a: float, b: float) -> float:
-        return float(b * (b / a) ** (np.log(10) / np.log(large["items"] / small["items"])))
+    def grown(part: str, *keys: str) -> float:
+        a, b = small[part], large[part]
+        for key in keys:
+            a, b = a[key], b[key]
+        return float(b * (b / a) ** power)
 
     last: dict[str, Any] = {"items": 10 * large["items"], "calculated": True}
-    last["users_a_second"] = grown(small["users_a_second"], large["users_a_second"])
-    for kind in INDICES:
-        if kind in small and kind in large:
-            names = ("users_a_second", "build_seconds", "index_mib")
-            last[kind] = {n: grown(small[kind][n], large[kind][n]) for n in names}
-            last[kind]["times"] = last[kind]["users_a_second"] / last["users_a_second"]
+    for part in PARTS:
+        last[part] = {"users_a_second": grown(part, "users_a_second")}
+        for kind in INDICES:
+            if kind in small[part] and kind in large[part]:
+                names = ("users_a_second", "build_seconds", "index_mib")
+                one = {name: grown(part, kind, name) for name in names}
+                one["times"] = one["users_a_second"] / last[part]["users_a_second"]
+                last[part][kind] = one
     return {**rows, "10M": last}
 
 
 def values_of(found: dict[str, Any]) -> dict[str, float]:
-    """The values of the targets: the faster kind of those with enough recall."""
-    row = found.get("1M", {})
-    kinds = [row[kind] for kind in INDICES if kind in row]
-    if not kinds:
+    """The values of the targets: of the fastest kind among those with enough recall, by the worse of both parts."""
+    row = found.get("1M")
+    if row is None:
         return {}
-    best = max(kinds, key=lambda one: (one["recall"] >= 0.99, one["times"]))
-    return {"C6_recall": best["recall"], "C6_times": best["times"]}
+    kinds = [
+        (min(row[p][kind]["recall"] for p in PARTS), min(row[p][kind]["times"] for p in PARTS))
+        for kind in INDICES
+        if kind in row["all"]
+    ]
+    recall, times = max(kinds, key=lambda one: (one[0] >= 0.99, one[1]))
+    return {"C6_recall": recall, "C6_times": times}

@@ -186,5 +186,12 @@ def graph_rows(
 
 
 def merged_keys(keys: list[NDArray[np.int64]]) -> NDArray[np.int64]:
-    """Each key of several lists once, rising."""
-    return np.unique(np.concatenate([np.zeros(0, np.int64), *keys]))
+    """Each key of several lists once, rising; each list is rising and has a key once."""
+    some = [part for part in keys if len(part)]
+    if len(some) < 2:
+        return some[0] if some else np.zeros(0, np.int64)
+    # Runs that rise: a stable sort merges them.
+    key = np.sort(np.concatenate(some), kind="stable")
+    is_first = np.ones(len(key), np.bool_)
+    np.not_equal(key[1:], key[:-1], out=is_first[1:])
+    return key[is_first]

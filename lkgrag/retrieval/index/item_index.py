@@ -136,7 +136,7 @@ class ItemIndex:
         asked = systems.ask(histories)
         nearest = library.search(self.index, self.vectors.queries(asked), fetched)
         place = np.repeat(np.arange(len(histories)), nearest.shape[1]) * size
-        near = np.unique((place + nearest.ravel())[nearest.ravel() >= 0])
+        near = np.sort((place + nearest.ravel())[nearest.ravel() >= 0])
         seen = Seen.of(histories, mask_seen)
         hidden = np.unique(seen.row * size + seen.item)
 
@@ -171,7 +171,9 @@ class ItemIndex:
         if not len(key) or number.max() <= COUNTED:
             return key
         evidence = systems.count_evidence(asked, row, item)
-        order = np.lexsort((item, -evidence, row))
         first = np.cumsum(number) - number
-        rank = np.arange(len(order)) - first[row[order]]
-        return np.sort(key[order[rank < COUNTED]])
+        kept = np.ones(len(key), np.bool_)
+        for mine in np.flatnonzero(number > COUNTED):
+            part = slice(first[mine], first[mine] + number[mine])
+            kept[part] = evidence[part] >= -np.partition(-evidence[part], COUNTED - 1)[COUNTED - 1]
+        return key[kept]

@@ -24,8 +24,12 @@ MISSING = 'serving.index={kind}: faiss is not installed: pip install "lkgrag[ind
 NEIGHBOURS, BUILDING, SEARCHING = 32, 80, 400
 #: Numbers of a vector that share a byte in ``ivfpq``; lists per square root of the items; share of lists that are read.
 NUMBERS_A_BYTE, LISTS, PROBES = 2, 4, 0.04
+#: Items of ``ivfpq`` at least: a part of a vector has so many codes. Fewer are all read.
+FEWEST = 256
+#: Lists that are read at least.
+LEAST_PROBES = 16
 #: Vectors a list that its centre is learned from, and rounds of that.
-LEARNED, ROUNDS = 64, 10
+LEARNED, ROUNDS = 48, 8
 #: Items of a block.
 BLOCK = 65_536
 
@@ -72,7 +76,7 @@ def build(kind: str, rows: Rows, number: int, width: int, seed: int) -> Any:
     """
     faiss = load_library(kind)
     product = faiss.METRIC_INNER_PRODUCT
-    if kind == "flat":
+    if kind == "flat" or (kind == "ivfpq" and number < FEWEST):
         index = faiss.IndexFlatIP(width)
     elif kind == "hnsw":
         index = faiss.IndexHNSWFlat(width, NEIGHBOURS, product)
@@ -99,7 +103,7 @@ def _empty_lists(faiss: Any, number: int, width: int, seed: int) -> Any:
     # The library keeps no reference to it.
     index.own_fields = True
     centres.this.disown()
-    index.nprobe = max(1, round(PROBES * lists))
+    index.nprobe = max(LEAST_PROBES, round(PROBES * lists))
     for clustering in (index.cp, index.pq.cp):
         clustering.seed, clustering.niter = seed % 2**31, ROUNDS
         # Fewer are all right where there are fewer items.

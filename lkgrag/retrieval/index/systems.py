@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -12,6 +11,7 @@ import torch
 
 from lkgrag.retrieval.graph import GraphRetriever
 from lkgrag.retrieval.index.counts import CountRows, GraphRows, graph_rows, itemitem_rows
+from lkgrag.retrieval.index.products import inner_products
 from lkgrag.retrieval.itemitem import ItemItemRetriever
 from lkgrag.retrieval.lrurec.retriever import LRURecRetriever
 from lkgrag.retrieval.lrurec.scoring import encode_histories
@@ -36,8 +36,6 @@ KINDS: dict[str, type] = {
 }
 #: Items whose mean stands for the rest of the catalogue in the sum of a softmax.
 SAMPLED = 8_192
-#: Items of a chunk of inner products.
-CHUNK = 65_536
 
 
 @dataclass(frozen=True)
@@ -48,13 +46,19 @@ class VectorSystem:
         name: of the system.
         items: float32 ``[I, d]``.
         bias: float32 ``[I]``, added to the logits.
-        ask: gives the vectors of histories, float32 ``[B, d]``.
+        system: that the vectors are of.
     """
 
     name: str
     items: NDArray[np.float32]
     bias: NDArray[np.float32]
-    ask: Callable[[list[NDArray[np.int64]]], NDArray[np.float32]]
+    system: LRURecRetriever | TextRetriever
+
+    def ask(self, histories: list[NDArray[np.int64]]) -> NDArray[np.float32]:
+        """The vectors of histories, float32 ``[B, d]``."""
+        if isinstance(self.system, LRURecRetriever):
+            return encode_histories(self.system.model, histories, self.system.max_len)
+        return self.system.encode(histories)
 
     def logits(
         self, states: NDArray[np.float32], row: NDArray[np.int64], item: NDArray[np.int64]
@@ -66,12 +70,7 @@ class VectorSystem:
             row: int64 ``[N]``, the history of each pair.
             item: int64 ``[N]``, the item.
         """
-        out = np.empty(len(item), np.float32)
-        for start in range(0, len(item), CHUNK):
-            part = slice(start, start + CHUNK)
-            # In each row the same additions in the same order, so that equal items get equal scores.
-            out[part] = np.einsum("nd,nd->n", self.items[item[part]], states[row[part]])
-        return out + self.bias[item]
+        return inner_products(self.items, states, row, item) + self.bias[item]
 
 
 @dataclass(frozen=True)
@@ -281,13 +280,13 @@ def _vectors(retriever: FusedRetriever, name: str) -> VectorSystem:
     """The vectors of a system."""
     system = retriever.systems[name]
     if isinstance(system, LRURecRetriever):
-        model, max_len = system.model, system.max_len
+        model = system.model
         items = model.embedding.weight.detach().cpu().numpy()[: system.num_items]
         bias = model.bias.detach().cpu().numpy()
-        return VectorSystem(name, items, bias, lambda h: encode_histories(model, h, max_len))
+        return VectorSystem(name, items, bias, system)
     assert isinstance(system, TextRetriever)
     none = np.zeros(system.num_items, np.float32)
-    return VectorSystem(name, system.vectors, none, system.encode)
+    return VectorSystem(name, system.vectors, none, system)
 
 
 def unfit_system(retriever: FusedRetriever) -> str | None:
