@@ -47,7 +47,7 @@ class CountRows:
         product.sort_indices()
         size = product.shape[1]
         row = np.repeat(np.arange(product.shape[0]), np.diff(product.indptr))
-        total = np.bincount(row, product.data, product.shape[0])
+        total = np.bincount(row, product.data, product.shape[0]).astype(np.float64)
         is_counted = product.data > 0
         key = row * size + product.indices.astype(np.int64)
         return cls(key[is_counted], product.data[is_counted], total, size)
