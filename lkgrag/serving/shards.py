@@ -107,6 +107,7 @@ def recommend_all(
     ranker.context.users.refuse_unknown()
     users, size = ranker.context.users, request.users_per_shard
     count = max(1, math.ceil(len(users) / size))
+    index = ranker.context.retriever.index
     manifest = {
         "format": FORMAT,
         "users": len(users),
@@ -118,6 +119,8 @@ def recommend_all(
         "allowed": None if request.limits is None else _hash(request.limits.allowed),
         # Shards of older versions have no such key.
         **({"diversity": request.diversity} if request.diversity else {}),
+        # An index may leave out an item that all scores find; without one nothing changes.
+        **({} if index is None else {"index": getattr(index, "kind", type(index).__name__)}),
         **request.made_from,
     }
     is_first = shares.rank == 0

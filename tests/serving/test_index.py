@@ -9,13 +9,14 @@ import numpy as np
 import pytest
 
 from lkgrag import Ranker
-from lkgrag.errors import ConfigError
+from lkgrag.errors import ConfigError, RunError
 from lkgrag.recommend import main
 from lkgrag.retrieval import FusedRetriever
 from lkgrag.retrieval.fusion.corners import CornerWeights
 from lkgrag.retrieval.index import choice, item_index, library
 from lkgrag.retrieval.index.item_index import ItemIndex
 from lkgrag.serving.saving import load_context
+from lkgrag.serving.shards import MANIFEST, BulkRequest, recommend_all
 from lkgrag.utils.sums import read_sums
 
 pytestmark = pytest.mark.slow
@@ -143,6 +144,14 @@ def test_limits_hold_with_an_index(saved):
     assert len(left) == 4
     assert not set(left) & set(out)
     assert len(ranker.recommend([], k=len(ids)).items) == len(ids)
+
+
+def test_shards_of_another_index_are_refused(saved, tmp_path):
+    ranker, request = Ranker.from_pretrained(saved), BulkRequest(k=3, explain=False)
+    recommend_all(ranker, tmp_path, request)
+    assert json.loads((tmp_path / MANIFEST).read_text())["index"] == "hnsw"
+    with pytest.raises(RunError, match="index"):
+        recommend_all(ranker.with_index("exact"), tmp_path, request)
 
 
 def test_the_run_itself_scores_all_items(saved):

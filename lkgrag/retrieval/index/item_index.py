@@ -58,7 +58,7 @@ class ItemIndex:
         Args:
             retriever: whose systems :func:`~lkgrag.retrieval.index.systems.unfit_system` accepts.
             kind: ``flat``, ``hnsw`` or ``ivfpq``.
-            seed: of what is drawn; with one thread, equal seeds give equal indices.
+            seed: of what is drawn; equal seeds give equal indices.
 
         Raises:
             ConfigError: the library is not installed.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +13,7 @@ from lkgrag.errors import ConfigError, LkgragError, short
 from lkgrag.utils.files import atomic
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from numpy.typing import NDArray
 
@@ -88,9 +89,22 @@ def build(kind: str, rows: Rows, number: int, width: int, seed: int) -> Any:
         learned = min(number, LEARNED * max(index.nlist, 256))
         drawn = np.sort(np.random.default_rng([seed, 0x1F]).choice(number, learned, replace=False))
         index.train(_some(rows, drawn, number))
-    for start in range(0, number, BLOCK):
-        index.add(rows(start, min(start + BLOCK, number)))
+    # Threads add items to the graph in the order in which they come.
+    with _one_thread(faiss) if kind == "hnsw" else nullcontext():
+        for start in range(0, number, BLOCK):
+            index.add(rows(start, min(start + BLOCK, number)))
     return index
+
+
+@contextmanager
+def _one_thread(faiss: Any) -> Iterator[None]:
+    """Let the library work on one thread, so that equal seeds give equal graphs."""
+    before = faiss.omp_get_max_threads()
+    faiss.omp_set_num_threads(1)
+    try:
+        yield
+    finally:
+        faiss.omp_set_num_threads(before)
 
 
 def _empty_lists(faiss: Any, number: int, width: int, seed: int) -> Any:

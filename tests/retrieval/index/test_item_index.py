@@ -130,7 +130,7 @@ def test_equal_items_come_in_the_order_of_ties():
     retriever.systems["popularity"].count[twins] = 7
     model.embedding.weight.data[twins] = model.embedding.weight.data[5].clone()
     # The best of all for everyone.
-    model.bias.data[twins] = 50.0
+    model.bias.data[twins] = 500.0
     served, asked = indexed(retriever), histories(1200, 20)[1:]
     asked = [h[~np.isin(h, twins)] for h in asked]
     asked = [h for h in asked if len(h)]
