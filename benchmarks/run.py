@@ -14,7 +14,8 @@ scorers of ``benchmarks/scorers.yaml`` with the default one, on validation. ``di
 lists cost in NDCG@10, on validation. ``tune`` goes on with studies of ``--trials`` on validation; with ``--test`` it
 compares the best and the defaults on test. ``engines`` counts
 up to 500 million interactions within 8 GB (``--data 10M`` takes one size; stored sizes are not measured again), and
-ranks everyone of ``--run`` by one and two workers of a Ray cluster.
+ranks everyone of ``--run`` by one and two workers of a Ray cluster. It also compares an index of up to a million
+items with a score of every item (``--only index --data 100k``).
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ from typing import Any
 from benchmarks.common import ROOT, data_roots, fell, judge, put, save, say, stored
 
 SCALE = ("graph", "users", "remote")
-ENGINES = ("counting", "crossover", "bulk")
+ENGINES = ("counting", "crossover", "index", "bulk")
 SPEED = ("paths", "lru", "wording", "lm", "lm-avx2", "whole", "serving", "job")
 
 
@@ -348,16 +349,20 @@ def _scale(options: argparse.Namespace) -> int:
 
 
 def _engines(options: argparse.Namespace) -> int:
-    from benchmarks.engines import bulk, counting, page
+    from benchmarks.engines import bulk, counting, index, page
     from lkgrag.errors import ConfigError
 
     parts = options.only or ENGINES
     if "bulk" in parts and options.run is None:
         raise ConfigError("the part bulk needs a ranker: name a finished run by --run FOLDER")
-    sizes = options.data or ["1M" if options.quick else name for name in counting.SIZES]
-    for name in sizes:
-        if name not in counting.SIZES:
-            raise ConfigError(f"--data {name}: there are {', '.join(counting.SIZES)}")
+    known = {**counting.SIZES, **index.SIZES}
+    for name in options.data or []:
+        if name not in known:
+            raise ConfigError(f"--data {name}: there are {', '.join(known)}")
+    sizes = [name for name in options.data or counting.SIZES if name in counting.SIZES]
+    sizes = ["1M"] if options.quick else sizes
+    items = [name for name in options.data or index.SIZES if name in index.SIZES]
+    items = ["10k"] if options.quick else items
 
     def keep(part: str, found: Any) -> None:
         # Beside the other parts as they are stored now: each may be measured by a call of its own.
@@ -365,6 +370,7 @@ def _engines(options: argparse.Namespace) -> int:
         values = {
             "C5": counting.peak_of(whole.get("counting", {})),
             **bulk.values(whole.get("bulk")),
+            **index.values_of(whole.get("index", {})),
         }
         whole["targets"] = judge("C", values, suite="engines")
         if not options.quick:
@@ -375,6 +381,10 @@ def _engines(options: argparse.Namespace) -> int:
     if "crossover" in parts:
         scales = counting.SCALES[:1] if options.quick else counting.SCALES
         keep("crossover", counting.crossover(options.seed, scales))
+    if "index" in parts:
+        before = {} if options.quick else (stored("engines") or {}).get("index", {})
+        for found in index.measure(items, [*index.INDICES], options.seed, before):
+            keep("index", found)
     if "counting" in parts:
         threads = max(1, options.threads)
         before = {} if options.quick else (stored("engines") or {}).get("counting", {})

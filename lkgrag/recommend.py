@@ -73,6 +73,10 @@ COMMAND = Command(
             "auto | always | never",
             "rank with the language model (default: as saved; auto: only if it earned a weight)",
         ),
+        "serving.index": (
+            "auto | exact | hnsw | ivfpq",
+            "how candidates are found: by the scores of all items (exact) or by an index (default: as saved)",
+        ),
         "format": (
             "text",
             "text (80 columns), json, html (a page for the browser), csv, or parquet (out=FILE.parquet, or shards in "
@@ -156,6 +160,8 @@ def body(pairs: dict[str, str], flags: set[str]) -> None:
         return
     rename_activity("load the ranker")
     ranker = Ranker.from_pretrained(folder / RANKER, state.device, pairs.get("serving.lm"))
+    if "serving.index" in pairs:
+        ranker = ranker.with_index(pairs["serving.index"])
     rename_activity("rank")
     candidates = parse_list(pairs, "candidates") if "candidates" in pairs else None
     if is_sharded:

@@ -40,6 +40,10 @@ COMMAND = Command(
             "rank with the language model (default: as saved; auto: only if it earned a weight); "
             "always lets the page compare with and without it",
         ),
+        "serving.index": (
+            "auto | exact | hnsw | ivfpq",
+            "how candidates are found: by the scores of all items (exact) or by an index (default: as saved)",
+        ),
         "watch": ("2", "seconds between two looks for a newer ranker in the run's folder; 0: none"),
         "together": ("8", "rankings of waiting requests that share a forward pass"),
         "limit.body": ("1048576", "bytes of a request's body"),
@@ -78,6 +82,12 @@ def body(pairs: dict[str, str], flags: set[str]) -> None:
         raise ConfigError(
             f"serving.lm={lm!r} is none of {', '.join(SERVING)}.{nearest(lm, SERVING)}"
         )
+    index = pairs.get("serving.index")
+    if index is not None:
+        # Only here: --help is answered without it.
+        from lkgrag.retrieval.index.choice import check_index
+
+        check_index(index)
     if missing := [name for name in PACKAGES if find_spec(name) is None]:
         raise ConfigError(
             f'lkgrag.serve needs {missing[0].replace("_", "-")}: pip install "lkgrag[serve]"'
@@ -108,7 +118,8 @@ def body(pairs: dict[str, str], flags: set[str]) -> None:
 
     set_threads(config.threads)
     rename_activity("load the ranker")
-    load = partial(load_served, device=choose_device("cpu" if is_cpu_asked() else None), lm=lm)
+    device = choose_device("cpu" if is_cpu_asked() else None)
+    load = partial(load_served, device=device, lm=lm, index=index)
     holder = Holder(load(folder / RANKER), folder / RANKER, load)
     service = Service(holder, limits, token, folder.resolve().name, watch)
     app = build_app(service)

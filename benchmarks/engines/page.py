@@ -7,8 +7,10 @@ from typing import Any
 
 from benchmarks.common import ROOT, put
 from benchmarks.engines import bulk
+from benchmarks.engines.index import INDICES, PARTS
 
 PAGE, DEVICES = ROOT / "docs" / "counting.md", ROOT / "docs" / "devices.md"
+INDEX_PAGE = ROOT / "docs" / "index-retrieval.md"
 #: Rows of the table of sizes: words, and the value of a size.
 ROWS: tuple[tuple[str, Callable[[dict[str, Any]], float | None]], ...] = (
     ("interactions", lambda row: row["interactions"]),
@@ -46,6 +48,30 @@ def crossover_table(rows: list[dict[str, Any]]) -> str:
     return "\n".join(lines)
 
 
+def index_table(found: dict[str, Any]) -> str:
+    """What indices find, and how fast."""
+    lines = [
+        "| items | systems | index | recall@20 | users a second | times all scores | build, s | MiB |",
+        "|---:|---|---|---:|---:|---:|---:|---:|",
+    ]
+    for row in found.values():
+        items = f"{row['items']:,}" + (", calculated" if row.get("calculated") else "")
+        for part in PARTS:
+            speed = _shown(row[part]["users_a_second"])
+            lines.append(
+                f"| {items} | {part.replace('_', ' ')} | all scores | 1 | {speed} | 1 | | |"
+            )
+            for kind in (k for k in INDICES if k in row[part]):
+                one = row[part][kind]
+                recall = f"{one['recall']:.4f}" if "recall" in one else ""
+                names = ("users_a_second", "times", "build_seconds", "index_mib")
+                shown = " | ".join(_shown(one[name]) for name in names)
+                lines.append(
+                    f"| {items} | {part.replace('_', ' ')} | {kind} | {recall} | {shown} |"
+                )
+    return "\n".join(lines)
+
+
 def _shown(value: float | None) -> str:
     """A number with three digits, or whole."""
     if value is None:
@@ -61,3 +87,5 @@ def write_page(result: dict[str, Any]) -> None:
         put(PAGE, "crossover", crossover_table(result["crossover"]))
     if result.get("bulk"):
         put(DEVICES, "bulk", bulk.table(result["bulk"]))
+    if result.get("index"):
+        put(INDEX_PAGE, "index", index_table(result["index"]))

@@ -21,6 +21,8 @@ CROSSFIT = ("windows", "users", "none")
 DEFAULT_FOLDS = {"windows": 2, "users": 4, "none": 2}
 #: Words of ``serving.lm``.
 SERVING = ("auto", "always", "never")
+#: Words of ``serving.index``.
+INDEXES = ("auto", "exact", "hnsw", "ivfpq")
 #: Words of ``engine.name``.
 ENGINES = ("auto", "memory", "duckdb")
 #: The value of ``llm.name`` for a run without a language model.
@@ -538,6 +540,13 @@ class ServingConfig:
         "auto",
         "whether the ranker serves with its language model; auto: only if it earned a weight on validation",
         SERVING,
+    )
+    index: str = opt(
+        "auto",
+        "how stage one finds the candidates of a saved ranker: by the scores of all items (exact), or by an index of the "
+        "extra `index` (hnsw: a graph of neighbours; ivfpq: compressed lists); auto: an index from 50,000 items on, where "
+        "faiss is installed. Training and evaluation always score all items",
+        INDEXES,
     )
 
 

@@ -21,6 +21,7 @@ from lkgrag.data.memory import in_memory
 from lkgrag.data.readers import files_digest
 from lkgrag.errors import RunError
 from lkgrag.evaluation.user_groups import check_attributes
+from lkgrag.retrieval.index.choice import check_index
 from lkgrag.run import display
 from lkgrag.run.budget import choose_budget
 from lkgrag.run.cache import StageCache
@@ -181,6 +182,7 @@ def _check_and_load(
         config.llm,
         accelerator.device,
     )
+    check_index(config.serving.index)
     if config.engine.name != "memory":
         check_limits(config.engine, is_needed=config.engine.name == "duckdb")
     show.start("interactions")

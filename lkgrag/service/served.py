@@ -101,7 +101,10 @@ def digest_of(folder: Path) -> str | None:
 
 
 def load_served(
-    folder: Path, device: torch.device | str | None = None, lm: str | None = None
+    folder: Path,
+    device: torch.device | str | None = None,
+    lm: str | None = None,
+    index: str | None = None,
 ) -> Served:
     """Read a saved ranker, and make sure that all files are of the same one.
 
@@ -109,6 +112,7 @@ def load_served(
         folder: of the ranker.
         device: as of :meth:`lkgrag.Ranker.from_pretrained`.
         lm: as of :meth:`lkgrag.Ranker.from_pretrained`.
+        index: as of :meth:`lkgrag.Ranker.with_index`; None: as saved.
 
     Raises:
         LkgragError: it cannot be read, or is replaced again and again.
@@ -116,7 +120,9 @@ def load_served(
     for _ in range(TRIES):
         before = digest_of(find_ranker(folder))
         try:
-            served = Served.of(Ranker.from_pretrained(folder, device, lm), before or "")
+            ranker = Ranker.from_pretrained(folder, device, lm)
+            ranker = ranker if index is None else ranker.with_index(index)
+            served = Served.of(ranker, before or "")
         except (LkgragError, OSError):
             if before == digest_of(folder):
                 raise

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +10,7 @@ from lkgrag.data.dropped import Dropped
 from lkgrag.kg.item_vectors import ItemVectors
 from lkgrag.kg.path_words import PathWords
 from lkgrag.ranker.fusion import TermWeights
+from lkgrag.retrieval.index.choice import with_chosen_index
 from lkgrag.serving.attributes import Attributes
 from lkgrag.text import EncoderChoice, load_encoder
 from lkgrag.utils.progress import activity
@@ -109,3 +110,19 @@ class Context:
     def words(self) -> PathWords:
         """Words for the graph's paths; all batches share its sorted counts."""
         return PathWords(self.data)
+
+
+def with_index(context: Context, index: str) -> Context:
+    """The same context as it finds candidates with ``serving.index``; parts are shared.
+
+    Args:
+        context: of the ranker.
+        index: the option's value, which has been checked.
+    """
+    config = replace(context.config, serving=replace(context.config.serving, index=index))
+    found = context.retriever.index
+    if found is not None and index == context.config.serving.index:
+        return context
+    return replace(
+        context, config=config, retriever=with_chosen_index(context.retriever, index, config.seed)
+    )

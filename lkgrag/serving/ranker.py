@@ -180,6 +180,22 @@ class Ranker:
         served = RankerModel(model.lm, model.scorer, model.prompter, fusion.to(self.device))
         return Ranker(served, self.context, self._metrics)
 
+    def with_index(self, index: str) -> Ranker:
+        """The same ranker as it finds candidates with ``serving.index``; parts are shared.
+
+        Args:
+            index: ``auto``, ``exact``, ``hnsw`` or ``ivfpq``, as the option ``serving.index``. An index is built here.
+
+        Raises:
+            ConfigError: ``index`` is another word, or its library is not installed.
+        """
+        # Only here: as in from_pretrained.
+        from lkgrag.retrieval.index.choice import check_index
+        from lkgrag.serving.context import with_index
+
+        check_index(index)
+        return Ranker(self.model, with_index(self.context, index), self._metrics)
+
     def save_pretrained(self, folder: str | os.PathLike[str], histories: bool = True) -> None:
         """Write the ranker and all that it needs to rank for anyone, except the base language model.
 
@@ -427,10 +443,12 @@ class Ranker:
             ConfigError: a custom part cannot be extended.
         """
         # Only here: as in from_pretrained.
+        from lkgrag.serving.context import with_index
         from lkgrag.serving.updating import tables_of, update_context, update_model
 
         tables, config = tables_of(self.context, interactions, items, triples, users)
         scorer, context, _ = update_context(self.scorer, self.context, tables, config, unchosen)
+        context = with_index(context, context.config.serving.index)
         self.model, self.context = update_model(self.model, scorer, context), context
         return self
 

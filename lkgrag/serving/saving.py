@@ -26,6 +26,9 @@ from lkgrag.ranker.fusion import Fusion, TermWeights
 from lkgrag.ranker.fusion_weights import FittedWeights
 from lkgrag.ranker.model import RankerModel
 from lkgrag.retrieval import FusedRetriever
+from lkgrag.retrieval.index.choice import build_index, with_chosen_index
+from lkgrag.retrieval.index.files import write_index
+from lkgrag.retrieval.index.item_index import ItemIndex
 from lkgrag.scorer.resolver import new_scorer
 from lkgrag.scorer.state import load_scorer, save_scorer
 from lkgrag.serving.catalogue import Catalogue
@@ -52,6 +55,7 @@ from lkgrag.utils.layout import (
     DATA,
     DROPPED,
     FIGURES,
+    INDEX,
     KG,
     META,
     METRICS,
@@ -161,6 +165,7 @@ def _write_context(context: Context, part: Path) -> None:
     """Write all that a ranker needs beside its model."""
     save_kg(context.data, part / KG)
     context.retriever.save(part / RETRIEVER)
+    _write_index(context, part / RETRIEVER / INDEX)
     context.catalogue.save(part / CATALOGUE)
     context.users.save(part / USERS)
     context.dropped.save(part / DROPPED)
@@ -171,6 +176,15 @@ def _write_context(context: Context, part: Path) -> None:
     if context.figures is not None:
         write_json(part / FIGURES, context.figures)
     (part / CONFIG).write_text(to_yaml(context.config), encoding="utf-8")
+
+
+def _write_index(context: Context, folder: Path) -> None:
+    """Write the index that the ranker serves with; what proposes by all scores, such as training, goes on so."""
+    config, index = context.config, context.retriever.index
+    if not isinstance(index, ItemIndex):
+        index = build_index(context.retriever, config.serving.index, config.seed)
+    if index is not None:
+        write_index(index, folder)
 
 
 def _write_meta(context: Context, part: Path, of_model: dict[str, Any]) -> None:
@@ -239,6 +253,9 @@ def load(
     """
     scorer, context, meta = load_context(folder)
     config, data, folder = context.config, context.data, find_ranker(folder)
+    context.retriever = with_chosen_index(
+        context.retriever, config.serving.index, config.seed, folder / RETRIEVER / INDEX
+    )
     place = choose_device(device)
     weights, is_read = choose_serving(
         TermWeights.from_dict(meta["fusion"], meta["llm"] is not None),
@@ -337,12 +354,13 @@ def find_ranker(folder: Path) -> Path:
 def check_files(folder: Path) -> None:
     """Compare a saved ranker's files with the sums that it was saved with; older rankers have none.
 
-    The language model's files are left to :func:`_check_beside`, because they are large, and not always read.
+    The language model's files are left to :func:`_check_beside`, because they are large, and not always read. The index has
+    a sum of its own, and is built anew if it is damaged.
 
     Raises:
         RunError: a file is missing or damaged; the message names it.
     """
-    if damage := find_damage(folder, lambda name: not _is_of_lm(name)):
+    if damage := find_damage(folder, lambda name: not (_is_of_lm(name) or _is_of_index(name))):
         raise RunError(f"{damage}; {REPAIR}")
     if extra := [name for name in find_extra(folder) if name != CARD]:
         log.warning(
@@ -353,6 +371,11 @@ def check_files(folder: Path) -> None:
 def _is_of_lm(name: str) -> bool:
     """Whether a file, by its path in a ranker's folder, is of the adapter or of the merged language model."""
     return name.startswith((f"{ADAPTER}/", "../"))
+
+
+def _is_of_index(name: str) -> bool:
+    """Whether a file, by its path in a ranker's folder, is of the index of the items."""
+    return name.startswith(f"{RETRIEVER}/{INDEX}/")
 
 
 @contextmanager

@@ -139,6 +139,7 @@ def plan_shards(
     check_diversity(context, request.diversity)
     context.users.refuse_unknown()
     plan = ShardPlan(out, len(context.users), request.users_per_shard)
+    index = context.retriever.index
     return plan, {
         "format": FORMAT,
         "users": plan.users,
@@ -150,6 +151,8 @@ def plan_shards(
         "allowed": None if request.limits is None else _hash(request.limits.allowed),
         # Shards of older versions have no such key.
         **({"diversity": request.diversity} if request.diversity else {}),
+        # An index may leave out an item that all scores find; without one nothing changes.
+        **({} if index is None else {"index": getattr(index, "kind", type(index).__name__)}),
         **request.made_from,
     }
 

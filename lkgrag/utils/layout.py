@@ -42,6 +42,8 @@ USERS = "users.parquet"
 DROPPED = "dropped.parquet"
 #: The data that the ranker knows, to which an update adds.
 DATA = "data"
+#: The index of the items, in the folder of the retriever.
+INDEX = "index"
 #: Figures of the run, from which the card is written.
 FIGURES = "figures.json"
 #: The model card. It has no sum: people edit it.

@@ -11,7 +11,7 @@ import os
 from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
@@ -27,6 +27,20 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
+class Proposer(Protocol):
+    """Proposes items without a score of every item."""
+
+    def propose(
+        self,
+        histories: list[NDArray[np.int64]],
+        k: int,
+        allowed: NDArray[np.bool_] | None,
+        mask_seen: bool,
+        turn: NDArray[np.int64],
+    ) -> tuple[NDArray[np.int64], NDArray[np.float32], NDArray[np.bool_]]:
+        """Items and scores as of :meth:`FusedRetriever.propose`, and bool ``[B]``: whether a list is whole."""
+
+
 class FusedRetriever(Retriever):
     """The systems of stage one and their fusion.
 
@@ -40,9 +54,12 @@ class FusedRetriever(Retriever):
     Attributes:
         weights: by system, half-way between the corners of :attr:`corners`.
         corners: the weights by count and length.
+        index: proposes items without a score of every item; None: all are scored.
     """
 
     name = "retriever"
+    # Rankers that an older version pickled have none.
+    index: Proposer | None = None
 
     def __init__(
         self,
@@ -75,7 +92,7 @@ class FusedRetriever(Retriever):
         return self.corners.commonness(self.popularity).astype(np.float32)
 
     def replaced(self, systems: Mapping[str, Retriever]) -> FusedRetriever:
-        """Other systems of the same names with the same weights."""
+        """Other systems of the same names with the same weights, without an index."""
         return FusedRetriever(systems, self.corners, self.mask_seen, self.custom, self.new_items)
 
     def features(
@@ -145,6 +162,20 @@ class FusedRetriever(Retriever):
             Items int64 ``[B, k]``, best first, -1 where there are fewer; scores float32 ``[B, k]``,
             -inf there. Ties go to the more popular item, then to the smaller index.
         """
+        if self.index is None or k < 1:
+            return self._propose_exactly(histories, k, allowed)
+        found = self.index.propose(histories, k, allowed, self.mask_seen, self.turn)
+        items, scores, is_whole = found
+        rest = np.flatnonzero(~is_whole)
+        if len(rest):
+            some = [histories[row] for row in rest]
+            items[rest], scores[rest] = self._propose_exactly(some, k, allowed)
+        return items, scores
+
+    def _propose_exactly(
+        self, histories: list[NDArray[np.int64]], k: int, allowed: NDArray[np.bool_] | None
+    ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+        """Propose by the scores of all items; as of :meth:`propose`."""
         items = np.full((len(histories), k), -1, np.int64)
         scores = np.full((len(histories), k), -np.inf, np.float32)
         step = rows_per_block(self.num_items, len(self.systems))
@@ -156,6 +187,12 @@ class FusedRetriever(Retriever):
                 block[:, ~allowed] = -np.inf
             items[part], scores[part] = top_k(block, k, seen, self.turn)
         return items, scores
+
+    def with_index(self, index: Proposer | None) -> FusedRetriever:
+        """The same systems and weights, which propose by an index; None: by the scores of all items."""
+        same = self.replaced(self.systems)
+        same.index = index
+        return same
 
     def save(self, folder: str | os.PathLike[str]) -> None:
         """Write ``retriever.json``, and each system into a folder of its name.

@@ -8,6 +8,8 @@ import numpy as np
 import torch
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from numpy.typing import NDArray
     from torch import Tensor
 
@@ -31,11 +33,52 @@ def score_histories(
     Returns:
         float32 ``[B, I]``; the item bias for an empty history.
     """
+    latest = [np.asarray(h, np.int64)[-max_len:] for h in histories]
+    out = np.empty((len(latest), model.num_items), np.float32)
+    for rows, states, last in _encoded(model, latest, max_len):
+        if states is None:
+            out[rows] = model.bias.cpu().numpy()
+            continue
+        logits = model.logits(states)
+        if last.min() < 0:
+            logits[last < 0] = model.bias
+        out[rows] = logits.cpu().numpy()
+    return out
+
+
+@torch.inference_mode()
+def encode_histories(
+    model: LRURec, histories: list[NDArray[np.int64]], max_len: int
+) -> NDArray[np.float32]:
+    """The states whose inner products with the items' vectors, plus bias, are the logits.
+
+    Args:
+        model: the network; it is in evaluation mode afterwards.
+        histories: ``B`` arrays of item indices, oldest first.
+        max_len: latest items of a history that are read.
+
+    Returns:
+        float32 ``[B, width]``; 0 for an empty history.
+    """
+    latest = [np.asarray(h, np.int64)[-max_len:] for h in histories]
+    (width,) = model.norm.normalized_shape
+    out = np.zeros((len(latest), width), np.float32)
+    for rows, states, last in _encoded(model, latest, max_len):
+        if states is not None:
+            out[rows] = states.masked_fill((last < 0)[:, None], 0.0).cpu().numpy()
+    return out
+
+
+def _encoded(
+    model: LRURec, latest: list[NDArray[np.int64]], max_len: int
+) -> Iterator[tuple[NDArray[np.int64], Tensor | None, Tensor]]:
+    """Yield rows, their states ``[b, width]``, and the place of their last items, -1 where there is none.
+
+    There are no states where all histories of a batch are empty.
+    """
     if model.training:
         model.eval()
     device = model.bias.device
-    latest = [np.asarray(h, np.int64)[-max_len:] for h in histories]
-    out = np.empty((len(latest), model.num_items), np.float32)
     lengths = np.array([len(h) for h in latest], np.int64)
     # Histories of similar length go together, so that there is little padding.
     order = np.argsort(lengths, kind="stable")
@@ -44,15 +87,8 @@ def score_histories(
     for start in range(0, len(order), step):
         rows = order[start : start + step]
         items = pad([latest[r] for r in rows], model.num_items).to(device)
-        if items.shape[0] == 0:
-            out[rows] = model.bias.cpu().numpy()
-            continue
         last = torch.from_numpy(lengths[rows]).to(device) - 1
-        logits = model.logits(model.encode_last(items, last.clamp(min=0)))
-        if lengths[rows[0]] == 0:
-            logits[last < 0] = model.bias
-        out[rows] = logits.cpu().numpy()
-    return out
+        yield rows, model.encode_last(items, last.clamp(min=0)) if len(items) else None, last
 
 
 def pad(sequences: list[NDArray[np.int64]], padding: int) -> Tensor:

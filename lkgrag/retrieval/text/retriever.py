@@ -141,11 +141,23 @@ class TextRetriever(BuiltInRetriever):
 
     def score(self, histories: list[NDArray[np.int64]]) -> NDArray[np.float32]:
         """Scaled cosines of items and users; 0 for an empty history."""
+        with torch.inference_mode():
+            return (torch.from_numpy(self.encode(histories)) @ self._items.T).numpy()
+
+    def encode(self, histories: list[NDArray[np.int64]]) -> NDArray[np.float32]:
+        """Scaled vectors of histories, whose inner products with :attr:`vectors` are the scores.
+
+        Args:
+            histories: ``B`` arrays of item indices, oldest first.
+
+        Returns:
+            float32 ``[B, WIDTH]``; 0 for an empty history.
+        """
         latest = torch.from_numpy(latest_items(histories))
         with torch.inference_mode():
             users = self.towers.users(self._items, latest) * self.towers.scale.exp()
             users[(latest < 0).all(1)] = 0.0
-            return (users @ self._items.T).numpy()
+            return users.numpy()
 
     @cached_property
     def _items(self) -> torch.Tensor:
