@@ -77,7 +77,7 @@ def read_index(folder: Path, retriever: FusedRetriever, kind: str, seed: int) ->
     if identity(vectors) != meta.get("identity"):
         raise LkgragError(f"{path}: belongs to another retriever")
     index = library.read(path)
-    if index.ntotal != retriever.num_items or index.d != vectors.width:
+    if index.ntotal != retriever.num_items or library.width_of(index) != vectors.width:
         raise LkgragError(f"{path}: belongs to another retriever")
     return ItemIndex(kind, seed, vectors, index)
 
