@@ -76,7 +76,6 @@ def build(kind: str, rows: Rows, number: int, width: int, seed: int) -> Any:
         An index of faiss.
     """
     faiss = load_library(kind)
-    product = faiss.METRIC_INNER_PRODUCT
     if kind == "flat" or (kind == "ivfpq" and number < FEWEST):
         index = faiss.IndexFlatIP(width)
     elif kind == "hnsw":
