@@ -544,7 +544,7 @@ class ServingConfig:
     index: str = opt(
         "auto",
         "how stage one finds the candidates of a saved ranker: by the scores of all items (exact), or by an index of the "
-        "extra `index` (hnsw: a graph of neighbours; ivfpq: compressed lists); auto: an index from 50,000 items on, where "
+        "extra `index` (hnsw: a graph of neighbours; ivfpq: compressed lists); auto: ivfpq from 50,000 items on, where "
         "faiss is installed. Training and evaluation always score all items",
         INDEXES,
     )

@@ -119,8 +119,6 @@ def test_a_system_that_scores_every_item_is_named(run_without_lm, caplog):
 def test_auto_takes_an_index_from_a_size_on(plain, monkeypatch):
     assert index_of(plain.with_index("auto")) is None
     monkeypatch.setattr(choice, "FROM", 10)
-    assert index_of(plain.with_index("auto")).kind == "hnsw"
-    monkeypatch.setattr(choice, "LARGE", 20)
     assert index_of(plain.with_index("auto")).kind == "ivfpq"
     assert index_of(plain.with_index("exact")) is None
 

@@ -21,8 +21,8 @@ log = logging.getLogger(__name__)
 
 #: The option.
 OPTION = "serving.index"
-#: Items from which on ``auto`` takes an index, and from which on one of lists, which is smaller and sooner built.
-FROM, LARGE = 50_000, 2_000_000
+#: Items from which on ``auto`` takes an index, and its kind: it finds more, faster and in less memory than a graph.
+FROM, BEST = 50_000, "ivfpq"
 
 
 def check_index(name: str) -> None:
@@ -60,9 +60,7 @@ def choose_kind(retriever: FusedRetriever, name: str) -> str | None:
     if not is_installed():
         log.warning("%s; every item is scored", MISSING.format(kind=name))
         return None
-    if name == "auto":
-        return "hnsw" if retriever.num_items < LARGE else "ivfpq"
-    return name
+    return BEST if name == "auto" else name
 
 
 def build_index(retriever: FusedRetriever, name: str, seed: int) -> ItemIndex | None:
