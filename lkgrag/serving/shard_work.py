@@ -268,6 +268,5 @@ class Work:
 
 
 def _is_memory(error: Exception) -> bool:
-    """Whether Ray says that it ended a worker for want of memory."""
-    text = f"{type(error).__name__} {error}".lower()
-    return any(words in text for words in ("outofmemory", "out of memory", "(oom)", "memory usage"))
+    """Whether Ray says that it ended a worker for want of memory; of others it only lists possible causes."""
+    return type(error).__name__ == "OutOfMemoryError" or "running low on memory" in str(error)

@@ -10,6 +10,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+import time
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stdout, suppress
@@ -29,6 +30,8 @@ LONGEST = 20
 STORE = 80 * 1024**2
 #: Seconds for the first answer of a cluster's port, and for that of Ray itself.
 REACH, ANSWER = 10.0, 60.0
+#: How often a folder is deleted until it is gone, and the seconds between.
+TRIES, PAUSE = 10, 0.2
 #: Ray reads these when it is imported: nothing is reported to anyone, and its lines do not tear ours.
 QUIET = {
     "RAY_USAGE_STATS_ENABLED": "0",
@@ -154,7 +157,7 @@ def _own_folder() -> Iterator[Path]:
         root = Path("/tmp")
     for path in root.glob(f"{PREFIX}*"):
         with suppress(LkgragError, OSError), locked(path / LOCK, wait=False):
-            shutil.rmtree(path, ignore_errors=True)
+            _remove(path)
     folder = Path(tempfile.mkdtemp(prefix=PREFIX, dir=root))
     try:
         with locked(folder / LOCK, wait=False):
@@ -162,7 +165,16 @@ def _own_folder() -> Iterator[Path]:
             (folder / "r").mkdir()
             yield folder / "r"
     finally:
+        _remove(folder)
+
+
+def _remove(folder: Path) -> None:
+    """Delete a folder in which Ray's last processes may still write a line; what stays is deleted the next time."""
+    for _ in range(TRIES):
         shutil.rmtree(folder, ignore_errors=True)
+        if not folder.exists():
+            return
+        time.sleep(PAUSE)
 
 
 def _reach(address: str) -> None:
