@@ -74,8 +74,9 @@ def test_the_command_killed_and_stopped_goes_on(small_run, alone, tmp_path):
     for number in (signal.SIGKILL, signal.SIGINT):
         others = {path.name for path in Path("/tmp").glob(f"{PREFIX}*")}
         before = len(list(out.glob("part-*.parquet")))
-        process = processes.Process("lkgrag.recommend", words)
+        process, end = processes.Process("lkgrag.recommend", words), time.monotonic() + 200
         while len(list(out.glob("part-*.parquet"))) <= before and process.poll() is None:
+            assert time.monotonic() < end, "no shard comes"
             time.sleep(0.01)
         os.kill(process.pid, number)
         done = process.finish()
