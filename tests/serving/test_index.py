@@ -16,7 +16,8 @@ from lkgrag.retrieval.fusion.corners import CornerWeights
 from lkgrag.retrieval.index import choice, item_index, library
 from lkgrag.retrieval.index.item_index import ItemIndex
 from lkgrag.serving.saving import load_context
-from lkgrag.serving.shards import MANIFEST, BulkRequest, recommend_all
+from lkgrag.serving.shard_files import MANIFEST
+from lkgrag.serving.shards import BulkRequest, recommend_all
 from lkgrag.utils.sums import read_sums
 
 pytestmark = pytest.mark.slow

@@ -66,6 +66,16 @@ def test_two_workers_and_one_killed_write_what_one_process_writes(
     ] == ["killed, or its machine was lost); another one takes its place"]
 
 
+def settle(out):
+    """Wait until the workers of a killed command have written their last shard."""
+    count, since = -1, time.monotonic()
+    while time.monotonic() - since < 3:
+        now = len(list(out.glob("part-*.parquet")))
+        if now != count:
+            count, since = now, time.monotonic()
+        time.sleep(0.1)
+
+
 @pytest.mark.slow
 def test_the_command_killed_and_stopped_goes_on(small_run, alone, tmp_path):
     out = tmp_path / "recs"
@@ -81,6 +91,7 @@ def test_the_command_killed_and_stopped_goes_on(small_run, alone, tmp_path):
         os.kill(process.pid, number)
         done = process.finish()
         assert done.returncode == (130 if number == signal.SIGINT else -9), done.stderr
+        settle(out)
     own = [line for line in done.stderr.splitlines() if line and not line.startswith("  ")]
     assert own == [f"stopped; {recommend.COMMAND.after_stop}"]
     # Ctrl-C has ended the cluster and removed its folder.
