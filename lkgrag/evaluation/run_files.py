@@ -9,6 +9,7 @@ Formats: ``qid 0 docno relevance`` and ``qid Q0 docno rank score tag`` of ``trec
 from __future__ import annotations
 
 import json
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -60,7 +61,7 @@ def encode_breaking(text: str) -> str:
     return "".join(quote(c, safe="") if c in BREAKING else c for c in text)
 
 
-class RunWriter:
+class RunWriter(ABC):
     """Writes files of one format.
 
     Args:
@@ -103,6 +104,7 @@ class RunWriter:
             found = [(self.items[item], score) for item, score in pairs if item >= 0]
             yield event, found or [(NOTHING, 0.0)]
 
+    @abstractmethod
     def write_qrels(
         self,
         folder: Path,
@@ -112,11 +114,10 @@ class RunWriter:
         keep: NDArray[np.bool_],
     ) -> None:
         """Write the true item of the events that are kept."""
-        raise NotImplementedError
 
+    @abstractmethod
     def write_run(self, folder: Path, name: str, queries: RunQueries, lists: RankedLists) -> None:
         """Write the lists of a system."""
-        raise NotImplementedError
 
 
 def _nine(score: float) -> str:
