@@ -20,7 +20,7 @@ def test_tables_equal_those_of_memory(tmp_path, temporal):
         store = make_store(duck, data, tmp_path / "store")
         training = split_store(duck, store, data)
         graph = make_graph(duck, store, training, kg, tmp_path / "graph")
-    folder = map_paths(graph, tmp_path / "paths")
+    folder = map_paths(duck, graph, tmp_path / "paths")
     x = store.read()
     want = build_kg(x, make_split(x, data).train_end, kg)
     for edge_type in set(want.edge_types) - set(graph.edge_types):
@@ -29,7 +29,7 @@ def test_tables_equal_those_of_memory(tmp_path, temporal):
     for file in sorted((tmp_path / "want").iterdir()):
         assert file.read_bytes() == (folder / file.name).read_bytes(), file.name
     stamps = {file: file.stat().st_mtime_ns for file in folder.iterdir()}
-    assert map_paths(graph, folder) == folder
+    assert map_paths(duck, graph, folder) == folder
     assert {file: file.stat().st_mtime_ns for file in folder.iterdir()} == stamps
     assert PathFinder.open(folder).metapaths == PathFinder(want, PathsConfig()).metapaths
     assert not [p for p in graph.folder.iterdir() if p.name.startswith("tmp")]

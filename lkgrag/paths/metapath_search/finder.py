@@ -24,7 +24,7 @@ from dataclasses import asdict
 from functools import partial
 from itertools import pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -114,8 +114,7 @@ class PathFinder:
             None if folder is None else allocate_files(Path(folder)),
         )
         if folder is not None:
-            header = {"metapaths": self.metapaths, "config": asdict(config)}
-            tables.write_header(Path(folder), {**header, "num_items": self.num_items})
+            tables.write_header(Path(folder), header_of(self.metapaths, config, self.num_items))
         self._short = ShortPaths(direct, tables)
         adjacency = {e: edges(e) for m in rest for e in self.metapaths[m]}
         backward = {e: a.reversed() for e, a in adjacency.items()}
@@ -235,6 +234,17 @@ class PathFinder:
             weight=torch.from_numpy(column("weight").astype(np.float32)),
         )
         return PathBatch.of(queries, self.metapaths, columns)
+
+
+def header_of(found: list[MetaPath], config: PathsConfig, num_items: int) -> dict[str, Any]:
+    """What :meth:`PathFinder.open` needs beside the tables.
+
+    Args:
+        found: all meta-paths.
+        config: of the search.
+        num_items: ``I``.
+    """
+    return {"metapaths": found, "config": asdict(config), "num_items": num_items}
 
 
 def _is_short(metapath: MetaPath, edges: Edges) -> bool:
