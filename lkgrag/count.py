@@ -36,6 +36,13 @@ FOLLOWED = (
     "threads",
 )
 
+#: Modules whose functions make the parts.
+MODULES = (
+    "lkgrag.data.large",
+    "lkgrag.kg.large.making",
+    "lkgrag.retrieval.large",
+    "lkgrag.paths.large",
+)
 #: Options of this command alone.
 OF_CREW = ("engine", "workers", "address")
 
@@ -159,7 +166,7 @@ def _hands(config: Config, folder: Path, crew: CrewOptions | None) -> Iterator[H
             yield Alone(duck)
             return
         workers, threads = crew.count(config.threads, count_cores())
-        size = Crew(workers, threads, crew.address)
+        size = Crew(workers, threads, crew.address, modules=MODULES)
         with open_team(duck, config.engine, folder.resolve(), size) as hands:
             yield hands
 

@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pyarrow.parquet as pq
 
 from lkgrag.config import PathsConfig
 from lkgrag.paths.metapath import metapaths
 from lkgrag.paths.metapath_search.finder import PathFinder, header_of
 from lkgrag.paths.metapath_search.tables import META, PathTables, allocate_files, fill_values
-from lkgrag.utils.files import atomic, read_json, write_json
+from lkgrag.utils.files import read_json, write_json
+from lkgrag.utils.parts import count_rows, load_arrays, read_part, save_arrays
 from lkgrag.utils.progress import rename_activity
 from lkgrag.utils.steps import Hands, Task, hands_of
 
@@ -74,7 +74,7 @@ def _write_tables(hands: Hands, graph: TableKG, direct: list[MetaPath], folder: 
     """
     work, size = folder / "work", int(graph["item"].num_nodes)
     files = [path for (edge_type,) in direct for path in graph.files(edge_type[1])]
-    rows = [pq.read_metadata(path).num_rows for path in files]
+    rows = [count_rows(path) for path in files]
     names = [name for name in COLUMNS if name != "time" or graph.get("temporal")]
     allocate = allocate_files(folder)
     begun, key = work / "key.json", {"graph": graph.key, "rows": rows}
@@ -101,9 +101,9 @@ def _write_tables(hands: Hands, graph: TableKG, direct: list[MetaPath], folder: 
         count = np.zeros(size + 1, np.int64)
         count[0] = begins[place]
         for _ in graph.files(edge_type[1]):
-            with np.load(parts[place]) as found:
-                count[found["source"] + 1] += found["count"]
-                has_times |= bool(found["has_times"])
+            found = load_arrays(parts[place])
+            count[found["source"] + 1] += found["count"]
+            has_times |= bool(found["has_times"])
             place += 1
         np.cumsum(count, out=ptr[row])
     if not has_times:
@@ -131,7 +131,7 @@ def write_slice(
         begin: first row.
         path: written last, of each source of the file its number of edges, and whether an edge has a time.
     """
-    table = pq.read_table(edges, columns=["source", *names])
+    table = read_part(edges, ["source", *names])
     has_times = False
     for name in names:
         values: NDArray = table[name].to_numpy().astype(COLUMNS[name])
@@ -140,8 +140,8 @@ def write_slice(
             has_times = bool(np.isfinite(values).any())
         _put(folder / f"edge_{name}.npy", values, begin)
     source, count = np.unique(table["source"].to_numpy(), return_counts=True)
-    with atomic(path) as tmp, open(tmp, "wb") as file:
-        np.savez(file, source=source, count=count, has_times=has_times)
+    found = {"source": source, "count": count, "has_times": np.array(has_times)}
+    save_arrays(path, found)
 
 
 def _put(path: Path, values: NDArray, begin: int) -> None:

@@ -26,6 +26,7 @@ from lkgrag.retrieval.itemitem import (
 )
 from lkgrag.utils.files import atomic
 from lkgrag.utils.key_counts import count_keys, kept_ranges
+from lkgrag.utils.parts import read_part
 from lkgrag.utils.steps import Hands, Task, hands_of, part
 
 if TYPE_CHECKING:
@@ -168,6 +169,6 @@ def _sums(
 
 def read_itemitem(files: list[Path], num_items: int) -> sparse.csr_matrix:
     """The weights of ``itemitem`` in memory, float32 ``[I, I]``."""
-    table = pa.concat_tables([pq.read_table(path) for path in files])
+    table = pa.concat_tables([read_part(path) for path in files])
     source, target, weight = (table[name].to_numpy() for name in SCHEMA.names)
     return sparse.csr_matrix((weight, (source, target)), shape=(num_items, num_items))

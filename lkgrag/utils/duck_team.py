@@ -16,6 +16,7 @@ from lkgrag.errors import RunError
 from lkgrag.utils import duck_worker
 from lkgrag.utils.duck import LEAST, PREFIX, Duck, Limits, arrays_of, memory_of, sweep_temporary
 from lkgrag.utils.duck_worker import DuckWorker, Order
+from lkgrag.utils.files import sweep
 from lkgrag.utils.progress import rename_activity
 from lkgrag.utils.ray_cluster import open_cluster
 from lkgrag.utils.ray_team import Job, Team, count_places, put_token, travelling
@@ -38,6 +39,7 @@ class Crew:
         address: of the cluster; None for one on this machine that ends with the work.
         enlisted: called with a worker's machine and process when it begins.
         loaded: called when a worker has opened its database.
+        modules: whose functions the parts call.
     """
 
     workers: int = 1
@@ -45,6 +47,7 @@ class Crew:
     address: str | None = None
     enlisted: Callable[[str, int], None] = lambda node, process: None
     loaded: Callable[[], None] = lambda: None
+    modules: tuple[str, ...] = ()
 
 
 class _Parts(Job):
@@ -134,6 +137,7 @@ def open_team(duck: Duck, limits: Limits, out: Path, crew: Crew) -> Iterator[Tea
         ConfigError: Ray is not installed.
         RunError: the cluster cannot be used, a worker cannot take part, or workers are lost again and again.
     """
+    sweep(out)
     try:
         rename_activity("start the workers")
         with (
@@ -143,10 +147,13 @@ def open_team(duck: Duck, limits: Limits, out: Path, crew: Crew) -> Iterator[Tea
             workers = crew.workers or count_places(ray, crew.threads)
             memory = memory_of_worker(ray, limits, crew.threads)
             words = f"{memory // 1000}KB"
-            order = Order(__version__, str(out), token, words, limits.temp, crew.threads)
+            order = Order(
+                __version__, str(out), token, words, limits.temp, crew.threads, crew.modules
+            )
             with travelling(ray, duck_worker):
                 team = Team(ray, replace(crew, workers=workers), DuckWorker, order)
                 try:
+                    team.hire()
                     yield TeamHands(duck, team, memory)
                 finally:
                     team.end()

@@ -6,6 +6,7 @@ Therefore this file imports nothing of lkgrag but what travels with it, and the 
 
 from __future__ import annotations
 
+import importlib
 import pickle
 import time
 from dataclasses import dataclass
@@ -26,6 +27,7 @@ class Order:
         memory: for queries and their results, as ``engine.memory``.
         temp: folder for what does not fit into memory.
         threads: of the worker.
+        modules: whose functions it will call; importing some of them takes seconds.
     """
 
     version: str
@@ -34,6 +36,7 @@ class Order:
     memory: str
     temp: str | None
     threads: int
+    modules: tuple[str, ...] = ()
 
 
 class DuckWorker(RayWorker):
@@ -68,6 +71,8 @@ class DuckWorker(RayWorker):
         from lkgrag.utils.duck import open_duck
 
         set_threads(self.order.threads)
+        for name in self.order.modules:
+            importlib.import_module(name)
         # Closed with the process; whoever comes next deletes the folder of a killed one.
         self._open = open_duck(self.order, self.order.threads, beside=Path(self.order.out))
         self.duck = self._open.__enter__()

@@ -166,6 +166,11 @@ class Team:
             self.end()
             raise
 
+    def hire(self) -> None:
+        """Start all workers, before there is work for each; :meth:`make` starts those that it needs."""
+        while len(self._workers) < self.size.workers:
+            self._hire()
+
     def end(self) -> None:
         """End the workers; those of a lost cluster are gone."""
         for worker in list(self._workers):

@@ -7,11 +7,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-import pyarrow.parquet as pq
 
 from lkgrag.errors import DataError
 from lkgrag.utils.duck import parquet
-from lkgrag.utils.files import atomic
+from lkgrag.utils.parts import load_array, load_arrays, read_part, save_array, save_arrays
 from lkgrag.utils.steps import Hands, Task
 
 if TYPE_CHECKING:
@@ -89,19 +88,18 @@ def write_round(
         dead: file of the items that are left out, bool ``[num_items]``; None for none.
         path: of the file: arrays ``user`` ``[users]``, ``item`` and ``number`` (of each item that is left).
     """
-    user, item = (
-        pq.read_table(clean, columns=[name])[name].to_numpy() for name in ("user", "item")
-    )
+    table = read_part(clean, ["user", "item"])
+    user, item = (table[name].to_numpy() for name in ("user", "item"))
     user = user - bounds[0]
     if dead is not None:
-        alive = ~np.load(dead)[item]
+        alive = ~load_array(dead)[item]
         user, item = user[alive], item[alive]
     of_user = np.bincount(user, minlength=bounds[1] - bounds[0])
     of_user[of_user < least] = 0
     of_item = np.bincount(item[of_user[user] > 0], minlength=num_items)
     there = np.flatnonzero(of_item)
-    with atomic(path) as tmp, open(tmp, "wb") as file:
-        np.savez(file, user=of_user.astype(np.int32), item=there, number=of_item[there])
+    found = {"user": of_user.astype(np.int32), "item": there, "number": of_item[there]}
+    save_arrays(path, found)
 
 
 def k_core_counts(
@@ -133,7 +131,7 @@ def k_core_counts(
     dead, dropped, number = None, 0, 0
     for found in sorted(folder.glob("dead-*.npy")):
         # Of an earlier call.
-        dead, dropped, number = found, int(np.load(found).sum()), number + 1
+        dead, dropped, number = found, int(load_array(found).sum()), number + 1
     while True:
         files = hands.do(
             f"find the k-core, round {number + 1}",
@@ -149,16 +147,15 @@ def k_core_counts(
         of_user = np.zeros(sizes["user"], np.int64)
         of_item = np.zeros(sizes["item"], np.int64)
         for file, bounds in zip(files, clean.values(), strict=True):
-            with np.load(file) as counts:
-                of_user[slice(*bounds)] = counts["user"]
-                of_item[counts["item"]] += counts["number"]
+            counts = load_arrays(file)
+            of_user[slice(*bounds)] = counts["user"]
+            of_item[counts["item"]] += counts["number"]
         few = of_item < config.min_item
         if int(few.sum()) == dropped:
             break
         dropped, number = int(few.sum()), number + 1
         dead = folder / f"dead-{number:03}.npy"
-        with atomic(dead) as tmp, open(tmp, "wb") as out:
-            np.save(out, few)
+        save_array(dead, few)
         # Of each round all users would be on the disk.
         shutil.rmtree(files[0].parent, ignore_errors=True)
     if not of_user.any():

@@ -13,6 +13,7 @@ from lkgrag.data.interactions import LONGEST_NUMBER
 from lkgrag.data.large.raw import spelled
 from lkgrag.utils.duck import parquet
 from lkgrag.utils.files import atomic
+from lkgrag.utils.parts import count_rows
 
 if TYPE_CHECKING:
     from lkgrag.utils.duck import Duck
@@ -91,7 +92,7 @@ def write_coded(
         for kind in ("user", "item")
     )
     keep = "" if least is None else f" where r.rating is null or r.rating >= {least!r}::double"
-    before = sum(pq.read_metadata(file).num_rows for file in raw[:number])
+    before = sum(map(count_rows, raw[:number]))
     rows = (
         f"select r.row + {before} as row, u.place as user, i.place as item, r.rating, r.time "
         f"from {spelled(raw[number : number + 1], respelled)} r "

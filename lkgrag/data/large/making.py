@@ -23,6 +23,7 @@ from lkgrag.errors import DataError, RunError
 from lkgrag.utils.duck import parquet
 from lkgrag.utils.files import atomic, read_json, sweep, write_json
 from lkgrag.utils.key_counts import kept_ranges
+from lkgrag.utils.parts import count_rows
 from lkgrag.utils.progress import rename_activity
 from lkgrag.utils.steps import Alone, Hands, Task, hands_of, part
 
@@ -61,7 +62,10 @@ def make_store(hands: Hands | Duck, config: DataConfig, folder: str | os.PathLik
     """
     folder = Path(folder).absolute()
     folder.mkdir(parents=True, exist_ok=True)
-    sweep(folder)
+    hands = hands_of(hands)
+    if not hands.is_spread:
+        # Workers have files there, which whoever starts them has swept before.
+        sweep(folder)
     place = locate(data_folder(config), config)
     options = {k: v for k, v in to_dict(config).items() if k not in OF_SPLITS}
     files = digest_files(place.reader, place.folder, place.config)
@@ -74,7 +78,7 @@ def make_store(hands: Hands | Duck, config: DataConfig, folder: str | os.PathLik
     if (folder / META).exists():
         shutil.rmtree(folder / "work", ignore_errors=True)
         return Store.open(folder)
-    _Making(hands_of(hands), config, folder, place).take(key)
+    _Making(hands, config, folder, place).take(key)
     return Store.open(folder)
 
 
@@ -100,7 +104,7 @@ class _Making:
         said = read_json(numbers)
         # Each table takes as much of the disk as the data.
         shutil.rmtree(self.work / "raw", ignore_errors=True)
-        sizes = {kind: pq.read_metadata(ids[kind]).num_rows for kind in KINDS}
+        sizes = {kind: count_rows(ids[kind]) for kind in KINDS}
         coded = [self.work / "coded" / name for name in said["parts"]]
         clean = self._clean(coded, sizes["user"])
         counts = cleaning.k_core_counts(self.hands, clean, sizes, self.config, self.source)
@@ -162,7 +166,7 @@ class _Making:
         )
         if self.config.duplicates == "error":
             cleaning.refuse_duplicates(self.duck, coded, ids, self.source)
-        rows = sum(pq.read_metadata(path).num_rows for path in raw)
+        rows = sum(map(count_rows, raw))
         write_json(numbers, {"rows": rows, "parts": [path.name for path in coded]})
 
     def _raw(self) -> tuple[list[Path], Path | None]:
@@ -184,7 +188,7 @@ class _Making:
                 for number, piece in enumerate([None] if pieces is None else pieces)
             ],
         )
-        if not any(pq.read_metadata(path).num_rows for path in raw):
+        if not any(map(count_rows, raw)):
             raise raw_module.no_interaction(self.place)
         respelled = self.work / "respelled.parquet"
         if len(raw) < 2:
@@ -192,7 +196,7 @@ class _Making:
         Alone(self.duck).do(
             "compare spellings", [Task(respelled, raw_module.write_respelled, (raw, respelled))]
         )
-        return raw, respelled if pq.read_metadata(respelled).num_rows else None
+        return raw, respelled if count_rows(respelled) else None
 
     def _check_ratings(self, raw: list[Path], least: float) -> None:
         """Refuse a floor of ratings that nothing reaches; an unknown rating is not a low one."""

@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 from lkgrag.data.large.cleaning import WHEN
 from lkgrag.utils.duck import known, parquet
 from lkgrag.utils.files import atomic, write_json
+from lkgrag.utils.parts import load_array, save_array
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -36,8 +37,7 @@ def write_kept(counts: dict[str, NDArray[np.int64]], folder: Path) -> dict[str, 
     out = {}
     for kind, count in counts.items():
         out[kind] = folder / f"kept-{kind}.npy"
-        with atomic(out[kind]) as tmp, open(tmp, "wb") as file:
-            np.save(file, count > 0)
+        save_array(out[kind], count > 0)
     return out
 
 
@@ -50,7 +50,7 @@ def put_indices(duck: Duck, kind: str, kept: Path, bounds: tuple[int, int] | Non
         kept: file of :func:`write_kept`.
         bounds: first old index, and the one after the last; all by default.
     """
-    is_kept = np.load(kept, mmap_mode="r")
+    is_kept = load_array(kept, is_mapped=True)
     first, end = bounds or (0, len(is_kept))
     old = np.flatnonzero(is_kept[first:end]) + first
     new = np.count_nonzero(is_kept[:first]) + np.arange(len(old))

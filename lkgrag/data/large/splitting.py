@@ -22,6 +22,7 @@ from lkgrag.data.splits.time import place_of_share, split_points, time_spans
 from lkgrag.errors import DataError, RunError
 from lkgrag.utils.duck import known, parquet
 from lkgrag.utils.files import atomic, read_json, write_json
+from lkgrag.utils.parts import load_array, read_part, save_array
 from lkgrag.utils.steps import Hands, Task, hands_of
 
 if TYPE_CHECKING:
@@ -99,10 +100,8 @@ def _write_spans(spans: Spans, folder: Path) -> dict[str, Path]:
     """Write where the parts of the split lie; the files by the names of the arrays."""
     found = {}
     for field in fields(spans):
-        path = folder / f"{field.name}.npy"
-        with atomic(path) as tmp, open(tmp, "wb") as file:
-            np.save(file, getattr(spans, field.name))
-        found[field.name] = path
+        found[field.name] = folder / f"{field.name}.npy"
+        save_array(found[field.name], getattr(spans, field.name))
     return found
 
 
@@ -174,9 +173,9 @@ def time_at_share(duck: Duck, table: str, share: float, before: float) -> float 
 def _write_part(duck: Duck, path: Path, folder: Path, files: dict[str, Path]) -> None:
     """Write what a part of the sequences trains, validates and tests."""
     # Mapped: only the part's users are read.
-    spans = Spans(**{name: np.load(file, mmap_mode="r") for name, file in files.items()})
+    spans = Spans(**{name: load_array(file, is_mapped=True) for name, file in files.items()})
     outs = {name: folder / name / path.name for name in NAMES}
-    table = pq.read_table(path)
+    table = read_part(path)
     user, position = table["user"].to_numpy(), table["position"].to_numpy()
     train_end = spans.train_end[user]
     columns = {

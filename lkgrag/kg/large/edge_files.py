@@ -26,6 +26,7 @@ from lkgrag.kg.sources.followed_by import SHRINKAGE as FOLLOW
 from lkgrag.utils.duck import known
 from lkgrag.utils.files import atomic
 from lkgrag.utils.key_counts import kept_ranges
+from lkgrag.utils.parts import count_rows, read_part
 from lkgrag.utils.steps import Hands, Task, part
 
 if TYPE_CHECKING:
@@ -138,7 +139,7 @@ def write_met(
         ],
     )
     histories.forget(rows)
-    total = sum(pq.read_metadata(path).num_rows for path in pairs)
+    total = sum(map(count_rows, pairs))
     # Of each item an equal share: pairs are counted once more where they are many.
     items = histories.num_items
     blocks = kept_ranges(
@@ -185,7 +186,7 @@ def write_both_ways(duck: Duck, kept: list[Path], bounds: Bounds, path: Path) ->
 
 def read_edges(files: Iterable[Path], temporal: bool) -> Edges:
     """The edges of files, in memory."""
-    tables = [pq.read_table(path) for path in files]
+    tables = [read_part(path) for path in files]
     table = (
         pa.concat_tables(tables, promote_options="permissive") if tables else SCHEMA.empty_table()
     )

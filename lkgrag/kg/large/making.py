@@ -7,8 +7,6 @@ import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import pyarrow.parquet as pq
-
 from lkgrag.config.identity import digest, to_dict
 from lkgrag.errors import ConfigError, RunError, nearest
 from lkgrag.kg.base import REVERSE
@@ -19,6 +17,7 @@ from lkgrag.kg.large.tables import META, VERSION, TableKG
 from lkgrag.utils.duck import parquet
 from lkgrag.utils.files import read_json, write_json
 from lkgrag.utils.key_counts import kept_ranges
+from lkgrag.utils.parts import count_rows
 from lkgrag.utils.steps import Hands, Task, hands_of, part
 
 if TYPE_CHECKING:
@@ -127,11 +126,7 @@ def make_graph(
     meta |= {"temporal": config.temporal, "follow_window": config.follow_window}
     meta |= {"edge_types": edge_types}
     meta |= {"files": {name: [p.name for p in paths] for name, paths in files.items()}}
-    meta |= {
-        "edges": {
-            name: sum(pq.read_metadata(p).num_rows for p in paths) for name, paths in files.items()
-        }
-    }
+    meta |= {"edges": {name: sum(map(count_rows, paths)) for name, paths in files.items()}}
     write_json(folder / META, meta)
     shutil.rmtree(folder / "work", ignore_errors=True)
     return TableKG(folder)

@@ -19,6 +19,7 @@ import pyarrow.parquet as pq
 from lkgrag.kg.large.histories import Histories, Rows, within
 from lkgrag.utils.duck import parquet
 from lkgrag.utils.files import atomic
+from lkgrag.utils.parts import load_array, load_arrays, save_array, save_arrays
 from lkgrag.utils.steps import Hands, Task, part
 
 if TYPE_CHECKING:
@@ -100,10 +101,9 @@ class SpreadHistories(Histories):
         for name in missing:
             total = np.zeros(self.num_items, np.int64)
             for file in files:
-                with np.load(file) as found:
-                    total[found[f"{name}-item"]] += found[f"{name}-count"]
-            with atomic(self.parts.known(name)) as tmp, open(tmp, "wb") as out:
-                np.save(out, total)
+                found = load_arrays(file)
+                total[found[f"{name}-item"]] += found[f"{name}-count"]
+            save_array(self.parts.known(name), total)
         shutil.rmtree(folder, ignore_errors=True)
 
     def divide(self, hands: Hands, rows: Rows) -> None:
@@ -145,8 +145,7 @@ class SpreadHistories(Histories):
         return self._known(_window_name(window, both))
 
     def _known(self, name: str) -> NDArray[np.int64]:
-        found: NDArray[np.int64] = np.load(self.parts.known(name))
-        return found
+        return load_array(self.parts.known(name))
 
 
 def _window_name(window: int, both: bool) -> str:
@@ -176,8 +175,7 @@ def write_known(
             count = here.pairs_within(int(window), bool(both))
         arrays[f"{name}-item"] = np.flatnonzero(count)
         arrays[f"{name}-count"] = count[arrays[f"{name}-item"]]
-    with atomic(path) as tmp, open(tmp, "wb") as file:
-        np.savez(file, **arrays)
+    save_arrays(path, arrays)
 
 
 def write_sorted(
