@@ -14,7 +14,8 @@ scorers of ``benchmarks/scorers.yaml`` with the default one, on validation. ``di
 lists cost in NDCG@10, on validation. ``tune`` goes on with studies of ``--trials`` on validation; with ``--test`` it
 compares the best and the defaults on test. ``engines`` counts
 up to 500 million interactions within 8 GB (``--data 10M`` takes one size; stored sizes are not measured again), and
-ranks everyone of ``--run`` by one and two workers of a Ray cluster. It also compares an index of up to a million
+ranks everyone of ``--run`` by one and two workers of a Ray cluster. ``--only cluster`` counts by one and two workers,
+and compares engines of clusters. It also compares an index of up to a million
 items with a score of every item (``--only index --data 100k``).
 """
 
@@ -29,7 +30,7 @@ from typing import Any
 from benchmarks.common import ROOT, data_roots, fell, judge, put, save, say, stored
 
 SCALE = ("graph", "users", "remote")
-ENGINES = ("counting", "crossover", "index", "bulk")
+ENGINES = ("counting", "crossover", "cluster", "index", "bulk")
 SPEED = ("paths", "lru", "wording", "lm", "lm-avx2", "whole", "serving", "job")
 
 
@@ -349,7 +350,7 @@ def _scale(options: argparse.Namespace) -> int:
 
 
 def _engines(options: argparse.Namespace) -> int:
-    from benchmarks.engines import bulk, counting, index, page
+    from benchmarks.engines import bulk, cluster, counting, index, page
     from lkgrag.errors import ConfigError
 
     parts = options.only or ENGINES
@@ -392,6 +393,12 @@ def _engines(options: argparse.Namespace) -> int:
             list(dict.fromkeys(sizes)), options.root, threads, options.seed, before
         ):
             keep("counting", found)
+    if "cluster" in parts:
+        of_cluster = [name for name in options.data or ("1M", "10M") if name in counting.SIZES]
+        before = {} if options.quick else (stored("engines") or {}).get("cluster", {})
+        chosen = ["1M"] if options.quick else of_cluster
+        for found in cluster.measure(chosen, options.root, options.seed, before):
+            keep("cluster", found)
     if "bulk" in parts:
         found = bulk.measure(options.run, options.quick)
         print(bulk.table(found))

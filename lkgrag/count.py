@@ -178,12 +178,12 @@ def refuse_foreign(folder: Path) -> None:
         ConfigError: naming one of them.
     """
     # Only here, as above.
-    from lkgrag.utils.duck import PREFIX
+    from lkgrag.utils.duck import FRESH, PREFIX
     from lkgrag.utils.files import find_foreign_entry
 
     try:
         # What a process that was killed at once has left.
-        ours = {path.name for path in folder.glob(f"{PREFIX}*")} | {".lock"}
+        ours = {p.name for start in (PREFIX, FRESH) for p in folder.glob(f"{start}*")} | {".lock"}
         foreign = find_foreign_entry(folder, lambda f: (f / "key.json").is_file(), ours)
     except NotADirectoryError:
         raise ConfigError(f"out={folder}: a file; name a folder") from None

@@ -29,9 +29,7 @@ MEMORY = 1024**3
 #: SQL that DuckDB and Spark both read. Of equal rows the one of the highest time is taken.
 ONCE = "select user, item, max(time) as time from {events} group by user, item"
 MANY = "select * from {table} where {kind} in (select {kind} from {table} group by {kind} having count(*) >= {core})"
-PAIRS = (
-    "select a.item as low, b.item as high from {kept} a join {kept} b on a.user = b.user and a.item < b.item"
-)
+PAIRS = "select a.item as low, b.item as high from {kept} a join {kept} b on a.user = b.user and a.item < b.item"
 GROUPS = "select low, high, count(*) as n from {pairs} group by low, high"
 #: What all engines must agree on.
 TOTAL = "select count(*), coalesce(sum(n), 0), coalesce(sum(n * ((low * 31 + high) % 65521)), 0) from {counts}"
@@ -63,7 +61,9 @@ def _duck() -> Any:
 
 def _parted(duck: Any, sql: str, key: str, folder: str, name: str) -> None:
     """Write a result by parts of a key, each file under a temporary name first."""
-    duck.execute(f"create or replace temp table found as select *, {key} % {PARTS} as part from ({sql})")
+    duck.execute(
+        f"create or replace temp table found as select *, {key} % {PARTS} as part from ({sql})"
+    )
     for part in range(PARTS):
         path = Path(folder, f"{name}-{part}.parquet")
         duck.execute(

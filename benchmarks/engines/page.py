@@ -1,4 +1,4 @@
-"""The tables of docs/counting.md and docs/devices.md."""
+"""The tables of docs/counting.md, docs/counting-cluster.md and docs/devices.md."""
 
 from __future__ import annotations
 
@@ -6,10 +6,11 @@ from collections.abc import Callable
 from typing import Any
 
 from benchmarks.common import ROOT, put
-from benchmarks.engines import bulk
+from benchmarks.engines import bulk, cluster
 from benchmarks.engines.index import INDICES, PARTS
 
 PAGE, DEVICES = ROOT / "docs" / "counting.md", ROOT / "docs" / "devices.md"
+CLUSTER = ROOT / "docs" / "counting-cluster.md"
 INDEX_PAGE = ROOT / "docs" / "index-retrieval.md"
 #: Rows of the table of sizes: words, and the value of a size.
 ROWS: tuple[tuple[str, Callable[[dict[str, Any]], float | None]], ...] = (
@@ -83,6 +84,9 @@ def write_page(result: dict[str, Any]) -> None:
     """Put the stored result into the pages."""
     if result.get("counting"):
         put(PAGE, "counting", counting_table(result["counting"]))
+    if result.get("cluster"):
+        put(CLUSTER, "cluster", cluster.counting_table(result["cluster"]))
+        put(CLUSTER, "choice", cluster.choice_table(result["cluster"]))
     if result.get("crossover"):
         put(PAGE, "crossover", crossover_table(result["crossover"]))
     if result.get("bulk"):

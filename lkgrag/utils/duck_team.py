@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import shutil
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -14,7 +15,16 @@ from typing import Any
 from lkgrag import __version__
 from lkgrag.errors import RunError
 from lkgrag.utils import duck_worker
-from lkgrag.utils.duck import LEAST, PREFIX, Duck, Limits, arrays_of, memory_of, sweep_temporary
+from lkgrag.utils.duck import (
+    FRESH,
+    LEAST,
+    PREFIX,
+    Duck,
+    Limits,
+    arrays_of,
+    memory_of,
+    sweep_temporary,
+)
 from lkgrag.utils.duck_worker import DuckWorker, Order
 from lkgrag.utils.files import sweep
 from lkgrag.utils.progress import rename_activity
@@ -138,6 +148,9 @@ def open_team(duck: Duck, limits: Limits, out: Path, crew: Crew) -> Iterator[Tea
         RunError: the cluster cannot be used, a worker cannot take part, or workers are lost again and again.
     """
     sweep(out)
+    for path in out.glob(f"{FRESH}*"):
+        # Of a killed worker: nobody else begins here while this process holds the folder.
+        shutil.rmtree(path, ignore_errors=True)
     try:
         rename_activity("start the workers")
         with (
@@ -145,7 +158,7 @@ def open_team(duck: Duck, limits: Limits, out: Path, crew: Crew) -> Iterator[Tea
             open_cluster(crew.address, crew.workers * crew.threads) as ray,
         ):
             workers = crew.workers or count_places(ray, crew.threads)
-            memory = memory_of_worker(ray, limits, crew.threads)
+            memory = memory_of_worker(ray, limits, crew)
             words = f"{memory // 1000}KB"
             order = Order(
                 __version__, str(out), token, words, limits.temp, crew.threads, crew.modules
@@ -161,7 +174,7 @@ def open_team(duck: Duck, limits: Limits, out: Path, crew: Crew) -> Iterator[Tea
         _sweep(out, duck.temp)
 
 
-def memory_of_worker(ray: ModuleType, limits: Limits, threads: int) -> int:
+def memory_of_worker(ray: ModuleType, limits: Limits, crew: Crew) -> int:
     """Bytes that a worker's queries and results may take: ``engine.memory``, or its share of the smallest machine.
 
     Raises:
@@ -169,8 +182,11 @@ def memory_of_worker(ray: ModuleType, limits: Limits, threads: int) -> int:
     """
     if limits.memory is not None:
         return memory_of(limits)
+    if crew.address is None:
+        # This process counts what is not divided.
+        return max(LEAST, memory_of(limits) // (crew.workers + 1))
     shares = [
-        float(node["Resources"]["memory"]) * threads / float(node["Resources"]["CPU"])
+        float(node["Resources"]["memory"]) * crew.threads / float(node["Resources"]["CPU"])
         for node in ray.nodes()
         if node["Alive"] and node["Resources"].get("CPU") and node["Resources"].get("memory")
     ]

@@ -40,7 +40,7 @@ def test_a_killed_driver_and_a_killed_worker_change_no_table(tmp_path, monkeypat
     words = [*(f"{k}={v}" for k, v in options.items()), f"out={out}", "engine=ray", "workers=2"]
     # The driver is killed when the first sequences are there.
     command = [sys.executable, "-c", SMALL, *words]
-    end = time.monotonic() + 200
+    end = time.monotonic() + 900
     with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as job:
         while not list(out.glob("sequences/part-*")):
             assert job.poll() is None
