@@ -26,7 +26,7 @@ from lkgrag.utils.duck import (
     sweep_temporary,
 )
 from lkgrag.utils.duck_worker import DuckWorker, Order
-from lkgrag.utils.files import sweep
+from lkgrag.utils.files import sweep, user_path
 from lkgrag.utils.progress import rename_activity
 from lkgrag.utils.ray_cluster import open_cluster
 from lkgrag.utils.ray_team import Job, Team, count_places, put_token, travelling
@@ -35,6 +35,7 @@ from lkgrag.utils.steps import Hands, Task
 
 #: Rows of a part, as long as there are no more than so many parts.
 ROWS, PARTS = 1 << 20, 256
+MB = 10**6
 #: Share of a machine's memory that its workers' databases may take together.
 SHARE = 0.5
 
@@ -158,11 +159,11 @@ def open_team(duck: Duck, limits: Limits, out: Path, crew: Crew) -> Iterator[Tea
             open_cluster(crew.address, crew.workers * crew.threads) as ray,
         ):
             workers = crew.workers or count_places(ray, crew.threads)
-            memory = memory_of_worker(ray, limits, crew)
-            words = f"{memory // 1000}KB"
-            order = Order(
-                __version__, str(out), token, words, limits.temp, crew.threads, crew.modules
-            )
+            memory = memory_of_worker(ray, limits, crew) // MB * MB
+            # Workers may stand in another folder.
+            temp = limits.temp and str(user_path(limits.temp, "engine.temp").absolute())
+            words = f"{memory // MB}MB"
+            order = Order(__version__, str(out), token, words, temp, crew.threads, crew.modules)
             with travelling(ray, duck_worker):
                 team = Team(ray, replace(crew, workers=workers), DuckWorker, order)
                 try:

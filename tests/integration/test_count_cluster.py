@@ -34,6 +34,8 @@ sys.exit(count.main())
 
 @pytest.mark.slow
 def test_a_killed_driver_and_a_killed_worker_change_no_table(tmp_path, monkeypatch, capsys, caplog):
+    # Ray gives its workers a low priority, by which they would wait for everything else on a busy machine.
+    monkeypatch.setenv("RAY_worker_niceness", "0")
     events, out = tmp_path / "events.parquet", tmp_path / "many"
     many(5, 2000).to_parquet(events, index=False)
     options = {"data.root": str(events), "engine.memory": "512MB", "threads": "1"}
