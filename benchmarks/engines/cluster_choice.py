@@ -11,6 +11,7 @@ an environment with pyspark alone can run Spark.
 from __future__ import annotations
 
 import json
+import logging
 import os
 import shutil
 import sys
@@ -171,7 +172,7 @@ def _ray() -> Any:
         include_dashboard=False,
         object_store_memory=MEMORY,
         log_to_driver=False,
-        logging_level="CRITICAL",
+        logging_level=logging.CRITICAL,
         _temp_dir=folder,
     )
     return ray

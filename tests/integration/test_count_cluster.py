@@ -36,6 +36,7 @@ sys.exit(count.main())
 def test_a_killed_driver_and_a_killed_worker_change_no_table(tmp_path, monkeypatch, capsys, caplog):
     # Ray gives its workers a low priority, by which they would wait for everything else on a busy machine.
     monkeypatch.setenv("RAY_worker_niceness", "0")
+    monkeypatch.setenv("RAY_raylet_start_wait_time_s", "300")
     events, out = tmp_path / "events.parquet", tmp_path / "many"
     many(5, 2000).to_parquet(events, index=False)
     options = {"data.root": str(events), "engine.memory": "512MB", "threads": "1"}
@@ -43,9 +44,10 @@ def test_a_killed_driver_and_a_killed_worker_change_no_table(tmp_path, monkeypat
     # The driver is killed when the first sequences are there.
     command = [sys.executable, "-c", SMALL, *words]
     end = time.monotonic() + 900
-    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as job:
+    said = tmp_path / "said"
+    with open(said, "w") as err, subprocess.Popen(command, stdout=err, stderr=err) as job:
         while not list(out.glob("sequences/part-*")):
-            assert job.poll() is None
+            assert job.poll() is None, said.read_text()
             assert time.monotonic() < end, "no part comes"
             time.sleep(0.01)
         os.kill(job.pid, signal.SIGKILL)

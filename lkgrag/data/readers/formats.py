@@ -258,7 +258,8 @@ class ParquetTable(TableFile):
 
 def _rows(file: pq.ParquetFile, columns: Sequence[str], piece: Piece) -> Iterator[pa.RecordBatch]:
     """Batches of a range of rows, of which only the groups that hold it are read."""
-    groups, start, begin = [], 0, 0
+    groups: list[int] = []
+    start, begin = 0, 0
     for number in range(file.metadata.num_row_groups):
         rows = file.metadata.row_group(number).num_rows
         if start < piece.end and start + rows > piece.first:
