@@ -36,7 +36,6 @@ sys.exit(count.main())
 def test_a_killed_driver_and_a_killed_worker_change_no_table(tmp_path, monkeypatch, capsys, caplog):
     # Ray gives its workers a low priority, by which they would wait for everything else on a busy machine.
     monkeypatch.setenv("RAY_worker_niceness", "0")
-    monkeypatch.setenv("RAY_raylet_start_wait_time_s", "300")
     events, out = tmp_path / "events.parquet", tmp_path / "many"
     many(5, 2000).to_parquet(events, index=False)
     options = {"data.root": str(events), "engine.memory": "512MB", "threads": "1"}
@@ -72,7 +71,12 @@ def test_a_killed_driver_and_a_killed_worker_change_no_table(tmp_path, monkeypat
     monkeypatch.setattr(duck_team._Parts, "told", kill)
     monkeypatch.setattr(duck_team, "Crew", lambda *a, **k: crew(*a, enlisted=enlist, **k))
     monkeypatch.setattr("sys.argv", ["lkgrag.count", *words])
-    assert count.main() == 0
+    tries = 1
+    while count.main():
+        # Ray gives up on a busy machine after half a minute.
+        assert "timed out during startup" in capsys.readouterr().err
+        tries += 1
+        assert tries < 5
     assert len(living) == 3
     lost = [r.getMessage() for r in caplog.records if " lost " in r.getMessage()]
     assert len(lost) == 1

@@ -98,7 +98,11 @@ def write_round(
     of_user[of_user < least] = 0
     of_item = np.bincount(item[of_user[user] > 0], minlength=num_items)
     there = np.flatnonzero(of_item)
-    found = {"user": of_user.astype(np.int32), "item": there, "number": of_item[there]}
+    found: dict[str, NDArray] = {
+        "user": of_user.astype(np.int32),
+        "item": there,
+        "number": of_item[there],
+    }
     save_arrays(path, found)
 
 
