@@ -51,13 +51,18 @@ def import_ladybug() -> Any:
     return ladybug
 
 
+#: What to do about an error that has no meaning of its own.
+ADVICE = f"if it is damaged, write it again: {WRITE} overwrite=true"
+
+
 @contextmanager
-def explained(path: Path, doing: str) -> Iterator[None]:
+def explained(path: Path, doing: str, advice: str = ADVICE) -> Iterator[None]:
     """Turn errors of the library into one line.
 
     Args:
         path: of the database.
         doing: what failed, as in ``the rows of has_brand cannot be read``.
+        advice: what to do about it.
 
     Raises:
         DataError: something failed.
@@ -72,34 +77,29 @@ def explained(path: Path, doing: str) -> Iterator[None]:
             if (found := re.search(pattern, text)) is not None:
                 raise DataError(f"{path}: {meaning.format(*found.groups())}") from error
         said = short(text.splitlines()[0] if text else type(error).__name__)
-        raise DataError(
-            f"{path}: {doing} ({said}); if it is damaged, write it again: {WRITE} overwrite=true"
-        ) from error
+        raise DataError(f"{path}: {doing} ({said}); {advice}") from error
 
 
-def open_database(path: Path, memory: int, threads: int, is_new: bool = False) -> ladybug.Database:
-    """Open a database.
+def open_database(path: Path, memory: int, threads: int) -> ladybug.Database:
+    """Open a database for reading.
 
     Args:
         path: of its file.
         memory: bytes of the pages that are kept, at least :data:`LEAST`.
         threads: of a query.
-        is_new: make it, instead of opening it for reading only.
 
     Raises:
         ConfigError: ladybug is not installed.
         DataError: there is no such file, or it is no database, or of another version, or locked.
     """
     library = import_ladybug()
-    size = 0
-    if not is_new:
-        if path.is_dir():
-            raise DataError(f"{path}: a folder, but a database of ladybug is a file; name the file")
-        if not path.exists():
-            raise DataError(f"{path}: no such database; write it: {WRITE} out={path}")
-        size = path.stat().st_size
-        if not size:
-            raise DataError(f"{path}: empty; write it again: {WRITE} overwrite=true")
+    if path.is_dir():
+        raise DataError(f"{path}: a folder, but a database of ladybug is a file; name the file")
+    if not path.exists():
+        raise DataError(f"{path}: no such database; write it: {WRITE} out={path}")
+    size = path.stat().st_size
+    if not size:
+        raise DataError(f"{path}: empty; write it again: {WRITE} overwrite=true")
     space = SPACE
     while space < TIMES * size:
         space *= 2
@@ -109,6 +109,19 @@ def open_database(path: Path, memory: int, threads: int, is_new: bool = False) -
             buffer_pool_size=max(memory, LEAST),
             max_num_threads=threads,
             max_db_size=space,
-            read_only=not is_new,
+            read_only=True,
         )
     return database
+
+
+def make_database(path: Path, memory: int) -> ladybug.Database:
+    """Make a database that one thread writes to, so that rows keep their order.
+
+    Args:
+        path: of its file.
+        memory: bytes of the pages that are kept, at least :data:`LEAST`.
+    """
+    made: ladybug.Database = import_ladybug().Database(
+        str(path), buffer_pool_size=max(memory, LEAST), max_num_threads=1
+    )
+    return made

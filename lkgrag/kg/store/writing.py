@@ -7,7 +7,6 @@ import json
 import os
 import re
 import shutil
-import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,8 +19,9 @@ from lkgrag.errors import ConfigError, DataError, LkgragError
 from lkgrag.kg.base import REVERSE
 from lkgrag.kg.clean_edges import clean_order
 from lkgrag.kg.large.tables import TableKG
-from lkgrag.kg.store.library import explained, import_ladybug, open_database
+from lkgrag.kg.store.library import explained, import_ladybug, make_database
 from lkgrag.kg.store.schema import DEGREE, ITEM, META, TIME, USER, VERSION, WEIGHT, quoted
+from lkgrag.utils.locks import clear, locked
 from lkgrag.utils.memory import parse_bytes
 
 if TYPE_CHECKING:
@@ -82,22 +82,26 @@ def write_ladybug(
     if items is not None and len(items) != int(graph[ITEM].num_nodes):
         raise DataError(f"{len(items)} ids of items, but the graph has {graph[ITEM].num_nodes}")
     limit = parse_bytes(memory, "memory") if isinstance(memory, str) else memory
-    folder = None
+    advice = "free space, give more memory=, or choose another out="
+    folder = path.with_name(f".{path.name}.tmp")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        folder = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}."))
-        counts = _Writer(graph, folder, limit).write(items)
-        made = folder / _Writer.FILE
-        with open(made, "rb") as file:
-            os.fsync(file.fileno())
-        os.replace(made, path)
+        folder.mkdir(parents=True, exist_ok=True)
+        with locked(folder / ".lock", wait=False, what=f"out={path}"):
+            try:
+                # What a process that was killed has left.
+                clear(folder)
+                with explained(path, "cannot be written", advice):
+                    counts = _Writer(graph, folder, limit).write(items)
+                made = folder / _Writer.FILE
+                with open(made, "rb") as file:
+                    os.fsync(file.fileno())
+                os.replace(made, path)
+            finally:
+                shutil.rmtree(folder, ignore_errors=True)
     except OSError as error:
         raise LkgragError(
             f"cannot write {path}: {error.strerror or error}; free space, or choose another out="
         ) from error
-    finally:
-        if folder is not None:
-            shutil.rmtree(folder, ignore_errors=True)
     return counts
 
 
@@ -110,10 +114,10 @@ class _Writer:
         self.graph, self.folder = graph, folder
         self.types = [e for e in graph.edge_types if USER not in (e[0], e[2])]
         self.nodes = [t for t in graph.node_types if t != USER]
-        self.names: dict[str, str] = {}
+        self.taken = {META}
         self.has_times = bool(graph.get("temporal", False))
         # One thread copies rows in their order, so that a node's place in its table is its index.
-        self.database = open_database(folder / self.FILE, memory, threads=1, is_new=True)
+        self.database = make_database(folder / self.FILE, memory)
         # Only here: it belongs to an extra, which is installed.
         from ladybug import Connection
 
@@ -121,38 +125,34 @@ class _Writer:
 
     def write(self, items: Sequence[str] | None) -> dict[str, int]:
         """Write nodes, relations, and what graph it is; the number of edges by relation."""
-        with explained(self.folder.parent, "the graph cannot be written"):
-            try:
-                node_tables = {t: self._write_nodes(t, items) for t in self.nodes}
-                tables, counts = [], {}
-                for edge_type in self._stored():
-                    name, properties, number = self._write_edges(edge_type, node_tables)
-                    tables.append((name, edge_type, properties))
-                    counts[name] = number
-                meta = {
-                    "version": VERSION,
-                    "edge_types": self.types,
-                    "tables": tables,
-                    "nodes": node_tables,
-                    "edges": counts,
-                    "items": None if items is None else items_digest(items),
-                }
-                self.connection.execute(
-                    f"CREATE NODE TABLE {META}(graph STRING, PRIMARY KEY(graph))"
-                )
-                self.connection.execute(f"CREATE (:{META} {{graph: $g}})", {"g": json.dumps(meta)})
-            finally:
-                self.connection.close()
-                self.database.close()
+        try:
+            node_tables = {t: self._write_nodes(t, items) for t in self.nodes}
+            tables, counts = [], {}
+            for edge_type in self._stored():
+                name, properties, number = self._write_edges(edge_type, node_tables)
+                tables.append((name, edge_type, properties))
+                counts[name] = number
+            meta = {
+                "version": VERSION,
+                "edge_types": self.types,
+                "tables": tables,
+                "nodes": node_tables,
+                "edges": counts,
+                "items": None if items is None else items_digest(items),
+            }
+            self.connection.execute(f"CREATE NODE TABLE {META}(graph STRING, PRIMARY KEY(graph))")
+            self.connection.execute(f"CREATE (:{META} {{graph: $g}})", {"g": json.dumps(meta)})
+        finally:
+            self.connection.close()
+            self.database.close()
         return counts
 
     def _named(self, *wishes: str) -> str:
         """A free name of a table: the database takes no two that differ in case alone."""
-        taken = {name.lower() for name in self.names.values()} | {META}
         words = [re.sub(r"\W", "_", wish) for wish in wishes]
-        numbered = (f"{words[-1]}_{n}" for n in range(2, len(taken) + 3))
-        name = next(w for w in (*words, *numbered) if w.lower() not in taken)
-        self.names[name] = name
+        numbered = (f"{words[-1]}_{n}" for n in range(2, len(self.taken) + 3))
+        name = next(w for w in (*words, *numbered) if w.lower() not in self.taken)
+        self.taken.add(name.lower())
         return name
 
     def _write_nodes(self, node_type: str, items: Sequence[str] | None) -> str:
