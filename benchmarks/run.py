@@ -15,7 +15,8 @@ lists cost in NDCG@10, on validation. ``tune`` goes on with studies of ``--trial
 compares the best and the defaults on test. ``engines`` counts
 up to 500 million interactions within 8 GB (``--data 10M`` takes one size; stored sizes are not measured again), and
 ranks everyone of ``--run`` by one and two workers of a Ray cluster. It also compares an index of up to a million
-items with a score of every item (``--only index --data 100k``).
+items with a score of every item (``--only index --data 100k``), and paths from a graph database with those of mapped
+tables (``--only store --data 10x``).
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ from typing import Any
 from benchmarks.common import ROOT, data_roots, fell, judge, put, save, say, stored
 
 SCALE = ("graph", "users", "remote")
-ENGINES = ("counting", "crossover", "index", "bulk")
+ENGINES = ("counting", "crossover", "index", "bulk", "store")
 SPEED = ("paths", "lru", "wording", "lm", "lm-avx2", "whole", "serving", "job")
 
 
@@ -349,13 +350,13 @@ def _scale(options: argparse.Namespace) -> int:
 
 
 def _engines(options: argparse.Namespace) -> int:
-    from benchmarks.engines import bulk, counting, index, page
+    from benchmarks.engines import bulk, counting, index, page, store
     from lkgrag.errors import ConfigError
 
     parts = options.only or ENGINES
     if "bulk" in parts and options.run is None:
         raise ConfigError("the part bulk needs a ranker: name a finished run by --run FOLDER")
-    known = {**counting.SIZES, **index.SIZES}
+    known = {**counting.SIZES, **index.SIZES, **store.SIZES}
     for name in options.data or []:
         if name not in known:
             raise ConfigError(f"--data {name}: there are {', '.join(known)}")
@@ -371,6 +372,7 @@ def _engines(options: argparse.Namespace) -> int:
             "C5": counting.peak_of(whole.get("counting", {})),
             **bulk.values(whole.get("bulk")),
             **index.values_of(whole.get("index", {})),
+            **store.values(whole.get("store")),
         }
         whole["targets"] = judge("C", values, suite="engines")
         if not options.quick:
@@ -392,6 +394,12 @@ def _engines(options: argparse.Namespace) -> int:
             list(dict.fromkeys(sizes)), options.root, threads, options.seed, before
         ):
             keep("counting", found)
+    if "store" in parts:
+        names = [name for name in options.data or store.SIZES if name in store.SIZES]
+        before = {} if options.quick else (stored("engines") or {}).get("store", {})
+        names = ["1x"] if options.quick else names
+        for found in store.measure(names, options.root, options.quick, options.seed, before):
+            keep("store", found)
     if "bulk" in parts:
         found = bulk.measure(options.run, options.quick)
         print(bulk.table(found))
