@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from lkgrag.errors import DataError
@@ -51,20 +51,16 @@ class Schema:
         tables: by the edge type that each holds.
         node_tables: name of the table by node type.
         keys: name of the column by node type whose value is a node's index; absent where no column is.
-        edges: number of edges by stored relation, as it was written; empty for databases of others.
         items: digest of the items' ids; None if unknown.
+        digest: of the edges; None if unknown.
     """
 
     edge_types: list[EdgeType]
     tables: dict[EdgeType, Table]
     node_tables: dict[str, str]
     keys: dict[str, str]
-    edges: dict[str, int] = field(default_factory=dict)
     items: str | None = None
-
-
-#: Runs a query; the rows of its result.
-Ask = "Callable[[str], list[list[Any]]]"
+    digest: str | None = None
 
 
 def read_schema(path: Path, ask: Callable[[str], list[list[Any]]]) -> Schema:
@@ -77,11 +73,7 @@ def read_schema(path: Path, ask: Callable[[str], list[list[Any]]]) -> Schema:
     Raises:
         DataError: a table is missing, or there is no node type ``item``, or another version wrote it.
     """
-    names: dict[str, str] = {}
-    kinds = {}
-    for name, kind in ask("CALL show_tables() RETURN name, type"):
-        kinds[name] = kind
-        names[name.lower()] = name
+    kinds = {name: kind for name, kind in ask("CALL show_tables() RETURN name, type")}
     if META in kinds:
         return _of_ours(path, ask, kinds)
     return _of_others(path, ask, kinds)
@@ -117,8 +109,8 @@ def _of_ours(path: Path, ask: Callable[[str], list[list[Any]]], kinds: dict[str,
         tables,
         meta["nodes"],
         dict.fromkeys(meta["nodes"], "id"),
-        meta["edges"],
         meta["items"],
+        meta["digest"],
     )
 
 

@@ -46,6 +46,20 @@ def items_digest(ids: Iterable[str]) -> str:
     return digest.hexdigest()[:16]
 
 
+def graph_digest(graph: HeteroData) -> str:
+    """A short text that differs for other edges of a graph in memory; users do not count."""
+    digest = hashlib.sha256()
+    for edge_type in graph.edge_types:
+        if USER in (edge_type[0], edge_type[2]):
+            continue
+        store = graph[edge_type]
+        digest.update(json.dumps(edge_type).encode())
+        for name in ("edge_index", "weight", "time"):
+            if name in store:
+                digest.update(np.ascontiguousarray(store[name].cpu().numpy()).data)
+    return digest.hexdigest()[:16]
+
+
 def write_ladybug(
     graph: HeteroData | TableKG,
     path: str | os.PathLike[str],
@@ -139,6 +153,7 @@ class _Writer:
                 "nodes": node_tables,
                 "edges": counts,
                 "items": None if items is None else items_digest(items),
+                "digest": graph_digest(self.graph) if isinstance(self.graph, HeteroData) else None,
             }
             self.connection.execute(f"CREATE NODE TABLE {META}(graph STRING, PRIMARY KEY(graph))")
             self.connection.execute(f"CREATE (:{META} {{graph: $g}})", {"g": json.dumps(meta)})
