@@ -31,9 +31,9 @@ from lkgrag.run.provenance import today
 #: Communities of Beauty's size, by the size's name.
 SIZES = {"1x": 1, "10x": 10}
 #: Prompts, those that are asked one at a time, and prompts a call.
-PROMPTS, ALONE, STEP = 4096, 256, 64
+PROMPTS, ALONE, STEP = 1024, 128, 64
 #: Of the rows that are kept: the default, and too little for all prompts.
-CACHE, SMALL = 256 << 20, 8 << 20
+CACHE, SMALL = 256 << 20, 2 << 20
 DATABASE, TABLES, ASKED = "graph.lbug", "tables", "prompts.npz"
 
 
@@ -65,7 +65,7 @@ def measure(
         row = alone(write, SIZES[name], str(folder), 256 if quick else PROMPTS, seed)
         row["peak_gib_to_write"] = row.pop("peak_gib")
         wanted = row.pop("sum")
-        for kind in (*READERS,):
+        for kind in READERS:
             row[kind] = alone(read, kind, str(folder))
             if row[kind].pop("sum") != wanted:
                 raise LkgragError(f"the paths of {kind} are not those of the graph in memory")

@@ -12,7 +12,7 @@ from helpers.stores import MemoryStore, asked, assert_same, messy_graphs
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch_geometric.data import HeteroData
-from torch_geometric.testing import MyGraphStore
+from torch_geometric.testing import MyFeatureStore, MyGraphStore
 
 from lkgrag.config import KGConfig, PathsConfig
 from lkgrag.errors import ConfigError, DataError
@@ -98,9 +98,14 @@ def test_one_query_a_relation_reads_what_is_not_kept(toy, monkeypatch):
 
 def test_a_pickled_finder_opens_its_database_again(toy, database):
     queries = toy_queries(toy)
-    store = pickle.loads(pickle.dumps(LadybugStore(database, memory="40MB")))
-    assert store.memory == 40 * 10**6
-    assert_same(PathFinder(toy, PathsConfig())(queries), StoreFinder(store, PathsConfig())(queries))
+    want = PathFinder(toy, PathsConfig())(queries)
+    finder = StoreFinder(LadybugStore(database, memory="40MB"), PathsConfig(), cache=5000)
+    assert_same(want, finder(queries))
+    again = pickle.loads(pickle.dumps(finder))
+    assert (again.store.memory, again.cache.limit, len(again.cache)) == (40 * 10**6, 5000, 0)
+    assert_same(want, again(queries))
+    whole = StoreFinder(without_rows(toy), PathsConfig())
+    assert_same(whole(queries), pickle.loads(pickle.dumps(whole))(queries))
 
 
 def test_a_database_of_others_is_read_by_places(toy, tmp_path):
@@ -141,21 +146,33 @@ def test_a_database_of_others_is_read_by_places(toy, tmp_path):
     assert_same(want, StoreFinder(store, PathsConfig())(queries))
 
 
+def without_rows(data):
+    """The graph behind PyG's interface, with its weights."""
+    features, graph = MyFeatureStore(), MyGraphStore()
+    for edge_type in data.edge_types:
+        size = tuple(int(data[n].num_nodes) for n in edge_type[::2])
+        index = tuple(data[edge_type].edge_index)
+        graph.put_edge_index(index, edge_type=edge_type, layout="coo", size=size)
+        if "weight" in data[edge_type]:
+            weight = data[edge_type].weight
+            features.put_tensor(weight, group_name=edge_type, attr_name="weight", index=None)
+    return RemoteKG(features, graph)
+
+
 def test_a_store_without_rows_is_read_whole_with_a_warning(toy, caplog):
-    queries = toy_queries(toy)
-    plain = MyGraphStore()
-    for edge_type in toy.edge_types:
-        size = tuple(int(toy[n].num_nodes) for n in edge_type[::2])
-        index = toy[edge_type].edge_index
-        plain.put_edge_index(tuple(index), edge_type=edge_type, layout="coo", size=size)
-    finder = StoreFinder(plain, PathsConfig())
+    queries, remote = toy_queries(toy), without_rows(toy)
+    finder = StoreFinder(remote, PathsConfig())
     with caplog.at_level(logging.WARNING):
         found = finder(queries)
         finder(queries)
-    assert_same(PathFinder(RemoteKG(None, plain), PathsConfig())(queries), found)
+    want = PathFinder(remote, PathsConfig())(queries)
+    assert (want.weight < 1).any()
+    assert_same(want, found)
     told = [r.getMessage() for r in caplog.records]
     assert sum("item-followed_by-item is read whole" in text for text in told) == 1
     assert len(told) == len(set(told))
+    unweighed = StoreFinder(remote.graph, PathsConfig())(queries)
+    assert_same(PathFinder(RemoteKG(None, remote.graph), PathsConfig())(queries), unweighed)
 
 
 def test_a_database_is_also_a_graph_store_of_pyg(toy, database):

@@ -6,7 +6,7 @@ import logging
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from threading import Lock
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -135,6 +135,14 @@ class WholeRelations(RowReads):
         self.edge_types = graph.edge_types
         self._kept: dict[tuple[EdgeType, bool], Rows] = {}
         self._lock = Lock()
+
+    def __getstate__(self) -> dict[str, Any]:
+        """The state without the lock, for copies and other processes."""
+        return {key: value for key, value in vars(self).items() if key != "_lock"}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Give the copy a lock of its own."""
+        vars(self).update(state, _lock=Lock())
 
     def num_nodes(self, node_type: str) -> int:
         """Number of nodes of a type."""

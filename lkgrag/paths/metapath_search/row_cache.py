@@ -37,6 +37,10 @@ class RowCache:
         self._kept: OrderedDict[tuple[str, int], bytes] = OrderedDict()
         self._lock = Lock()
 
+    def __reduce__(self) -> tuple[type[RowCache], tuple[int]]:
+        """A copy in another process begins empty."""
+        return RowCache, (self.limit,)
+
     def __len__(self) -> int:
         """Number of rows that are kept."""
         return len(self._kept)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from itertools import pairwise
-from threading import Lock
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -42,7 +41,8 @@ class StoreFinder(MetaPathSearch):
 
     Args:
         store: with :class:`~lkgrag.kg.RowReads`, as :class:`~lkgrag.kg.LadybugStore`. Of another ``GraphStore`` of PyG,
-            whole relations are read and kept in memory, with a warning for each.
+            or of a :class:`~lkgrag.kg.RemoteKG`, which knows weights, whole relations are read and kept in memory, with a
+            warning for each.
         config: longest path and cap.
         cache: bytes of the rows that are kept, or in words as ``256MB``; 0 keeps none.
 
@@ -57,9 +57,16 @@ class StoreFinder(MetaPathSearch):
     """
 
     def __init__(
-        self, store: RowReads | GraphStore, config: PathsConfig, cache: int | str = "256MB"
+        self,
+        store: RowReads | RemoteKG | GraphStore,
+        config: PathsConfig,
+        cache: int | str = "256MB",
     ) -> None:
-        reads = store if isinstance(store, RowReads) else WholeRelations(RemoteKG(None, store))
+        if isinstance(store, RowReads):
+            reads = store
+        else:
+            remote = store if isinstance(store, RemoteKG) else RemoteKG(None, store)
+            reads = WholeRelations(remote)
         super().__init__(metapaths(reads.edge_types, config), reads.num_nodes(ITEM), config)
         self.store = reads
         self.cache = RowCache(parse_bytes(cache, "cache") if isinstance(cache, str) else cache)
@@ -82,7 +89,6 @@ class StoreFinder(MetaPathSearch):
         if any(reads.has_times(self.metapaths[m][0]) for m in self._direct):
             self._dtype = TIMED
         self._degrees: dict[EdgeType, NDArray[np.int32]] = {}
-        self._counting = Lock()
 
     def _read_of(self, edge_type: EdgeType, into: bool) -> int:
         """The number of a read of values."""
@@ -167,10 +173,9 @@ class StoreFinder(MetaPathSearch):
         for m, out, _ in self._shared:
             if out == read:
                 edge_type = self.metapaths[m][0]
-                with self._counting:
-                    if edge_type not in self._degrees:
-                        self._degrees[edge_type] = self.store.get_degrees(edge_type)
-                    return self._degrees[edge_type]
+                if edge_type not in self._degrees:
+                    self._degrees[edge_type] = self.store.get_degrees(edge_type)
+                return self._degrees[edge_type]
         kept, into = self._reads[read]
         return np.zeros(self.store.num_nodes(kept[0 if into else 2]), np.int32)
 

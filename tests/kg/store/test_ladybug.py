@@ -163,6 +163,7 @@ def test_a_query_that_fails_in_the_middle_is_one_line(path, monkeypatch):
     )
 
 
+@pytest.mark.slow
 def test_a_locked_database_is_named(path, tmp_path):
     copy = tmp_path / "locked.lbug"
     copy.write_bytes(path.read_bytes())
