@@ -14,9 +14,9 @@ from lkgrag.errors import LkgragError, RunError
 from lkgrag.run.cache import StageCache
 from lkgrag.run.pipeline import train
 from lkgrag.run.reevaluate import evaluate
+from lkgrag.serving.loading import check_files
 from lkgrag.serving.ranker import Ranker
 from lkgrag.serving.saved_run import read_metrics
-from lkgrag.serving.saving import check_files
 
 pytestmark = pytest.mark.slow
 #: Bits flipped in each file.
