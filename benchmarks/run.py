@@ -212,7 +212,7 @@ def _update(options: argparse.Namespace) -> int:
 
 
 def _service(options: argparse.Namespace) -> int:
-    from benchmarks import service
+    from benchmarks.service import suite as service
 
     result = service.measure(options.root, options.quick)
     if not options.quick:

@@ -142,8 +142,8 @@ class Ranker:
                 or the device cannot be used.
         """
         # Only here: `from lkgrag import Ranker` does not wait for torch.
+        from lkgrag.serving.loading import load
         from lkgrag.serving.saved_run import find_run
-        from lkgrag.serving.saving import load
 
         place = user_path(folder, "folder")
         if isinstance(folder, str) and not place.exists():

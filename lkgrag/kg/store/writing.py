@@ -42,7 +42,7 @@ def items_digest(ids: Iterable[str]) -> str:
     """A short text that differs for other items, or items in another order."""
     digest = hashlib.sha256()
     for item in ids:
-        digest.update(json.dumps(item, ensure_ascii=False).encode("utf-8", "surrogatepass") + b"\n")
+        digest.update(json.dumps(item).encode() + b"\n")
     return digest.hexdigest()[:16]
 
 
@@ -289,9 +289,7 @@ class _Writer:
 
 def _arrow(key: str, values: Any) -> pa.Array:
     """A column as it is copied; an unknown time is null."""
-    if key == TIME:
-        return pa.array(values, pa.float64(), from_pandas=True)
-    return pa.array(values)
+    return pa.array(values, from_pandas=key == TIME)
 
 
 def _chained(first: Columns | None, rest: Iterator[Columns]) -> Iterator[Columns]:
