@@ -16,8 +16,8 @@ from lkgrag.kg import LadybugStore, TableKG, load_kg, write_ladybug
 from lkgrag.kg.store.writing import graph_digest, items_digest
 from lkgrag.paths import GraphPaths, StoreFinder
 from lkgrag.serving.catalogue import Catalogue
-from lkgrag.serving.saved_run import load_run
 from lkgrag.serving.loading import check_files
+from lkgrag.serving.saved_run import load_run
 from lkgrag.utils.files import user_path
 from lkgrag.utils.layout import CATALOGUE, KG, RANKER
 from lkgrag.utils.progress import rename_activity
