@@ -13,7 +13,7 @@ from torch_geometric.data.graph_store import EdgeAttr, EdgeLayout, GraphStore
 
 from lkgrag.errors import ConfigError, DataError
 from lkgrag.kg.base import REVERSE
-from lkgrag.kg.store.library import explained, open_database
+from lkgrag.kg.store.library import answer, explained, open_database
 from lkgrag.kg.store.rows import RowReads, Rows
 from lkgrag.kg.store.schema import DEGREE, TIME, WEIGHT, Schema, Table, quoted, read_schema
 from lkgrag.utils.memory import parse_bytes
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 COUNTED = 1 << 16
 
 
-class LadybugStore(GraphStore, RowReads):  # type: ignore[misc]
+class LadybugStore(GraphStore, RowReads):
     """Reads a graph from a database of `ladybug <https://pypi.org/project/ladybug/>`_, without holding a relation.
 
     A database that ``lkgrag.export format=ladybug`` wrote gives the paths of that graph. In another one, the node table
@@ -71,7 +71,6 @@ class LadybugStore(GraphStore, RowReads):  # type: ignore[misc]
         self._sizes: dict[str, int] = {}
         for node in self.schema.node_tables:
             self.num_nodes(node)
-        self._whole: Any = None
 
     def __getstate__(self) -> dict[str, Any]:
         """The arguments: a copy in another process opens the database again."""
@@ -134,7 +133,7 @@ class LadybugStore(GraphStore, RowReads):  # type: ignore[misc]
         near, far = table.edge_type[:: -2 if turned else 2]
         query = _rows_query(table, self.schema, near, far, turned)
         with self._lock, explained(self.path, f"the rows of {table.name} cannot be read"):
-            found = self._connection.execute(query, {"nodes": nodes.tolist()}).get_as_arrow(-1)
+            found = answer(self._connection, query, {"nodes": nodes.tolist()}).get_as_arrow(-1)
         columns = [column.to_numpy() for column in found.columns]
         # A node without edges has a line without another end.
         keep = ~np.isnan(columns[1]) if columns[1].dtype.kind == "f" else slice(None)
@@ -171,7 +170,7 @@ class LadybugStore(GraphStore, RowReads):  # type: ignore[misc]
         for first in range(0, len(out), COUNTED):
             bounds = {"first": first, "last": first + COUNTED}
             with self._lock, explained(self.path, f"{table.name} cannot be counted"):
-                found = self._connection.execute(query, bounds).get_as_arrow(-1)
+                found = answer(self._connection, query, bounds).get_as_arrow(-1)
             node, count = (column.to_numpy() for column in found.columns)
             out[node] = count
         return out
@@ -182,8 +181,8 @@ class LadybugStore(GraphStore, RowReads):  # type: ignore[misc]
     def _ask(self, query: str) -> list[list[Any]]:
         """The rows of a small result."""
         with self._lock, explained(self.path, "cannot be read"):
-            rows: list[list[Any]] = self._connection.execute(query).get_all()
-        return rows
+            rows = answer(self._connection, query).get_all()
+        return [list(row) for row in rows]
 
     def get_all_edge_attrs(self) -> list[EdgeAttr]:
         """The relations of the database, for PyG."""
@@ -203,7 +202,7 @@ class LadybugStore(GraphStore, RowReads):  # type: ignore[misc]
             "RETURN offset(id(a)), offset(id(b))"
         )
         with self._lock, explained(self.path, f"{table.name} cannot be read"):
-            found = self._connection.execute(query).get_as_arrow(-1)
+            found = answer(self._connection, query).get_as_arrow(-1)
         row, column = (torch.from_numpy(c.to_numpy().astype(np.int64)) for c in found.columns)
         return row, column
 

@@ -114,6 +114,15 @@ def open_database(path: Path, memory: int, threads: int) -> ladybug.Database:
     return database
 
 
+def answer(
+    connection: ladybug.Connection, query: str, parameters: dict[str, Any] | None = None
+) -> ladybug.QueryResult:
+    """Run one statement; the library gives a list for several."""
+    found = connection.execute(query, parameters or {})
+    assert not isinstance(found, list)
+    return found
+
+
 def make_database(path: Path, memory: int) -> ladybug.Database:
     """Make a database that one thread writes to, so that rows keep their order.
 

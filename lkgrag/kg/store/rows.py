@@ -65,7 +65,9 @@ class Rows:
         order = clean_order(node, other, ones, most, may_loop)
         if order is not None:
             node, other = node[order], other[order]
-            weight, time, degree = (None if x is None else x[order] for x in (weight, time, degree))
+            weight = None if weight is None else weight[order]
+            time = None if time is None else time[order]
+            degree = None if degree is None else degree[order]
         ends_at = np.searchsorted(node, nodes, "right")
         return cls(np.concatenate([[0], ends_at]), other, weight, time, degree)
 

@@ -19,7 +19,7 @@ from lkgrag.errors import ConfigError, DataError, LkgragError
 from lkgrag.kg.base import REVERSE
 from lkgrag.kg.clean_edges import clean_order
 from lkgrag.kg.large.tables import TableKG
-from lkgrag.kg.store.library import explained, import_ladybug, make_database
+from lkgrag.kg.store.library import answer, explained, import_ladybug, make_database
 from lkgrag.kg.store.schema import DEGREE, ITEM, META, TIME, USER, VERSION, WEIGHT, quoted
 from lkgrag.utils.locks import clear, locked
 from lkgrag.utils.memory import parse_bytes
@@ -192,7 +192,7 @@ class _Writer:
         self.connection.execute(f"CREATE NODE TABLE {table}(id INT64{columns}, PRIMARY KEY(id))")
         self._copy(name, blocks())
         wrong = f"MATCH (n:{table}) WHERE n.id <> offset(id(n)) RETURN count(*)"
-        if self.connection.execute(wrong).get_next() != [0]:
+        if answer(self.connection, wrong).get_next() != [0]:
             raise LkgragError(f"the database does not keep the order of {node_type}: report it")
         return name
 
@@ -263,9 +263,9 @@ class _Writer:
         table = quoted(name)
         self.connection.execute(f"CREATE REL TABLE {table}(FROM {ends}{columns})")
         number = self._copy(name, _chained(first, blocks))
-        found = self.connection.execute(f"MATCH ()-[e:{table}]->() RETURN count(*)").get_next()
-        if found != [number]:
-            raise LkgragError(f"the database holds {found[0]} edges of {name}, not {number}")
+        count = f"MATCH ()-[e:{table}]->() RETURN count(*)"
+        if answer(self.connection, count).get_next() != [number]:
+            raise LkgragError(f"the database did not keep all {number} edges of {name}: report it")
         return name, properties, number
 
     def _copy(self, name: str, blocks: Iterator[Columns]) -> int:
