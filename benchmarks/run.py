@@ -16,7 +16,8 @@ compares the best and the defaults on test. ``engines`` counts
 up to 500 million interactions within 8 GB (``--data 10M`` takes one size; stored sizes are not measured again), and
 ranks everyone of ``--run`` by one and two workers of a Ray cluster. ``--only cluster`` counts by one and two workers,
 and compares engines of clusters. It also compares an index of up to a million
-items with a score of every item (``--only index --data 100k``).
+items with a score of every item (``--only index --data 100k``), and paths from a graph database with those of mapped
+tables (``--only store --data 10x``).
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ from typing import Any
 from benchmarks.common import ROOT, data_roots, fell, judge, put, save, say, stored
 
 SCALE = ("graph", "users", "remote")
-ENGINES = ("counting", "crossover", "cluster", "index", "bulk")
+ENGINES = ("counting", "crossover", "cluster", "index", "bulk", "store")
 SPEED = ("paths", "lru", "wording", "lm", "lm-avx2", "whole", "serving", "job")
 
 
@@ -212,7 +213,7 @@ def _update(options: argparse.Namespace) -> int:
 
 
 def _service(options: argparse.Namespace) -> int:
-    from benchmarks import service
+    from benchmarks.service import suite as service
 
     result = service.measure(options.root, options.quick)
     if not options.quick:
@@ -350,13 +351,13 @@ def _scale(options: argparse.Namespace) -> int:
 
 
 def _engines(options: argparse.Namespace) -> int:
-    from benchmarks.engines import bulk, cluster, counting, index, page
+    from benchmarks.engines import bulk, cluster, counting, index, page, store
     from lkgrag.errors import ConfigError
 
     parts = options.only or ENGINES
     if "bulk" in parts and options.run is None:
         raise ConfigError("the part bulk needs a ranker: name a finished run by --run FOLDER")
-    known = {**counting.SIZES, **index.SIZES}
+    known = {**counting.SIZES, **index.SIZES, **store.SIZES}
     for name in options.data or []:
         if name not in known:
             raise ConfigError(f"--data {name}: there are {', '.join(known)}")
@@ -372,6 +373,7 @@ def _engines(options: argparse.Namespace) -> int:
             "C5": counting.peak_of(whole.get("counting", {})),
             **bulk.values(whole.get("bulk")),
             **index.values_of(whole.get("index", {})),
+            **store.values(whole.get("store")),
         }
         whole["targets"] = judge("C", values, suite="engines")
         if not options.quick:
@@ -399,6 +401,12 @@ def _engines(options: argparse.Namespace) -> int:
         chosen = ["1M"] if options.quick else of_cluster
         for found in cluster.measure(chosen, options.root, options.seed, before):
             keep("cluster", found)
+    if "store" in parts:
+        names = [name for name in options.data or store.SIZES if name in store.SIZES]
+        before = {} if options.quick else (stored("engines") or {}).get("store", {})
+        names = ["1x"] if options.quick else names
+        for found in store.measure(names, options.root, options.quick, options.seed, before):
+            keep("store", found)
     if "bulk" in parts:
         found = bulk.measure(options.run, options.quick)
         print(bulk.table(found))

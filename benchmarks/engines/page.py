@@ -1,4 +1,4 @@
-"""The tables of docs/counting.md, docs/counting-cluster.md and docs/devices.md."""
+"""The tables of the pages on engines."""
 
 from __future__ import annotations
 
@@ -6,12 +6,13 @@ from collections.abc import Callable
 from typing import Any
 
 from benchmarks.common import ROOT, put
-from benchmarks.engines import bulk, cluster
+from benchmarks.engines import bulk, cluster, store
 from benchmarks.engines.index import INDICES, PARTS
 
 PAGE, DEVICES = ROOT / "docs" / "counting.md", ROOT / "docs" / "devices.md"
 CLUSTER = ROOT / "docs" / "counting-cluster.md"
 INDEX_PAGE = ROOT / "docs" / "index-retrieval.md"
+STORE_PAGE = ROOT / "docs" / "graph-store.md"
 #: Rows of the table of sizes: words, and the value of a size.
 ROWS: tuple[tuple[str, Callable[[dict[str, Any]], float | None]], ...] = (
     ("interactions", lambda row: row["interactions"]),
@@ -93,3 +94,5 @@ def write_page(result: dict[str, Any]) -> None:
         put(DEVICES, "bulk", bulk.table(result["bulk"]))
     if result.get("index"):
         put(INDEX_PAGE, "index", index_table(result["index"]))
+    if result.get("store"):
+        put(STORE_PAGE, "store", store.table(result["store"]))

@@ -12,7 +12,7 @@ from lkgrag.ranker.fusion import TermWeights
 from lkgrag.serving import shard_worker
 from lkgrag.serving.context import Context
 from lkgrag.serving.lm_choice import choose_serving
-from lkgrag.serving.saving import load_context
+from lkgrag.serving.loading import load_context
 from lkgrag.serving.shard_files import (
     make_folder,
     read_shard_sums,
