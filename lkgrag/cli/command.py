@@ -239,6 +239,8 @@ def _silence() -> None:
 
 def fail(error: LkgragError, debug: bool) -> int:
     """Print an error in one line, with ``debug`` also its traceback, and return the exit status 2."""
+    if error.is_said and not debug:
+        return 2
     # Only here, as above.
     from rich.markup import escape
 

@@ -4,17 +4,23 @@ from __future__ import annotations
 
 import logging
 import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
 from datetime import timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import torch
 from accelerate.utils import DistributedType
 
 from lkgrag.errors import ConfigError
 from lkgrag.utils.device import CPU, FSDP, is_cpu_asked, is_fsdp_asked, is_switched_on
+from lkgrag.utils.group import Group
+from lkgrag.utils.heartbeat import together
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
+
+    from lkgrag.config import NodesConfig
 
 log = logging.getLogger(__name__)
 #: Variables that the launcher sets for engines that bring their own training loop.
@@ -27,6 +33,30 @@ LOCAL_PROCESSES = "LOCAL_WORLD_SIZE"
 #: (the bootstrap, the report) takes longer for millions of users. If a process dies, the launcher ends the
 #: others, so a long limit does no harm.
 PATIENCE = timedelta(days=1)
+
+#: How to go on after another process of a run was lost.
+GO_ON = "the same command goes on from the last finished stage or checkpoint"
+T = TypeVar("T")
+
+
+@contextmanager
+def launched(nodes: NodesConfig, advice: str, start: Callable[[], T]) -> Iterator[T]:
+    """Meet the other processes of the launch, connect to them, and watch them while the block runs.
+
+    Args:
+        nodes: how long to wait.
+        advice: how to go on after a loss.
+        start: lets Accelerate connect the processes; its result is yielded.
+
+    Raises:
+        LkgragError: as of :func:`lkgrag.utils.heartbeat.together`.
+    """
+    with together(nodes.timeout, nodes.join, advice) as heartbeat:
+        with nullcontext() if heartbeat is None else heartbeat.forming(nodes.join):
+            state = start()
+            # Some libraries connect with the first message only.
+            Group.of(torch.device("cpu")).gather(None)
+        yield state
 
 
 def warn_of_mixed_precision() -> None:

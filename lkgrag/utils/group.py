@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -41,6 +42,11 @@ class Group:
     def is_main(self) -> bool:
         """Whether this is the first process, the only one that writes."""
         return self.rank == 0
+
+    @property
+    def is_first_here(self) -> bool:
+        """Whether this is the first process of its machine, which speaks there."""
+        return os.environ.get("LOCAL_RANK", str(self.rank)) == "0"
 
     def gather(self, value: T) -> list[T]:
         """The values of all processes, by rank. A value must be picklable."""

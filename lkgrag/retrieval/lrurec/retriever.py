@@ -154,7 +154,12 @@ def fit_lrurec(
         RunError: the checkpoint belongs to other options or data.
     """
     training = Training(
-        sequences_of(interactions), interactions.num_items, options, seed, torch.device(device), group
+        sequences_of(interactions),
+        interactions.num_items,
+        options,
+        seed,
+        torch.device(device),
+        group,
     )
     path = None if checkpoint is None else Path(checkpoint)
     training.run(options.epochs if epochs is None else epochs, val, path)
