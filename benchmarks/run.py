@@ -15,7 +15,7 @@ lists cost in NDCG@10, on validation. ``tune`` goes on with studies of ``--trial
 compares the best and the defaults on test. ``engines`` counts
 up to 500 million interactions within 8 GB (``--data 10M`` takes one size; stored sizes are not measured again), and
 ranks everyone of ``--run`` by one and two workers of a Ray cluster. It also compares an index of up to a million
-items with a score of every item (``--only index --data 100k``).
+items with a score of every item (``--only index --data 100k``), and the training of LRURec by two processes with that by one.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from typing import Any
 from benchmarks.common import ROOT, data_roots, fell, judge, put, save, say, stored
 
 SCALE = ("graph", "users", "remote")
-ENGINES = ("counting", "crossover", "index", "bulk")
+ENGINES = ("counting", "crossover", "index", "bulk", "nodes")
 SPEED = ("paths", "lru", "wording", "lm", "lm-avx2", "whole", "serving", "job")
 
 
@@ -349,7 +349,7 @@ def _scale(options: argparse.Namespace) -> int:
 
 
 def _engines(options: argparse.Namespace) -> int:
-    from benchmarks.engines import bulk, counting, index, page
+    from benchmarks.engines import bulk, counting, index, nodes, page
     from lkgrag.errors import ConfigError
 
     parts = options.only or ENGINES
@@ -396,6 +396,10 @@ def _engines(options: argparse.Namespace) -> int:
         found = bulk.measure(options.run, options.quick)
         print(bulk.table(found))
         keep("bulk", found)
+    if "nodes" in parts:
+        found = nodes.measure(data_roots(), options.seed, options.quick)
+        print(nodes.table(found))
+        keep("nodes", found)
     return 0
 
 

@@ -38,7 +38,7 @@ BATCHES = (24, 96, 384)
 WARM, TIMED, TURNS = 4_000, 40_000, 3
 
 
-def measure(roots: dict[str, Path], seed: int, is_quick: bool) -> dict[str, Any]:
+def measure(roots: dict[str, str], seed: int, is_quick: bool) -> dict[str, Any]:
     """Train for some steps by one and by two processes, in turns.
 
     Args:
@@ -74,13 +74,13 @@ def measure(roots: dict[str, Path], seed: int, is_quick: bool) -> dict[str, Any]
     return {"date": today(), "data": "amazon-beauty", "items": items, "rows": rows}
 
 
-def _write_sequences(root: Path | None, folder: Path) -> int:
+def _write_sequences(root: str | None, folder: Path) -> int:
     """Write the training items of each user; the number of items."""
     if root is None:
         interactions = planted(60, 40)
         split = make_split(interactions, DataConfig())
     else:
-        config = DataConfig(name="amazon-beauty", root=str(root), untitled="drop")
+        config = DataConfig(name="amazon-beauty", root=root, untitled="drop")
         dataset = Dataset.load(config)
         interactions, split = dataset.interactions, dataset.split
     sequences = sequences_of(interactions.first(split.train_end))

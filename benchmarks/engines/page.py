@@ -1,4 +1,4 @@
-"""The tables of docs/counting.md and docs/devices.md."""
+"""The tables of docs/counting.md, docs/devices.md, docs/index-retrieval.md and docs/nodes.md."""
 
 from __future__ import annotations
 
@@ -6,11 +6,12 @@ from collections.abc import Callable
 from typing import Any
 
 from benchmarks.common import ROOT, put
-from benchmarks.engines import bulk
+from benchmarks.engines import bulk, nodes
 from benchmarks.engines.index import INDICES, PARTS
 
 PAGE, DEVICES = ROOT / "docs" / "counting.md", ROOT / "docs" / "devices.md"
 INDEX_PAGE = ROOT / "docs" / "index-retrieval.md"
+NODES_PAGE = ROOT / "docs" / "nodes.md"
 #: Rows of the table of sizes: words, and the value of a size.
 ROWS: tuple[tuple[str, Callable[[dict[str, Any]], float | None]], ...] = (
     ("interactions", lambda row: row["interactions"]),
@@ -89,3 +90,5 @@ def write_page(result: dict[str, Any]) -> None:
         put(DEVICES, "bulk", bulk.table(result["bulk"]))
     if result.get("index"):
         put(INDEX_PAGE, "index", index_table(result["index"]))
+    if result.get("nodes"):
+        put(NODES_PAGE, "nodes", nodes.table(result["nodes"]))

@@ -1,0 +1,161 @@
+"""Two machines, each a process of this one: the same as one process, and what happens if one is lost."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from helpers.pages import blocks
+from helpers.ports import free_port
+from helpers.processes import LIMIT, start_together
+from helpers.small_run import close, small_options
+from safetensors.numpy import load_file
+
+from lkgrag.training.checkpoint import FILE
+from lkgrag.utils.files import read_json
+from lkgrag.utils.layout import METRICS
+
+pytestmark = pytest.mark.slow
+
+PAGE = Path(__file__).parents[2] / "docs" / "nodes.md"
+#: Waits for others in a collective operation.
+WAITS = """
+import sys, torch
+from lkgrag.config import NodesConfig
+from lkgrag.run.launch import launched
+with launched(NodesConfig(timeout=3, join=60), "again", lambda: torch.distributed.init_process_group("gloo")):
+    print("met", flush=True)
+    torch.distributed.recv(torch.ones(1), src=1 - torch.distributed.get_rank())
+"""
+
+
+def arguments(root, out):
+    """Options of a run on two machines; what they have computed lies in a folder that both see."""
+    options = {
+        **small_options(root),
+        "nodes.lrurec": "always",
+        # Nothing divides evenly.
+        "retrieval.batch_size": "7",
+        "training.batch_size": "7",
+        "training.micro_batch": "2",
+        "training.max_examples": "44",
+        "evaluation.batch_size": "3",
+        "evaluation.max_events": "7",
+        "evaluation.faithfulness": "0",
+        # The ranker's dropout draws for each process anew.
+        "scorer.kwargs": "{dropout: 0.0}",
+        "cache.root": str(out / "cache"),
+        "out": str(out / "out"),
+    }
+    return [f"{key}={value}" for key, value in options.items()]
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory):
+    """The folder of the data, and that of a run of one process."""
+    root, out = tmp_path_factory.mktemp("shop"), tmp_path_factory.mktemp("one")
+    (one,) = start_together(1, "lkgrag.train", arguments(root, out))
+    done = one.finish()
+    assert done.returncode == 0, done.stderr
+    return root, out
+
+
+def weights(root):
+    files = sorted((root / "out" / "ranker").rglob("*.safetensors"))
+    return {f"{f.name}:{n}": value for f in files for n, value in load_file(f).items()}
+
+
+def equal(root, expected):
+    """A run's weights and figures are those of another one."""
+    own = weights(root)
+    for name, value in weights(expected).items():
+        np.testing.assert_allclose(own[name], value, atol=1e-4, err_msg=name)
+    close(read_json(root / "out" / METRICS), read_json(expected / "out" / METRICS))
+    rest = [
+        p for p in root.rglob("*") if p.name.startswith((".shared", ".tmp")) or p.suffix == ".tmp"
+    ]
+    assert rest == []
+
+
+def page_command(rank, port, args):
+    """The command of the page for one machine, with an address of this one."""
+    (line,) = (b for b in blocks(PAGE, "bash") if "nodes_cpu.yaml" in b)
+    words = line.replace("\\\n", " ").split()
+    assert words[:3] == ["ACCELERATE_USE_CPU=true", "accelerate", "launch"]
+    place = words.index("--machine_rank") + 1
+    module = words.index("-m")
+    assert words[module + 1] == "lkgrag.train"
+    words[place] = str(rank)
+    words[words.index("--main_process_ip") + 1] = "127.0.0.1"
+    start = [sys.executable, "-m", "accelerate.commands.launch", *words[3:module]]
+    return [*start, "--main_process_port", str(port), "-m", "lkgrag.train", *args]
+
+
+def test_the_commands_of_the_page_start_two_machines(undisturbed, tmp_path):
+    root, one = undisturbed
+    port, args = free_port(), arguments(root, tmp_path)
+    env = {**os.environ, "ACCELERATE_USE_CPU": "true"}
+    machines = [
+        subprocess.Popen(
+            page_command(rank, port, args), env=env, stderr=subprocess.PIPE, stdout=subprocess.PIPE
+        )
+        for rank in (0, 1)
+    ]
+    for machine in machines:
+        _, errors = machine.communicate(timeout=LIMIT)
+        assert machine.returncode == 0, errors.decode()[-3000:]
+    assert read_json(tmp_path / "out" / METRICS)["processes"] == 2
+    equal(tmp_path, one)
+    log = (tmp_path / "out" / "run.log").read_text()
+    assert "Traceback" not in log
+
+
+@pytest.mark.parametrize(
+    ("lost", "sent", "after"), [(1, "SIGKILL", 2), (0, "SIGKILL", 1), (1, "SIGINT", 1)]
+)
+def test_a_run_that_loses_a_machine_goes_on(undisturbed, tmp_path, lost, sent, after):
+    root, one = undisturbed
+    args = arguments(root, tmp_path)
+    machines = start_together(2, "lkgrag.train", args, is_one_machine=False)
+    while machines[0].poll() is None and not (tmp_path / "out" / "checkpoints" / FILE).exists():
+        time.sleep(0.01)
+    begun = time.monotonic()
+    os.kill(machines[lost].pid, getattr(signal, sent))
+    other = machines[1 - lost].finish()
+    # By the clock of a machine with other work; without a watch it would be a day.
+    assert time.monotonic() - begun < 60
+    machines[lost].finish()
+    assert other.returncode == 2
+    (line,) = (x for x in other.stderr.splitlines() if x.startswith("error:"))
+    why = "was stopped" if sent == "SIGINT" else "is lost"
+    assert line.startswith(f"error: process {lost} (")
+    assert why in line
+    assert line.endswith("the same command goes on from the last finished stage or checkpoint")
+    assert "Traceback" not in other.stderr
+    assert not (tmp_path / "out" / METRICS).exists()
+    again = start_together(after, "lkgrag.train", args, is_one_machine=False)
+    for done in [process.finish() for process in again]:
+        assert done.returncode == 0, done.stderr
+    log = (tmp_path / "out" / "run.log").read_text()
+    assert "resuming the training at step" in log
+    equal(tmp_path, one)
+
+
+def test_a_machine_that_falls_silent_is_lost():
+    """As one without power: its connections stay open, and nothing comes through them."""
+    one, silent = start_together(2, WAITS, [], is_one_machine=False)
+    while "met" not in one.read_output() + silent.read_output():
+        time.sleep(0.05)
+    os.kill(silent.pid, signal.SIGSTOP)
+    try:
+        done = one.finish(60)
+    finally:
+        silent.kill()
+    assert done.returncode == 2
+    (line,) = done.stderr.splitlines()
+    assert line.startswith("error: process 1 (")
+    assert line.endswith("is lost (3 s without a sign of life: nodes.timeout); again")
