@@ -35,7 +35,7 @@ PROCESSES = (1, 2)
 #: Windows a batch: the default, and larger ones.
 BATCHES = (24, 96, 384)
 #: Labels that are trained on before the clock starts, and while it runs; each figure is the best of so many turns.
-WARM, TIMED, TURNS = 4_000, 40_000, 3
+WARM, TIMED, TURNS = 500, 8_000, 2
 
 
 def measure(roots: dict[str, str], seed: int, is_quick: bool) -> dict[str, Any]:
