@@ -6,13 +6,13 @@ Beside other work the clock says little; so the processor's time of the slower p
 
 from __future__ import annotations
 
-import itertools
 import json
 import os
 import subprocess
 import sys
 import tempfile
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -50,24 +50,24 @@ def measure(roots: dict[str, str], seed: int, is_quick: bool) -> dict[str, Any]:
     with tempfile.TemporaryDirectory(prefix="lkgrag-nodes-") as name:
         folder, timed = Path(name), 500 if is_quick else TIMED
         items = _write_sequences(None if is_quick else roots["amazon-beauty"], folder)
-        for size in BATCHES[:1] if is_quick else BATCHES:
-            best: dict[int, dict[str, Any]] = {}
-            for turn, processes in itertools.product(range(1 if is_quick else TURNS), PROCESSES):
-                say(f"nodes: batches of {size}, {processes} processes, turn {turn + 1}")
-                found = _train_together(folder, processes, items, size, seed, timed)
-                if found["labels_a_second"] > best.get(processes, found)["labels_a_second"]:
-                    best[processes] = found
-                best.setdefault(processes, found)
-            one, two = (best[p] for p in PROCESSES)
+        sizes = BATCHES[:1] if is_quick else BATCHES
+        found = {}
+        for processes in PROCESSES:
+            say(f"nodes: {processes} processes")
+            found[processes] = _train_together(folder, processes, items, sizes, seed, timed)
+        for size, *both in zip(sizes, *(found[p] for p in PROCESSES), strict=True):
+            one, two = both
             rows.append(
                 {
                     "batch": size,
                     "labels_a_step": one["labels_a_step"],
-                    "labels_a_second": {str(p): best[p]["labels_a_second"] for p in PROCESSES},
+                    "labels_a_second": {
+                        str(p): f["labels_a_second"] for p, f in zip(PROCESSES, both, strict=True)
+                    },
                     "ratio": two["labels_a_second"] / one["labels_a_second"],
                     "cpu_ratio": one["cpu_seconds"] / two["cpu_seconds"],
                     "losses_apart": float(np.abs(np.subtract(one["losses"], two["losses"])).max()),
-                    "load": max(found["load"] for found in best.values()),
+                    "load": max(one["load"], two["load"]),
                     "send_ms": two["send_ms"],
                 }
             )
@@ -90,10 +90,10 @@ def _write_sequences(root: str | None, folder: Path) -> int:
 
 
 def _train_together(
-    folder: Path, processes: int, items: int, batch: int, seed: int, timed: int
-) -> dict[str, Any]:
-    """Start processes that train together; what the first one found."""
-    order = {"folder": str(folder), "items": items, "batch": batch, "seed": seed, "timed": timed}
+    folder: Path, processes: int, items: int, sizes: tuple[int, ...], seed: int, timed: int
+) -> list[dict[str, Any]]:
+    """Start processes that train together; what the first one found, by size of a batch."""
+    order = {"folder": str(folder), "items": items, "sizes": sizes, "seed": seed, "timed": timed}
     line = [sys.executable, "-m", "benchmarks.engines.nodes", json.dumps(order)]
     path = os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH"))))
     shared = {"PYTHONPATH": path, "OMP_NUM_THREADS": "1", "WORLD_SIZE": str(processes)}
@@ -110,12 +110,12 @@ def _train_together(
     outputs = [process.communicate()[0] for process in started]
     if any(process.returncode for process in started):
         raise RuntimeError("a process failed; see above")
-    found: dict[str, Any] = json.loads(outputs[0])
+    found: list[dict[str, Any]] = json.loads(outputs[0])
     return found
 
 
-def _work(order: dict[str, Any]) -> dict[str, Any]:
-    """Train for some steps as one of the processes, with the clock on."""
+def _work(order: dict[str, Any]) -> list[dict[str, Any]]:
+    """Train for some steps as one of the processes, with the clock on, for each size of a batch."""
     torch.set_num_threads(1)
     rank, size = int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"])
     if size > 1:
@@ -124,29 +124,46 @@ def _work(order: dict[str, Any]) -> dict[str, Any]:
     group = Group.of(torch.device("cpu"))
     stored = np.load(Path(order["folder"]) / "sequences.npz")
     sequences = np.split(stored["items"], stored["ends"][:-1])
-    options = LRURecOptions.of(RetrievalConfig(batch_size=order["batch"]))
+    options = LRURecOptions.of(RetrievalConfig())
     training = Training(sequences, order["items"], options, order["seed"], group.device, group)
     training.model.train()
-    torch.manual_seed(order["seed"])
-    composed = batches(sequences, options, np.random.default_rng(order["seed"]))
-    _steps(training, composed, WARM)
-    group.sum(torch.zeros(1))
-    start, used = time.perf_counter(), time.process_time()
-    losses, labels = _steps(training, composed, order["timed"])
-    seconds, used = time.perf_counter() - start, time.process_time() - used
-    longest = max(group.gather(used))
     sent = torch.zeros(sum(p.numel() for p in training.model.parameters()))
-    start = time.perf_counter()
-    for _ in range(20):
-        group.sum(sent)
-    return {
-        "labels_a_second": labels / seconds,
-        "labels_a_step": labels / len(losses),
-        "cpu_seconds": longest,
-        "losses": losses,
-        "load": os.getloadavg()[0],
-        "send_ms": (time.perf_counter() - start) / 20 * 1e3,
-    }
+    return [
+        _time_steps(training, replace(options, batch_size=b), order, sent) for b in order["sizes"]
+    ]
+
+
+def _time_steps(
+    training: Training, options: LRURecOptions, order: dict[str, Any], sent: torch.Tensor
+) -> dict[str, Any]:
+    """Time steps of one size of a batch, and a message of the size of all gradients; the better of some turns."""
+    group = training.group
+    best: dict[str, Any] = {}
+    for turn in range(TURNS):
+        torch.manual_seed(order["seed"] + turn)
+        rng = np.random.default_rng(order["seed"] + turn)
+        composed = batches(training.sequences, options, rng)
+        _steps(training, composed, WARM)
+        group.sum(torch.zeros(1))
+        start, used = time.perf_counter(), time.process_time()
+        losses, labels = _steps(training, composed, order["timed"])
+        seconds, used = time.perf_counter() - start, time.process_time() - used
+        longest = max(group.gather(used))
+        start = time.perf_counter()
+        for _ in range(10):
+            group.sum(sent)
+        found = {
+            "labels_a_second": labels / seconds,
+            "labels_a_step": labels / len(losses),
+            "cpu_seconds": longest,
+            "losses": [*best.get("losses", []), *losses],
+            "load": os.getloadavg()[0],
+            "send_ms": (time.perf_counter() - start) / 10 * 1e3,
+        }
+        for name, better in (("labels_a_second", max), ("cpu_seconds", min), ("send_ms", min)):
+            found[name] = better(found[name], best.get(name, found[name]))
+        best = found
+    return best
 
 
 def _steps(training: Training, composed: Any, labels: int) -> tuple[list[float], int]:

@@ -16,6 +16,7 @@ from lkgrag.errors import ConfigError
 from lkgrag.utils.device import CPU, FSDP, is_cpu_asked, is_fsdp_asked, is_switched_on
 from lkgrag.utils.group import Group
 from lkgrag.utils.heartbeat import together
+from lkgrag.utils.launcher import count_local_processes
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
@@ -27,8 +28,6 @@ log = logging.getLogger(__name__)
 ENGINES = {"ACCELERATE_USE_DEEPSPEED": "DeepSpeed", "ACCELERATE_USE_MEGATRON_LM": "Megatron-LM"}
 #: Variable that the launcher sets to the dtype of mixed precision.
 MIXED_PRECISION = "ACCELERATE_MIXED_PRECISION"
-#: Variable with the number of processes on this machine.
-LOCAL_PROCESSES = "LOCAL_WORLD_SIZE"
 #: How long a process may wait for the others. NCCL's default is ten minutes, but the first process' own work
 #: (the bootstrap, the report) takes longer for millions of users. If a process dies, the launcher ends the
 #: others, so a long limit does no harm.
@@ -84,7 +83,7 @@ def refuse_shared_devices() -> None:
     """
     if is_cpu_asked():
         return
-    processes, devices = int(os.environ.get(LOCAL_PROCESSES, "1")), torch.cuda.device_count()
+    processes, devices = count_local_processes(), torch.cuda.device_count()
     if processes > 1 and not (torch.cuda.is_available() or torch.accelerator.is_available()):
         raise ConfigError(
             f"{processes} processes on GPUs were asked for, but PyTorch finds no GPU on this machine: "

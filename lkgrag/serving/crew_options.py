@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 
 from lkgrag.cli.arguments import whole_number
 from lkgrag.errors import ConfigError, nearest
+from lkgrag.utils.launcher import count_processes
 from lkgrag.utils.ray_cluster import check_address, import_ray
 
 #: Words of ``engine``.
@@ -73,7 +73,7 @@ def parse_crew(pairs: dict[str, str], is_sharded: bool) -> CrewOptions | None:
         raise ConfigError(
             "engine=ray ranks all users into a folder: set users=all and out=recs/, or leave engine= out"
         )
-    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+    if count_processes() > 1:
         raise ConfigError(
             "engine=ray starts its workers itself: start it by python -m lkgrag.recommend, not by accelerate launch"
         )

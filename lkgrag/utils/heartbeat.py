@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 PERIOD, LEAST = 1.0, 5
 #: Seconds in which the main thread may end by itself before it is ended, and those that its end may take.
 GRACE, ENDING = 2.0, 30.0
+#: Seconds in which an interrupted main thread may end by itself, as with its trackers.
+TIDY = 10.0
 #: Seconds that the first process waits for the ends of the others, because it may hold the store.
 FAREWELL = 10.0
 #: Seconds in which a broken connection is explained, and silence after which a process is suspected of it.
@@ -41,6 +43,8 @@ EXPLAINED, SUSPECT = 8.0, 3.5
 FAILED, STOPPED = 2, 130
 #: Beginning of what a process leaves when it ends.
 DONE, LOST = "done", "lost "
+#: Between the name of a process and the line that ended it.
+SAID = " ended: "
 NETWORK = (
     "name the network interface that all machines share by GLOO_SOCKET_IFNAME (CPUs) or NCCL_SOCKET_IFNAME (GPUs), "
     "and let its ports through"
@@ -175,7 +179,7 @@ class Heartbeat:
         if isinstance(error, KeyboardInterrupt):
             return f"{me} was stopped"
         if isinstance(error, LkgragError):
-            return f"{me} ended: {error}"
+            return f"{me}{SAID}{error}"
         return f"{me} ended by a {type(error).__name__}; see its output"
 
     def _leave_word(self, word: str) -> None:
@@ -201,7 +205,8 @@ class Heartbeat:
                 if rank != self.place.rank and not self._signs[rank].startswith(DONE)
             ]
             longest, rank = max(silent, default=(0.0, 0))
-            if longest > SUSPECT * self.period:
+            # Without the store all others seem silent.
+            if longest > SUSPECT * self.period and not self._broken:
                 self._lose(self.members[rank], f"{self.members[rank]} is lost")
             time.sleep(self.period / 4)
         if not self._reason:
@@ -211,9 +216,13 @@ class Heartbeat:
 
     def _error(self) -> RunError:
         """The error for the reason that is known."""
-        error = RunError(f"{self._reason}; {self.advice}")
+        error = RunError(self._line())
         error.is_said = not self._is_speaker()
         return error
+
+    def _line(self) -> str:
+        """The reason that is known, and what to do. The line of another process says that itself."""
+        return self._reason if SAID in self._reason else f"{self._reason}; {self.advice}"
 
     def _is_speaker(self) -> bool:
         """Whether this process prints the reason: the first living one of its machine, unless one has said it."""
@@ -267,7 +276,7 @@ class Heartbeat:
             self._read_signals()
             self._look()
             now = time.monotonic()
-            if self._interrupted and not self._ending.is_set() and now - self._interrupted > GRACE:
+            if self._interrupted and not self._ending.is_set() and now - self._interrupted > TIDY:
                 self._last = LOST + json.dumps(
                     [self.place.rank, self._describe(KeyboardInterrupt())]
                 )
@@ -276,7 +285,7 @@ class Heartbeat:
             if self._reason:
                 late = now - self._since
                 if not self._ending.is_set() and late > GRACE:
-                    self._leave(f"error: {self._reason}; {self.advice}", FAILED)
+                    self._leave(f"error: {self._line()}", FAILED)
                 if self._ending.is_set() and late > ENDING:
                     # Its line is there; what is left is the end of a library that waits.
                     os._exit(FAILED)
@@ -301,12 +310,16 @@ class Heartbeat:
                 rank, reason = json.loads(sign.removeprefix(LOST))
                 known = 0 <= rank < len(self.members)
                 self._lose(self.members[rank] if known else None, reason)
-            elif now - heard > self.silence and now - self._contact < self.silence / 2:
+            elif (
+                now - heard > self.silence
+                and not self._broken
+                and now - self._contact < self.silence / 2
+            ):
                 seconds = f"{self.silence:.0f} s without a sign of life: nodes.timeout"
                 self._lose(member, f"{member} is lost ({seconds})")
         first = self.members[0]
         is_first_done = self._signs[0].startswith(DONE)
-        if self.place.rank and not is_first_done and not self._ending.is_set():
+        if self.place.rank and not is_first_done:
             if self._broken:
                 self._lose(first, f"{first} is lost (its connection is closed)")
             elif now - self._contact > self.silence:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from torch import distributed
 
 from lkgrag.errors import ConfigError, RunError, short
+from lkgrag.utils.launcher import read_number
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -66,16 +67,16 @@ class Place:
             ConfigError: a variable is missing or wrong.
         """
         given = os.environ if given is None else given
-        size = _number(given, "WORLD_SIZE", 1, low=1)
+        size = read_number("WORLD_SIZE", 1, low=1, given=given)
         if size == 1:
             return None
-        rank = _number(given, "RANK", None, low=0)
+        rank = read_number("RANK", None, low=0, given=given)
         if rank >= size:
             raise ConfigError(
                 f"RANK={rank} of WORLD_SIZE={size}: ranks are 0 to {size - 1}; give each machine a --machine_rank of its "
                 "own, from 0, and all the same --num_machines and --num_processes"
             )
-        is_one_machine = _number(given, "LOCAL_WORLD_SIZE", 1) == size
+        is_one_machine = read_number("LOCAL_WORLD_SIZE", 1, given=given) == size
         host = given.get("MASTER_ADDR") or (HERE if is_one_machine else "")
         if not host:
             raise ConfigError(
@@ -84,10 +85,10 @@ class Place:
         return cls(
             rank=rank,
             size=size,
-            local_rank=_number(given, "LOCAL_RANK", rank),
+            local_rank=read_number("LOCAL_RANK", rank, given=given),
             node=given.get("GROUP_RANK") or platform.node(),
             host=host,
-            port=_number(given, "MASTER_PORT", PORT, low=1, high=2**16 - 1),
+            port=read_number("MASTER_PORT", PORT, low=1, high=2**16 - 1, given=given),
             attempt=given.get(ATTEMPT, "0"),
             is_host=rank == 0 and given.get(AGENT) != "True",
         )
@@ -216,20 +217,3 @@ def _why(error: Exception) -> str:
     """The first words of an error of torch, without its place in the source."""
     text = str(error)
     return "in use" if "EADDRINUSE" in text else short(text.partition("\n")[0])
-
-
-def _number(
-    given: Mapping[str, str], name: str, default: int | None, low: int = 0, high: int = 2**31
-) -> int:
-    """A whole number of the launcher.
-
-    Raises:
-        ConfigError: it is missing or wrong.
-    """
-    text = given.get(name) or ("" if default is None else str(default))
-    if not text.isdecimal() or not low <= int(text) <= high:
-        what = "is not set" if not text else f"is {short(repr(text))}"
-        raise ConfigError(
-            f"the launcher's variable {name} {what}, but must be a whole number from {low} on: start with accelerate launch"
-        )
-    return int(text)

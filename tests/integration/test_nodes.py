@@ -9,12 +9,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from helpers.pages import blocks
 from helpers.ports import free_port
 from helpers.processes import LIMIT, start_together
 from helpers.small_run import close, small_options
 from safetensors.numpy import load_file
 
+from lkgrag.config.loading import load_config
+from lkgrag.run.cache import StageCache
+from lkgrag.run.stages import Stages, load_dataset
 from lkgrag.training.checkpoint import FILE
 from lkgrag.utils.files import read_json
 from lkgrag.utils.layout import METRICS
@@ -56,11 +60,16 @@ def arguments(root, out):
 
 @pytest.fixture(scope="module")
 def undisturbed(tmp_path_factory):
-    """The folder of the data, and that of a run of one process."""
-    root, out = tmp_path_factory.mktemp("shop"), tmp_path_factory.mktemp("one")
-    (one,) = start_together(1, "lkgrag.train", arguments(root, out))
-    done = one.finish()
-    assert done.returncode == 0, done.stderr
+    """The folder of the data, and that of a run that the commands of the page have started on two machines."""
+    root, out = tmp_path_factory.mktemp("shop"), tmp_path_factory.mktemp("two")
+    port, args = free_port(), arguments(root, out)
+    env = {**os.environ, "ACCELERATE_USE_CPU": "true"}
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    lines = [page_command(rank, port, args) for rank in (0, 1)]
+    machines = [subprocess.Popen(line, env=env, **pipes) for line in lines]
+    for machine in machines:
+        _, errors = machine.communicate(timeout=LIMIT)
+        assert machine.returncode == 0, errors.decode()[-3000:]
     return root, out
 
 
@@ -95,30 +104,29 @@ def page_command(rank, port, args):
     return [*start, "--main_process_port", str(port), "-m", "lkgrag.train", *args]
 
 
-def test_the_commands_of_the_page_start_two_machines(undisturbed, tmp_path):
-    root, one = undisturbed
-    port, args = free_port(), arguments(root, tmp_path)
-    env = {**os.environ, "ACCELERATE_USE_CPU": "true"}
-    machines = [
-        subprocess.Popen(
-            page_command(rank, port, args), env=env, stderr=subprocess.PIPE, stdout=subprocess.PIPE
-        )
-        for rank in (0, 1)
-    ]
-    for machine in machines:
-        _, errors = machine.communicate(timeout=LIMIT)
-        assert machine.returncode == 0, errors.decode()[-3000:]
-    assert read_json(tmp_path / "out" / METRICS)["processes"] == 2
-    equal(tmp_path, one)
-    log = (tmp_path / "out" / "run.log").read_text()
-    assert "Traceback" not in log
+def test_two_machines_train_the_lrurec_of_one_process(undisturbed, tmp_path):
+    root, two = undisturbed
+    assert read_json(two / "out" / METRICS)["processes"] == 2
+    config = load_config(dict(a.split("=", 1) for a in arguments(root, tmp_path)))
+    stages = Stages(
+        StageCache(tmp_path / "cache"), config, load_dataset(config), torch.device("cpu")
+    )
+    split = stages.dataset.split
+    _, progress = stages.lrurec(split.train_end, val=split.val, epochs=None)
+    (one,) = (tmp_path / "cache" / "lrurec").iterdir()
+    found = read_json(two / "cache" / "lrurec" / one.name / "progress.json")
+    assert found["best_epoch"] == progress.best_epoch
+    assert found["loss"] == pytest.approx(progress.loss, abs=1e-4)
+    assert found["curve"] == pytest.approx(progress.curve, abs=1e-4)
+    # Other processes must not have begun stage one by themselves.
+    assert len([*(two / "cache").rglob("training.safetensors")]) == 0
 
 
 @pytest.mark.parametrize(
     ("lost", "sent", "after"), [(1, "SIGKILL", 2), (0, "SIGKILL", 1), (1, "SIGINT", 1)]
 )
 def test_a_run_that_loses_a_machine_goes_on(undisturbed, tmp_path, lost, sent, after):
-    root, one = undisturbed
+    root, two = undisturbed
     args = arguments(root, tmp_path)
     machines = start_together(2, "lkgrag.train", args, is_one_machine=False)
     while machines[0].poll() is None and not (tmp_path / "out" / "checkpoints" / FILE).exists():
@@ -142,7 +150,7 @@ def test_a_run_that_loses_a_machine_goes_on(undisturbed, tmp_path, lost, sent, a
         assert done.returncode == 0, done.stderr
     log = (tmp_path / "out" / "run.log").read_text()
     assert "resuming the training at step" in log
-    equal(tmp_path, one)
+    equal(tmp_path, two)
 
 
 def test_a_machine_that_falls_silent_is_lost():
