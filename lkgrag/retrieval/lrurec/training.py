@@ -224,15 +224,17 @@ class Training:
         weights = self.model.state_dict()
         store(path, self.identity(), self.progress, weights, self.best, self.optimizer)
 
-    def restore(self, path: Path) -> None:
-        """Resume from the state in a file, which the first process reads.
+    def restore(self, path: Path | None) -> None:
+        """Resume from the state in a file, which the first process reads; the others need none.
 
         Raises:
             RunError: it belongs to other options or data.
         """
-        read_state = read(path, self.identity()) if self.group.is_main else (self.progress, {})
-        self.progress = self.group.share(read_state[0])
-        weights, best = unpack(self.group.share_tensors(read_state[1]), self.optimizer)
+        progress, tensors = self.progress, {}
+        if path is not None and self.group.is_main:
+            progress, tensors = read(path, self.identity())
+        self.progress = self.group.share(progress)
+        weights, best = unpack(self.group.share_tensors(tensors), self.optimizer)
         self.model.load_state_dict(weights)
         self.best = {k: v.to(self.device) for k, v in best.items()}
 
