@@ -230,7 +230,8 @@ class Training:
         Raises:
             RunError: it belongs to other options or data.
         """
-        progress, tensors = self.progress, {}
+        progress = self.progress
+        tensors: dict[str, Tensor] = {}
         if path is not None and self.group.is_main:
             progress, tensors = read(path, self.identity())
         self.progress = self.group.share(progress)
