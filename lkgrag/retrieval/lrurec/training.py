@@ -225,7 +225,7 @@ class Training:
         store(path, self.identity(), self.progress, weights, self.best, self.optimizer)
 
     def restore(self, path: Path | None) -> None:
-        """Resume from the state in a file, which the first process reads; the others need none.
+        """Resume from the state in a file, which the first process reads; the others name none.
 
         Raises:
             RunError: it belongs to other options or data.
