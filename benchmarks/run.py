@@ -14,8 +14,10 @@ scorers of ``benchmarks/scorers.yaml`` with the default one, on validation. ``di
 lists cost in NDCG@10, on validation. ``tune`` goes on with studies of ``--trials`` on validation; with ``--test`` it
 compares the best and the defaults on test. ``engines`` counts
 up to 500 million interactions within 8 GB (``--data 10M`` takes one size; stored sizes are not measured again), and
-ranks everyone of ``--run`` by one and two workers of a Ray cluster. It also compares an index of up to a million
-items with a score of every item (``--only index --data 100k``), and the training of LRURec by two processes with that by one.
+ranks everyone of ``--run`` by one and two workers of a Ray cluster. ``--only cluster`` counts by one and two workers,
+and compares engines of clusters. It also compares an index of up to a million
+items with a score of every item (``--only index --data 100k``), and paths from a graph database with those of mapped
+tables (``--only store --data 10x``). ``--only nodes`` compares LRURec's training by two processes with that by one.
 """
 
 from __future__ import annotations
@@ -29,7 +31,7 @@ from typing import Any
 from benchmarks.common import ROOT, data_roots, fell, judge, put, save, say, stored
 
 SCALE = ("graph", "users", "remote")
-ENGINES = ("counting", "crossover", "index", "bulk", "nodes")
+ENGINES = ("counting", "crossover", "cluster", "index", "bulk", "store", "nodes")
 SPEED = ("paths", "lru", "wording", "lm", "lm-avx2", "whole", "serving", "job")
 
 
@@ -211,7 +213,7 @@ def _update(options: argparse.Namespace) -> int:
 
 
 def _service(options: argparse.Namespace) -> int:
-    from benchmarks import service
+    from benchmarks.service import suite as service
 
     result = service.measure(options.root, options.quick)
     if not options.quick:
@@ -349,13 +351,13 @@ def _scale(options: argparse.Namespace) -> int:
 
 
 def _engines(options: argparse.Namespace) -> int:
-    from benchmarks.engines import bulk, counting, index, nodes, page
+    from benchmarks.engines import bulk, cluster, counting, index, nodes, page, store
     from lkgrag.errors import ConfigError
 
     parts = options.only or ENGINES
     if "bulk" in parts and options.run is None:
         raise ConfigError("the part bulk needs a ranker: name a finished run by --run FOLDER")
-    known = {**counting.SIZES, **index.SIZES}
+    known = {**counting.SIZES, **index.SIZES, **store.SIZES}
     for name in options.data or []:
         if name not in known:
             raise ConfigError(f"--data {name}: there are {', '.join(known)}")
@@ -371,6 +373,7 @@ def _engines(options: argparse.Namespace) -> int:
             "C5": counting.peak_of(whole.get("counting", {})),
             **bulk.values(whole.get("bulk")),
             **index.values_of(whole.get("index", {})),
+            **store.values(whole.get("store")),
         }
         whole["targets"] = judge("C", values, suite="engines")
         if not options.quick:
@@ -392,6 +395,18 @@ def _engines(options: argparse.Namespace) -> int:
             list(dict.fromkeys(sizes)), options.root, threads, options.seed, before
         ):
             keep("counting", found)
+    if "cluster" in parts:
+        of_cluster = [name for name in options.data or ("1M", "10M") if name in counting.SIZES]
+        before = {} if options.quick else (stored("engines") or {}).get("cluster", {})
+        chosen = ["1M"] if options.quick else of_cluster
+        for found in cluster.measure(chosen, options.root, options.seed, before):
+            keep("cluster", found)
+    if "store" in parts:
+        names = [name for name in options.data or store.SIZES if name in store.SIZES]
+        before = {} if options.quick else (stored("engines") or {}).get("store", {})
+        names = ["1x"] if options.quick else names
+        for found in store.measure(names, options.root, options.quick, options.seed, before):
+            keep("store", found)
     if "bulk" in parts:
         found = bulk.measure(options.run, options.quick)
         print(bulk.table(found))

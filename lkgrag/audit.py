@@ -43,7 +43,7 @@ def body(pairs: dict[str, str], flags: set[str]) -> None:
     from lkgrag.kg import load_kg
     from lkgrag.kg.checks.audit import audit
     from lkgrag.run.stages import load_dataset
-    from lkgrag.serving.saving import check_files
+    from lkgrag.serving.loading import check_files
     from lkgrag.utils.progress import rename_activity
 
     rename_activity("read the data")

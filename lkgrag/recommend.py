@@ -17,8 +17,8 @@ from lkgrag.cli.arguments import (
     whole_number,
 )
 from lkgrag.cli.command import Command, is_stdout_closed, run
+from lkgrag.cli.crew_options import CrewOptions, parse_crew
 from lkgrag.errors import ConfigError
-from lkgrag.serving.crew_options import CrewOptions, parse_crew
 from lkgrag.utils.layout import RANKER
 from lkgrag.utils.shares import Shares
 
@@ -129,7 +129,10 @@ def body(pairs: dict[str, str], flags: set[str]) -> None:
     exclude = parse_list_or_file(pairs, "exclude") if "exclude" in pairs else None
     where = parse_mapping(pairs, "where") if "where" in pairs else None
     diversity = _number(pairs, "diversity", 0.0, "is no number from 0 to 1")
-    crew = parse_crew(pairs, is_sharded)
+    no_shards = "engine=ray ranks all users into a folder: set users=all and out=recs/, or leave engine= out"
+    crew = parse_crew(
+        pairs, "accelerate", "python -m lkgrag.recommend", None if is_sharded else no_shards
+    )
     # Only here: --help and a wrong option are answered without PyYAML.
     from lkgrag.serving.saved_run import load_run
 

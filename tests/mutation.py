@@ -83,6 +83,14 @@ FAULTS = [
         ("paths",),
     ),
     Fault(
+        "paths",
+        "the rows that were used last go first",
+        "paths/metapath_search/row_cache.py",
+        "popitem(last=False)",
+        "popitem(last=True)",
+        ("paths/test_store_finder.py",),
+    ),
+    Fault(
         "split",
         "a custom retriever sees all interactions",
         "retrieval/custom.py",

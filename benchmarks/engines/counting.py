@@ -118,11 +118,11 @@ def count(folder: str, threads: int) -> dict[str, Any]:
         training = timed("split", lambda: split_store(duck, store, config))
         if "itemitem" not in seconds:
             histories = histories_of(duck, store, training)
-            timed("itemitem", lambda: write_itemitem(histories, out / "itemitem"))
+            timed("itemitem", lambda: write_itemitem(duck, histories, out / "itemitem"))
         # Half of all files, which nothing here reads.
         shutil.rmtree(out / "itemitem", ignore_errors=True)
         graph = timed("graph", lambda: make_graph(duck, store, training, kg, out / "graph"))
-        timed("paths", lambda: map_paths(graph, out / "paths"))
+        timed("paths", lambda: map_paths(duck, graph, out / "paths"))
     stats = store.meta["stats"]
     return {
         "interactions": stats["raw_interactions"],

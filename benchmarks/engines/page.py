@@ -1,4 +1,4 @@
-"""The tables of docs/counting.md, docs/devices.md, docs/index-retrieval.md and docs/nodes.md."""
+"""The tables of the pages on engines."""
 
 from __future__ import annotations
 
@@ -6,12 +6,14 @@ from collections.abc import Callable
 from typing import Any
 
 from benchmarks.common import ROOT, put
-from benchmarks.engines import bulk, nodes
+from benchmarks.engines import bulk, cluster, nodes, store
 from benchmarks.engines.index import INDICES, PARTS
 
 PAGE, DEVICES = ROOT / "docs" / "counting.md", ROOT / "docs" / "devices.md"
+CLUSTER = ROOT / "docs" / "counting-cluster.md"
 INDEX_PAGE = ROOT / "docs" / "index-retrieval.md"
 NODES_PAGE = ROOT / "docs" / "nodes.md"
+STORE_PAGE = ROOT / "docs" / "graph-store.md"
 #: Rows of the table of sizes: words, and the value of a size.
 ROWS: tuple[tuple[str, Callable[[dict[str, Any]], float | None]], ...] = (
     ("interactions", lambda row: row["interactions"]),
@@ -84,6 +86,9 @@ def write_page(result: dict[str, Any]) -> None:
     """Put the stored result into the pages."""
     if result.get("counting"):
         put(PAGE, "counting", counting_table(result["counting"]))
+    if result.get("cluster"):
+        put(CLUSTER, "cluster", cluster.counting_table(result["cluster"]))
+        put(CLUSTER, "choice", cluster.choice_table(result["cluster"]))
     if result.get("crossover"):
         put(PAGE, "crossover", crossover_table(result["crossover"]))
     if result.get("bulk"):
@@ -92,3 +97,5 @@ def write_page(result: dict[str, Any]) -> None:
         put(INDEX_PAGE, "index", index_table(result["index"]))
     if result.get("nodes"):
         put(NODES_PAGE, "nodes", nodes.table(result["nodes"]))
+    if result.get("store"):
+        put(STORE_PAGE, "store", store.table(result["store"]))

@@ -85,6 +85,16 @@ CONTROLS: dict[str, tuple[str, ...]] = {
     "base + encoder of random weights": ("untrained",),
     "base + encoder of random weights, fine-tuned": ("random tuned",),
     "base + towers with it": ("random tuned tower",),
+    "base + both": ("random tuned", "random tuned tower"),
+}
+#: Of random weights, with the same training: it learns words from choices, and knows no language.
+UNTAUGHT = ("random tuned", "random tuned tower")
+#: What is added, and to what beside the base: the language that an encoder of random weights cannot have learned.
+BEYOND: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
+    "all, and fine-tuned, beside random weights": (
+        ADDED["all, and fine-tuned"] + UNTAUGHT,
+        UNTAUGHT,
+    ),
 }
 #: What the same events are worth where the new items' interactions were never deleted.
 CEILING = {"warm ceiling": ("behaviour",)}
@@ -322,7 +332,8 @@ def measure(cold: Cold, say: Callable[[str], None] = print) -> dict[str, Any]:
 
     Returns:
         ``events``, ``users``, ``items``; ``rows``, each with ``name``, ``evidence`` and :func:`figures`. The
-        gains of rows that add to the base are over it.
+        gains of rows that add to the base are over it; those of :data:`BEYOND` are over the base with the evidence of
+        random weights.
     """
     user = cold.events.user
     base = cold.ranks(BASE)
@@ -338,6 +349,8 @@ def measure(cold: Cold, say: Callable[[str], None] = print) -> dict[str, Any]:
     add("base", BASE, None)
     for name, kinds in {**ADDED, **CONTROLS, **CEILING}.items():
         add(name, BASE + kinds, base)
+    for name, (kinds, over) in BEYOND.items():
+        add(name, BASE + kinds, cold.ranks(BASE + over))
     return {
         "events": len(user),
         "users": len(np.unique(user)),

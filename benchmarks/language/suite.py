@@ -245,8 +245,9 @@ def targets_of(result: dict[str, Any]) -> dict[str, float | None]:
     if told := sum(sign["better"] + sign["worse"] for sign in signs):
         values["L5"] = 100 * sum(sign["better"] for sign in signs) / told
     rows = {row["name"]: row for row in cold.get("new-items", {}).get("rows", ())}
-    if "all" in rows:
-        values |= {"L3_new": 100 * rows["all"]["gain"], "L3_p": rows["all"]["p"]}
+    whole = "all, and fine-tuned"
+    if whole in rows:
+        values |= {"L3_new": 100 * rows[whole]["gain"], "L3_p": rows[whole]["p"]}
     for name, (data, left, right, figure) in TARGETS.items():
         for split in ("val", "test"):
             gap = next(

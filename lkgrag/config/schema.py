@@ -564,8 +564,8 @@ class EngineConfig:
     )
     memory: str | None = opt(
         None,
-        "memory that duckdb's queries and their results may take together, as 8GB or 500MB (default: half of what is "
-        "free)",
+        "memory that duckdb's queries and their results may take together, as 8GB or 500MB; with a cluster, in each "
+        "worker (default: half of what is free)",
     )
     temp: str | None = opt(
         None,

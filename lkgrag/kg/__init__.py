@@ -34,6 +34,9 @@ from lkgrag.kg.sources.resolver import (
     unregister_relation_source,
 )
 from lkgrag.kg.storage import load_kg, save_kg
+from lkgrag.kg.store.ladybug import LadybugStore
+from lkgrag.kg.store.rows import RowReads, Rows
+from lkgrag.kg.store.writing import write_ladybug
 from lkgrag.kg.summary import KGRow, kg_table
 from lkgrag.kg.temporal import as_of
 
@@ -43,6 +46,7 @@ __all__ = [
     "Audience",
     "Edges",
     "KGRow",
+    "LadybugStore",
     "MetaPath",
     "Names",
     "Pairs",
@@ -50,6 +54,8 @@ __all__ = [
     "Relation",
     "RelationSource",
     "RemoteKG",
+    "RowReads",
+    "Rows",
     "TableKG",
     "Training",
     "as_of",
@@ -72,4 +78,5 @@ __all__ = [
     "short",
     "short_metapath",
     "unregister_relation_source",
+    "write_ladybug",
 ]

@@ -76,6 +76,12 @@ class RemoteKG:
             if back not in self._attr and not relation.startswith(REVERSE):
                 self.edge_types.append(back)
 
+    def stored(self, edge_type: EdgeType) -> tuple[EdgeType, bool]:
+        """The edge type of the store that a type is read from, and whether it is read backwards."""
+        if edge_type in self._attr:
+            return edge_type, False
+        return (edge_type[2], edge_type[1].removeprefix(REVERSE), edge_type[0]), True
+
     def _num_nodes(self, node: str) -> int:
         """Number of nodes of a type, as PyG finds it: from other edges, or from features."""
         try:
@@ -94,11 +100,9 @@ class RemoteKG:
         """The nodes or edges of a type; edges are read from the store."""
         if isinstance(key, str):
             return _Nodes(self._size[key])
-        attr = self._attr.get(key)
-        if attr is not None:
-            return _Edges(self._read(attr), self._weight(key))
-        forward = (key[2], key[1].removeprefix(REVERSE), key[0])
-        return _Edges(self._read(self._attr[forward]).flip(0), self._weight(forward))
+        forward, is_back = self.stored(key)
+        edges = self._read(self._attr[forward])
+        return _Edges(edges.flip(0) if is_back else edges, self._weight(forward))
 
     def _read(self, attr: EdgeAttr) -> Tensor:
         row, column = self.graph.get_edge_index(attr)

@@ -9,6 +9,7 @@ from lkgrag.paths.batch import PathBatch
 from lkgrag.paths.folds import ExamplePaths
 from lkgrag.paths.metapath import metapaths
 from lkgrag.paths.metapath_search.finder import PathFinder
+from lkgrag.paths.metapath_search.store_finder import StoreFinder
 from lkgrag.paths.shortest.finder import ShortestPaths
 
 if TYPE_CHECKING:
@@ -48,6 +49,7 @@ __all__ = [
     "PathBatch",
     "PathFinder",
     "ShortestPaths",
+    "StoreFinder",
     "graph_paths",
     "metapaths",
     "path_finder",

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, cast
 
 import numpy as np
 
+from lkgrag.kg.clean_edges import clean_order
 from lkgrag.kg.large.tables import SortedEdges, TableKG
 
 if TYPE_CHECKING:
@@ -59,14 +60,8 @@ class Adjacency:
             stored = store.time.cpu().numpy().astype(np.float64)
             time = np.where(np.isnan(stored), -np.inf, stored)
         may_loop = edge_type[0] == edge_type[2]
-        if not _is_clean(source, target, num_target, may_loop):
-            order = np.lexsort((-weight, target, source))
-            if may_loop:
-                order = order[source[order] != target[order]]
-            first = np.ones(len(order), bool)
-            a, b = source[order], target[order]
-            first[1:] = (a[1:] != a[:-1]) | (b[1:] != b[:-1])
-            order = order[first]
+        order = clean_order(source, target, weight, num_target, may_loop)
+        if order is not None:
             source, target = source[order], target[order]
             weight, time = weight[order], time[order]
         return cls(
@@ -110,15 +105,6 @@ class Adjacency:
             self.time[order],
             np.diff(self.indptr),
         )
-
-
-def _is_clean(
-    source: NDArray[np.int64], target: NDArray[np.int64], num_targets: int, may_loop: bool
-) -> bool:
-    """Whether edges are sorted by source, then target, without repetitions and, if they may loop, loops."""
-    key = source * num_targets + target
-    is_rising = bool((key[1:] > key[:-1]).all())
-    return is_rising and not (may_loop and bool((source == target).any()))
 
 
 def _row_starts(sorted_rows: NDArray[np.int64], num_rows: int) -> NDArray[np.int64]:

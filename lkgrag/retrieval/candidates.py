@@ -13,10 +13,9 @@ import pandas as pd
 from lkgrag.data.queries import Queries
 from lkgrag.data.splits.base import Events
 from lkgrag.errors import LkgragError
-from lkgrag.retrieval.base import ask_evidence, rows_per_block
-from lkgrag.retrieval.ranks import Seen, histories_of, pessimistic_ranks, top_k
+from lkgrag.retrieval.ranks import histories_of, pessimistic_ranks, top_k
+from lkgrag.retrieval.scored import scored_blocks
 from lkgrag.utils.files import read_parquet, write_parquet
-from lkgrag.utils.progress import bar
 from lkgrag.utils.shapes import sizes
 
 if TYPE_CHECKING:
@@ -158,42 +157,8 @@ def candidate_lists(
     ranks = {
         n: np.zeros(len(events), np.int64) for n in [*retriever.systems, *others, retriever.name]
     }
-    step = rows_per_block(retriever.num_items, len(retriever.systems))
-    with bar("candidates") as update:
-        for start in range(0, len(events), step):
-            part = slice(start, start + step)
-            seen = Seen.of(histories[part], retriever.mask_seen)
-            features = {n: ask_evidence(s, histories[part]) for n, s in retriever.systems.items()}
-            fused = retriever.fuse(features, histories[part])
-            items[part], scores[part] = top_k(fused, k, seen, retriever.turn)
-            by_others = {n: other.fuse(features, histories[part]) for n, other in others.items()}
-            for name, value in {**features, **by_others, retriever.name: fused}.items():
-                ranks[name][part] = pessimistic_ranks(value, events.target[part], seen)
-            update(min(start + step, len(events)), len(events))
+    for part, seen, found in scored_blocks(retriever, histories, "candidates", others):
+        items[part], scores[part] = top_k(found[retriever.name], k, seen, retriever.turn)
+        for name, value in found.items():
+            ranks[name][part] = pessimistic_ranks(value, events.target[part], seen)
     return CandidateLists(events, items, scores, ranks)
-
-
-def first_items(
-    retriever: FusedRetriever, interactions: Interactions, events: Events, k: int
-) -> dict[str, NDArray[np.int64]]:
-    """What each system of stage one alone ranks first of the whole catalogue, from all items before an event.
-
-    Args:
-        retriever: the fused systems; seen items are masked as it does.
-        interactions: the sequences; only what precedes an event is read.
-        events: ``E`` predictions.
-        k: length of the lists.
-
-    Returns:
-        By system int64 ``[E, k]``, best first; -1 where there are fewer items.
-    """
-    histories = histories_of(interactions, events)
-    out = {name: np.full((len(events), k), -1, np.int64) for name in retriever.systems}
-    step = rows_per_block(retriever.num_items, 1)
-    for start in range(0, len(events), step):
-        part = slice(start, start + step)
-        seen = Seen.of(histories[part], retriever.mask_seen)
-        for name, system in retriever.systems.items():
-            evidence = ask_evidence(system, histories[part])
-            out[name][part] = top_k(evidence, k, seen, retriever.turn)[0]
-    return out

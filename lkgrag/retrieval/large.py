@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from scipy import sparse
 
-from lkgrag.kg.large.edge_files import part
+from lkgrag.kg.large.histories import Rows, within
 from lkgrag.retrieval.itemitem import (
     BACKWARD,
     GAP,
@@ -26,13 +26,17 @@ from lkgrag.retrieval.itemitem import (
 )
 from lkgrag.utils.files import atomic
 from lkgrag.utils.key_counts import count_keys, kept_ranges
-from lkgrag.utils.progress import rename_activity
+from lkgrag.utils.parts import read_part
+from lkgrag.utils.steps import Hands, Task, hands_of, part
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from lkgrag.kg.large.histories import Histories
+    from lkgrag.kg.large.histories import Bounds, Histories, Sent
+    from lkgrag.utils.duck import Duck
 
+#: Bytes of a row while it is counted.
+KEY = 8
 #: Slots of a pair: each distance, after and before.
 SLOTS = 2 * WINDOW
 SCHEMA = pa.schema({"source": pa.int32(), "target": pa.int32(), "weight": pa.float32()})
@@ -40,44 +44,59 @@ SCHEMA = pa.schema({"source": pa.int32(), "target": pa.int32(), "weight": pa.flo
 
 def count_interactions(histories: Histories) -> NDArray[np.int64]:
     """The training interactions of each item, int64 ``[I]``: what popularity ranks by."""
-    return histories.duck.counts(
-        f"select item as place, count(*) as value from {histories.table} group by item",
-        histories.num_items,
-    )
+    return histories.chosen
 
 
-def write_itemitem(histories: Histories, folder: Path) -> list[Path]:
+def write_itemitem(hands: Hands | Duck, histories: Histories, folder: Path) -> list[Path]:
     """Write the weights of ``itemitem``, part by part; parts that are there are kept.
 
     Args:
+        hands: who counts; of a database, this process.
         histories: the training interactions.
         folder: of the parts.
 
     Returns:
         The files, ``source target`` (int32) and ``weight`` (float32), by source, then target.
     """
+    hands, folder = hands_of(hands), folder.absolute()
+    histories.prepare(hands, [(WINDOW, True)])
+    rows = pair_rows(histories)
     bounds = kept_ranges(
-        folder,
-        lambda: histories.pairs_within(WINDOW, both=True),
-        max(1, histories.duck.arrays // 8),
+        folder, lambda: rows.most(histories), lambda total: hands.most_rows(total, KEY)
     )
-    degree = count_interactions(histories) + SHRINKAGE
+    outs = [part(folder, number) for number in range(len(bounds))]
+    if not all(path.exists() for path in outs):
+        histories.divide(hands, rows)
+    hands.do(
+        "count itemitem",
+        [
+            Task(path, write_itemitem_part, (histories.sent, some, path))
+            for some, path in zip(bounds, outs, strict=True)
+        ],
+    )
+    histories.forget(rows)
+    return outs
+
+
+def write_itemitem_part(duck: Duck, histories: Sent, bounds: Bounds, path: Path) -> None:
+    """Write the weights of some source items."""
+    here = histories.on(duck)
+    degree = count_interactions(here) + SHRINKAGE
     powers = degree**-SOURCE_POWER, degree**-TARGET_POWER
-    out = []
-    for number, some in enumerate(bounds):
-        path = part(folder, number)
-        rename_activity(f"count itemitem: {number} of {len(bounds)}")
-        if not path.exists():
-            _write_part(path, _counted(histories, some), powers)
-        out.append(path)
-    return out
+    _write_part(path, _counted(here, bounds), powers)
 
 
-def _counted(
-    histories: Histories, bounds: tuple[int, int]
-) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]]:
-    """Yield sources, targets and summed-up counts of some source items; a pair is in one block."""
-    size = histories.num_items
+def pair_rows(histories: Histories) -> Rows:
+    """The pairs within the window, with distance and direction, as one ``key``."""
+    size = histories.num_items * SLOTS
+    return Rows(f"pairs-{WINDOW}", _pair_query, "key", size, _pair_most)
+
+
+def _pair_most(histories: Histories) -> NDArray[np.int64]:
+    return histories.pairs_within(WINDOW, both=True)
+
+
+def _pair_query(histories: Histories, bounds: Bounds | None) -> str:
     windows, keys = [], []
     for slot in range(SLOTS):
         step = slot % WINDOW + 1
@@ -85,16 +104,23 @@ def _counted(
         windows.append(f"{way}(item, {step}) over () as item_{slot}")
         keys.append(
             f"case when {room} >= {step} and item_{slot} <> item then "
-            f"(item::bigint * {size} + item_{slot}) * {SLOTS} + {slot} end"
+            f"(item::bigint * {histories.num_items} + item_{slot}) * {SLOTS} + {slot} end"
         )
-    sql = (
+    return (
         f"select key from (select unnest([{', '.join(keys)}]) as key "
         f"from (select *, {', '.join(windows)} from {histories.table}) "
-        f"where item >= {bounds[0]} and item < {bounds[1]}) where key is not null"
+        f"where {within(bounds)}) where key is not null"
     )
-    rows = int(histories.pairs_within(WINDOW, both=True)[slice(*bounds)].sum())
+
+
+def _counted(
+    histories: Histories, bounds: Bounds
+) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]]:
+    """Yield sources, targets and summed-up counts of some source items; a pair is in one block."""
+    rows = pair_rows(histories)
+    most = int(rows.most(histories)[slice(*bounds)].sum())
     left = np.zeros(0, np.int64), np.zeros(0, np.int64)
-    for block in count_keys(histories.duck, sql, rows, 1):
+    for block in count_keys(histories.duck, histories.rows(rows, bounds), most, 1):
         key, count = (np.concatenate(pair) for pair in zip(left, block, strict=True))
         # The last pair may go on in the next block.
         whole = int(np.searchsorted(key, key[-1] // SLOTS * SLOTS))
@@ -143,6 +169,6 @@ def _sums(
 
 def read_itemitem(files: list[Path], num_items: int) -> sparse.csr_matrix:
     """The weights of ``itemitem`` in memory, float32 ``[I, I]``."""
-    table = pa.concat_tables([pq.read_table(path) for path in files])
+    table = pa.concat_tables([read_part(path) for path in files])
     source, target, weight = (table[name].to_numpy() for name in SCHEMA.names)
     return sparse.csr_matrix((weight, (source, target)), shape=(num_items, num_items))

@@ -17,7 +17,7 @@ from lkgrag.retrieval.lrurec.options import LRURecOptions
 from lkgrag.retrieval.lrurec.retriever import LRURecRetriever, fit_lrurec
 from lkgrag.retrieval.lrurec.validation import ValidationEvents
 from lkgrag.retrieval.ranks import ndcg, recall
-from lkgrag.retrieval.systems import check_data, check_systems, fit_systems
+from lkgrag.retrieval.systems import check_data, check_systems, fit_systems, fused_systems
 from lkgrag.retrieval.text.retriever import TextRetriever
 from lkgrag.utils.layout import WITHOUT_TEXT
 
@@ -67,6 +67,13 @@ class FitLRURec(Protocol):
         """The trained retriever, and how its training went."""
 
 
+class FitText(Protocol):
+    """Trains the text towers on the first ``train_end[user]`` items; see :meth:`TextRetriever.fit`."""
+
+    def __call__(self, train_end: NDArray[np.int64], data: HeteroData) -> TextRetriever:
+        """The trained retriever, with the curve of its training."""
+
+
 class FitCustom(Protocol):
     """Fits a custom retriever; see :func:`~lkgrag.retrieval.custom.fit_custom`."""
 
@@ -80,11 +87,13 @@ class Fits:
 
     Attributes:
         lrurec: trains LRURec.
+        text: trains the text towers.
         custom: fits a custom retriever.
         device: of all other systems.
     """
 
     lrurec: FitLRURec
+    text: FitText
     custom: FitCustom
     device: torch.device
 
@@ -113,10 +122,13 @@ class Fits:
             events = None if val is None else ValidationEvents.of(interactions, val)
             return fit_lrurec(training, options, seed, val=events, epochs=epochs, device=place)
 
+        def text(train_end: NDArray[np.int64], data: HeteroData) -> TextRetriever:
+            return TextRetriever.fit(interactions.first(train_end), data, place, seed)
+
         def custom(target: str, train_end: NDArray[np.int64], data: HeteroData) -> Retriever:
             return fit_custom(interactions, config, seed, target, train_end, data, place)
 
-        return cls(lrurec, custom, place)
+        return cls(lrurec, text, custom, place)
 
 
 def fit_stage_one(
@@ -157,6 +169,8 @@ def fit_stage_one(
 
     def fit_all(train_end: NDArray[np.int64], fitted: list[Retriever]) -> FusedRetriever:
         training, data = interactions.first(train_end), kg_for(train_end)
+        if TextRetriever.name in fused_systems(config, training):
+            fitted = [*fitted, how.text(train_end, data)]
         return fit_systems(training, data, config, seed, fitted, how.device)
 
     # Custom retrievers first, since they may fail.

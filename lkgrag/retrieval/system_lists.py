@@ -6,9 +6,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from lkgrag.retrieval.base import ask_evidence, rows_per_block
-from lkgrag.retrieval.ranks import Seen, histories_of, top_k
-from lkgrag.utils.progress import bar
+from lkgrag.retrieval.ranks import histories_of, top_k
+from lkgrag.retrieval.scored import scored_blocks
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -33,7 +32,6 @@ def system_lists(
         By system, items int64 ``[E, k]``, best first, -1 where there are fewer, and their scores float32 ``[E, k]``.
     """
     histories = histories_of(interactions, events)
-    k = min(k, retriever.num_items)
     names = [*retriever.systems, retriever.name]
     out = {
         name: (
@@ -42,15 +40,8 @@ def system_lists(
         )
         for name in names
     }
-    step = rows_per_block(retriever.num_items, len(retriever.systems))
-    with bar("lists of each system") as update:
-        for start in range(0, len(events), step):
-            part = slice(start, start + step)
-            seen = Seen.of(histories[part], retriever.mask_seen)
-            features = {n: ask_evidence(s, histories[part]) for n, s in retriever.systems.items()}
-            fused = retriever.fuse(features, histories[part])
-            for name, scores in {**features, retriever.name: fused}.items():
-                items, values = out[name]
-                items[part], values[part] = top_k(scores, k, seen, retriever.turn)
-            update(min(start + step, len(events)), len(events))
+    for part, seen, found in scored_blocks(retriever, histories, "lists of each system"):
+        for name, scores in found.items():
+            items, values = out[name]
+            items[part], values[part] = top_k(scores, k, seen, retriever.turn)
     return out

@@ -21,8 +21,8 @@ from lkgrag.evaluation.popularity import opportunity_bias
 from lkgrag.evaluation.user_groups import ACTIVITY, TASTE, by_activity, by_attributes, by_taste
 from lkgrag.prompt.order import CandidateOrder
 from lkgrag.ranker.batch import RankerBatch
-from lkgrag.retrieval.candidates import first_items
 from lkgrag.retrieval.ranks import histories_of
+from lkgrag.retrieval.system_lists import system_lists
 from lkgrag.serving.choice import choose_paths
 
 if TYPE_CHECKING:
@@ -77,7 +77,8 @@ class Described:
         lists = evaluation.lists("test", self.seed)
         length = min((items.shape[1] for items in lists.values()), default=LENGTH)
         retriever = self.stage_one.retriever
-        lists |= first_items(retriever, interactions, events, length)
+        alone = system_lists(retriever, interactions, events, length)
+        lists |= {name: alone[name][0] for name in retriever.systems}
         readers = Readers(
             events.user, histories_of(interactions, events), self.resamples, self.seed
         )

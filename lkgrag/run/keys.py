@@ -11,6 +11,7 @@ kg              data, options of ``kg``, code of custom relation sources, and ho
                 user train
 vectors         the encoder (name, layer, hash of local files), and the items' texts
 lrurec          data, LRURec's options, those interactions, whether it is validated, epochs, seed
+text            data, the encoder, those interactions, version of the towers, seed
 own             data, options of ``kg``, the encoder, those interactions, the class of a custom retriever, its
                 options and code, seed
 retrieval       data, options of ``kg`` and ``retrieval``, the encoder, code of custom retrievers, seed
@@ -60,6 +61,8 @@ if TYPE_CHECKING:
 Key = dict[str, Any]
 #: Raised where other systems are fused by default.
 DEFAULT_SYSTEMS = 2
+#: Raised where the text towers learn something else.
+TEXT_TOWERS = 1
 #: Raised where the model of requests computes something else.
 REQUEST_MODEL = 1
 
@@ -118,6 +121,20 @@ class StageKeys:
             "lrurec": asdict(LRURecOptions.of(self.config.retrieval)),
             "validated": is_validated,
             "most_epochs": epochs,
+            "seed": self.config.seed,
+        }
+
+    def text(self, train_end: NDArray[np.int64]) -> Key:
+        """Key of the text towers, trained on the first ``train_end[user]`` interactions of each user.
+
+        Args:
+            train_end: int64 ``[num_users]``.
+        """
+        return {
+            **self.data,
+            **self._encoder,
+            "train_end": hash_train_end(train_end),
+            "towers": TEXT_TOWERS,
             "seed": self.config.seed,
         }
 

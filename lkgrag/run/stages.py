@@ -21,6 +21,7 @@ from lkgrag.retrieval import (
     LRURecRetriever,
     Progress,
     StageOne,
+    TextRetriever,
     ValidationEvents,
     fit_lrurec,
     fit_stage_one,
@@ -207,6 +208,32 @@ class Stages:
             group=group,
         )
 
+    def text(self, train_end: NDArray[np.int64], data: HeteroData) -> TextRetriever:
+        """Text towers, trained on the first ``train_end[user]`` interactions of each user.
+
+        Args:
+            train_end: int64 ``[num_users]``.
+            data: the graph of the same interactions, for the vectors of the items' texts.
+
+        Returns:
+            The retriever, with the curve of its training.
+        """
+
+        def build(folder: Path) -> None:
+            interactions = self.dataset.interactions.first(train_end)
+            with activity(f"fit {TextRetriever.name}"):
+                text = TextRetriever.fit(interactions, data, self.device, self.config.seed)
+            text.save(folder)
+            write_json(folder / "progress.json", {"curve": text.towers.curve})
+
+        def load(folder: Path) -> TextRetriever:
+            text = TextRetriever.load(folder)
+            # The curve is no part of a saved retriever.
+            text.towers.curve = read_json(folder / "progress.json")["curve"]
+            return text
+
+        return self.cache.load_or_build("text", self.keys.text(train_end), build, load)
+
     def custom_retriever(
         self, target: str, train_end: NDArray[np.int64], data: HeteroData
     ) -> Retriever:
@@ -247,7 +274,7 @@ class Stages:
                 self.kg,
                 self.config.retrieval,
                 self.config.seed,
-                Fits(lrurec=self.lrurec, custom=self.custom_retriever, device=self.device),
+                Fits(self.lrurec, self.text, self.custom_retriever, self.device),
             )
             stage_one.retriever.save(folder / "retriever")
             for name in ("examples", "val", "test"):

@@ -142,8 +142,8 @@ class Ranker:
                 or the device cannot be used.
         """
         # Only here: `from lkgrag import Ranker` does not wait for torch.
+        from lkgrag.serving.loading import load
         from lkgrag.serving.saved_run import find_run
-        from lkgrag.serving.saving import load
 
         place = user_path(folder, "folder")
         if isinstance(folder, str) and not place.exists():
@@ -195,6 +195,29 @@ class Ranker:
 
         check_index(index)
         return Ranker(self.model, with_index(self.context, index), self._metrics)
+
+    def with_graph_store(
+        self,
+        path: str | os.PathLike[str],
+        cache: int | str = "256MB",
+        memory: int | str = "256MB",
+    ) -> Ranker:
+        """The same ranker as it reads paths from a graph database; parts are shared, and rankings are equal.
+
+        Args:
+            path: of a database that ``lkgrag.export format=ladybug`` wrote of this ranker's run.
+            cache: bytes of the rows that are kept, or in words.
+            memory: bytes of the database's pages that are kept, or in words.
+
+        Raises:
+            ConfigError: ladybug is not installed, or the ranker's paths are of a kind that a store cannot give.
+            DataError: the database is missing, locked, damaged or of another version, or holds another graph.
+        """
+        # Only here: as in from_pretrained.
+        from lkgrag.serving.graph_store import with_graph_store
+
+        context = with_graph_store(self.context, path, cache, memory)
+        return Ranker(self.model, context, self._metrics)
 
     def save_pretrained(self, folder: str | os.PathLike[str], histories: bool = True) -> None:
         """Write the ranker and all that it needs to rank for anyone, except the base language model.

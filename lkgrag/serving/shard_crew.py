@@ -3,31 +3,29 @@
 from __future__ import annotations
 
 import pickle
-import secrets
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from types import ModuleType
 
 from lkgrag import __version__
 from lkgrag.ranker.fusion import TermWeights
 from lkgrag.serving import shard_worker
 from lkgrag.serving.context import Context
 from lkgrag.serving.lm_choice import choose_serving
-from lkgrag.serving.saving import load_context
+from lkgrag.serving.loading import load_context
 from lkgrag.serving.shard_files import (
     make_folder,
     read_shard_sums,
     write_manifest,
 )
-from lkgrag.serving.shard_work import Crew, Work
+from lkgrag.serving.shard_work import Crew, Shards, make_shards
 from lkgrag.serving.shard_worker import Order
 from lkgrag.serving.shards import BulkRequest, plan_shards, warn_of_few
-from lkgrag.utils.files import atomic, sweep
+from lkgrag.utils.files import sweep
 from lkgrag.utils.locks import locked
 from lkgrag.utils.progress import rename_activity
 from lkgrag.utils.ray_cluster import open_cluster
+from lkgrag.utils.ray_team import count_places, put_token, travelling
 
 
 def recommend_by_crew(
@@ -64,7 +62,7 @@ def recommend_by_crew(
         if missing:
             rename_activity("start the workers")
             cpus = crew.workers * crew.threads
-            with _token(plan.out) as token, open_cluster(crew.address, cpus) as ray:
+            with put_token(plan.out) as token, open_cluster(crew.address, cpus) as ray:
                 order = Order(
                     __version__,
                     str(plan.out),
@@ -77,12 +75,12 @@ def recommend_by_crew(
                     pickle.dumps(plan),
                 )
                 workers = crew.workers or count_places(ray, crew.threads)
-                with _travelling(ray):
-                    work = Work(ray, replace(crew, workers=workers), order, plan, progress)
-                    few = work.make(missing)
+                shards = Shards(plan, progress)
+                with travelling(ray, shard_worker):
+                    make_shards(ray, replace(crew, workers=workers), order, shards, missing)
             # No worker is left that writes: these are the files of lost ones.
             sweep(out)
-            warn_of_few(request, few)
+            warn_of_few(request, shards.few)
     return plan.count
 
 
@@ -102,36 +100,3 @@ def read_context(folder: Path, lm: str | None) -> Context:
     weights = TermWeights.from_dict(meta["fusion"], has_lm)
     choose_serving(weights, context.fitted, lm or context.config.serving.lm, has_lm, str(folder))
     return context
-
-
-def count_places(ray: ModuleType, threads: int) -> int:
-    """How many workers a cluster has CPUs for; at least 1.
-
-    Args:
-        ray: the module, connected.
-        threads: of a worker.
-    """
-    return max(1, int(ray.cluster_resources().get("CPU", 0) // threads))
-
-
-@contextmanager
-def _token(out: Path) -> Iterator[tuple[str, str]]:
-    """A file in the folder of the shards, by which a worker knows the folder: its name and its text."""
-    text = secrets.token_hex(16)
-    path = out / f".token-{text[:8]}.tmp"
-    with atomic(path) as tmp:
-        tmp.write_text(text, encoding="utf-8")
-    try:
-        yield path.name, text
-    finally:
-        path.unlink(missing_ok=True)
-
-
-@contextmanager
-def _travelling(ray: ModuleType) -> Iterator[None]:
-    """Send the worker's class as code within the block, not as the name of a module."""
-    ray.cloudpickle.register_pickle_by_value(shard_worker)
-    try:
-        yield
-    finally:
-        ray.cloudpickle.unregister_pickle_by_value(shard_worker)

@@ -1,21 +1,17 @@
 """A worker that ranks shards in a process of a Ray cluster.
 
 Its class travels to the worker as code, so it starts where lkgrag is missing or of another version, and can say so.
-Therefore this file imports nothing of lkgrag but inside its methods.
+Therefore this file imports nothing of lkgrag but what travels with it, and the rest inside its methods.
 """
 
 from __future__ import annotations
 
-import os
 import pickle
-import platform
-import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-#: Seconds after which a file that another machine wrote should be visible.
-VISIBLE = 5.0
+from lkgrag.utils.ray_worker import RayWorker
 
 
 @dataclass(frozen=True)
@@ -45,36 +41,15 @@ class Order:
     plan: bytes
 
 
-class ShardWorker:
-    """Loads the ranker once and writes shards. Answers are plain values; ``problem`` is one line for the user."""
+class ShardWorker(RayWorker):
+    """Loads the ranker once and writes shards."""
 
     def __init__(self, order: Order) -> None:
+        super().__init__(order)
         self.order = order
         self.ranker: Any = None
         self.plan: Any = None
         self.request: Any = None
-
-    def enlist(self) -> dict[str, Any]:
-        """Tell where this worker runs, and whether it can take part."""
-        return {"node": platform.node(), "process": os.getpid(), "problem": self._find_problem()}
-
-    def _find_problem(self) -> str | None:
-        """What keeps this worker from its work; None if nothing does."""
-        order = self.order
-        try:
-            # Only here, as in all of this class: see the module.
-            from lkgrag import __version__
-        except ImportError as error:
-            return f"lkgrag cannot be imported there ({error}): install lkgrag=={order.version}"
-        if __version__ != order.version:
-            return f"it has lkgrag {__version__}, not {order.version}: install the same version"
-        name, text = order.token
-        end = time.monotonic() + VISIBLE
-        while not _holds(Path(order.out, name), text):
-            if time.monotonic() > end:
-                return f"out={order.out} is not the same folder there: name one that all machines share"
-            time.sleep(0.1)
-        return None
 
     def load(self) -> dict[str, Any]:
         """Load the ranker."""
@@ -91,7 +66,7 @@ class ShardWorker:
         )
 
     def _load(self) -> dict[str, Any]:
-        # Only here, as above.
+        # Only here: see the module.
         from lkgrag.cli.command import prepare_environment
 
         prepare_environment()
@@ -119,28 +94,3 @@ class ShardWorker:
         path = self.plan.path(number)
         few = write_shard(self.ranker, path, self.plan.rows(number), self.request)
         return {"few": few, "sum": hash_file(path)}
-
-    def _answer(self, work: Any, memory: str) -> dict[str, Any]:
-        """Do some work; what the user can act on becomes a problem."""
-        # Only here, as above.
-        from lkgrag.errors import LkgragError
-        from lkgrag.utils.failures import MEMORY, explain
-
-        try:
-            return {"problem": None, **work()}
-        except LkgragError as error:
-            return {"problem": str(error)}
-        except Exception as error:
-            explained = explain(error)
-            if explained is None:
-                raise
-            text = str(explained)
-            return {"problem": f"out of memory {memory}" if text == MEMORY else text}
-
-
-def _holds(path: Path, text: str) -> bool:
-    """Whether a file holds a text."""
-    try:
-        return path.read_text(encoding="utf-8") == text
-    except OSError:
-        return False

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 
 from lkgrag.data.readers import read_tables
 from lkgrag.errors import RunError
-from lkgrag.serving.saving import load_context, save_updated
+from lkgrag.serving.loading import load_context
+from lkgrag.serving.saving import save_updated
 from lkgrag.serving.updating import update_context
 from lkgrag.utils.console import console
 from lkgrag.utils.files import find_foreign_entry, user_path

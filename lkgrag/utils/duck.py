@@ -31,8 +31,8 @@ DATABASE, ARRAYS = 0.42, 0.33
 UNKNOWN = 4 * 10**9
 #: Rows of a batch of results.
 BATCH = 1 << 20
-#: Beginning of the names of temporary folders.
-PREFIX = ".lkgrag-duckdb-"
+#: Beginning of the names of temporary folders, and of those that are not locked yet.
+PREFIX, FRESH = ".lkgrag-duckdb-", ".lkgrag-new-duckdb-"
 #: Held while the folder is in use.
 LOCK = ".lock"
 MISSING = 'engine.name=duckdb: DuckDB is not installed: pip install "lkgrag[large]"'
@@ -74,6 +74,11 @@ def memory_of(config: Limits) -> int:
             f"engine.memory={config.memory}: counting needs at least {LEAST // 10**6}MB; raise it"
         )
     return memory
+
+
+def arrays_of(memory: int) -> int:
+    """Bytes of :func:`memory_of` that a result may take outside of the database."""
+    return int((memory - LIBRARIES) * ARRAYS)
 
 
 def check_limits(config: Limits, is_needed: bool) -> None:
@@ -161,15 +166,21 @@ class Duck:
             out[batch["place"].to_numpy()] = batch["value"].to_numpy(zero_copy_only=False)
         return out
 
-    def write(self, sql: str, path: Path) -> None:
+    def write(self, sql: str, path: Path, group: int | None = None) -> None:
         """Write a result as Parquet, atomically.
+
+        Args:
+            sql: the query.
+            path: of the file.
+            group: rows of a group; the database's by default.
 
         Raises:
             LkgragError: the disk is full, the memory too little, or a file that is read is broken.
         """
         with atomic(path) as tmp, self._explained():
+            rows = "" if group is None else f", row_group_size {group}"
             self.connection.execute(
-                f"copy ({sql}) to {quoted(tmp)} (format parquet, compression zstd)"
+                f"copy ({sql}) to {quoted(tmp)} (format parquet, compression zstd{rows})"
             )
 
     @contextmanager
@@ -232,18 +243,30 @@ def open_duck(config: Limits, threads: int = 1, beside: Path | None = None) -> I
     memory = memory_of(config)
     try:
         # Only here: most commands need no database.
-        import duckdb
+        import duckdb  # noqa: F401
     except ImportError:
         raise ConfigError(MISSING) from None
     root = _temp_root(config, beside)
     try:
         sweep_temporary(root or Path(tempfile.gettempdir()))
-        temp = Path(tempfile.mkdtemp(prefix=PREFIX, dir=root))
+        # Under another name first: whoever sweeps there must not find it before it is locked.
+        fresh = Path(tempfile.mkdtemp(prefix=FRESH, dir=root))
     except OSError as error:
         raise ConfigError(
             f"engine.temp={root}: cannot be written ({error.strerror}); name another folder"
         ) from error
     rest = memory - LIBRARIES
+    temp = fresh.with_name(fresh.name.replace(FRESH, PREFIX, 1))
+    with locked(fresh / LOCK, wait=False):
+        fresh.rename(temp)
+        yield from _connected(temp, rest, threads)
+
+
+def _connected(temp: Path, rest: int, threads: int) -> Iterator[Duck]:
+    """As :func:`open_duck`, with a folder that is held."""
+    # Only here, as above.
+    import duckdb
+
     connection = duckdb.connect(
         ":memory:",
         config={
@@ -257,8 +280,7 @@ def open_duck(config: Limits, threads: int = 1, beside: Path | None = None) -> I
     )
     try:
         connection.execute("set enable_progress_bar = false")
-        with locked(temp / LOCK, wait=False):
-            yield Duck(connection, int(rest * ARRAYS), temp)
+        yield Duck(connection, arrays_of(rest + LIBRARIES), temp)
     finally:
         connection.close()
         shutil.rmtree(temp, ignore_errors=True)

@@ -40,18 +40,19 @@ def ranges(rows: NDArray[np.int64], most: int) -> list[tuple[int, int]]:
 
 
 def kept_ranges(
-    folder: Path, rows: Callable[[], NDArray[np.int64]], most: int
+    folder: Path, rows: Callable[[], NDArray[np.int64]], most: Callable[[int], int]
 ) -> list[tuple[int, int]]:
     """The ranges of a table's parts, which stay as they are if work goes on with another limit of memory.
 
     Args:
         folder: of the parts; the ranges are in ``ranges.json``.
         rows: gives the rows of each place, where there are no ranges yet.
-        most: rows of a range.
+        most: rows of a range, of the rows of all.
     """
     path = folder / "ranges.json"
     if not path.exists():
-        write_json(path, ranges(rows(), most))
+        found = rows()
+        write_json(path, ranges(found, max(1, most(int(found.sum())))))
     return [(int(first), int(end)) for first, end in read_json(path)]
 
 

@@ -5,11 +5,11 @@ import json
 
 import pytest
 
-from benchmarks import service
+from benchmarks.service import answers, clients, suite
 
 
 def told(*answers):
-    return service.Told(answers={n: list(a) for n, a in enumerate(answers)})
+    return clients.Told(answers={n: list(a) for n, a in enumerate(answers)})
 
 
 def test_what_becomes_of_answers():
@@ -17,7 +17,7 @@ def test_what_becomes_of_answers():
     new = {"u": b'{"score": 0.7, "items": ["b"]}', "v": right["v"]}
     near, other = b'{"score": 0.500001, "items": ["a"]}', b'{"score": 0.5, "items": ["z"]}'
     found = told([right["u"]], [], [right["v"]] * 2, [near], [other], [new["u"]])
-    counts = service.compare(found, ["u", "v", "v", "u", "u", "u"], right, new)
+    counts = answers.compare(found, ["u", "v", "v", "u", "u", "u"], right, new)
     assert counts == {
         "requests": 6,
         "lost": 1,
@@ -31,9 +31,9 @@ def test_what_becomes_of_answers():
 
 def test_only_numbers_may_differ_and_only_by_rounding():
     one = {"a": [1.0, "x", None], "b": 2}
-    assert service.is_same({"a": [1.00001, "x", None], "b": 2}, one)
+    assert answers.is_same({"a": [1.00001, "x", None], "b": 2}, one)
     for other in ({"a": [1.1, "x", None], "b": 2}, {"a": [1.0, "x"], "b": 2}, {"a": 1, "b": 2}, {}):
-        assert not service.is_same(other, one)
+        assert not answers.is_same(other, one)
 
 
 def test_clients_try_again_until_every_request_is_answered():
@@ -57,7 +57,7 @@ def test_clients_try_again_until_every_request_is_answered():
         port = server.sockets[0].getsockname()[1]
         done = []
         bodies = [json.dumps({"n": n}).encode() for n in range(12)]
-        found = await service.load(port, bodies, 3, done.append)
+        found = await clients.load(port, bodies, 3, done.append)
         server.close()
         return found, bodies, done
 
@@ -70,8 +70,8 @@ def test_clients_try_again_until_every_request_is_answered():
 
 @pytest.mark.slow
 def test_a_small_run_is_measured(run_without_lm, monkeypatch):
-    monkeypatch.setattr(service, "REQUESTS", {1: 10, 8: 20, 64: 64})
-    result = service.measure_run(run_without_lm)
+    monkeypatch.setattr(suite, "REQUESTS", {1: 10, 8: 20, 64: 64})
+    result = suite.measure_run(run_without_lm)
     for part in ("load", "one_at_a_time"):
         for row in result[part].values():
             assert row["lost"] == row["twice"] == row["wrong"] == 0
@@ -81,5 +81,5 @@ def test_a_small_run_is_measured(run_without_lm, monkeypatch):
     swap = result["swap"]
     assert swap["lost"] == swap["twice"] == swap["wrong"] == swap["retries"] == 0
     assert swap["equal_to_new"] > 0
-    lines = service.table(result).splitlines()
+    lines = suite.table(result).splitlines()
     assert len({line.count("|") for line in lines}) == 1

@@ -9,7 +9,7 @@ from helpers.pages import command_lines
 from benchmarks.common import stored
 from benchmarks.engines import bulk
 from lkgrag import recommend
-from lkgrag.serving.crew_options import CrewOptions, parse_crew
+from lkgrag.cli.crew_options import CrewOptions, parse_crew
 
 PAGE = Path(__file__).parents[2] / "docs" / "devices.md"
 HEAD = "## Rankings of everyone on a Ray cluster"
@@ -22,7 +22,9 @@ def commands():
 def test_the_commands_of_the_page(run_without_lm, tmp_path, monkeypatch):
     pytest.importorskip("ray", reason="needs the extra lkgrag[ray]")
     here, there = commands()
-    assert parse_crew(dict(w.split("=", 1) for w in there), True) == CrewOptions(None, "auto")
+    assert parse_crew(dict(w.split("=", 1) for w in there), "accelerate", "") == CrewOptions(
+        None, "auto"
+    )
     monkeypatch.chdir(tmp_path)
     pairs = dict(word.split("=", 1) for word in here) | {"run": str(run_without_lm)}
     recommend.body(pairs, set())

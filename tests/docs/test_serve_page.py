@@ -10,8 +10,8 @@ from helpers.film_shop import write_shop
 from helpers.pages import blocks, command_lines
 from helpers.small_run import small_options
 
-from benchmarks import service as bench
 from benchmarks.common import stored
+from benchmarks.service import suite as bench
 from lkgrag.config.loading import load_config
 from lkgrag.run.pipeline import train
 from lkgrag.service import server

@@ -1,6 +1,7 @@
 """Small interactions of every kind for the engines: ties, repetitions, unknown times and ratings, odd ids."""
 
-from contextlib import contextmanager
+import pickle
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +10,7 @@ from hypothesis import strategies as st
 
 from lkgrag.config import EngineConfig
 from lkgrag.utils.duck import open_duck
+from lkgrag.utils.steps import Alone
 
 #: Whole numbers with and without zeros before them, digits of another script, letters, and two spellings of one.
 USERS = ["7", "007", "10", "2", "-3", "1e3", "a", "B 7", "\u0663", "\u00c4", "A\u0308"]
@@ -55,3 +57,32 @@ def small_duck(folder, arrays=None):
         if arrays is not None:
             duck.arrays = arrays
         yield duck
+
+
+class Apart(Alone):
+    """Parts as a cluster makes them: each from its pickled call, in a random order, by one of two databases."""
+
+    is_spread = True
+
+    def __init__(self, duck, others, rows=40, seed=0):
+        super().__init__(duck)
+        self.others, self.rows, self.rng = others, rows, np.random.default_rng(seed)
+
+    def do(self, words, tasks):
+        for n in self.rng.permutation(len(tasks)):
+            if not tasks[n].out.exists():
+                task = pickle.loads(pickle.dumps(tasks[n]))
+                task.call(self.others[n % len(self.others)], *task.args)
+                assert task.out.exists(), words
+        return [task.out for task in tasks]
+
+    def most_rows(self, total, size):
+        return self.rows
+
+
+@contextmanager
+def many_hands(folder, rows=40, seed=0):
+    """Three databases: of who divides the work, and of two that do it."""
+    with ExitStack() as stack:
+        ducks = [stack.enter_context(small_duck(folder)) for _ in range(3)]
+        yield Apart(ducks[0], ducks[1:], rows, seed)

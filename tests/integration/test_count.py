@@ -14,7 +14,7 @@ from helpers.large import many
 from lkgrag import count
 from lkgrag.config.loading import load_config
 from lkgrag.data.large import Store
-from lkgrag.errors import ConfigError
+from lkgrag.errors import ConfigError, RunError
 from lkgrag.kg import TableKG
 
 BASE = {"engine.memory": "512MB", "threads": "1"}
@@ -62,6 +62,10 @@ def test_it_counts_and_goes_on(events, tmp_path, monkeypatch, capsys):
         (["data.root=EVENTS", "out=.", "data.min_user=1"], "holds other files"),
         (["data.root=EVENTS", "out=OUT", "data.min_user=9999"], "no user is left"),
         (["data.root=EVENTS", "out=OUT", "kg.exclude=[genre]"], "'genre' is not counted"),
+        (["data.root=EVENTS", "out=OUT", "engine=spark"], "'spark' is none of duckdb, ray"),
+        (["data.root=EVENTS", "out=OUT", "engine=Ray"], "Did you mean 'ray'"),
+        (["data.root=EVENTS", "out=OUT", "workers=2"], "'workers' is for engine=ray"),
+        (["data.root=EVENTS", "out=OUT", "engine=duckdb", "address=auto"], "'address' is for"),
     ],
 )
 def test_bad_input_is_one_line(words, message, events, tmp_path, monkeypatch, capsys):
@@ -75,8 +79,40 @@ def test_bad_input_is_one_line(words, message, events, tmp_path, monkeypatch, ca
     assert message in errors[0]
 
 
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["workers=0"], "option 'workers'"),
+        (["workers=two"], "option 'workers'"),
+        (["workers=999"], "workers=999: this machine has"),
+        (["address=head"], "is no address of a cluster"),
+        (["address=127.0.0.1:9"], "address=127.0.0.1:9: no cluster can be reached there"),
+        (["engine.memory=lots"], "is no amount of memory"),
+        (["engine.temp=no/such"], "engine.temp=no/such: no such"),
+    ],
+)
+def test_bad_input_for_a_cluster_is_one_line(words, message, events, tmp_path, monkeypatch, capsys):
+    pytest.importorskip("ray", reason="needs the extra lkgrag[ray]")
+    given = {"data.root": str(events), "out": str(tmp_path / "out"), "engine": "ray"}
+    given |= dict(word.split("=", 1) for word in words)
+    status, told = run(monkeypatch, capsys, "threads=1", *(f"{k}={v}" for k, v in given.items()))
+    assert status == 2
+    errors = [line for line in told.err.splitlines() if line.startswith("error:")]
+    assert len(errors) == 1
+    assert message in errors[0]
+    assert not list((tmp_path / "out").glob("[!.]*"))
+
+
+def test_without_ray_the_extra_is_named(events, tmp_path, monkeypatch, capsys):
+    monkeypatch.setitem(sys.modules, "ray", None)
+    words = [f"data.root={events}", f"out={tmp_path / 'out'}", "engine=ray"]
+    status, told = run(monkeypatch, capsys, *words)
+    assert status == 2
+    assert 'engine=ray: Ray is not installed: pip install "lkgrag[ray]"' in told.err
+    assert not (tmp_path / "out").exists()
+
+
 def test_another_process_is_named(events, tmp_path):
-    from lkgrag.errors import RunError
     from lkgrag.utils.locks import locked
 
     out = tmp_path / "out"
@@ -99,7 +135,7 @@ def test_a_killed_process_leaves_nothing_in_the_way(tmp_path):
     words = [f"data.root={events}", f"out={out}", "engine.memory=512MB", "threads=1"]
     command = [sys.executable, "-m", "lkgrag.count", *words]
     kills = 0
-    for wanted in ("work/raw.parquet", "sequences", "graph/followed_by"):
+    for wanted in ("work/raw/part-00000.parquet", "sequences", "graph/followed_by"):
         with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as job:
             while job.poll() is None and not (out / wanted).exists():
                 time.sleep(0.01)

@@ -10,6 +10,7 @@ from helpers.small_run import small_options
 
 import lkgrag.run.stages
 from lkgrag.config.loading import load_config
+from lkgrag.retrieval import TextRetriever
 from lkgrag.run.cache import StageCache
 from lkgrag.run.pipeline import train
 from lkgrag.run.ranker_stages import training_queries
@@ -55,6 +56,30 @@ def test_a_run_that_was_killed_goes_on_where_it_was(options, monkeypatch, tmp_pa
     for name in ("fit_ends", "fold"):
         np.testing.assert_array_equal(getattr(stored, name), getattr(again, name))
     assert len(fits) == 9
+
+
+def test_towers_are_trained_once_for_runs_that_fuse_them_otherwise(options, monkeypatch, tmp_path):
+    fit, fits = TextRetriever.fit, []
+
+    def watched(*args, **kwargs):
+        fits.append(args)
+        return fit(*args, **kwargs)
+
+    monkeypatch.setattr(TextRetriever, "fit", watched)
+    root = {**options, "cache.root": str(tmp_path / "one"), "retrieval.decay": "0.6"}
+    first = stages_of(load_config(root)).retrieval()
+    # One in full, and one without each of the three folds.
+    assert len(fits) == 4
+    changed = {**root, "retrieval.decay": "0.9"}
+    again = stages_of(load_config(changed)).retrieval()
+    assert len(fits) == 4
+    assert first.report["text_curve"] == again.report["text_curve"] != []
+    fresh = {**changed, "cache.root": str(tmp_path / "two")}
+    alone = stages_of(load_config(fresh)).retrieval()
+    for name in ("examples", "val", "test"):
+        ours, theirs = getattr(again, name), getattr(alone, name)
+        np.testing.assert_array_equal(ours.scores, theirs.scores)
+        np.testing.assert_array_equal(ours.items, theirs.items)
 
 
 @pytest.mark.slow

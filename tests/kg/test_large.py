@@ -22,6 +22,7 @@ from lkgrag.kg.large.edge_files import read_edges, write_followed, write_met
 from lkgrag.kg.large.histories import Histories
 from lkgrag.kg.sources.co_rated import CoRated
 from lkgrag.kg.sources.followed_by import FollowedBy
+from lkgrag.utils.steps import Alone
 
 COUNTED = ("rated", "followed_by", "co_rated")
 
@@ -78,10 +79,10 @@ def test_edges_equal_those_of_arrays(training, temporal, least, window, top, arr
         temporal=temporal, behaviour_min=least, follow_window=window, co_rated_top=top
     )
     with tempfile.TemporaryDirectory() as name, small_duck(name, arrays) as duck:
-        histories, folder = Histories.of(duck, training), Path(name)
-        files = write_followed(histories, config, folder / "followed")
+        histories, folder, hands = Histories.of(duck, training), Path(name), Alone(duck)
+        files = write_followed(hands, histories, config, folder / "followed")
         assert_same_edges(read_edges(files, temporal), FollowedBy().edges(training, config))
-        files = write_met(histories, config, folder / "met", folder / "work")
+        files = write_met(hands, histories, config, folder / "met", folder / "work")
         assert_same_edges(read_edges(files, temporal), CoRated().edges(training, config))
 
 

@@ -26,7 +26,7 @@ def test_weights_equal_those_of_arrays(seed, arrays):
     training = Training.of(x, np.diff(x.indptr))
     with tempfile.TemporaryDirectory() as name, small_duck(name, arrays) as duck:
         histories = Histories.of(duck, training)
-        got = read_itemitem(write_itemitem(histories, Path(name, "itemitem")), x.num_items)
+        got = read_itemitem(write_itemitem(duck, histories, Path(name, "itemitem")), x.num_items)
         popularity = count_interactions(histories)
     want = ItemItemRetriever.fit(x, decay=0.9).weight
     for part in ("data", "indices", "indptr"):

@@ -159,6 +159,25 @@ def test_an_encoder_invalidates_what_may_read_vectors_but_no_graph():
     assert found["lm"] != digest(keys["lm"].vectors(["soap gel"]))
 
 
+def test_text_towers_depend_on_data_encoder_and_seed_alone():
+    end = np.arange(5)
+    first = digest(keys_of(load_config({})).text(end))
+
+    def other(**options):
+        pairs = {name.replace("__", "."): value for name, value in options.items()}
+        return digest(keys_of(load_config(pairs)).text(end))
+
+    assert {
+        other(retrieval__decay="0.7"),
+        other(kg__exclude="[followed_by]"),
+        other(retrieval__hidden="32"),
+        other(out="elsewhere"),
+    } == {first}
+    changes = [other(seed="1"), other(text__encoder="minilm"), other(data__name="ml-latest-small")]
+    changes.append(digest(keys_of(load_config({})).text(end + 1)))
+    assert len({first, *changes}) == 5
+
+
 def test_only_custom_code_is_hashed():
     config = load_config({})
     assert hash_custom_code(config.retrieval, config.scorer, config.prompt, config.llm) == {}

@@ -1,5 +1,6 @@
 """The server on a socket: what is not HTTP, slow clients, and a real process with its signals."""
 
+import asyncio
 import json
 import os
 import signal
@@ -163,6 +164,27 @@ def test_the_extra_is_named_where_it_is_missing(monkeypatch):
     monkeypatch.setattr("lkgrag.serve.find_spec", lambda name: None if name == "uvicorn" else name)
     with pytest.raises(ConfigError, match=r'needs uvicorn: pip install "lkgrag\[serve\]"'):
         body({"run": "x"}, set())
+
+
+def test_an_answer_does_not_wait_for_the_acknowledgement_of_its_first_part():
+    listener = bind("127.0.0.1", 0)
+    listen(listener)
+    options = []
+
+    async def accept(reader, writer):
+        options.append(
+            writer.get_extra_info("socket").getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+        )
+        writer.close()
+
+    async def ask():
+        async with await asyncio.start_server(accept, sock=listener):
+            reader, writer = await asyncio.open_connection(*listener.getsockname())
+            await reader.read()
+            writer.close()
+
+    asyncio.run(ask())
+    assert options == [1]
 
 
 def test_a_port_in_use_is_told_in_one_line(run_without_lm, capfd, monkeypatch):

@@ -15,7 +15,7 @@ from lkgrag.retrieval import FusedRetriever
 from lkgrag.retrieval.fusion.corners import CornerWeights
 from lkgrag.retrieval.index import choice, item_index, library
 from lkgrag.retrieval.index.item_index import ItemIndex
-from lkgrag.serving.saving import load_context
+from lkgrag.serving.loading import load_context
 from lkgrag.serving.shard_files import MANIFEST
 from lkgrag.serving.shards import BulkRequest, recommend_all
 from lkgrag.utils.sums import read_sums

@@ -11,13 +11,14 @@ from helpers import processes
 
 from lkgrag import __version__, recommend
 from lkgrag.errors import LkgragError
-from lkgrag.serving import shard_work, shard_worker
+from lkgrag.serving import shard_work
 from lkgrag.serving.ranker import Ranker
 from lkgrag.serving.shard_crew import read_context, recommend_by_crew
 from lkgrag.serving.shard_files import ShardPlan
-from lkgrag.serving.shard_work import Crew
+from lkgrag.serving.shard_work import Crew, Shards, make_shards
 from lkgrag.serving.shard_worker import Order, ShardWorker
 from lkgrag.serving.shards import BulkRequest, fingerprint, recommend_all
+from lkgrag.utils import ray_team, ray_worker
 from lkgrag.utils.ray_cluster import PREFIX
 
 ray = pytest.importorskip("ray", reason="needs the extra lkgrag[ray]")
@@ -112,7 +113,7 @@ def order(tmp_path):
 
 
 def test_what_keeps_a_worker_from_its_work(order, monkeypatch):
-    monkeypatch.setattr(shard_worker, "VISIBLE", 0.0)
+    monkeypatch.setattr(ray_worker, "VISIBLE", 0.0)
     assert ShardWorker(Order(*order)).enlist()["problem"] is None
     assert "install the same version" in ShardWorker(Order("9", *order[1:])).enlist()["problem"]
     other = [*order[:2], ("token", "other"), *order[3:]]
@@ -182,8 +183,9 @@ class FakeCall:
 
 def work(answer, tmp_path, order):
     fake = FakeRay(answer)
-    plan = ShardPlan(tmp_path / "recs", 60, 3)
-    return shard_work.Work(fake, Crew(tmp_path, workers=2), Order(*order), plan, None), fake
+    shards = Shards(ShardPlan(tmp_path / "recs", 60, 3), None)
+    crew = Crew(tmp_path, workers=2)
+    return lambda numbers: make_shards(fake, crew, Order(*order), shards, numbers), fake
 
 
 def gone(text):
@@ -201,7 +203,7 @@ def gone(text):
             {"make": gone("Task was killed due to the node running low on memory; OutOfMemory")},
             "out of memory",
         ),
-        ({"load": gone("x")}, "lost before any shard, the last of 6"),
+        ({"load": gone("x")}, "lost before any part, the last of 6"),
         ({"make": ray.exceptions.RaySystemError("GCS")}, "cluster was lost .*the same command"),
     ],
 )
@@ -214,14 +216,13 @@ def test_troubles_of_workers(order, tmp_path, monkeypatch, answers, message):
     }
     job, fake = work(lambda name, *rest: usual[name], tmp_path, order)
     with pytest.raises(LkgragError, match=message):
-        job.make(list(range(20)))
-    assert not job._workers
+        job(list(range(20)))
     assert fake.killed >= 2
 
 
 def test_a_cluster_without_a_free_place(order, tmp_path, monkeypatch):
-    monkeypatch.setattr(shard_work, "PATIENCE", 0.0)
+    monkeypatch.setattr(ray_team, "PATIENCE", 0.0)
     job, fake = work(None, tmp_path, order)
     with pytest.raises(LkgragError, match="of the cluster's 4 CPUs 0 are free"):
-        job.make([0, 1])
+        job([0, 1])
     assert fake.killed == 2

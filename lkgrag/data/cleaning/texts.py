@@ -95,14 +95,18 @@ def normal(text: str) -> str:
 
 
 class Spellings:
-    """Gives texts that differ by Unicode's composition only the spelling that came first."""
+    """Gives texts that differ by Unicode's composition only the spelling that came first.
+
+    Attributes:
+        first: that spelling by the form that is compared, of texts with other letters than ASCII's.
+    """
 
     def __init__(self) -> None:
-        self._first: dict[str, str] = {}
+        self.first: dict[str, str] = {}
 
     def of(self, text: str) -> str:
         """The first spelling of a text."""
-        return text if text.isascii() else self._first.setdefault(normal(text), text)
+        return text if text.isascii() else self.first.setdefault(normal(text), text)
 
     def column(self, texts: pd.Series) -> pd.Series:
         """A column with the first spellings; a column without other letters than ASCII's as it is."""

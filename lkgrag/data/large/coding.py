@@ -10,30 +10,35 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from lkgrag.data.interactions import LONGEST_NUMBER
+from lkgrag.data.large.raw import spelled
 from lkgrag.utils.duck import parquet
 from lkgrag.utils.files import atomic
+from lkgrag.utils.parts import count_rows
 
 if TYPE_CHECKING:
     from lkgrag.utils.duck import Duck
 
 #: Columns that ids are sorted by: whole numbers first, by value, then all others as text.
 ORDER = "is_text, length, digits, id"
+#: Rows of a group of a file of which others read some.
+GROUP = 1 << 14
 SCHEMA = pa.schema(
     {"id": pa.string(), "is_text": pa.bool_(), "length": pa.int32(), "digits": pa.string()}
 )
 
 
-def write_ids(duck: Duck, raw: Path, kind: str, path: Path) -> None:
+def write_ids(duck: Duck, raw: list[Path], respelled: Path | None, kind: str, path: Path) -> None:
     """Write each id of a column once, in the order of :func:`~lkgrag.data.interactions.natural_order`.
 
     Args:
         duck: the database.
-        raw: file of the interactions.
+        raw: files of the interactions.
+        respelled: as :func:`~lkgrag.data.large.raw.spelled` takes it.
         kind: ``user`` or ``item``.
         path: of the file, whose row is the index of an id.
     """
     keys = path.with_name(f"{kind}-keys.parquet")
-    ids = f"select {kind} as id from {parquet([raw])} group by {kind}"
+    ids = f"select {kind} as id from {spelled(raw, respelled)} group by {kind}"
     with atomic(keys) as tmp, pq.ParquetWriter(tmp, SCHEMA) as writer:
         for batch in duck.batches(ids):
             writer.write_table(sort_keys(batch["id"]))
@@ -63,13 +68,21 @@ def sort_keys(ids: pa.Array) -> pa.Table:
 
 
 def write_coded(
-    duck: Duck, raw: Path, ids: dict[str, Path], least: float | None, path: Path
+    duck: Duck,
+    raw: list[Path],
+    number: int,
+    respelled: Path | None,
+    ids: dict[str, Path],
+    least: float | None,
+    path: Path,
 ) -> None:
-    """Write the interactions with indices in place of ids, in any order.
+    """Write the interactions of a part with indices in place of ids, by user where there are several parts.
 
     Args:
         duck: the database.
-        raw: file of the interactions.
+        raw: files of the interactions.
+        number: which of them.
+        respelled: as :func:`~lkgrag.data.large.raw.spelled` takes it.
         ids: files of :func:`write_ids`, by kind.
         least: lowest rating that is kept; unknown ratings are kept as well. None keeps all.
         path: of the file: ``row user item rating time``.
@@ -79,10 +92,16 @@ def write_coded(
         for kind in ("user", "item")
     )
     keep = "" if least is None else f" where r.rating is null or r.rating >= {least!r}::double"
-    duck.run("set preserve_insertion_order = false")
-    duck.write(
-        f"select r.row, u.place as user, i.place as item, r.rating, r.time from {parquet([raw])} r "
-        f"join {users} u on r.user = u.id join {items} i on r.item = i.id{keep}",
-        path,
+    before = sum(map(count_rows, raw[:number]))
+    rows = (
+        f"select r.row + {before} as row, u.place as user, i.place as item, r.rating, r.time "
+        f"from {spelled(raw[number : number + 1], respelled)} r "
+        f"join {users} u on r.user = u.id join {items} i on r.item = i.id{keep}"
     )
+    if len(raw) > 1:
+        # Whoever looks for some users finds them in a few groups of rows.
+        duck.write(f"{rows} order by u.place, r.row", path, GROUP)
+        return
+    duck.run("set preserve_insertion_order = false")
+    duck.write(rows, path)
     duck.run("set preserve_insertion_order = true")

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Callable
-from functools import partial
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +15,7 @@ import pyarrow.parquet as pq
 from lkgrag.config.identity import digest, to_dict
 from lkgrag.data.interactions import POSITIONS
 from lkgrag.data.large import cleaning, coding, sequences
-from lkgrag.data.large.raw import write_raw
+from lkgrag.data.large import raw as raw_module
 from lkgrag.data.large.store import META, VERSION, Store
 from lkgrag.data.readers.location import locate
 from lkgrag.data.readers.reading import data_folder, digest_files
@@ -24,30 +23,35 @@ from lkgrag.errors import DataError, RunError
 from lkgrag.utils.duck import parquet
 from lkgrag.utils.files import atomic, read_json, sweep, write_json
 from lkgrag.utils.key_counts import kept_ranges
+from lkgrag.utils.parts import count_rows
 from lkgrag.utils.progress import rename_activity
+from lkgrag.utils.steps import Alone, Hands, Task, hands_of, part
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from lkgrag.config import DataConfig
+    from lkgrag.data.readers.location import Place
     from lkgrag.utils.duck import Duck
 
 #: Says which data a folder is of, from the first step on.
 KEY = "key.json"
 #: Bytes of an interaction while those of some users are put in order.
 ROW = 160
+#: Rows of a part of the files, where several processes read.
+PIECE = 1 << 20
 KINDS = ("user", "item")
 #: Options of the data that the sequences do not depend on.
 OF_SPLITS = ("root", "split", "rolling", "val_from", "test_from")
 
 
-def make_store(duck: Duck, config: DataConfig, folder: str | os.PathLike[str]) -> Store:
+def make_store(hands: Hands | Duck, config: DataConfig, folder: str | os.PathLike[str]) -> Store:
     """Read, filter, order and index the interactions of files: the same that :class:`Interactions` holds.
 
     A call that was stopped goes on where it was. The caller holds the folder's lock.
 
     Args:
-        duck: the database.
+        hands: who makes the parts; of a database, this process.
         config: of the data.
         folder: of the store.
 
@@ -56,9 +60,12 @@ def make_store(duck: Duck, config: DataConfig, folder: str | os.PathLike[str]) -
         RunError: the folder holds the store of other data.
         LkgragError: the disk is full, or the memory too little.
     """
-    folder = Path(folder)
+    folder = Path(folder).absolute()
     folder.mkdir(parents=True, exist_ok=True)
-    sweep(folder)
+    hands = hands_of(hands)
+    if not hands.is_spread:
+        # Workers have files there, which whoever starts them has swept before.
+        sweep(folder)
     place = locate(data_folder(config), config)
     options = {k: v for k, v in to_dict(config).items() if k not in OF_SPLITS}
     files = digest_files(place.reader, place.folder, place.config)
@@ -71,98 +78,131 @@ def make_store(duck: Duck, config: DataConfig, folder: str | os.PathLike[str]) -
     if (folder / META).exists():
         shutil.rmtree(folder / "work", ignore_errors=True)
         return Store.open(folder)
-    source = str(place.reader.files(place.folder, place.config)[0])
-    _Making(duck, config, folder, source).take(lambda path: write_raw(place, config, path), key)
+    _Making(hands, config, folder, place).take(key)
     return Store.open(folder)
 
 
 class _Making:
     """The steps from files to sequences."""
 
-    def __init__(self, duck: Duck, config: DataConfig, folder: Path, source: str) -> None:
-        self.duck, self.config, self.folder, self.source = duck, config, folder, source
+    def __init__(self, hands: Hands, config: DataConfig, folder: Path, place: Place) -> None:
+        self.hands, self.config, self.folder, self.place = hands, config, folder, place
+        self.duck = hands.duck
+        self.source = str(place.reader.files(place.folder, place.config)[0])
         self.work = folder / "work"
 
-    def take(self, read: Callable[[Path], None], key: str) -> None:
+    def take(self, key: str) -> None:
         """Take all steps that are not taken yet, and delete what was between.
 
         Args:
-            read: writes the interactions of the files.
             key: of the data.
         """
-        coded, raw, numbers = (
-            self.work / name for name in ("coded.parquet", "raw.parquet", "raw.json")
-        )
+        numbers = self.work / "raw.json"
+        ids = {kind: self.work / f"{kind}s.parquet" for kind in KINDS}
         if not numbers.exists():
-            self._step("raw.parquet", "read the interactions", read)
-        ids = {
-            kind: self._step(
-                f"{kind}s.parquet",
-                f"index the {kind}s",
-                partial(coding.write_ids, self.duck, raw, kind),
-            )
-            for kind in KINDS
-        }
-        if not numbers.exists():
-            self._code(raw, ids, coded)
-            write_json(numbers, {"rows": pq.read_metadata(raw).num_rows})
+            self._read(ids, numbers)
+        said = read_json(numbers)
         # Each table takes as much of the disk as the data.
-        raw.unlink(missing_ok=True)
-        sizes = {kind: pq.read_metadata(ids[kind]).num_rows for kind in KINDS}
-        bounds = self._clean(coded, sizes["user"])
-        clean = [*bounds]
-        rename_activity("find the k-core")
-        counts = cleaning.k_core_counts(self.duck, clean, sizes, self.config, self.source)
+        shutil.rmtree(self.work / "raw", ignore_errors=True)
+        sizes = {kind: count_rows(ids[kind]) for kind in KINDS}
+        coded = [self.work / "coded" / name for name in said["parts"]]
+        clean = self._clean(coded, sizes["user"])
+        counts = cleaning.k_core_counts(self.hands, clean, sizes, self.config, self.source)
+        kept = sequences.write_kept(counts, self.work)
+        parts = self.hands.do(
+            "order the sequences",
+            [
+                Task(
+                    out := self.folder / "sequences" / path.name,
+                    sequences.write_sequences,
+                    (path, bounds, kept, ids, self.config, out),
+                )
+                for path, bounds in clean.items()
+            ],
+        )
         for kind in KINDS:
-            sequences.put_indices(self.duck, kind, counts[kind] > 0)
-        parts = []
-        for number, path in enumerate(clean):
-            out = self.folder / "sequences" / path.name
-            if not out.exists():
-                rename_activity(f"order the sequences: {number} of {len(clean)}")
-                sequences.write_sequences(self.duck, path, bounds[path], ids, self.config, out)
-            parts.append(out)
-        for kind in KINDS:
-            self.duck.forget(f"{kind}_map")
             _write_counts(ids[kind], counts[kind], self.folder / f"{kind}s.parquet")
+        facts = self._facts(parts)
+        known = facts["known"] > 0
         stats = {
-            "raw_interactions": read_json(numbers)["rows"],
+            "raw_interactions": said["rows"],
             "interactions": int(counts["user"].sum()),
             "users": int((counts["user"] > 0).sum()),
             "items": int((counts["item"] > 0).sum()),
-            **self._ties(parts),
+            # The shares of tie_report().
+            "tied_interactions": facts["tied"] / facts["rows"] if known else None,
+            "tied_last_two": facts["tied_last"] / facts["users"] if known else None,
         }
-        is_once = self.config.duplicates != "keep" or not self._has_repetition(parts)
-        meta = {"version": VERSION, "key": key, "is_once": is_once, "stats": stats}
-        meta |= self._times(parts) | {"parts": [path.name for path in parts]}
+        meta = {"version": VERSION, "key": key, "is_once": not facts["repeated"], "stats": stats}
+        meta |= {
+            "unknown_times": facts["rows"] - facts["known"],
+            "dated": not facts["early"] / facts["users"] > POSITIONS,
+        }
+        meta |= {"parts": [path.name for path in parts]}
         write_json(self.folder / META, meta)
-        shutil.rmtree(self.work)
+        shutil.rmtree(self.work, ignore_errors=True)
 
-    def _step(self, name: str, words: str, write: Callable[[Path], None]) -> Path:
-        path = self.work / name
-        if not path.exists():
-            rename_activity(words)
-            write(path)
-        return path
-
-    def _code(self, raw: Path, ids: dict[str, Path], coded: Path) -> None:
-        """Put indices in place of ids."""
+    def _read(self, ids: dict[str, Path], numbers: Path) -> None:
+        """Read the interactions, and put indices in place of ids."""
+        raw_module.refuse_tables(self.config)
+        raw, respelled = self._raw()
+        self.hands.do(
+            "index users and items",
+            [Task(ids[k], coding.write_ids, (raw, respelled, k, ids[k])) for k in KINDS],
+        )
         least = self.config.min_rating
         if least is not None:
             self._check_ratings(raw, least)
-        self._step(
-            coded.name,
+        coded = self.hands.do(
             "put indices in place of ids",
-            lambda path: coding.write_coded(self.duck, raw, ids, least, path),
+            [
+                Task(
+                    out := self.work / "coded" / path.name,
+                    coding.write_coded,
+                    (raw, number, respelled, ids, least, out),
+                )
+                for number, path in enumerate(raw)
+            ],
         )
         if self.config.duplicates == "error":
             cleaning.refuse_duplicates(self.duck, coded, ids, self.source)
+        rows = sum(map(count_rows, raw))
+        write_json(numbers, {"rows": rows, "parts": [path.name for path in coded]})
 
-    def _check_ratings(self, raw: Path, least: float) -> None:
+    def _raw(self) -> tuple[list[Path], Path | None]:
+        """The interactions in parts; and the texts that differ in their spelling, where there are any."""
+        if self.hands.is_spread:
+            # Other processes may stand in another folder.
+            self.place = replace(self.place, folder=self.place.folder.absolute())
+        pieces = raw_module.plan_raw(self.place, PIECE) if self.hands.is_spread else None
+        # Whoever reads by custom code does so here, where that code is.
+        hands = self.hands if pieces is not None else Alone(self.duck)
+        raw = hands.do(
+            "read the interactions",
+            [
+                Task(
+                    out := part(self.work / "raw", number),
+                    raw_module.write_raw,
+                    (self.place, self.config, piece, out),
+                )
+                for number, piece in enumerate([None] if pieces is None else pieces)
+            ],
+        )
+        if not any(map(count_rows, raw)):
+            raise raw_module.no_interaction(self.place)
+        respelled = self.work / "respelled.parquet"
+        if len(raw) < 2:
+            return raw, None
+        Alone(self.duck).do(
+            "compare spellings", [Task(respelled, raw_module.write_respelled, (raw, respelled))]
+        )
+        return raw, respelled if count_rows(respelled) else None
+
+    def _check_ratings(self, raw: list[Path], least: float) -> None:
         """Refuse a floor of ratings that nothing reaches; an unknown rating is not a low one."""
         known, highest, left = self.duck.row(
             "select count(rating), max(rating), "
-            f"count(*) filter (rating is null or rating >= {least!r}::double) from {parquet([raw])}"
+            f"count(*) filter (rating is null or rating >= {least!r}::double) from {parquet(raw)}"
         )
         if not known:
             raise DataError(
@@ -173,55 +213,44 @@ class _Making:
                 f"{self.source}: no rating reaches data.min_rating={least:g}; the highest is {highest:g}"
             )
 
-    def _clean(self, coded: Path, users: int) -> dict[Path, tuple[int, int]]:
+    def _clean(self, coded: list[Path], users: int) -> dict[Path, tuple[int, int]]:
         """The interactions by ranges of users, one of each item; the ranges by file."""
-        rows = f"select user as place, count(*) as value from {parquet([coded])} group by user"
-        out = {}
-        bounds = kept_ranges(
-            self.work / "clean",
-            lambda: self.duck.counts(rows, users),
-            max(1, self.duck.arrays // ROW),
+        folder = self.work / "clean"
+        rows = f"select user as place, count(*) as value from {parquet(coded)} group by user"
+
+        def count() -> NDArray[np.int64]:
+            rename_activity("count the interactions of users")
+            return self.duck.counts(rows, users)
+
+        bounds = kept_ranges(folder, count, lambda total: self.hands.most_rows(total, ROW))
+        out = {part(folder, number): some for number, some in enumerate(bounds)}
+        rule = self.config.duplicates
+        self.hands.do(
+            "drop duplicates",
+            [
+                Task(path, cleaning.write_clean, (coded, some, rule, path))
+                for path, some in out.items()
+            ],
         )
-        for number, some in enumerate(bounds):
-            path = self.work / "clean" / f"part-{number:05}.parquet"
-            if not path.exists():
-                rename_activity(f"drop duplicates: {number} of {len(bounds)}")
-                cleaning.write_clean(self.duck, coded, some, self.config.duplicates, path)
-            out[path] = some
-        # From here on this takes place alone.
-        coded.unlink(missing_ok=True)
+        # From here on these take place alone.
+        shutil.rmtree(self.work / "coded", ignore_errors=True)
         return out
 
-    def _ties(self, parts: list[Path]) -> dict[str, float | None]:
-        """The shares of :func:`~lkgrag.data.interactions.tie_report`."""
-        same = "coalesce(user = lag(user) over () and time = lag(time) over (), false)"
-        last = "coalesce(user <> lead(user) over (), true)"
-        rows, known, tied, users, tied_last = self.duck.row(
-            "select count(*), count(time), count(*) filter (same), count(*) filter (last), "
-            f"count(*) filter (same and last) from (select time, {same} as same, {last} as last "
-            f"from {parquet(parts)})"
+    def _facts(self, parts: list[Path]) -> dict[str, int]:
+        """What is told of all sequences."""
+        files = self.hands.do(
+            "look for ties",
+            [
+                Task(
+                    out := self.work / "facts" / f"{path.stem}.json",
+                    sequences.write_facts,
+                    (path, self.config.duplicates == "keep", out),
+                )
+                for path in parts
+            ],
         )
-        if not known:
-            return {"tied_interactions": None, "tied_last_two": None}
-        return {"tied_interactions": tied / rows, "tied_last_two": tied_last / users}
-
-    def _times(self, parts: list[Path]) -> dict[str, Any]:
-        """How many interactions have no time, and whether times are points in time."""
-        unknown, early, users = self.duck.row(
-            "select count(*) - count(time), count(*) filter (position = 0 and time <= 1), "
-            f"count(*) filter (position = 0) from {parquet(parts)}"
-        )
-        return {"unknown_times": unknown, "dated": not early / users > POSITIONS}
-
-    def _has_repetition(self, parts: list[Path]) -> bool:
-        """Whether a user has an item more than once."""
-        return any(
-            self.duck.row(
-                "select count(*) from (select 1 from "
-                f"{parquet([path])} group by user, item having count(*) > 1 limit 1)"
-            )[0]
-            for path in parts
-        )
+        found = [read_json(path) for path in files]
+        return {name: sum(row[name] for row in found) for name in found[0]}
 
 
 def _write_counts(ids: Path, counts: NDArray[np.int64], path: Path) -> None:

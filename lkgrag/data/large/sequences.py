@@ -12,7 +12,8 @@ import pyarrow.parquet as pq
 
 from lkgrag.data.large.cleaning import WHEN
 from lkgrag.utils.duck import known, parquet
-from lkgrag.utils.files import atomic
+from lkgrag.utils.files import atomic, write_json
+from lkgrag.utils.parts import load_array, save_array
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -31,22 +32,36 @@ SCHEMA = pa.schema(
 )
 
 
-def put_indices(duck: Duck, kind: str, kept: NDArray[np.bool_]) -> None:
+def write_kept(counts: dict[str, NDArray[np.int64]], folder: Path) -> dict[str, Path]:
+    """Write which users and items are kept, bool by old index; the files by kind."""
+    out = {}
+    for kind, count in counts.items():
+        out[kind] = folder / f"kept-{kind}.npy"
+        save_array(out[kind], count > 0)
+    return out
+
+
+def put_indices(duck: Duck, kind: str, kept: Path, bounds: tuple[int, int] | None = None) -> None:
     """Give the indices of the users or items that are kept, old and new, the name ``user_map`` or ``item_map``.
 
     Args:
         duck: the database.
         kind: ``user`` or ``item``.
-        kept: bool, by old index.
+        kept: file of :func:`write_kept`.
+        bounds: first old index, and the one after the last; all by default.
     """
-    old = np.flatnonzero(kept).astype(np.int32)
-    duck.put(f"{kind}_map", {"old": old, "new": np.arange(len(old), dtype=np.int32)})
+    is_kept = load_array(kept, is_mapped=True)
+    first, end = bounds or (0, len(is_kept))
+    old = np.flatnonzero(is_kept[first:end]) + first
+    new = np.count_nonzero(is_kept[:first]) + np.arange(len(old))
+    duck.put(f"{kind}_map", {"old": old.astype(np.int32), "new": new.astype(np.int32)})
 
 
 def write_sequences(
     duck: Duck,
     clean: Path,
     bounds: tuple[int, int],
+    kept: dict[str, Path],
     ids: dict[str, Path],
     config: DataConfig,
     path: Path,
@@ -54,19 +69,23 @@ def write_sequences(
     """Write the sequences of some users.
 
     Args:
-        duck: the database, with the maps of :func:`put_indices`.
+        duck: the database.
         clean: file of the users' interactions.
         bounds: the old index of the first user, and that after the last.
+        kept: files of :func:`write_kept`, by kind.
         ids: files of the ids, by kind.
         config: rule for equal times.
         path: of the file: rows by user, then position.
     """
+    put_indices(duck, "user", kept["user"], bounds)
+    put_indices(duck, "item", kept["item"])
     rows = duck.columns(
         "select m.new as user, n.new as item, c.user as old_user, c.item as old_item, c.rating, c.time "
-        f"from {parquet([clean])} c join (select * from user_map where old >= {bounds[0]} and old < {bounds[1]}) m "
-        "on c.user = m.old join item_map n on c.item = n.old "
+        f"from {parquet([clean])} c join user_map m on c.user = m.old join item_map n on c.item = n.old "
         f"order by m.new, {WHEN}, c.row"
     )
+    for kind in kept:
+        duck.forget(f"{kind}_map")
     user = rows["user"]
     if config.ties != "file":
         order = _tied_order(duck, rows, ids, config)
@@ -86,6 +105,31 @@ def write_sequences(
     )
     with atomic(path) as tmp:
         pq.write_table(table, tmp, compression="zstd")
+
+
+def write_facts(duck: Duck, sequences: Path, has_repetitions: bool, path: Path) -> None:
+    """Count what is told of the sequences of some users.
+
+    Args:
+        duck: the database.
+        sequences: file of :func:`write_sequences`.
+        has_repetitions: whether a user may have an item more than once.
+        path: of the file (JSON): ``rows`` and ``users``; ``known``, rows with a time; ``tied``, those at the same time
+            as the one before; ``tied_last``, users whose last one is tied; ``early``, users who begin at time 0 or 1;
+            and ``repeated``, whether a user has an item twice.
+    """
+    same = "coalesce(user = lag(user) over () and time = lag(time) over (), false)"
+    last = "coalesce(user <> lead(user) over (), true)"
+    table = parquet([sequences])
+    names = ("rows", "known", "tied", "users", "tied_last", "early")
+    found = duck.row(
+        "select count(*), count(time), count(*) filter (same), count(*) filter (last), "
+        "count(*) filter (same and last), count(*) filter (position = 0 and time <= 1) "
+        f"from (select time, position, {same} as same, {last} as last from {table})"
+    )
+    twice = f"select count(*) from (select 1 from {table} group by user, item having count(*) > 1 limit 1)"
+    is_repeated = has_repetitions and bool(duck.row(twice)[0])
+    write_json(path, {**dict(zip(names, found, strict=True)), "repeated": is_repeated})
 
 
 def _tied_order(

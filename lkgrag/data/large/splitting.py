@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
+from dataclasses import fields
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,19 +16,20 @@ import pyarrow.parquet as pq
 from lkgrag.config.identity import digest, to_dict
 from lkgrag.data.large.making import OF_SPLITS
 from lkgrag.data.splits import check_split
+from lkgrag.data.splits.base import Spans
 from lkgrag.data.splits.last import last_spans
 from lkgrag.data.splits.time import place_of_share, split_points, time_spans
 from lkgrag.errors import DataError, RunError
 from lkgrag.utils.duck import known, parquet
 from lkgrag.utils.files import atomic, read_json, write_json
-from lkgrag.utils.progress import rename_activity
+from lkgrag.utils.parts import load_array, read_part, save_array
+from lkgrag.utils.steps import Hands, Task, hands_of
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from lkgrag.config import DataConfig
     from lkgrag.data.large.store import Store
-    from lkgrag.data.splits.base import Spans
     from lkgrag.utils.duck import Duck
 
 #: Says which split a folder holds, from the first part on.
@@ -48,14 +51,14 @@ TRAINING = pa.schema(
 EVENTS = pa.schema({"user": pa.int32(), "position": pa.int32(), "target": pa.int32()})
 
 
-def split_store(duck: Duck, store: Store, config: DataConfig) -> list[Path]:
+def split_store(hands: Hands | Duck, store: Store, config: DataConfig) -> list[Path]:
     """Split the sequences by ``data.split``, as :func:`~lkgrag.data.splits.make_split` does.
 
     Writes ``training/part-*.parquet`` (``after`` is the number of training interactions of the user after this
     one), ``val/part-*.parquet`` and ``test/part-*.parquet`` (``user position target``). Parts that are there are kept.
 
     Args:
-        duck: the database.
+        hands: who makes the parts; of a database, this process.
         store: the sequences.
         config: of the data.
 
@@ -78,12 +81,28 @@ def split_store(duck: Duck, store: Store, config: DataConfig) -> list[Path]:
         raise RunError(f"{folder}: holds another split; choose another out=, or overwrite=true")
     if all((folder / name / path.name).exists() for name in NAMES for path in store.parts):
         return training
-    spans = _spans(duck, store, config)
+    hands = hands_of(hands)
+    spans = _write_spans(_spans(hands.duck, store, config), folder / "work" / "spans")
     write_json(folder / META, {"key": key})
-    for number, path in enumerate(store.parts):
-        rename_activity(f"split the sequences: {number} of {len(store.parts)}")
-        _write_part(path, folder, spans)
+    # The last file of a part is there when all are.
+    hands.do(
+        "split the sequences",
+        [
+            Task(folder / NAMES[-1] / path.name, _write_part, (path, folder, spans))
+            for path in store.parts
+        ],
+    )
+    shutil.rmtree(folder / "work", ignore_errors=True)
     return training
+
+
+def _write_spans(spans: Spans, folder: Path) -> dict[str, Path]:
+    """Write where the parts of the split lie; the files by the names of the arrays."""
+    found = {}
+    for field in fields(spans):
+        found[field.name] = folder / f"{field.name}.npy"
+        save_array(found[field.name], getattr(spans, field.name))
+    return found
 
 
 def _spans(duck: Duck, store: Store, config: DataConfig) -> Spans:
@@ -151,12 +170,12 @@ def time_at_share(duck: Duck, table: str, share: float, before: float) -> float 
     raise AssertionError("the place lies within its range")
 
 
-def _write_part(path: Path, folder: Path, spans: Spans) -> None:
-    """Write what a part of the sequences trains, validates and tests, unless it is there."""
+def _write_part(duck: Duck, path: Path, folder: Path, files: dict[str, Path]) -> None:
+    """Write what a part of the sequences trains, validates and tests."""
+    # Mapped: only the part's users are read.
+    spans = Spans(**{name: load_array(file, is_mapped=True) for name, file in files.items()})
     outs = {name: folder / name / path.name for name in NAMES}
-    if all(out.exists() for out in outs.values()):
-        return
-    table = pq.read_table(path)
+    table = read_part(path)
     user, position = table["user"].to_numpy(), table["position"].to_numpy()
     train_end = spans.train_end[user]
     columns = {

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from lkgrag.data.cleaning.attributes import attributes, links_of, triples_of
 from lkgrag.data.cleaning.texts import Spellings
@@ -18,6 +17,7 @@ from lkgrag.data.interactions import Interactions
 from lkgrag.data.tables import Tables
 from lkgrag.errors import DataError, RunError
 from lkgrag.utils.files import read_json
+from lkgrag.utils.parts import read_part
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -108,17 +108,17 @@ class Store:
 
     def counts(self, kind: str) -> NDArray[np.int64]:
         """Interactions of each ``user`` or ``item``, int64."""
-        column = pq.read_table(self.folder / f"{kind}s.parquet", columns=["n"])["n"]
+        column = read_part(self.folder / f"{kind}s.parquet", ["n"])["n"]
         counts: NDArray[np.int64] = column.to_numpy()
         return counts
 
     def read(self) -> Interactions:
         """Read everything into memory, as :meth:`Interactions.from_tables` gives it, without attributes and dropped ids."""
         ids = {
-            kind: pq.read_table(self.folder / f"{kind}s.parquet", columns=["id"])["id"].to_pylist()
+            kind: read_part(self.folder / f"{kind}s.parquet", ["id"])["id"].to_pylist()
             for kind in ("user", "item")
         }
-        tables = [pq.read_table(path) for path in self.parts]
+        tables = [read_part(path) for path in self.parts]
         rows = pa.concat_tables(tables)
         indptr = np.zeros(self.num_users + 1, np.int64)
         np.cumsum(self.counts("user"), out=indptr[1:])

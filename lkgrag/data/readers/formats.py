@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,25 @@ FIRST = 1_000
 
 #: Lines of the file (None: rows are counted), and the values by column.
 Batch = tuple[list[int] | None, dict[str, Any]]
+
+
+@dataclass(frozen=True)
+class Piece:
+    """A piece of a table.
+
+    Attributes:
+        path: of the table.
+        part: its file, where the table has several that can be read from a row on; None for the whole table.
+        first: row of that file, a multiple of the rows of a batch.
+        end: the row after the last one.
+        before: rows of the table before this piece.
+    """
+
+    path: Path
+    part: Path | None = None
+    first: int = 0
+    end: int = 0
+    before: int = 0
 
 
 class TableFile(ABC):
@@ -54,6 +74,14 @@ class TableFile(ABC):
         Raises:
             DataError: a row is broken.
         """
+
+    def pieces(self, most: int) -> list[Piece]:
+        """Pieces of the table in their order, of at most ``most`` rows where a file can be read from a row on."""
+        return [Piece(self.path)]
+
+    def piece_batches(self, piece: Piece, columns: Sequence[str]) -> Iterator[Batch]:
+        """As :meth:`batches`, of a piece."""
+        yield from self.batches(columns)
 
     def table(self) -> pd.DataFrame:
         """The whole table, indexed by line where there are lines."""
@@ -195,16 +223,64 @@ class ParquetTable(TableFile):
     def batches(self, columns: Sequence[str]) -> Iterator[Batch]:
         """Series of pandas."""
         for part in self.parts:
+            yield from self._read(part, columns, None)
+
+    def pieces(self, most: int) -> list[Piece]:
+        """Ranges of rows of each file, which begin where batches do."""
+        out, before = [], 0
+        most = max(1, most // BATCH) * BATCH
+        for part in self.parts:
             with self._open(part) as file:
-                missing = [c for c in columns if c not in file.schema_arrow.names]
-                if missing:
-                    raise DataError(f"{part}: no column '{missing[0]}', which {self.parts[0]} has")
-                try:
-                    for batch in file.iter_batches(BATCH, columns=list(columns), use_threads=False):
-                        yield None, arrow_columns(batch)
-                except (pa.ArrowException, OSError, ValueError) as error:
-                    first = str(error).splitlines()[0] if str(error) else type(error).__name__
-                    raise DataError(f"{part}: a broken Parquet file ({short(first)})") from None
+                rows = file.metadata.num_rows
+            for first in range(0, rows, most):
+                end = min(first + most, rows)
+                out.append(Piece(self.path, part, first, end, before + first))
+            before += rows
+        return out
+
+    def piece_batches(self, piece: Piece, columns: Sequence[str]) -> Iterator[Batch]:
+        """Series of pandas: the batches that the whole file has there."""
+        yield from self._read(piece.part or self.path, columns, piece)
+
+    def _read(self, part: Path, columns: Sequence[str], piece: Piece | None) -> Iterator[Batch]:
+        with self._open(part) as file:
+            missing = [c for c in columns if c not in file.schema_arrow.names]
+            if missing:
+                raise DataError(f"{part}: no column '{missing[0]}', which {self.parts[0]} has")
+            whole = file.iter_batches(BATCH, columns=list(columns), use_threads=False)
+            try:
+                for batch in whole if piece is None else _rows(file, columns, piece):
+                    yield None, arrow_columns(batch)
+            except (pa.ArrowException, OSError, ValueError) as error:
+                first = str(error).splitlines()[0] if str(error) else type(error).__name__
+                raise DataError(f"{part}: a broken Parquet file ({short(first)})") from None
+
+
+def _rows(file: pq.ParquetFile, columns: Sequence[str], piece: Piece) -> Iterator[pa.RecordBatch]:
+    """Batches of a range of rows, of which only the groups that hold it are read."""
+    groups: list[int] = []
+    start, begin = 0, 0
+    for number in range(file.metadata.num_row_groups):
+        rows = file.metadata.row_group(number).num_rows
+        if start < piece.end and start + rows > piece.first:
+            begin = start if not groups else begin
+            groups.append(number)
+        start += rows
+    waiting: list[pa.RecordBatch] = []
+    size, place = 0, begin
+    for batch in file.iter_batches(BATCH, groups, list(columns), use_threads=False):
+        low, high = max(piece.first - place, 0), min(piece.end - place, len(batch))
+        place += len(batch)
+        if low >= high:
+            continue
+        waiting.append(batch.slice(low, high - low))
+        size += high - low
+        while size >= BATCH or (size and place >= piece.end):
+            table = pa.Table.from_batches(waiting)
+            (full,) = table.slice(0, BATCH).combine_chunks().to_batches()
+            yield full
+            waiting = table.slice(BATCH).to_batches()
+            size = max(0, size - BATCH)
 
 
 class ArrowTable(TableFile):

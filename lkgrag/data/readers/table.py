@@ -20,6 +20,7 @@ from lkgrag.data.readers.base import Reader
 from lkgrag.data.readers.batches import EVENT, EventTable
 from lkgrag.data.readers.column_names import ALIASES, need_columns, usual_columns
 from lkgrag.data.readers.formats import (
+    Piece,
     TableFile,
     TextTable,
     parquet_parts,
@@ -103,8 +104,15 @@ class TableReader(Reader):
         )
 
 
-def stream_events(folder: Path, config: DataConfig) -> Iterator[Tables] | None:
+def stream_events(
+    folder: Path, config: DataConfig, piece: Piece | None = None
+) -> Iterator[Tables] | None:
     """The interactions batch by batch, where memory could not hold them all.
+
+    Args:
+        folder: of the tables.
+        config: of the data.
+        piece: of :func:`event_pieces`; all by default.
 
     Returns:
         Tables of interactions alone, whose index counts lines or rows of the file. None where a file has histories,
@@ -113,6 +121,38 @@ def stream_events(folder: Path, config: DataConfig) -> Iterator[Tables] | None:
     Raises:
         DataError: there is no table, or it is broken.
     """
+    opened = _open_plain(folder, config)
+    if opened is None:
+        return None
+    if piece is not None:
+        opened = [o for o in opened if o[0] == piece.path]
+    return _stream(opened, config, piece)
+
+
+def event_pieces(folder: Path, config: DataConfig, most: int) -> list[Piece] | None:
+    """Divide the interactions into pieces, in their order.
+
+    Args:
+        folder: of the tables.
+        config: of the data.
+        most: rows of a piece, where a format can be read from a row on.
+
+    Returns:
+        None where a file has histories.
+
+    Raises:
+        DataError: there is no table, or it is broken.
+    """
+    opened = _open_plain(folder, config)
+    if opened is None:
+        return None
+    return [piece for _, file, _ in opened for piece in file.pieces(most)]
+
+
+def _open_plain(
+    folder: Path, config: DataConfig
+) -> list[tuple[Path, TableFile, dict[str, str]]] | None:
+    """The tables of interactions and the names of their columns; None where one has histories."""
     check_columns(config.columns)
     opened = []
     for path in find_tables(folder, config)["events"]:
@@ -124,15 +164,18 @@ def stream_events(folder: Path, config: DataConfig) -> Iterator[Tables] | None:
         opened.append((path, file, found))
     if not opened:
         raise DataError(_no_events(folder, config))
-    return _stream(opened, config)
+    return opened
 
 
 def _stream(
-    opened: list[tuple[Path, TableFile, dict[str, str]]], config: DataConfig
+    opened: list[tuple[Path, TableFile, dict[str, str]]],
+    config: DataConfig,
+    piece: Piece | None,
 ) -> Iterator[Tables]:
     for path, file, found in opened:
-        row = 0
-        for lines, values in file.batches([*found.values()]):
+        row = piece.before if piece else 0
+        names = [*found.values()]
+        for lines, values in file.piece_batches(piece, names) if piece else file.batches(names):
             table = EventTable(path, found, config.time_unit == "s", has_commas=True)
             table.add({word: values[name] for word, name in found.items()}, lines)
             if not len(table):

@@ -13,6 +13,7 @@ from lkgrag.kg.large.histories import Histories
 from lkgrag.kg.sources.co_rated import CoRated
 from lkgrag.kg.sources.followed_by import FollowedBy
 from lkgrag.utils.duck import is_installed, open_duck
+from lkgrag.utils.steps import Alone
 
 if TYPE_CHECKING:
     from lkgrag.config import EngineConfig, KGConfig
@@ -48,7 +49,7 @@ def count_edges(
         with tempfile.TemporaryDirectory(dir=duck.temp) as name:
             folder = Path(name)
             if isinstance(source, FollowedBy):
-                files = write_followed(histories, config, folder / source.name)
+                files = write_followed(Alone(duck), histories, config, folder / source.name)
             else:
-                files = write_met(histories, config, folder / source.name, folder)
+                files = write_met(Alone(duck), histories, config, folder / source.name, folder)
             return read_edges(files, config.temporal)

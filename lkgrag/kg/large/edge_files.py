@@ -13,8 +13,10 @@ import pyarrow.parquet as pq
 from lkgrag.kg.base import Edges
 from lkgrag.kg.large.behaviour import (
     both_ways,
+    follow_bytes,
     follow_rows,
     followed,
+    meet_bytes,
     meet_rows,
     met,
     strongest,
@@ -24,11 +26,13 @@ from lkgrag.kg.sources.followed_by import SHRINKAGE as FOLLOW
 from lkgrag.utils.duck import known
 from lkgrag.utils.files import atomic
 from lkgrag.utils.key_counts import kept_ranges
-from lkgrag.utils.progress import rename_activity
+from lkgrag.utils.parts import count_rows, read_part
+from lkgrag.utils.steps import Hands, Task, part
 
 if TYPE_CHECKING:
     from lkgrag.config import KGConfig
-    from lkgrag.kg.large.histories import Histories
+    from lkgrag.kg.large.histories import Bounds, Histories, Sent
+    from lkgrag.utils.duck import Duck
 
 #: Columns of a file of edges between items. ``time`` is null without ``kg.temporal``.
 SCHEMA = pa.schema(
@@ -42,11 +46,6 @@ SCHEMA = pa.schema(
 )
 #: Bytes of a pair in both directions while the strongest are found.
 PAIR_BYTES = 128
-
-
-def part(folder: Path, number: int) -> Path:
-    """A part of a table."""
-    return folder / f"part-{number:05}.parquet"
 
 
 def write_edges(path: Path, blocks: Iterable[Edges], names: tuple[str, str] | None = None) -> int:
@@ -74,32 +73,48 @@ def write_edges(path: Path, blocks: Iterable[Edges], names: tuple[str, str] | No
     return total
 
 
-def write_followed(histories: Histories, config: KGConfig, folder: Path) -> list[Path]:
+def write_followed(
+    hands: Hands, histories: Histories, config: KGConfig, folder: Path
+) -> list[Path]:
     """Count ``followed_by`` and write the parts that are not there yet.
 
     Returns:
         The files; together they hold the edges by source, then target.
     """
-    out = []
+    histories.prepare(hands, [(config.follow_window, False)])
+    rows, size = follow_rows(histories, config), follow_bytes(histories, config)
     bounds_of = kept_ranges(
-        folder,
-        lambda: histories.pairs_within(config.follow_window),
-        follow_rows(histories, config),
+        folder, lambda: rows.most(histories), lambda total: hands.most_rows(total, size)
     )
-    for number, bounds in enumerate(bounds_of):
-        path = part(folder, number)
-        rename_activity(f"count followed_by: {number} of {len(bounds_of)}")
-        if not path.exists():
-            blocks = (c.edges(histories, FOLLOW) for c in followed(histories, config, bounds))
-            write_edges(path, blocks)
-        out.append(path)
-    return out
+    outs = [part(folder, number) for number in range(len(bounds_of))]
+    if not all(path.exists() for path in outs):
+        histories.divide(hands, rows)
+    hands.do(
+        "count followed_by",
+        [
+            Task(path, write_followed_part, (histories.sent, config, bounds, path))
+            for bounds, path in zip(bounds_of, outs, strict=True)
+        ],
+    )
+    histories.forget(rows)
+    return outs
 
 
-def write_met(histories: Histories, config: KGConfig, folder: Path, work: Path) -> list[Path]:
+def write_followed_part(
+    duck: Duck, histories: Sent, config: KGConfig, bounds: Bounds, path: Path
+) -> None:
+    """Write the edges of ``followed_by`` from some items."""
+    here = histories.on(duck)
+    write_edges(path, (c.edges(here, FOLLOW) for c in followed(here, config, bounds)))
+
+
+def write_met(
+    hands: Hands, histories: Histories, config: KGConfig, folder: Path, work: Path
+) -> list[Path]:
     """Count ``co_rated`` and write the parts that are not there yet.
 
     Args:
+        hands: who counts.
         histories: the training interactions.
         config: of the graph.
         folder: of the edges.
@@ -108,41 +123,70 @@ def write_met(histories: Histories, config: KGConfig, folder: Path, work: Path) 
     Returns:
         The files; together they hold the edges of both directions by source, then target.
     """
-    pairs = []
-    meetings = kept_ranges(work / "pairs", lambda: histories.others, meet_rows(histories, config))
-    for number, bounds in enumerate(meetings):
-        rename_activity(f"count co_rated: {number} of {len(meetings)}")
-        path = part(work / "pairs", number)
-        if not path.exists():
-            blocks = (c.edges(histories, MEET) for c in met(histories, config, bounds))
-            write_edges(path, blocks, ("low", "high"))
-        pairs.append(path)
-    total = sum(pq.read_metadata(path).num_rows for path in pairs)
-    # Of each item an equal share: pairs are counted once more where they are many.
-    size = histories.num_items
-    blocks_of = kept_ranges(
-        work / "kept",
-        lambda: np.full(size, 1 + 2 * total // max(size, 1)),
-        max(1, histories.duck.arrays // PAIR_BYTES),
+    histories.prepare(hands, [])
+    rows, size = meet_rows(histories, config), meet_bytes(config)
+    meetings = kept_ranges(
+        work / "pairs", lambda: rows.most(histories), lambda total: hands.most_rows(total, size)
     )
-    kept = []
-    for number, bounds in enumerate(blocks_of):
-        path = part(work / "kept", number)
-        if not path.exists():
-            histories.duck.write(strongest(histories, pairs, config.co_rated_top, bounds), path)
-        kept.append(path)
-    out = []
-    for number, bounds in enumerate(blocks_of):
-        path = part(folder, number)
-        if not path.exists():
-            histories.duck.write(both_ways(kept, bounds), path)
-        out.append(path)
-    return out
+    pairs = [part(work / "pairs", number) for number in range(len(meetings))]
+    if not all(path.exists() for path in pairs):
+        histories.divide(hands, rows)
+    hands.do(
+        "count co_rated",
+        [
+            Task(path, write_met_part, (histories.sent, config, bounds, path))
+            for bounds, path in zip(meetings, pairs, strict=True)
+        ],
+    )
+    histories.forget(rows)
+    total = sum(map(count_rows, pairs))
+    # Of each item an equal share: pairs are counted once more where they are many.
+    items = histories.num_items
+    blocks = kept_ranges(
+        work / "kept",
+        lambda: np.full(items, 1 + 2 * total // max(items, 1)),
+        lambda total: hands.most_rows(total, PAIR_BYTES),
+    )
+    numbered = list(enumerate(blocks))
+    kept = hands.do(
+        "keep the strongest of co_rated",
+        [
+            Task(path := part(work / "kept", n), write_strongest, (pairs, config, bounds, path))
+            for n, bounds in numbered
+        ],
+    )
+    return hands.do(
+        "write co_rated",
+        [
+            Task(path := part(folder, n), write_both_ways, (kept, bounds, path))
+            for n, bounds in numbered
+        ],
+    )
+
+
+def write_met_part(
+    duck: Duck, histories: Sent, config: KGConfig, bounds: Bounds, path: Path
+) -> None:
+    """Write all pairs of ``co_rated`` whose smaller item is one of some."""
+    here = histories.on(duck)
+    write_edges(path, (c.edges(here, MEET) for c in met(here, config, bounds)), ("low", "high"))
+
+
+def write_strongest(
+    duck: Duck, pairs: list[Path], config: KGConfig, bounds: Bounds, path: Path
+) -> None:
+    """Write the partners that some items keep."""
+    duck.write(strongest(pairs, config.co_rated_top, bounds), path)
+
+
+def write_both_ways(duck: Duck, kept: list[Path], bounds: Bounds, path: Path) -> None:
+    """Write the edges of ``co_rated`` from some items."""
+    duck.write(both_ways(kept, bounds), path)
 
 
 def read_edges(files: Iterable[Path], temporal: bool) -> Edges:
     """The edges of files, in memory."""
-    tables = [pq.read_table(path) for path in files]
+    tables = [read_part(path) for path in files]
     table = (
         pa.concat_tables(tables, promote_options="permissive") if tables else SCHEMA.empty_table()
     )

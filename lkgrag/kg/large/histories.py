@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
@@ -15,6 +16,45 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from lkgrag.kg.base import Training
+    from lkgrag.utils.steps import Hands
+
+    #: First item, and the one after the last.
+    Bounds = tuple[int, int]
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Rows that histories give and that are counted for some items at a time.
+
+    Attributes:
+        name: of these rows, with all options that they depend on.
+        query: of histories and bounds of items (None for all), for the rows of those items.
+        column: that tells the item: the whole part of its quotient by ``scale``.
+        scale: see there.
+        most: of histories, the most rows of each item, int64 ``[I]``.
+        is_plain: whether there is no other column.
+    """
+
+    name: str
+    query: Callable[[Histories, Bounds | None], str]
+    column: str
+    scale: int
+    most: Callable[[Histories], NDArray[np.int64]]
+    is_plain: bool = True
+
+
+class Sent(Protocol):
+    """Histories that can be sent to other processes."""
+
+    def on(self, duck: Duck) -> Histories:
+        """In a database."""
+
+
+def within(bounds: Bounds | None, column: str = "item", scale: int = 1) -> str:
+    """The condition of a query that an item lies within bounds."""
+    if bounds is None:
+        return "true"
+    return f"{column} >= {bounds[0] * scale} and {column} < {bounds[1] * scale}"
 
 
 @dataclass(frozen=True)
@@ -54,6 +94,41 @@ class Histories:
         duck.put("histories", columns)
         pairs = distinct(user * training.num_items + training.item)
         return cls(duck, "histories", training.num_items, len(pairs) == number)
+
+    @property
+    def sent(self) -> Sent:
+        """What the processes that count are sent: here, the same."""
+        return self
+
+    def on(self, duck: Duck) -> Histories:
+        """In their database: these know only their own."""
+        return self
+
+    def prepare(self, hands: Hands, windows: list[tuple[int, bool]]) -> None:
+        """Count what is known of each item; here, it is counted when it is asked for.
+
+        Args:
+            hands: who counts.
+            windows: arguments with which :meth:`pairs_within` will be called.
+        """
+
+    def divide(self, hands: Hands, rows: Rows) -> None:
+        """Give rows an order by item; here, a query finds those of some items."""
+
+    def forget(self, rows: Rows) -> None:
+        """Delete what :meth:`divide` has made."""
+
+    def rows(self, rows: Rows, bounds: Bounds) -> str:
+        """A query for the rows of some items."""
+        return rows.query(self, bounds)
+
+    @cached_property
+    def chosen(self) -> NDArray[np.int64]:
+        """Number of training interactions of each item, int64 ``[I]``."""
+        return self.duck.counts(
+            f"select item as place, count(*) as value from {self.table} group by item",
+            self.num_items,
+        )
 
     @cached_property
     def degree(self) -> NDArray[np.int64]:

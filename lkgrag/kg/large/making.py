@@ -7,22 +7,23 @@ import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import pyarrow.parquet as pq
-
 from lkgrag.config.identity import digest, to_dict
 from lkgrag.errors import ConfigError, RunError, nearest
 from lkgrag.kg.base import REVERSE
-from lkgrag.kg.large.edge_files import part, write_followed, write_met
-from lkgrag.kg.large.histories import Histories
+from lkgrag.kg.large.edge_files import write_followed, write_met
+from lkgrag.kg.large.histories import Histories, within
+from lkgrag.kg.large.spread import Parts
 from lkgrag.kg.large.tables import META, VERSION, TableKG
 from lkgrag.utils.duck import parquet
 from lkgrag.utils.files import read_json, write_json
 from lkgrag.utils.key_counts import kept_ranges
-from lkgrag.utils.progress import rename_activity
+from lkgrag.utils.parts import count_rows
+from lkgrag.utils.steps import Hands, Task, hands_of, part
 
 if TYPE_CHECKING:
     from lkgrag.config import KGConfig
     from lkgrag.data.large import Store
+    from lkgrag.kg.large.histories import Bounds
     from lkgrag.utils.duck import Duck
 
 log = logging.getLogger(__name__)
@@ -42,24 +43,35 @@ OPTIONS = (
     "behaviour_min",
     "temporal",
 )
+#: Folder in that of a store for what several processes count before all of it is added.
+COUNTS = "counts"
 #: Bytes of an edge while edges are sorted.
 EDGE = 96
 
 
-def histories_of(duck: Duck, store: Store, training: list[Path]) -> Histories:
+def histories_of(hands: Hands | Duck, store: Store, training: list[Path]) -> Histories:
     """The training interactions of a store as histories."""
-    return Histories(duck, parquet(training), store.num_items, store.is_once)
+    hands = hands_of(hands)
+    if hands.is_spread:
+        parts = Parts(tuple(training), store.num_items, store.is_once, store.folder / COUNTS)
+        return parts.on(hands.duck)
+    return Histories(hands.duck, parquet(training), store.num_items, store.is_once)
+
+
+def forget_counts(store: Store) -> None:
+    """Delete what was counted of the items of a store, once all tables are made of it."""
+    shutil.rmtree(store.folder / COUNTS, ignore_errors=True)
 
 
 def make_graph(
-    duck: Duck, store: Store, training: list[Path], config: KGConfig, folder: Path
+    hands: Hands | Duck, store: Store, training: list[Path], config: KGConfig, folder: Path
 ) -> TableKG:
     """Count the relations that are made of interactions: the same edges as in :func:`~lkgrag.kg.build_kg`.
 
     Relations of titles, attributes and triples are not among them. A call that was stopped goes on where it was.
 
     Args:
-        duck: the database.
+        hands: who makes the parts; of a database, this process.
         store: the sequences.
         training: files of the training interactions, of :func:`~lkgrag.data.large.split_store`.
         config: of the graph.
@@ -83,6 +95,7 @@ def make_graph(
     options = {k: v for k, v in to_dict(config).items() if k in OPTIONS}
     split = read_json(store.folder / "split.json")["key"]
     key = digest({"options": options, "split": split, "version": VERSION})
+    folder = folder.absolute()
     folder.mkdir(parents=True, exist_ok=True)
     if (folder / KEY).exists() and read_json(folder / KEY).get("key") != key:
         raise RunError(
@@ -91,30 +104,29 @@ def make_graph(
     write_json(folder / KEY, {"key": key})
     if (folder / META).exists():
         return TableKG(folder)
-    histories = histories_of(duck, store, training)
+    hands = hands_of(hands)
+    histories = histories_of(hands, store, training)
     files: dict[str, list[Path]] = {}
     edge_types: list[tuple[str, str, str]] = []
     if "rated" in wanted:
-        files["rated"] = _write_rated(duck, training, folder / "rated")
+        files["rated"] = _write_rated(hands, training, folder / "rated")
         edge_types += [("user", "rated", "item"), ("item", REVERSE + "rated", "user")]
     if "followed_by" in wanted:
-        files["followed_by"] = write_followed(histories, config, folder / "followed_by")
+        files["followed_by"] = write_followed(hands, histories, config, folder / "followed_by")
         back = REVERSE + "followed_by"
-        files[back] = _write_back(histories, files["followed_by"], folder / back)
+        files[back] = _write_back(hands, histories, files["followed_by"], folder / back)
         edge_types += [("item", "followed_by", "item"), ("item", back, "item")]
     if "co_rated" in wanted:
-        files["co_rated"] = write_met(histories, config, folder / "co_rated", folder / "work")
+        files["co_rated"] = write_met(
+            hands, histories, config, folder / "co_rated", folder / "work"
+        )
         edge_types += [("item", "co_rated", "item")]
     nodes = {"item": store.num_items, **({"user": store.num_users} if config.users else {})}
     meta: dict[str, Any] = {"version": VERSION, "key": key, "nodes": nodes}
     meta |= {"temporal": config.temporal, "follow_window": config.follow_window}
     meta |= {"edge_types": edge_types}
     meta |= {"files": {name: [p.name for p in paths] for name, paths in files.items()}}
-    meta |= {
-        "edges": {
-            name: sum(pq.read_metadata(p).num_rows for p in paths) for name, paths in files.items()
-        }
-    }
+    meta |= {"edges": {name: sum(map(count_rows, paths)) for name, paths in files.items()}}
     write_json(folder / META, meta)
     shutil.rmtree(folder / "work", ignore_errors=True)
     return TableKG(folder)
@@ -134,40 +146,47 @@ def _wanted(config: KGConfig) -> list[str]:
     return [n for n in there if n in only and n not in config.exclude]
 
 
-def _write_rated(duck: Duck, training: list[Path], folder: Path) -> list[Path]:
+def _write_rated(hands: Hands, training: list[Path], folder: Path) -> list[Path]:
     """One edge for each training interaction, by user, then item, then position."""
-    out = []
-    for number, path in enumerate(training):
-        file = part(folder, number)
-        if not file.exists():
-            rename_activity(f"write rated: {number} of {len(training)}")
-            duck.write(
-                f"select user as source, item as target, rating, time from {parquet([path])} "
-                "order by user, item, position",
-                file,
-            )
-        out.append(file)
-    return out
+    return hands.do(
+        "write rated",
+        [
+            Task(out := part(folder, number), write_rated_part, (path, out))
+            for number, path in enumerate(training)
+        ],
+    )
 
 
-def _write_back(histories: Histories, files: list[Path], folder: Path) -> list[Path]:
+def write_rated_part(duck: Duck, training: Path, path: Path) -> None:
+    """Write the edges of some users."""
+    duck.write(
+        f"select user as source, item as target, rating, time from {parquet([training])} "
+        "order by user, item, position",
+        path,
+    )
+
+
+def _write_back(hands: Hands, histories: Histories, files: list[Path], folder: Path) -> list[Path]:
     """The edges of an inverse relation, by source, then target."""
-    duck, table = histories.duck, parquet(files)
-    rows = f"select target as place, count(*) as value from {table} group by target"
+    rows = f"select target as place, count(*) as value from {parquet(files)} group by target"
     bounds = kept_ranges(
         folder,
-        lambda: duck.counts(rows, histories.num_items),
-        max(1, duck.arrays // EDGE),
+        lambda: hands.duck.counts(rows, histories.num_items),
+        lambda total: hands.most_rows(total, EDGE),
     )
-    out = []
-    for number, (first, end) in enumerate(bounds):
-        file = part(folder, number)
-        if not file.exists():
-            rename_activity(f"sort {folder.name}: {number} of {len(bounds)}")
-            duck.write(
-                f"select target as source, source as target, weight, count, time from {table} "
-                f"where target >= {first} and target < {end} order by 1, 2",
-                file,
-            )
-        out.append(file)
-    return out
+    return hands.do(
+        f"sort {folder.name}",
+        [
+            Task(out := part(folder, number), write_back_part, (files, some, out))
+            for number, some in enumerate(bounds)
+        ],
+    )
+
+
+def write_back_part(duck: Duck, files: list[Path], bounds: Bounds, path: Path) -> None:
+    """Write the inverse edges to some items."""
+    duck.write(
+        f"select target as source, source as target, weight, count, time from {parquet(files)} "
+        f"where {within(bounds, 'target')} order by 1, 2",
+        path,
+    )

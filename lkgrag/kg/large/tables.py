@@ -17,6 +17,7 @@ import torch
 from lkgrag.errors import DataError, RunError
 from lkgrag.kg.base import REVERSE
 from lkgrag.utils.files import read_json
+from lkgrag.utils.parts import count_rows
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -171,7 +172,7 @@ class TableKG:
         relation = edge_type[1]
         if edge_type[0] != "item" or edge_type[2] != "item" or relation not in self._files:
             return None
-        number = sum(pq.read_metadata(path).num_rows for path in self.files(relation))
+        number = sum(map(count_rows, self.files(relation)))
         names = ["target", "weight"] + (["time"] if self._settings["temporal"] else [])
         kinds = {"target": np.int32, "weight": np.float32, "time": np.float64}
         arrays = {name: _mapped(self.folder, number, kinds[name]) for name in names}

@@ -22,18 +22,15 @@ from __future__ import annotations
 import os
 from dataclasses import asdict
 from functools import partial
-from itertools import pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
 from torch_geometric.data import HeteroData
 
 from lkgrag.config import PathsConfig
 from lkgrag.errors import ConfigError
 from lkgrag.paths.adjacency import Adjacency
-from lkgrag.paths.batch import PathBatch, PathColumns
 from lkgrag.paths.metapath import ITEM, metapaths
 from lkgrag.paths.metapath_search.more_edges import (
     LongPaths,
@@ -41,27 +38,25 @@ from lkgrag.paths.metapath_search.more_edges import (
     keep_best,
     sort_instances,
 )
+from lkgrag.paths.metapath_search.search import BLOCK, MetaPathSearch
 from lkgrag.paths.metapath_search.tables import PathTables, allocate_files
 from lkgrag.paths.metapath_search.two_edges import Instances, ShortPaths
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from lkgrag.data.queries import Queries
     from lkgrag.kg.large.tables import TableKG
     from lkgrag.kg.remote import RemoteKG
     from lkgrag.paths.batch import MetaPath
     from lkgrag.paths.metapath_search.tables import Edges
 
-#: Number of prompts of a block; the data of such a block fit into the processor's cache.
-BLOCK = 32
 #: Largest number of partial paths of a meta-path in a block, unless a single prompt has more.
 PARTIAL = 200_000
 #: Number of instances of different meta-paths from which on they are cut to the cap.
 GATHER = 500_000
 
 
-class PathFinder:
+class PathFinder(MetaPathSearch):
     """Finds the path instances of a graph for batches of prompts.
 
     Args:
@@ -86,12 +81,7 @@ class PathFinder:
         config: PathsConfig,
         folder: str | os.PathLike[str] | None = None,
     ) -> None:
-        if config.max_per_pair < 1:
-            raise ConfigError(f"paths.max_per_pair must be at least 1, got {config.max_per_pair}")
-        self.config = config
-        self.metapaths: list[MetaPath] = metapaths(data.edge_types, config)
-        self.num_items = int(data[ITEM].num_nodes)
-        self._width = max((len(m) + 1 for m in self.metapaths), default=0)
+        super().__init__(metapaths(data.edge_types, config), int(data[ITEM].num_nodes), config)
         used = [e for m in self.metapaths for e in m]
         if isinstance(data, HeteroData) and folder is None:
             edges: Edges = {e: Adjacency.of(data, e) for e in used}.__getitem__
@@ -114,8 +104,7 @@ class PathFinder:
             None if folder is None else allocate_files(Path(folder)),
         )
         if folder is not None:
-            header = {"metapaths": self.metapaths, "config": asdict(config)}
-            tables.write_header(Path(folder), {**header, "num_items": self.num_items})
+            tables.write_header(Path(folder), header_of(self.metapaths, config, self.num_items))
         self._short = ShortPaths(direct, tables)
         adjacency = {e: edges(e) for m in rest for e in self.metapaths[m]}
         backward = {e: a.reversed() for e, a in adjacency.items()}
@@ -133,39 +122,13 @@ class PathFinder:
         """
         tables, header = PathTables.open(Path(folder))
         self = cls.__new__(cls)
-        self.config = PathsConfig(**header["config"])
-        self.metapaths = [tuple((s, r, t) for s, r, t in m) for m in header["metapaths"]]
-        self.num_items = int(header["num_items"])
-        self._width = max((len(m) + 1 for m in self.metapaths), default=0)
+        found = [tuple((s, r, t) for s, r, t in m) for m in header["metapaths"]]
+        MetaPathSearch.__init__(
+            self, found, int(header["num_items"]), PathsConfig(**header["config"])
+        )
         direct = [m for m, path in enumerate(self.metapaths) if len(path) == 1]
         self._short, self._long = ShortPaths(direct, tables), []
         return self
-
-    def __call__(self, queries: Queries) -> PathBatch:
-        """Find the instances of a batch.
-
-        Args:
-            queries: ``B`` prompts.
-
-        Returns:
-            The batch on the CPU, sorted by (sample, candidate, history, meta-path, nodes).
-
-        Raises:
-            ValueError: an item of the queries is not in the graph.
-        """
-        history, candidates = queries.history_items, queries.candidate_items
-        for name, items in (("history_items", history), ("candidate_items", candidates)):
-            if items.max(initial=-1) >= self.num_items or items.min(initial=-1) < -1:
-                raise ValueError(f"{name} must lie in [-1, {self.num_items})")
-        per_prompt = history.shape[1] * candidates.shape[1]
-        blocks = []
-        if self.metapaths and per_prompt:
-            bounds = self._bounds(history, candidates)
-            for start, end in pairwise(bounds):
-                part = slice(start, end)
-                instances = self._search(history[part], candidates[part], queries.time[part])
-                blocks.append((start * per_prompt, instances))
-        return self._batch(queries, blocks)
 
     def _bounds(self, history: NDArray[np.int64], candidates: NDArray[np.int64]) -> list[int]:
         """Cut the prompts into blocks by their number and their cost: where blocks begin, and the end."""
@@ -208,33 +171,16 @@ class PathFinder:
                 parts = [keep_best(concatenate(parts), most)]
         return sort_instances(keep_best(concatenate(parts), most))
 
-    def _batch(self, queries: Queries, blocks: list[tuple[int, Instances]]) -> PathBatch:
-        """Join the instances of all blocks; each block comes with the number of its first pair."""
 
-        def column(name: str, shape: tuple[int, ...] = (0,)) -> NDArray:
-            parts = [getattr(instances, name) for _, instances in blocks]
-            return np.concatenate(parts) if parts else np.zeros(shape, np.int64)
+def header_of(found: list[MetaPath], config: PathsConfig, num_items: int) -> dict[str, Any]:
+    """What :meth:`PathFinder.open` needs beside the tables.
 
-        pair = [offset + instances.pair for offset, instances in blocks]
-        flat = np.concatenate(pair) if pair else np.zeros(0, np.int64)
-        num_history, num_candidates = (
-            queries.history_items.shape[1],
-            queries.candidate_items.shape[1],
-        )
-        # NumPy divides by one number in fewer steps than divmod takes.
-        slot = flat // max(num_history, 1)
-        history = flat - slot * num_history
-        sample = slot // max(num_candidates, 1)
-        candidate = slot - sample * num_candidates
-        columns = PathColumns(
-            sample=torch.from_numpy(sample),
-            history=torch.from_numpy(history),
-            candidate=torch.from_numpy(candidate),
-            metapath=torch.from_numpy(column("metapath")),
-            nodes=torch.from_numpy(column("nodes", (0, self._width))),
-            weight=torch.from_numpy(column("weight").astype(np.float32)),
-        )
-        return PathBatch.of(queries, self.metapaths, columns)
+    Args:
+        found: all meta-paths.
+        config: of the search.
+        num_items: ``I``.
+    """
+    return {"metapaths": found, "config": asdict(config), "num_items": num_items}
 
 
 def _is_short(metapath: MetaPath, edges: Edges) -> bool:

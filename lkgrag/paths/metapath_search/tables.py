@@ -91,7 +91,7 @@ class PathTables:
         allocate = allocate or (lambda name, shape, kind: np.empty(shape, kind))
         return cls(
             **_fill_edges(direct, edges, num_items, allocate),
-            **_fill_values(shared, edges, num_items, allocate),
+            **fill_values(shared, edges, num_items, allocate),
         )
 
     @classmethod
@@ -164,7 +164,7 @@ def _fill_edges(
     return {"edge_ptr": ptr, "edge_target": target, "edge_weight": weight, "edge_time": time}
 
 
-def _fill_values(
+def fill_values(
     shared: dict[int, MetaPath], edges: Edges, num_items: int, allocate: Allocate
 ) -> dict[str, NDArray]:
     """Number the values of all meta-paths, and list the values of each item.

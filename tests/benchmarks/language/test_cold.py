@@ -57,7 +57,7 @@ def test_all_rows_are_measured_over_one_base(cold, monkeypatch):
     said = []
     result = cold_page.measure(cold, said.append)
     names = [row["name"] for row in result["rows"]]
-    added = [*cold_page.ADDED, *cold_page.CONTROLS, *cold_page.CEILING]
+    added = [*cold_page.ADDED, *cold_page.CONTROLS, *cold_page.CEILING, *cold_page.BEYOND]
     assert names == [*cold_page.ROWS, "base", *added]
     assert all(("gain" in row) == (row["name"] in added) for row in result["rows"])
     assert len(said) == len(names)

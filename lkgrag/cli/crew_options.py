@@ -1,4 +1,4 @@
-"""The options of ``lkgrag.recommend`` for workers of a Ray cluster."""
+"""The options of commands whose work the workers of a Ray cluster can share."""
 
 from __future__ import annotations
 
@@ -8,9 +8,6 @@ from lkgrag.cli.arguments import whole_number
 from lkgrag.errors import ConfigError, nearest
 from lkgrag.utils.launcher import count_processes
 from lkgrag.utils.ray_cluster import check_address, import_ray
-
-#: Words of ``engine``.
-ENGINES = ("accelerate", "ray")
 
 
 @dataclass(frozen=True)
@@ -47,20 +44,25 @@ class CrewOptions:
         return workers, threads if threads > 0 else max(1, cores // workers)
 
 
-def parse_crew(pairs: dict[str, str], is_sharded: bool) -> CrewOptions | None:
-    """Read ``engine``, ``workers`` and ``address``; None where Accelerate's processes rank.
+def parse_crew(
+    pairs: dict[str, str], other: str, command: str, problem: str | None = None
+) -> CrewOptions | None:
+    """Read ``engine``, ``workers`` and ``address``; None where another engine works.
 
     Args:
         pairs: all options.
-        is_sharded: whether the rankings of all users go into a folder.
+        other: the word for the other engine, which is the default.
+        command: that is started, as ``python -m lkgrag.count``.
+        problem: why Ray cannot be taken; None if it can.
 
     Raises:
         ConfigError: an option has a wrong value or does not fit the others, or Ray is not installed.
     """
-    engine = pairs.get("engine", ENGINES[0])
-    if engine not in ENGINES:
+    engines = (other, "ray")
+    engine = pairs.get("engine", other)
+    if engine not in engines:
         raise ConfigError(
-            f"option 'engine': {engine[:60]!r} is none of {', '.join(ENGINES)}.{nearest(engine, ENGINES)}"
+            f"option 'engine': {engine[:60]!r} is none of {', '.join(engines)}.{nearest(engine, engines)}"
         )
     if engine != "ray":
         for name in ("workers", "address"):
@@ -69,13 +71,11 @@ def parse_crew(pairs: dict[str, str], is_sharded: bool) -> CrewOptions | None:
                     f"option '{name}' is for engine=ray: add it, or leave {name}= out"
                 )
         return None
-    if not is_sharded:
-        raise ConfigError(
-            "engine=ray ranks all users into a folder: set users=all and out=recs/, or leave engine= out"
-        )
+    if problem is not None:
+        raise ConfigError(problem)
     if count_processes() > 1:
         raise ConfigError(
-            "engine=ray starts its workers itself: start it by python -m lkgrag.recommend, not by accelerate launch"
+            f"engine=ray starts its workers itself: start it by {command}, not by accelerate launch"
         )
     workers = whole_number(pairs, "workers", 1) if "workers" in pairs else None
     address = pairs.get("address")

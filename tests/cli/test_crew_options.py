@@ -5,10 +5,14 @@ import sys
 import pytest
 
 from lkgrag import recommend
+from lkgrag.cli.crew_options import CrewOptions, parse_crew
 from lkgrag.errors import LkgragError
-from lkgrag.serving.crew_options import CrewOptions, parse_crew
 
 pytest.importorskip("ray", reason="needs the extra lkgrag[ray]")
+
+
+def ranked(pairs):
+    return parse_crew(pairs, "accelerate", "python -m lkgrag.recommend")
 
 
 @pytest.mark.parametrize(
@@ -30,13 +34,13 @@ pytest.importorskip("ray", reason="needs the extra lkgrag[ray]")
 )
 def test_options_that_do_not_fit(pairs, message):
     with pytest.raises(LkgragError) as error:
-        parse_crew(pairs, True)
+        ranked(pairs)
     assert message in str(error.value)
 
 
 @pytest.mark.parametrize("address", ["auto", "10.0.0.1:6379", "ray://head:10001", "[::1]:6379"])
 def test_addresses(address):
-    assert parse_crew({"engine": "ray", "address": address}, True) == CrewOptions(None, address)
+    assert ranked({"engine": "ray", "address": address}) == CrewOptions(None, address)
 
 
 def test_only_whole_folders_and_no_launcher(monkeypatch, tmp_path):
@@ -44,14 +48,14 @@ def test_only_whole_folders_and_no_launcher(monkeypatch, tmp_path):
         recommend.body({"run": str(tmp_path), "users": "u1", "engine": "ray"}, set())
     monkeypatch.setenv("WORLD_SIZE", "2")
     with pytest.raises(LkgragError, match="not by accelerate launch"):
-        parse_crew({"engine": "ray"}, True)
+        ranked({"engine": "ray"})
 
 
 def test_without_ray_the_extra_is_named(monkeypatch):
     monkeypatch.setitem(sys.modules, "ray", None)
     with pytest.raises(LkgragError, match=r'pip install "lkgrag\[ray\]"'):
-        parse_crew({"engine": "ray"}, True)
-    assert parse_crew({}, True) is None
+        ranked({"engine": "ray"})
+    assert ranked({}) is None
 
 
 def test_workers_and_their_threads():
