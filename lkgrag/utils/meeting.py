@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 
 #: The address where nothing else is said, and the launcher's usual port.
 HERE, PORT = "127.0.0.1", 29500
-#: Seconds between two attempts.
-AGAIN = 0.2
+#: Seconds between two attempts, and those that a refused first process gives the others to see why.
+AGAIN, FAREWELL = 0.2, 1.0
 #: The launcher's own process holds the store, and gives each attempt another number.
 AGENT, ATTEMPT = "TORCHELASTIC_USE_AGENT_STORE", "TORCHELASTIC_RESTART_COUNT"
 
@@ -131,6 +131,32 @@ def meet(place: Place, wait: float) -> tuple[TCPStore, list[Member]]:
     """
     end = time.monotonic() + wait
     store = _open_store(place, wait, end)
+    try:
+        return store, _wait_for_all(place, store, wait, end)
+    except RunError:
+        if place.is_host:
+            # The others read the same here, and the store ends with this process.
+            time.sleep(FAREWELL)
+        raise
+    except RuntimeError as error:
+        raise RunError(
+            f"the first process has ended at {place.host}:{place.port} while process {place.rank} waited for the others: "
+            "see its output, and start the command on every machine again"
+        ) from error
+
+
+def _wait_for_all(place: Place, store: TCPStore, wait: float, end: float) -> list[Member]:
+    """Say that this process has come, and wait for the others.
+
+    Args:
+        place: of this process.
+        store: of the launch.
+        wait: seconds in which all must have come.
+        end: of these seconds, on the clock of :func:`time.monotonic`.
+
+    Raises:
+        RunError: as of :func:`meet`.
+    """
     root = f"lkgrag/{place.attempt}/"
     if store.add(f"{root}rank/{place.rank}", 1) > 1:
         raise RunError(
@@ -161,7 +187,7 @@ def meet(place: Place, wait: float) -> tuple[TCPStore, list[Member]]:
                 "Start the command on every machine within nodes.join seconds, with its own --machine_rank"
             )
         time.sleep(AGAIN / 4 if missing else 0)
-    return store, [members[rank] for rank in range(place.size)]
+    return [members[rank] for rank in range(place.size)]
 
 
 def _open_store(place: Place, wait: float, end: float) -> TCPStore:

@@ -2,10 +2,12 @@
 
 import socket
 import threading
+import time
 from dataclasses import replace
 
 import pytest
 from helpers.ports import free_port
+from torch.distributed import TCPStore
 
 from lkgrag.errors import ConfigError, RunError
 from lkgrag.utils.meeting import Place, meet
@@ -129,3 +131,19 @@ def test_other_numbers_of_processes_are_told():
     assert "was started as one of 3 processes" in found[0]
     assert "was started as one of 2 processes" in found[1]
     assert "--num_machines and --num_processes" in found[1]
+
+
+def test_a_first_process_that_ends_meanwhile_is_told():
+    first, second = two()
+
+    def end(place):
+        # Its store goes with it.
+        store = TCPStore("127.0.0.1", place.port, None, True, wait_for_workers=False)
+        while not store.check(["lkgrag/0/member/1"]):
+            time.sleep(0.01)
+
+    thread = threading.Thread(target=end, args=(first,))
+    thread.start()
+    (line,) = meet_all([second])
+    thread.join()
+    assert line.startswith(f"the first process has ended at 127.0.0.1:{first.port} while process 1")
