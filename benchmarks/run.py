@@ -17,7 +17,7 @@ up to 500 million interactions within 8 GB (``--data 10M`` takes one size; store
 ranks everyone of ``--run`` by one and two workers of a Ray cluster. ``--only cluster`` counts by one and two workers,
 and compares engines of clusters. It also compares an index of up to a million
 items with a score of every item (``--only index --data 100k``), and paths from a graph database with those of mapped
-tables (``--only store --data 10x``).
+tables (``--only store --data 10x``). ``--only nodes`` compares LRURec's training by two processes with that by one.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from typing import Any
 from benchmarks.common import ROOT, data_roots, fell, judge, put, save, say, stored
 
 SCALE = ("graph", "users", "remote")
-ENGINES = ("counting", "crossover", "cluster", "index", "bulk", "store")
+ENGINES = ("counting", "crossover", "cluster", "index", "bulk", "store", "nodes")
 SPEED = ("paths", "lru", "wording", "lm", "lm-avx2", "whole", "serving", "job")
 
 
@@ -351,7 +351,7 @@ def _scale(options: argparse.Namespace) -> int:
 
 
 def _engines(options: argparse.Namespace) -> int:
-    from benchmarks.engines import bulk, cluster, counting, index, page, store
+    from benchmarks.engines import bulk, cluster, counting, index, nodes, page, store
     from lkgrag.errors import ConfigError
 
     parts = options.only or ENGINES
@@ -411,6 +411,10 @@ def _engines(options: argparse.Namespace) -> int:
         found = bulk.measure(options.run, options.quick)
         print(bulk.table(found))
         keep("bulk", found)
+    if "nodes" in parts:
+        found = nodes.measure(data_roots(), options.seed, options.quick)
+        print(nodes.table(found))
+        keep("nodes", found)
     return 0
 
 

@@ -23,7 +23,12 @@ class LkgragError(Exception):
     Args:
         message: becomes one line. Line breaks, as in messages of libraries, become spaces. Other control
             characters and marks of the writing direction, as in lines of files, become escapes.
+
+    Attributes:
+        is_said: whether another process of this machine prints the line, so that this one does not.
     """
+
+    is_said = False
 
     def __init__(self, message: str = "") -> None:
         line = re.sub(r"\s*\n\s*", " ", message.strip())

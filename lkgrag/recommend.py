@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -148,48 +149,64 @@ def body(pairs: dict[str, str], flags: set[str]) -> None:
     from accelerate import PartialState
 
     from lkgrag.report.rankings import write_rankings
-    from lkgrag.run.launch import PATIENCE, refuse_other_engines, refuse_shared_devices
+    from lkgrag.run.agreement import (
+        refuse_other_folders,
+        refuse_other_options,
+        refuse_other_versions,
+    )
+    from lkgrag.run.launch import (
+        PATIENCE,
+        launched,
+        refuse_other_engines,
+        refuse_shared_devices,
+    )
     from lkgrag.serving.ranker import Ranker
     from lkgrag.serving.recommendation import Recommendations
     from lkgrag.utils.device import is_cpu_asked, set_threads
+    from lkgrag.utils.group import Group
     from lkgrag.utils.progress import rename_activity
 
     set_threads(config.threads)
     refuse_other_engines()
     refuse_shared_devices()
-    state = PartialState(cpu=is_cpu_asked(), timeout=PATIENCE)
-    if not is_sharded and not state.is_main_process:
-        # One process answers, however many were started.
-        return
-    rename_activity("load the ranker")
-    ranker = Ranker.from_pretrained(folder / RANKER, state.device, pairs.get("serving.lm"))
-    if "serving.index" in pairs:
-        ranker = ranker.with_index(pairs["serving.index"])
-    rename_activity("rank")
-    candidates = parse_list(pairs, "candidates") if "candidates" in pairs else None
-    if is_sharded:
-        request = _bulk_request(pairs, ranker.context, folder / RANKER)
-        _rank_all(ranker, Path(pairs["out"]), request, state)
-        return
-    if "history" in pairs:
-        history = parse_list(pairs, "history")
-        result = ranker.recommend(
-            history, candidates, k, explain, None, text, weight, exclude, where, diversity
-        )
-        results = Recommendations([result])
-    else:
-        results = ranker.recommend_users(
-            ranker.users() if users is None else users,
-            candidates,
-            k,
-            explain,
-            text,
-            weight,
-            exclude,
-            where,
-            diversity,
-        )
-    write_rankings(results, form, pairs.get("out"))
+    start = partial(PartialState, cpu=is_cpu_asked(), timeout=PATIENCE)
+    with launched(config.nodes, COMMAND.after_stop, start) as state:
+        if not is_sharded and not state.is_main_process:
+            # One process answers, however many were started.
+            return
+        rename_activity("load the ranker")
+        ranker = Ranker.from_pretrained(folder / RANKER, state.device, pairs.get("serving.lm"))
+        if "serving.index" in pairs:
+            ranker = ranker.with_index(pairs["serving.index"])
+        rename_activity("rank")
+        candidates = parse_list(pairs, "candidates") if "candidates" in pairs else None
+        if is_sharded:
+            request = _bulk_request(pairs, ranker.context, folder / RANKER)
+            group, made_from = Group.of(state.device), request.made_from
+            refuse_other_versions(group)
+            refuse_other_options(group, {**pairs, **made_from, "run": "", "out": ""})
+            refuse_other_folders(group, {"out": Path(pairs["out"])})
+            _rank_all(ranker, Path(pairs["out"]), request, state)
+            return
+        if "history" in pairs:
+            history = parse_list(pairs, "history")
+            result = ranker.recommend(
+                history, candidates, k, explain, None, text, weight, exclude, where, diversity
+            )
+            results = Recommendations([result])
+        else:
+            results = ranker.recommend_users(
+                ranker.users() if users is None else users,
+                candidates,
+                k,
+                explain,
+                text,
+                weight,
+                exclude,
+                where,
+                diversity,
+            )
+        write_rankings(results, form, pairs.get("out"))
 
 
 def _asked(pairs: dict[str, str], is_sharded: bool) -> tuple[str | None, float | None]:

@@ -6,12 +6,13 @@ from collections.abc import Callable
 from typing import Any
 
 from benchmarks.common import ROOT, put
-from benchmarks.engines import bulk, cluster, store
+from benchmarks.engines import bulk, cluster, nodes, store
 from benchmarks.engines.index import INDICES, PARTS
 
 PAGE, DEVICES = ROOT / "docs" / "counting.md", ROOT / "docs" / "devices.md"
 CLUSTER = ROOT / "docs" / "counting-cluster.md"
 INDEX_PAGE = ROOT / "docs" / "index-retrieval.md"
+NODES_PAGE = ROOT / "docs" / "nodes.md"
 STORE_PAGE = ROOT / "docs" / "graph-store.md"
 #: Rows of the table of sizes: words, and the value of a size.
 ROWS: tuple[tuple[str, Callable[[dict[str, Any]], float | None]], ...] = (
@@ -94,5 +95,7 @@ def write_page(result: dict[str, Any]) -> None:
         put(DEVICES, "bulk", bulk.table(result["bulk"]))
     if result.get("index"):
         put(INDEX_PAGE, "index", index_table(result["index"]))
+    if result.get("nodes"):
+        put(NODES_PAGE, "nodes", nodes.table(result["nodes"]))
     if result.get("store"):
         put(STORE_PAGE, "store", store.table(result["store"]))

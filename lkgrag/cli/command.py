@@ -128,6 +128,8 @@ def prepare_environment() -> None:
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+    # A lost process has a line of ours; torch's warnings of it hold stacks.
+    os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")
     logging.getLogger("bitsandbytes").setLevel(logging.ERROR)
     logging.getLogger("torch.distributed").setLevel(logging.ERROR)
 
@@ -239,6 +241,8 @@ def _silence() -> None:
 
 def fail(error: LkgragError, debug: bool) -> int:
     """Print an error in one line, with ``debug`` also its traceback, and return the exit status 2."""
+    if error.is_said and not debug:
+        return 2
     # Only here, as above.
     from rich.markup import escape
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 
 from lkgrag.cli.arguments import whole_number
 from lkgrag.errors import ConfigError, nearest
+from lkgrag.utils.launcher import count_processes
 from lkgrag.utils.ray_cluster import check_address, import_ray
 
 
@@ -73,7 +73,7 @@ def parse_crew(
         return None
     if problem is not None:
         raise ConfigError(problem)
-    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+    if count_processes() > 1:
         raise ConfigError(
             f"engine=ray starts its workers itself: start it by {command}, not by accelerate launch"
         )

@@ -36,8 +36,9 @@ class Interruption:
         return self.time is not None
 
     def say(self) -> None:
-        """Print the line, once; of several processes only the first one prints."""
-        if self._is_said or os.environ.get("RANK", "0") != "0":
+        """Print the line, once; of several processes only the first one of each machine prints."""
+        rank = os.environ.get("LOCAL_RANK", os.environ.get("RANK", "0"))
+        if self._is_said or rank != "0":
             return
         self._is_said = True
         # Not the console, whose lock the interrupted code may hold. The line break ends a terminal's `^C`.

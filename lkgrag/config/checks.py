@@ -100,6 +100,11 @@ def check(config: Config) -> None:
         )
     if config.engine.memory is not None:
         parse_bytes(config.engine.memory, "engine.memory")
+    if config.nodes.lrurec == "always" and not config.cache.enabled:
+        raise ConfigError(
+            "nodes.lrurec=always trains LRURec before stage one reads it from the cache: set cache.enabled=true, or "
+            "nodes.lrurec=auto"
+        )
     if not config.evaluation.ks:
         raise ConfigError("option 'evaluation.ks' needs cut-offs, as [5,10,20]")
 

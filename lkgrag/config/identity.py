@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from _typeshed import DataclassInstance
 
 #: Keys that say where results go or how a run is carried out, not what is computed.
-NOT_HASHED = ("out", "overwrite", "threads", "serving", "engine", "cache")
+NOT_HASHED = ("out", "overwrite", "threads", "serving", "engine", "nodes", "cache")
 
 #: Options within sections that are not hashed either. They change results by rounding only, and a run that
 #: ran out of memory can continue with smaller values.

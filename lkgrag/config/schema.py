@@ -25,6 +25,8 @@ SERVING = ("auto", "always", "never")
 INDEXES = ("auto", "exact", "hnsw", "ivfpq")
 #: Words of ``engine.name``.
 ENGINES = ("auto", "memory", "duckdb")
+#: Words of ``nodes.lrurec``.
+SHARED = ("auto", "always", "never")
 #: The value of ``llm.name`` for a run without a language model.
 NO_LLM = "none"
 #: The value of ``text.encoder`` for a run without vectors of the items' texts.
@@ -573,6 +575,30 @@ class EngineConfig:
 
 
 @dataclass
+class NodesConfig:
+    """How the processes of one launch work together, on one machine or many. No result depends on it."""
+
+    lrurec: str = opt(
+        "auto",
+        "whether all processes train LRURec together, each with its part of every batch, or the first one trains and "
+        "the others wait; auto: together on CPUs where a step has enough labels that it pays",
+        SHARED,
+    )
+    timeout: float = opt(
+        300.0,
+        "seconds without a sign of life after which a process counts as lost and the others end",
+        low=2,
+        high=86400,
+    )
+    join: float = opt(
+        300.0,
+        "seconds in which all processes must have come and connected at the start",
+        low=1,
+        high=86400,
+    )
+
+
+@dataclass
 class CacheConfig:
     """Where finished stages are stored."""
 
@@ -609,4 +635,5 @@ class Config:
     evaluation: EvaluationConfig = field(default_factory=EvaluationConfig)
     serving: ServingConfig = field(default_factory=ServingConfig)
     engine: EngineConfig = field(default_factory=EngineConfig)
+    nodes: NodesConfig = field(default_factory=NodesConfig)
     cache: CacheConfig = field(default_factory=CacheConfig)

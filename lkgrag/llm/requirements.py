@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import logging
-import os
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,6 +18,7 @@ from lkgrag.llm.loading import (
     count_kept_parameters,
     is_trained_whole,
 )
+from lkgrag.utils.launcher import count_local_processes
 from lkgrag.utils.memory import free_memory
 
 if TYPE_CHECKING:
@@ -86,7 +86,7 @@ def refuse_without_memory(config: LLMConfig, where: str, device: torch.device) -
     if whole:
         # Layers that are cut off are loaded, but do not learn.
         needed = max(needed, TRAINED * count_kept_parameters(config, where))
-    copies = int(os.environ.get("LOCAL_WORLD_SIZE", "1")) if device.type == "cpu" else 1
+    copies = count_local_processes() if device.type == "cpu" else 1
     if needed * copies <= free:
         return
     kind = "4 bits" if is_four_bit else str(dtype).removeprefix("torch.")

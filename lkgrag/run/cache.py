@@ -45,6 +45,19 @@ class StageCache:
     used: set[Path] = field(default_factory=set)
     built: set[Path] = field(default_factory=set)
 
+    def folder(self, name: str, depends: dict[str, Any]) -> Path:
+        """The folder of a stage.
+
+        Args:
+            name: of the stage.
+            depends: its key.
+        """
+        return self.root / name / digest({"version": STAGE_VERSION, "stage": name, **depends})
+
+    def is_complete(self, name: str, depends: dict[str, Any]) -> bool:
+        """Whether a stage is there and will be loaded; arguments as of :meth:`folder`."""
+        return self.enabled and (self.folder(name, depends) / DONE).exists()
+
     def load_or_build(
         self,
         name: str,
@@ -63,7 +76,7 @@ class StageCache:
         Raises:
             LkgragError: the folder cannot be written.
         """
-        folder = self.root / name / digest({"version": STAGE_VERSION, "stage": name, **depends})
+        folder = self.folder(name, depends)
         try:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:

@@ -21,6 +21,7 @@ from lkgrag.serving.ranker import Ranker
 from lkgrag.serving.saved_run import read_metrics
 from lkgrag.serving.users import Users
 from lkgrag.utils.files import user_path
+from lkgrag.utils.launcher import count_processes
 from lkgrag.utils.layout import RANKER
 
 if TYPE_CHECKING:
@@ -81,7 +82,7 @@ def fit(
     tables = {"items": items, "triples": triples, "users": users}
     if given.get("out") is not None:
         return Ranker.from_pretrained(_run(interactions, tables, given, is_kept=True))
-    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+    if count_processes() > 1:
         raise ConfigError("out: several processes need one folder for the run: give out=<folder>")
     with tempfile.TemporaryDirectory(prefix="lkgrag-", ignore_cleanup_errors=True) as root:
         given["out"] = os.path.join(root, "run")

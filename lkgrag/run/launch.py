@@ -4,29 +4,58 @@ from __future__ import annotations
 
 import logging
 import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
 from datetime import timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import torch
 from accelerate.utils import DistributedType
 
 from lkgrag.errors import ConfigError
 from lkgrag.utils.device import CPU, FSDP, is_cpu_asked, is_fsdp_asked, is_switched_on
+from lkgrag.utils.group import Group
+from lkgrag.utils.heartbeat import together
+from lkgrag.utils.launcher import count_local_processes
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
+
+    from lkgrag.config import NodesConfig
 
 log = logging.getLogger(__name__)
 #: Variables that the launcher sets for engines that bring their own training loop.
 ENGINES = {"ACCELERATE_USE_DEEPSPEED": "DeepSpeed", "ACCELERATE_USE_MEGATRON_LM": "Megatron-LM"}
 #: Variable that the launcher sets to the dtype of mixed precision.
 MIXED_PRECISION = "ACCELERATE_MIXED_PRECISION"
-#: Variable with the number of processes on this machine.
-LOCAL_PROCESSES = "LOCAL_WORLD_SIZE"
 #: How long a process may wait for the others. NCCL's default is ten minutes, but the first process' own work
 #: (the bootstrap, the report) takes longer for millions of users. If a process dies, the launcher ends the
 #: others, so a long limit does no harm.
 PATIENCE = timedelta(days=1)
+
+#: How to go on after another process of a run was lost.
+GO_ON = "the same command goes on from the last finished stage or checkpoint"
+T = TypeVar("T")
+
+
+@contextmanager
+def launched(nodes: NodesConfig, advice: str, start: Callable[[], T]) -> Iterator[T]:
+    """Meet the other processes of the launch, connect to them, and watch them while the block runs.
+
+    Args:
+        nodes: how long to wait.
+        advice: how to go on after a loss.
+        start: lets Accelerate connect the processes; its result is yielded.
+
+    Raises:
+        LkgragError: as of :func:`lkgrag.utils.heartbeat.together`.
+    """
+    with together(nodes.timeout, nodes.join, advice) as heartbeat:
+        with nullcontext() if heartbeat is None else heartbeat.forming(nodes.join):
+            state = start()
+            # Some libraries connect with the first message only.
+            Group.of(torch.device("cpu")).gather(None)
+        yield state
 
 
 def warn_of_mixed_precision() -> None:
@@ -54,7 +83,7 @@ def refuse_shared_devices() -> None:
     """
     if is_cpu_asked():
         return
-    processes, devices = int(os.environ.get(LOCAL_PROCESSES, "1")), torch.cuda.device_count()
+    processes, devices = count_local_processes(), torch.cuda.device_count()
     if processes > 1 and not (torch.cuda.is_available() or torch.accelerator.is_available()):
         raise ConfigError(
             f"{processes} processes on GPUs were asked for, but PyTorch finds no GPU on this machine: "

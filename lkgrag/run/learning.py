@@ -11,8 +11,11 @@ from lkgrag.evaluation.score_cache import ScoreCache
 from lkgrag.paths import graph_paths
 from lkgrag.prompt.order import CandidateOrder
 from lkgrag.retrieval.ranks import ndcg
+from lkgrag.run.agreement import refuse_other_stages
 from lkgrag.run.ranker_stages import build_ranker, train_scorer, training_queries
 from lkgrag.run.ranker_training import CHECKPOINTS, SKIP_LLM, train_ranker
+from lkgrag.run.shared_training import fit_lrurec_together
+from lkgrag.utils.group import Group
 from lkgrag.utils.watching import tell_figure
 
 if TYPE_CHECKING:
@@ -60,6 +63,8 @@ def learn(stages: Stages, context: RunContext) -> Learned:
     data = stages.kg(stages.dataset.split.train_end)
     show.show_graph(data)
     show.start("retrieval: LRURec, counts, graph, text, fusion")
+    group = Group.of(context.accelerator.device)
+    fit_lrurec_together(stages, group)
     stage_one = stages.retrieval()
     show.show_retrieval(stage_one, config.retrieval.k)
     tracking = context.tracking
@@ -75,6 +80,8 @@ def learn(stages: Stages, context: RunContext) -> Learned:
     fit_graphs = stages.example_paths(stage_one)
     examples = training_queries(stages, stage_one)
     scorer, pretraining = train_scorer(stages, fit_graphs, examples)
+    lists = (examples.candidate_items, examples.target, stage_one.val.items, stage_one.test.items)
+    refuse_other_stages(group, lists)
     show.show_scorer(graph, examples, pretraining)
     tracking.log_curve("scorer", pretraining.curve)
     show.start(_ranker_title(config.llm))

@@ -15,6 +15,7 @@ from accelerate import Accelerator
 from accelerate.utils import InitProcessGroupKwargs, ProjectConfiguration
 
 from lkgrag.config.checks import check
+from lkgrag.config.identity import to_dict
 from lkgrag.config.loading import expand_paths
 from lkgrag.data.dataset import Dataset
 from lkgrag.data.memory import in_memory
@@ -23,13 +24,21 @@ from lkgrag.errors import RunError
 from lkgrag.evaluation.user_groups import check_attributes
 from lkgrag.retrieval.index.choice import check_index
 from lkgrag.run import display
+from lkgrag.run.agreement import (
+    refuse_other_data,
+    refuse_other_folders,
+    refuse_other_options,
+    refuse_other_versions,
+)
 from lkgrag.run.budget import choose_budget
 from lkgrag.run.cache import StageCache
 from lkgrag.run.context import RunContext
 from lkgrag.run.folder import open_run, run_folder
-from lkgrag.run.keys import hash_custom_code
+from lkgrag.run.keys import StageKeys, hash_custom_code
 from lkgrag.run.launch import (
+    GO_ON,
     PATIENCE,
+    launched,
     refuse_other_engines,
     refuse_other_parallelism,
     refuse_shared_devices,
@@ -54,6 +63,7 @@ from lkgrag.training.sharding import is_sharded
 from lkgrag.utils.device import set_threads
 from lkgrag.utils.duck import check_limits
 from lkgrag.utils.files import read_json
+from lkgrag.utils.group import Group
 from lkgrag.utils.layout import EXPLANATIONS
 from lkgrag.utils.progress import activity, rename_activity
 
@@ -90,19 +100,45 @@ def train(config: Config, interactions: Interactions | None = None, is_kept: boo
     refuse_other_engines()
     refuse_shared_devices()
     warn_of_mixed_precision()
-    accelerator = _build_accelerator(run_folder(config))
-    refuse_other_parallelism(accelerator)
+    start = partial(_build_accelerator, run_folder(config))
+    with launched(config.nodes, GO_ON, start) as accelerator:
+        refuse_other_parallelism(accelerator)
+        group = Group.of(accelerator.device)
+        refuse_other_versions(group)
+        refuse_other_options(group, to_dict(config))
+        return _train(config, interactions, is_kept, accelerator, threads)
+
+
+def _train(
+    config: Config,
+    interactions: Interactions | None,
+    is_kept: bool,
+    accelerator: Accelerator,
+    threads: int,
+) -> Path:
+    """Carry out a run as one of its processes; arguments as of :func:`train`.
+
+    Args:
+        config: of the run, checked.
+        interactions: data in memory.
+        is_kept: whether the folder stays.
+        accelerator: of the run.
+        threads: CPU threads of this process.
+    """
     is_main = accelerator.is_main_process
+    group = Group.of(accelerator.device)
     show = display.StageDisplay(is_main)
     dataset = None
-    if config.overwrite or read_metrics(run_folder(config)) is None:
+    # The first process decides: another one may not see its folder.
+    if group.share(config.overwrite or read_metrics(run_folder(config)) is None):
         # All checks come before a file is written or an old run deleted.
         dataset = _check_and_load(config, interactions, accelerator, show)
     with open_run(config, is_main) as folder:
+        refuse_other_folders(group, {"out": folder})
         # No other process may read a checkpoint that the first one is about to delete.
         accelerator.wait_for_everyone()
         metrics = None if dataset else read_metrics(folder)
-        if metrics is not None:
+        if group.share(metrics is not None) and metrics is not None:
             hash_code = partial(
                 hash_custom_code, config.retrieval, config.scorer, config.prompt, config.llm
             )
@@ -110,6 +146,7 @@ def train(config: Config, interactions: Interactions | None = None, is_kept: boo
         else:
             dataset = dataset or _check_and_load(config, interactions, accelerator, show)
             cache = StageCache(Path(config.cache.root), config.cache.enabled)
+            _refuse_other_cache(group, cache, StageKeys(dataset.key, config))
             begun = time.perf_counter()
             budget = choose_budget(config, accelerator.device)
             with tracked(config, folder, accelerator) as tracking:
@@ -125,6 +162,18 @@ def train(config: Config, interactions: Interactions | None = None, is_kept: boo
     with suppress(Exception):
         accelerator.end_training()
     return folder
+
+
+def _refuse_other_cache(group: Group, cache: StageCache, keys: StageKeys) -> None:
+    """Refuse a cache that the processes do not share, unless each has stage one and the scorer in its own.
+
+    Raises:
+        RunError: naming a process that does not see the first one's cache and lacks a stage.
+    """
+    stages = {"retrieval": keys.retrieval(), "scorer": keys.scorer()}
+    has_all = all(cache.is_complete(name, key) for name, key in stages.items())
+    if not all(group.gather(has_all)):
+        refuse_other_folders(group, {"cache.root": cache.root})
 
 
 def _build_accelerator(folder: Path) -> Accelerator:
@@ -187,6 +236,7 @@ def _check_and_load(
         check_limits(config.engine, is_needed=config.engine.name == "duckdb")
     show.start("interactions")
     dataset = load_dataset(config, interactions)
+    refuse_other_data(Group.of(accelerator.device), dataset.key)
     check_attributes(dataset.interactions.users, config.evaluation.groups)
     show.show_interactions(dataset)
     return dataset

@@ -33,9 +33,12 @@ from lkgrag.run.keys import StageKeys
 from lkgrag.text import EncoderChoice, item_texts, load_encoder
 from lkgrag.text.requests import RequestModel
 from lkgrag.utils.files import read_json, read_safetensors, write_json, write_safetensors
+from lkgrag.utils.group import ALONE, Group
 from lkgrag.utils.progress import activity
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     import numpy as np
     from numpy.typing import NDArray
     from torch_geometric.data import HeteroData
@@ -45,6 +48,9 @@ if TYPE_CHECKING:
     from lkgrag.data.splits import Events
     from lkgrag.retrieval import Retriever
     from lkgrag.run.cache import StageCache
+
+    #: Takes the file of a checkpoint; gives the trained retriever and its progress.
+    TrainLRURec = Callable[[Path], tuple[LRURecRetriever, Progress]]
 
 log = logging.getLogger(__name__)
 
@@ -137,7 +143,12 @@ class Stages:
         return data
 
     def lrurec(
-        self, train_end: NDArray[np.int64], *, val: Events | None, epochs: int | None
+        self,
+        train_end: NDArray[np.int64],
+        *,
+        val: Events | None,
+        epochs: int | None,
+        train: TrainLRURec | None = None,
     ) -> tuple[LRURecRetriever, Progress]:
         """LRURec, trained on the first ``train_end[user]`` interactions of each user.
 
@@ -145,25 +156,21 @@ class Stages:
             train_end: int64 ``[num_users]``.
             val: events that decide when training stops, of the run's own split; None for none.
             epochs: number of epochs; None for ``retrieval.epochs``.
+            train: takes the file of the checkpoint, and trains (default: :meth:`train_lrurec`).
 
         Returns:
             The retriever, and the progress of its training.
         """
 
         def build(folder: Path) -> None:
-            interactions = self.dataset.interactions
-            lrurec, progress = fit_lrurec(
-                interactions.first(train_end),
-                LRURecOptions.of(self.config.retrieval),
-                self.config.seed,
-                val=None if val is None else ValidationEvents.of(interactions, val),
-                epochs=epochs,
-                checkpoint=folder / "training.safetensors",
-                device=self.device,
-            )
+            checkpoint = folder / "training.safetensors"
+            if train is None:
+                lrurec, progress = self.train_lrurec(train_end, val, epochs, checkpoint)
+            else:
+                lrurec, progress = train(checkpoint)
             lrurec.save(folder)
             write_json(folder / "progress.json", asdict(progress))
-            (folder / "training.safetensors").unlink(missing_ok=True)
+            checkpoint.unlink(missing_ok=True)
 
         def load(folder: Path) -> tuple[LRURecRetriever, Progress]:
             progress = Progress(**read_json(folder / "progress.json"))
@@ -171,6 +178,35 @@ class Stages:
 
         key = self.keys.lrurec(train_end, val is not None, epochs)
         return self.cache.load_or_build("lrurec", key, build, load)
+
+    def train_lrurec(
+        self,
+        train_end: NDArray[np.int64],
+        val: Events | None,
+        epochs: int | None,
+        checkpoint: Path | None,
+        group: Group = ALONE,
+    ) -> tuple[LRURecRetriever, Progress]:
+        """Train LRURec; arguments as of :meth:`lrurec`.
+
+        Args:
+            train_end: int64 ``[num_users]``.
+            val: events that decide when training stops.
+            epochs: number of epochs.
+            checkpoint: file of its state.
+            group: the processes that train together.
+        """
+        interactions = self.dataset.interactions
+        return fit_lrurec(
+            interactions.first(train_end),
+            LRURecOptions.of(self.config.retrieval),
+            self.config.seed,
+            val=None if val is None else ValidationEvents.of(interactions, val),
+            epochs=epochs,
+            checkpoint=checkpoint,
+            device=self.device,
+            group=group,
+        )
 
     def text(self, train_end: NDArray[np.int64], data: HeteroData) -> TextRetriever:
         """Text towers, trained on the first ``train_end[user]`` interactions of each user.

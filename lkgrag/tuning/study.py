@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shlex
 import sys
 from pathlib import Path
@@ -25,6 +24,7 @@ from lkgrag.tuning.trial import Workshop
 from lkgrag.tuning.work import QUIET, StudyWork
 from lkgrag.utils.device import set_threads
 from lkgrag.utils.files import atomic
+from lkgrag.utils.launcher import count_processes
 from lkgrag.utils.progress import activity, rename_activity
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ def tune(pairs: dict[str, str], options: TuneOptions) -> Outcome:
     Raises:
         LkgragError: the options, the data or the storage cannot be used, or all trials failed.
     """
-    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+    if count_processes() > 1:
         raise RunError(
             "lkgrag.tune runs in one process: start the same command several times, without a launcher"
         )

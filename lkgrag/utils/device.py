@@ -7,6 +7,7 @@ import os
 import torch
 
 from lkgrag.errors import ModelError
+from lkgrag.utils.launcher import count_local_processes
 
 #: The launcher sets this variable if its configuration asks for fully sharded data parallelism.
 FSDP = "ACCELERATE_USE_FSDP"
@@ -42,7 +43,7 @@ def count_threads(wanted: int) -> int:
     """
     if wanted > 0:
         return wanted
-    local = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
+    local = count_local_processes()
     return max(1, count_cores() // local)
 
 

@@ -58,6 +58,11 @@ def locked(path: Path, wait: bool, what: str = "it") -> Iterator[None]:
                 f"{what} is in use by a living process{f' ({holder})' if holder else ''}: "
                 "wait for it, stop it, or choose another out="
             ) from None
+        except OSError as error:
+            raise LkgragError(
+                f"cannot lock {path}: {error.strerror}; the file system of a shared folder must lock files (NFS 4 does), "
+                "or choose another out= and cache.root="
+            ) from error
         os.ftruncate(handle, 0)
         os.pwrite(handle, f"pid {os.getpid()}".encode(), 0)
         yield

@@ -4,7 +4,7 @@ import numpy as np
 import pyarrow.parquet as pq
 
 from benchmarks.common import judge
-from benchmarks.engines import bulk
+from benchmarks.engines import bulk, nodes
 from benchmarks.engines.events import communities, write_events
 from benchmarks.scale.synthetic import FILE
 from lkgrag.utils.files import read_json
@@ -43,3 +43,19 @@ def test_values_and_table_of_bulk_rankings():
         "| 2, one killed |  | 90 | 8 | 6 of 8 |",
     ]
     assert bulk.values(None) == {}
+
+
+def test_a_process_trains_for_the_clock_and_the_table_shows_it(tmp_path, monkeypatch):
+    monkeypatch.setattr(nodes, "WARM", 50)
+    monkeypatch.setenv("RANK", "0")
+    monkeypatch.setenv("WORLD_SIZE", "1")
+    items = nodes._write_sequences(None, tmp_path)
+    order = {"folder": str(tmp_path), "items": items, "sizes": [24], "seed": 0, "timed": 200}
+    (found,) = nodes._work(order)
+    assert found["labels_a_second"] > 0
+    assert len(found["losses"]) >= nodes.TURNS
+    row = {"batch": 24, "ratio": 0.5, "cpu_ratio": 1.5, "losses_apart": 1e-6, "load": 2.0}
+    row |= {"labels_a_step": 150.0, "labels_a_second": {"1": 2000.0, "2": 1000.0}}
+    assert nodes.table({"rows": [row]}).splitlines()[2] == (
+        "| 24 | 150 | 2,000 | 1,000 | 0.50 | 1.50 | 1.0e-06 | 2.0 |"
+    )

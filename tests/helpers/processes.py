@@ -10,7 +10,6 @@ import multiprocessing
 import os
 import runpy
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -20,6 +19,8 @@ from multiprocessing import forkserver
 from pathlib import Path
 
 import torch
+
+from helpers.ports import free_port
 
 #: Seconds after which a process is given up.
 LIMIT = 600
@@ -145,17 +146,11 @@ def run(program, *args, **environment):
     return Process(program, args, environment).finish()
 
 
-def free_port():
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
-
-
-def start_together(processes, program, args):
-    """Processes that work together on a CPU, as Accelerate's launcher starts them."""
+def start_together(processes, program, args, is_one_machine=True):
+    """Processes that work together on a CPU, as Accelerate's launcher starts them: of one machine, or one each."""
     together = {
         "WORLD_SIZE": str(processes),
-        "LOCAL_WORLD_SIZE": str(processes),
+        "LOCAL_WORLD_SIZE": str(processes if is_one_machine else 1),
         "MASTER_ADDR": "127.0.0.1",
         "MASTER_PORT": str(free_port()),
         "OMP_NUM_THREADS": "1",
@@ -165,10 +160,12 @@ def start_together(processes, program, args):
     }
     if processes == 1:
         return [Process(program, args)]
-    return [
-        Process(program, args, {**together, "RANK": str(rank), "LOCAL_RANK": str(rank)})
-        for rank in range(processes)
-    ]
+
+    def places(rank):
+        local, machine = (rank, 0) if is_one_machine else (0, rank)
+        return {"RANK": str(rank), "LOCAL_RANK": str(local), "GROUP_RANK": str(machine)}
+
+    return [Process(program, args, {**together, **places(rank)}) for rank in range(processes)]
 
 
 def finish_together(processes, seconds=LIMIT):

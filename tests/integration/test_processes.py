@@ -12,7 +12,8 @@ import time
 import numpy as np
 import pandas as pd
 import pytest
-from helpers.processes import LIMIT, finish_together, free_port, start_together
+from helpers.ports import free_port
+from helpers.processes import LIMIT, finish_together, start_together
 from helpers.small_run import close, small_options
 from safetensors.numpy import load_file
 

@@ -1,6 +1,7 @@
 """The shipped launch configurations, read by Accelerate's own reader and launcher."""
 
 import os
+import re
 from importlib import resources
 from pathlib import Path
 
@@ -18,7 +19,11 @@ KINDS = {
     "default": DistributedType.NO,
     "multi_gpu": DistributedType.MULTI_GPU,
     "fsdp_qlora": DistributedType.FSDP,
+    "nodes_cpu": DistributedType.MULTI_GPU,
+    "nodes_gpu": DistributedType.MULTI_GPU,
 }
+#: Files for several machines.
+NODES = ("nodes_cpu", "nodes_gpu")
 
 
 def launched(name, *arguments):
@@ -42,16 +47,39 @@ def test_every_file_is_known_and_says_how_it_is_started():
     assert sorted(p.stem for p in FOLDER.glob("*.yaml")) == sorted(KINDS)
     for path in FOLDER.glob("*.yaml"):
         text = path.read_text()
-        assert f"--config_file lkgrag/conf/accelerate/{path.name} -m lkgrag.train" in text
-        if path.stem != "default":
+        words = " ".join(line.strip("#\\ ") for line in text.splitlines() if line.startswith("#"))
+        assert re.search(
+            rf"--config_file lkgrag/conf/accelerate/{path.name} .*-m lkgrag\.train", words
+        )
+        if path.stem not in ("default", "nodes_cpu"):
             assert "was not run" in text
-        assert yaml.safe_load(text)["num_machines"] == 1
+        assert yaml.safe_load(text)["num_machines"] == (2 if path.stem in NODES else 1)
 
 
 def test_several_gpus_are_one_process_each():
     parsed, environment = launched("multi_gpu", "--num_processes", "4")
     assert (parsed.multi_gpu, parsed.nproc_per_node, parsed.use_fsdp) == (True, "4", False)
     assert environment["ACCELERATE_MIXED_PRECISION"] == "no"
+
+
+@pytest.mark.parametrize("name", NODES)
+def test_several_machines_share_the_processes(name):
+    where = ["--main_process_ip", "10.0.0.1", "--machine_rank", "1", "--num_machines", "3"]
+    parsed, _ = launched(name, *where, "--num_processes", "6")
+    assert (parsed.nnodes, parsed.nproc_per_node, parsed.node_rank) == ("3", "2", 1)
+    assert parsed.rdzv_endpoint == "10.0.0.1:29500"
+    # Not by torch's own rendezvous, which renumbers the machines.
+    assert parsed.rdzv_backend == "static"
+
+
+def test_sharding_over_several_machines():
+    """As docs/nodes.md says: the same file, with the machines in the command."""
+    where = ["--num_machines", "2", "--num_processes", "8", "--machine_rank", "1"]
+    where += ["--main_process_ip", "10.0.0.1", "--main_process_port", "29500"]
+    parsed, environment = launched("fsdp_qlora", *where)
+    assert (parsed.nnodes, parsed.nproc_per_node, parsed.node_rank) == ("2", "4", 1)
+    assert parsed.rdzv_endpoint == "10.0.0.1:29500"
+    assert environment["ACCELERATE_USE_FSDP"] == "true"
 
 
 def test_the_launcher_asks_for_what_sharding_needs(monkeypatch):

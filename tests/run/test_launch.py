@@ -1,3 +1,4 @@
+from contextlib import nullcontext
 from datetime import timedelta
 
 import pytest
@@ -8,6 +9,7 @@ from helpers.small_run import small_options
 
 from lkgrag.config.loading import load_config
 from lkgrag.errors import ConfigError
+from lkgrag.run import launch
 from lkgrag.run.launch import refuse_other_engines, refuse_other_parallelism, refuse_shared_devices
 from lkgrag.run.pipeline import train
 from lkgrag.utils.device import is_fsdp_asked
@@ -80,6 +82,8 @@ def group(monkeypatch):
         raise StartedError
 
     monkeypatch.setattr(torch.distributed, "init_process_group", init_process_group)
+    # The first of the two never comes.
+    monkeypatch.setattr(launch, "together", lambda *limits: nullcontext())
     for name, value in {"RANK": 1, "WORLD_SIZE": 2, "LOCAL_RANK": 1, "LOCAL_WORLD_SIZE": 2}.items():
         monkeypatch.setenv(name, str(value))
     monkeypatch.setenv("ACCELERATE_USE_CPU", "true")

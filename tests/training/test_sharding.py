@@ -14,7 +14,8 @@ import pandas as pd
 import pytest
 from accelerate import Accelerator
 from accelerate.utils import DistributedType
-from helpers.processes import finish_together, free_port, start_together
+from helpers.ports import free_port
+from helpers.processes import finish_together, start_together
 from helpers.small_run import small_options
 
 from lkgrag import Ranker

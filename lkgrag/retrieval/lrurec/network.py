@@ -8,6 +8,7 @@ Each layer is a diagonal complex recurrence :math:`h_t = \lambda h_{t-1} + \gamm
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -27,25 +28,46 @@ NOISE = 0.02
 RECURRENCE = ("nu", "theta", "log_gamma")
 
 
+@dataclass(frozen=True)
+class Cut:
+    """The sequences of a batch that a process computes, where several share the batch.
+
+    Attributes:
+        columns: which ones.
+        whole: number of sequences of the batch.
+    """
+
+    columns: slice
+    whole: int
+
+
 class Dropout(nn.Module):
     """Dropout that draws one byte a value: torch's took a quarter of the training time on a CPU.
 
     Args:
         p: share that is set to 0, rounded to 1/256.
+
+    Attributes:
+        cut: the part of a batch that is given; then draws are made for the whole batch, so that every process has
+            those of one process alone. None for a whole batch.
     """
 
     def __init__(self, p: float) -> None:
         super().__init__()
         self.p = p
+        self.cut: Cut | None = None
 
     def forward(self, x: Tensor) -> Tensor:
         """Drop in training, keeping the mean; the identity in evaluation."""
         zeros = round(self.p * 256)
         if not self.training or zeros == 0:
             return x
-        draws = torch.empty(-(-x.numel() // 8), dtype=torch.int64, device=x.device)
+        shape = x.shape if self.cut is None else (len(x), self.cut.whole, *x.shape[2:])
+        number = math.prod(shape)
+        draws = torch.empty(-(-number // 8), dtype=torch.int64, device=x.device)
         draws.random_(-(2**63), None)
-        keep = (draws.view(torch.uint8)[: x.numel()] >= zeros).view(x.shape)
+        bytes_ = draws.view(torch.uint8)[:number].view(shape)
+        keep = (bytes_ if self.cut is None else bytes_[:, self.cut.columns]) >= zeros
         return x * keep * (256.0 / (256 - zeros))
 
 
@@ -182,6 +204,12 @@ class LRURec(nn.Module):
     def logits(self, states: Tensor) -> Tensor:
         """Scores of all items, ``[..., width]`` to ``[..., I]``."""
         return F.linear(states, self.embedding.weight[: self.num_items], self.bias)
+
+    def cut(self, cut: Cut | None) -> None:
+        """Say which sequences of a batch the next passes get; None for whole batches."""
+        for module in self.modules():
+            if isinstance(module, Dropout):
+                module.cut = cut
 
     def parameter_groups(self, weight_decay: float) -> list[dict[str, Any]]:
         """Parameters for the optimiser: none of the recurrence, norms or biases is decayed."""

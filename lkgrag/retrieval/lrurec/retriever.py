@@ -15,6 +15,7 @@ from lkgrag.retrieval.lrurec.options import LRURecOptions
 from lkgrag.retrieval.lrurec.scoring import score_histories
 from lkgrag.retrieval.lrurec.training import Training
 from lkgrag.utils.files import read_json, read_safetensors, write_json, write_safetensors
+from lkgrag.utils.group import ALONE, Group
 
 if TYPE_CHECKING:
     import numpy as np
@@ -126,6 +127,7 @@ def fit_lrurec(
     epochs: int | None = None,
     checkpoint: str | os.PathLike[str] | None = None,
     device: torch.device | str = "cpu",
+    group: Group = ALONE,
 ) -> tuple[LRURecRetriever, Progress]:
     """Train LRURec on training interactions.
 
@@ -142,6 +144,8 @@ def fit_lrurec(
         checkpoint: file to which the state is written after every epoch. Where it exists, training
             resumes from it and ends with the same weights as an undisturbed run.
         device: to train on.
+        group: the processes that train together; each calls this with the same arguments, and the first one writes
+            and reads ``checkpoint``.
 
     Returns:
         The retriever, on ``device``, and how its training went.
@@ -150,7 +154,12 @@ def fit_lrurec(
         RunError: the checkpoint belongs to other options or data.
     """
     training = Training(
-        sequences_of(interactions), interactions.num_items, options, seed, torch.device(device)
+        sequences_of(interactions),
+        interactions.num_items,
+        options,
+        seed,
+        torch.device(device),
+        group,
     )
     path = None if checkpoint is None else Path(checkpoint)
     training.run(options.epochs if epochs is None else epochs, val, path)

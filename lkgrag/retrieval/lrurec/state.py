@@ -62,13 +62,11 @@ def store(
     write_safetensors(path, tensors, meta, has_sum=True)
 
 
-def restore(
-    path: Path, identity: str, optimizer: torch.optim.Optimizer
-) -> tuple[Progress, dict[str, Tensor], dict[str, Tensor]]:
-    """Read what :func:`store` wrote; the optimiser's state is set in place.
+def read(path: Path, identity: str) -> tuple[Progress, dict[str, Tensor]]:
+    """Read what :func:`store` wrote.
 
     Returns:
-        Progress, weights, and the best weights.
+        Progress, and all tensors, which :func:`unpack` takes.
 
     Raises:
         RunError: the file belongs to other options or data.
@@ -80,6 +78,17 @@ def restore(
         raise RunError(
             f"{path}: this checkpoint was made with other options or data; delete it to start anew"
         )
+    return Progress(**json.loads(meta["progress"])), tensors
+
+
+def unpack(
+    tensors: dict[str, Tensor], optimizer: torch.optim.Optimizer
+) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+    """Part the tensors of a state; the optimiser's are set in place.
+
+    Returns:
+        The weights, and the best weights.
+    """
     parts: dict[str, dict[str, Tensor]] = {"model": {}, "best": {}, "optimizer": {}}
     for name, tensor in tensors.items():
         part, key = name.split(".", 1)
@@ -89,7 +98,7 @@ def restore(
         index, name = key.split(".", 1)
         state.setdefault(int(index), {})[name] = tensor
     optimizer.load_state_dict({**optimizer.state_dict(), "state": state})
-    return Progress(**json.loads(meta["progress"])), parts["model"], parts["best"]
+    return parts["model"], parts["best"]
 
 
 def _metadata(path: Path) -> dict[str, str]:

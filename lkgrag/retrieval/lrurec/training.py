@@ -1,4 +1,8 @@
-"""Training of LRURec: all labels of all histories, with early stopping, resumable at every epoch."""
+"""Training of LRURec: all labels of all histories, with early stopping, resumable at every epoch.
+
+Several processes may share it. Each computes its sequences of every batch, with the draws and the negatives of one
+process, and the gradients are added. So the curve is that of one process but for the order of the sums.
+"""
 
 from __future__ import annotations
 
@@ -16,11 +20,12 @@ import torch
 from torch.nn import functional as F
 
 from lkgrag.retrieval.base import rows_per_block
-from lkgrag.retrieval.lrurec.network import LRURec
+from lkgrag.retrieval.lrurec.network import Cut, LRURec
 from lkgrag.retrieval.lrurec.scoring import pad, score_histories
 from lkgrag.retrieval.lrurec.spectral import spectral_embeddings
-from lkgrag.retrieval.lrurec.state import Progress, restore, store
+from lkgrag.retrieval.lrurec.state import Progress, read, store, unpack
 from lkgrag.retrieval.ranks import Seen, ndcg, pessimistic_ranks
+from lkgrag.utils.group import ALONE, Group
 from lkgrag.utils.progress import bar
 from lkgrag.utils.watching import tell_figure
 
@@ -57,6 +62,7 @@ class Training:
         options: of network and training.
         seed: of weights, batches and dropout.
         device: to train on.
+        group: the processes that train together; all make the same calls, and the first one writes.
     """
 
     def __init__(
@@ -66,7 +72,9 @@ class Training:
         options: LRURecOptions,
         seed: int,
         device: torch.device,
+        group: Group = ALONE,
     ) -> None:
+        self.group = group
         self.sequences, self.options, self.seed, self.device = sequences, options, seed, device
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(_mixed(seed, 0))
@@ -93,7 +101,7 @@ class Training:
         """
         if val is not None:
             val = val.sample(JUDGED, self.seed)
-        if checkpoint is not None and checkpoint.exists():
+        if self.group.share(checkpoint is not None and checkpoint.exists()):
             self.restore(checkpoint)
         patience = self.options.patience if val else epochs
         with bar("LRURec, epochs", may_end_early=True) as update:
@@ -103,7 +111,7 @@ class Training:
                 self.judge(val)
                 if val is not None and len(val):
                     tell_figure("lrurec", self.progress.epoch, epochs, self.progress.curve[-1])
-                if checkpoint is not None:
+                if checkpoint is not None and self.group.is_main:
                     self.store(checkpoint)
                 update(self.progress.epoch, epochs)
 
@@ -124,20 +132,37 @@ class Training:
                 loss, count = self._step(batch)
                 total += loss * count
                 labels += count
+        # Machines of different kinds round differently.
+        self.group.copy(self.model.parameters())
         self.progress.epoch = epoch
         self.progress.loss.append(total / max(labels, 1))
 
     def _step(self, windows: list[NDArray[np.int64]]) -> tuple[float, int]:
-        padding = self.model.num_items
-        inputs = pad([w[:-1] for w in windows], padding).to(self.device)
-        labels = pad([w[1:] for w in windows], padding).to(self.device)
+        """One step of the optimiser; the mean loss of the batch's labels, and their number."""
+        group, padding = self.group, self.model.num_items
+        inputs = pad([w[:-1] for w in windows], padding)
+        labels = pad([w[1:] for w in windows], padding)
+        count, share = int((labels != padding).sum()), 1.0
+        if group.size > 1:
+            # Strided: windows of a batch are sorted by length. A process without one computes with weight 0.
+            mine = slice(group.rank, None, group.size) if group.rank < len(windows) else slice(1)
+            self.model.cut(Cut(mine, len(windows)))
+            inputs, labels = inputs[:, mine], labels[:, mine]
+            share = int((labels != padding).sum()) / count if group.rank < len(windows) else 0.0
+        inputs, labels = inputs.to(self.device), labels.to(self.device)
         valid = labels != padding
         self.optimizer.zero_grad(set_to_none=True)
         loss = self._loss(self.model.encode(inputs)[valid], labels[valid])
+        if group.size > 1:
+            loss = loss * share
         loss.backward()
+        total = loss.detach()
+        if group.size > 1:
+            self.model.cut(None)
+            total = group.sum_gradients(self.model.parameters(), total)
         torch.nn.utils.clip_grad_norm_(self.model.parameters(), CLIP)
         self.optimizer.step()
-        return float(loss.detach()), int(valid.sum())
+        return float(total), count
 
     def _loss(self, states: Tensor, labels: Tensor) -> Tensor:
         """Cross-entropy in nats a label, over all items or a sample of them, as the option says."""
@@ -157,14 +182,17 @@ class Training:
             self.best = _copy(self.model)
             return
         step = rows_per_block(self.model.num_items)
-        ranks = []
-        for start in range(0, len(val), step):
+        ranks = np.zeros(len(val), np.int64)
+        # Blocks are those of one process, so that all ranks are.
+        for start in range(self.group.rank * step, len(val), self.group.size * step):
             part = val.histories[start : start + step]
             scores = score_histories(self.model, part, self.options.max_len)
             target = val.target[start : start + step]
             seen = Seen.of(part, self.options.mask_seen)
-            ranks.append(pessimistic_ranks(scores, target, seen))
-        value = ndcg(np.concatenate(ranks), CUTOFF)
+            ranks[start : start + step] = pessimistic_ranks(scores, target, seen)
+        if self.group.size > 1:
+            ranks = self.group.sum(torch.from_numpy(ranks).to(self.device)).cpu().numpy()
+        value = ndcg(ranks, CUTOFF)
         progress.curve.append(value)
         log.debug("LRURec epoch %d: NDCG@10 %.4f", progress.epoch, value)
         if value > progress.best:
@@ -196,13 +224,18 @@ class Training:
         weights = self.model.state_dict()
         store(path, self.identity(), self.progress, weights, self.best, self.optimizer)
 
-    def restore(self, path: Path) -> None:
-        """Resume from the state in a file.
+    def restore(self, path: Path | None) -> None:
+        """Resume from the state in a file, which the first process reads; the others name none.
 
         Raises:
             RunError: it belongs to other options or data.
         """
-        self.progress, weights, best = restore(path, self.identity(), self.optimizer)
+        progress = self.progress
+        tensors: dict[str, Tensor] = {}
+        if path is not None and self.group.is_main:
+            progress, tensors = read(path, self.identity())
+        self.progress = self.group.share(progress)
+        weights, best = unpack(self.group.share_tensors(tensors), self.optimizer)
         self.model.load_state_dict(weights)
         self.best = {k: v.to(self.device) for k, v in best.items()}
 
