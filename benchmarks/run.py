@@ -351,7 +351,7 @@ def _scale(options: argparse.Namespace) -> int:
 
 
 def _engines(options: argparse.Namespace) -> int:
-    from benchmarks.engines import bulk, cluster, counting, index, nodes, page, store
+    from benchmarks.engines import bulk, cluster, counting, index, nodes, page, picture, store
     from lkgrag.errors import ConfigError
 
     parts = options.only or ENGINES
@@ -380,6 +380,7 @@ def _engines(options: argparse.Namespace) -> int:
             line = "python -m benchmarks.run engines"
             say(f"wrote {save('engines', line, options.seed, whole)}")
             page.write_page(whole)
+            picture.write_picture()
 
     if "crossover" in parts:
         scales = counting.SCALES[:1] if options.quick else counting.SCALES
