@@ -24,11 +24,11 @@ MISSING = 'serving.index={kind}: faiss is not installed: pip install "lkgrag[ind
 #: Neighbours of an item in the graph of ``hnsw``; items that are looked at while it is built, and in a search.
 NEIGHBOURS, BUILDING, SEARCHING = 32, 200, 400
 #: Numbers of a vector that share a byte in ``ivfpq``; lists per square root of the items; share of lists that are read.
-NUMBERS_A_BYTE, LISTS, PROBES = 2, 4, 0.04
+NUMBERS_A_BYTE, LISTS, PROBES = 2, 4, 0.025
 #: Items of ``ivfpq`` at least: a part of a vector has so many codes. Fewer are all read.
 FEWEST = 256
 #: Lists that are read at least.
-LEAST_PROBES = 16
+LEAST_PROBES = 48
 #: Vectors a list that its centre is learned from, and rounds of that.
 LEARNED, ROUNDS = 48, 8
 #: Items of a block.
