@@ -94,7 +94,7 @@ def count(folder: str, threads: int) -> dict[str, Any]:
     events, out = root / "events.parquet", root / "counted"
     out.mkdir(exist_ok=True)
     taken = root / "seconds.json"
-    # Of the clock, and of the processor: other programs slow the one but not the other.
+    # Of the clock, and of the processor: other programs slow the one but not the other. The last are GiB of memory and disk.
     seconds: dict[str, list[float]] = read_json(taken) if taken.exists() else {}
     config = DataConfig(root=str(events), name="events")
     engine = EngineConfig(name="duckdb", memory=LIMIT)
@@ -104,12 +104,12 @@ def count(folder: str, threads: int) -> dict[str, Any]:
         start, busy = time.perf_counter(), time.process_time()
         result = step()
         # A step that is there already takes no time worth to be kept.
-        now = [time.perf_counter() - start, time.process_time() - busy]
+        now = [time.perf_counter() - start, time.process_time() - busy, _peak(), disk[0] / 2**30]
         seconds.setdefault(name, now)
         write_json(taken, seconds)
         say(
             f"  {name}: {seconds[name][0]:.1f} s, {seconds[name][1]:.1f} s of the processor, "
-            f"peak {_peak():.2f} GiB so far"
+            f"peak {seconds[name][2]:.2f} GiB so far"
         )
         return result
 
@@ -133,7 +133,9 @@ def count(folder: str, threads: int) -> dict[str, Any]:
         "steps": {name: seconds[name][1] for name in STEPS},
         "cpu_seconds": sum(seconds[name][1] for name in STEPS),
         "seconds": sum(seconds[name][0] for name in STEPS),
-        "disk_gib": disk[0] / 2**30,
+        # Of this process and of those that were stopped before.
+        "disk_gib": max(took[3] for took in seconds.values()),
+        "peak_gib": max(_peak(), *(took[2] for took in seconds.values())),
         "threads": threads,
         "limit": LIMIT,
     }

@@ -16,6 +16,7 @@ import pyarrow.parquet as pq
 from lkgrag.data.cleaning.texts import normal
 from lkgrag.errors import DataError, LkgragError, nearest, short
 from lkgrag.utils.files import atomic
+from lkgrag.utils.parquet import open_parquet
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -102,7 +103,7 @@ class Users(UserTable):
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self.path = Path(path)
         try:
-            self._file = pq.ParquetFile(self.path)
+            self._file = open_parquet(self.path)
         except FileNotFoundError:
             raise LkgragError(f"{self.path}: no such file; train the ranker again") from None
         except (OSError, pa.ArrowInvalid) as error:

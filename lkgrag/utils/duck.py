@@ -113,12 +113,16 @@ class Duck:
     """An open database. Use :func:`open_duck`.
 
     Attributes:
+        memory: bytes that its queries may take.
         arrays: bytes that a result may take outside of the database.
         temp: folder of this database for what does not fit into memory.
     """
 
-    def __init__(self, connection: duckdb.DuckDBPyConnection, arrays: int, temp: Path) -> None:
+    def __init__(
+        self, connection: duckdb.DuckDBPyConnection, memory: int, arrays: int, temp: Path
+    ) -> None:
         self.connection = connection
+        self.memory = memory
         self.arrays = arrays
         self.temp = temp
 
@@ -156,14 +160,18 @@ class Duck:
             table = self.connection.sql(sql).to_arrow_table()
             return {name: table[name].to_numpy(zero_copy_only=False) for name in table.column_names}
 
-    def counts(self, sql: str, size: int) -> NDArray[np.int64]:
-        """Values of a result with the columns ``place`` and ``value``, as int64 ``[size]``; 0 where there is none."""
+    def sums(self, sql: str, size: int) -> NDArray[np.int64]:
+        """Sums of ``value`` by ``place``, two columns of a result, as int64 ``[size]``.
+
+        In one array: the database's table of groups would take several times its memory.
+        """
         # Only here: most commands need no database.
         import numpy as np
 
         out = np.zeros(size, np.int64)
         for batch in self.batches(sql):
-            out[batch["place"].to_numpy()] = batch["value"].to_numpy(zero_copy_only=False)
+            value = batch["value"].to_numpy(zero_copy_only=False)
+            np.add.at(out, batch["place"].to_numpy(), value.astype(np.int64, copy=False))
         return out
 
     def write(self, sql: str, path: Path, group: int | None = None) -> None:
@@ -267,11 +275,12 @@ def _connected(temp: Path, rest: int, threads: int) -> Iterator[Duck]:
     # Only here, as above.
     import duckdb
 
+    memory = int(rest * DATABASE)
     connection = duckdb.connect(
         ":memory:",
         config={
             "threads": max(1, threads),
-            "memory_limit": f"{int(rest * DATABASE)}B",
+            "memory_limit": f"{memory}B",
             "temp_directory": str(temp / "spill"),
             # Nothing is fetched, and bars would tear the lines of progress.
             "autoinstall_known_extensions": False,
@@ -280,7 +289,7 @@ def _connected(temp: Path, rest: int, threads: int) -> Iterator[Duck]:
     )
     try:
         connection.execute("set enable_progress_bar = false")
-        yield Duck(connection, arrays_of(rest + LIBRARIES), temp)
+        yield Duck(connection, memory, arrays_of(rest + LIBRARIES), temp)
     finally:
         connection.close()
         shutil.rmtree(temp, ignore_errors=True)

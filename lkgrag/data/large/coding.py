@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -22,6 +23,10 @@ if TYPE_CHECKING:
 ORDER = "is_text, length, digits, id"
 #: Rows of a group of a file of which others read some.
 GROUP = 1 << 14
+#: Bytes of a text in the database's table of groups while it grows, and the longest that needs no more.
+ENTRY, INLINED = 96, 12
+#: Share of the database's memory that the table may take.
+SHARE = 0.6
 SCHEMA = pa.schema(
     {"id": pa.string(), "is_text": pa.bool_(), "length": pa.int32(), "digits": pa.string()}
 )
@@ -38,12 +43,34 @@ def write_ids(duck: Duck, raw: list[Path], respelled: Path | None, kind: str, pa
         path: of the file, whose row is the index of an id.
     """
     keys = path.with_name(f"{kind}-keys.parquet")
-    ids = f"select {kind} as id from {spelled(raw, respelled)} group by {kind}"
+    rows = spelled(raw, respelled)
+    number = count_groups(duck, rows, kind)
     with atomic(keys) as tmp, pq.ParquetWriter(tmp, SCHEMA) as writer:
-        for batch in duck.batches(ids):
-            writer.write_table(sort_keys(batch["id"]))
+        for place in range(number):
+            # Not the hash by which the database groups, of which a group would have one rest alone.
+            some = f"hash({kind}, 'part') % {number} = {place}"
+            ids = f"select {kind} as id from {rows} where {some} group by {kind}"
+            for batch in duck.batches(ids):
+                writer.write_table(sort_keys(batch["id"]))
     duck.write(f"select id from {parquet([keys])} order by {ORDER}", path)
     keys.unlink()
+
+
+def count_groups(duck: Duck, rows: str, column: str) -> int:
+    """Into how many groups the distinct texts of a column must be cut, so that the table of one fits into memory.
+
+    The database's table of groups does not go to the disk below a size that grows with all groups.
+
+    Args:
+        duck: the database.
+        rows: a table of queries.
+        column: of it.
+    """
+    number, length = duck.row(
+        f"select approx_count_distinct({column}), avg(strlen({column})) from {rows}"
+    )
+    size = int(number) * (ENTRY + (length if length and length > INLINED else 0))
+    return max(1, math.ceil(size / (duck.memory * SHARE)))
 
 
 def sort_keys(ids: pa.Array) -> pa.Table:

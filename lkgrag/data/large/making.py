@@ -23,6 +23,7 @@ from lkgrag.errors import DataError, RunError
 from lkgrag.utils.duck import parquet
 from lkgrag.utils.files import atomic, read_json, sweep, write_json
 from lkgrag.utils.key_counts import kept_ranges
+from lkgrag.utils.parquet import open_parquet
 from lkgrag.utils.parts import count_rows
 from lkgrag.utils.progress import rename_activity
 from lkgrag.utils.steps import Alone, Hands, Task, hands_of, part
@@ -216,11 +217,11 @@ class _Making:
     def _clean(self, coded: list[Path], users: int) -> dict[Path, tuple[int, int]]:
         """The interactions by ranges of users, one of each item; the ranges by file."""
         folder = self.work / "clean"
-        rows = f"select user as place, count(*) as value from {parquet(coded)} group by user"
+        rows = f"select user as place, 1 as value from {parquet(coded)}"
 
         def count() -> NDArray[np.int64]:
             rename_activity("count the interactions of users")
-            return self.duck.counts(rows, users)
+            return self.duck.sums(rows, users)
 
         bounds = kept_ranges(folder, count, lambda total: self.hands.most_rows(total, ROW))
         out = {part(folder, number): some for number, some in enumerate(bounds)}
@@ -259,7 +260,7 @@ def _write_counts(ids: Path, counts: NDArray[np.int64], path: Path) -> None:
     start = 0
     with (
         atomic(path) as tmp,
-        pq.ParquetFile(ids) as file,
+        open_parquet(ids) as file,
         pq.ParquetWriter(tmp, schema, compression="zstd") as writer,
     ):
         for batch in file.iter_batches(1 << 20, columns=["id"]):

@@ -121,8 +121,8 @@ def _spans(duck: Duck, store: Store, config: DataConfig) -> Spans:
         )
     points = split_points(config, partial(time_at_share, duck, table))
     before_val, before_test = (
-        duck.counts(
-            f"select user as place, count(*) as value from {table} where time < {point!r}::double group by user",
+        duck.sums(
+            f"select user as place, 1 as value from {table} where time < {point!r}::double",
             store.num_users,
         )
         for point in points

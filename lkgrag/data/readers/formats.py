@@ -18,6 +18,7 @@ from lkgrag.data.readers.batches import BATCH, batched
 from lkgrag.data.readers.packed import PACKINGS, existing, unpacked_name
 from lkgrag.data.readers.text import check_header, check_width, open_table, read_lines
 from lkgrag.errors import DataError, short
+from lkgrag.utils.parquet import open_parquet
 
 #: Suffixes of text tables.
 TEXT = (".csv", ".tsv", ".tab", ".psv", ".txt")
@@ -215,7 +216,7 @@ class ParquetTable(TableFile):
     @staticmethod
     def _open(path: Path) -> pq.ParquetFile:
         try:
-            return pq.ParquetFile(path)
+            return open_parquet(path)
         except (pa.ArrowException, OSError, ValueError) as error:
             first = str(error).splitlines()[0] if str(error) else type(error).__name__
             raise DataError(f"{path}: no Parquet file, or a broken one ({short(first)})") from None

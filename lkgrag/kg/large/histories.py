@@ -125,16 +125,16 @@ class Histories:
     @cached_property
     def chosen(self) -> NDArray[np.int64]:
         """Number of training interactions of each item, int64 ``[I]``."""
-        return self.duck.counts(
-            f"select item as place, count(*) as value from {self.table} group by item",
+        return self.duck.sums(
+            f"select item as place, 1 as value from {self.table}",
             self.num_items,
         )
 
     @cached_property
     def degree(self) -> NDArray[np.int64]:
         """Number of users of each item, int64 ``[I]``."""
-        return self.duck.counts(
-            f"select item as place, count(*) as value from {self.once} group by item",
+        return self.duck.sums(
+            f"select item as place, 1 as value from {self.once}",
             self.num_items,
         )
 
@@ -156,8 +156,8 @@ class Histories:
     @cached_property
     def others(self) -> NDArray[np.int64]:
         """Most items that an item's users have beside it, summed over them, int64 ``[I]``."""
-        return self.duck.counts(
-            f"select item as place, sum(others)::bigint as value from {self.once} group by item",
+        return self.duck.sums(
+            f"select item as place, others as value from {self.once}",
             self.num_items,
         )
 
@@ -165,9 +165,8 @@ class Histories:
         """How many interactions follow an item's within a window, int64 ``[I]``; with ``both``, also precede."""
         if (window, both) not in self._within:
             before = f" + least(position, {window})" if both else ""
-            self._within[window, both] = self.duck.counts(
-                f"select item as place, sum(least(after, {window}){before})::bigint as value from {self.table} "
-                "group by item",
+            self._within[window, both] = self.duck.sums(
+                f"select item as place, least(after, {window}){before} as value from {self.table}",
                 self.num_items,
             )
         return self._within[window, both]

@@ -168,10 +168,10 @@ def write_rated_part(duck: Duck, training: Path, path: Path) -> None:
 
 def _write_back(hands: Hands, histories: Histories, files: list[Path], folder: Path) -> list[Path]:
     """The edges of an inverse relation, by source, then target."""
-    rows = f"select target as place, count(*) as value from {parquet(files)} group by target"
+    rows = f"select target as place, 1 as value from {parquet(files)}"
     bounds = kept_ranges(
         folder,
-        lambda: hands.duck.counts(rows, histories.num_items),
+        lambda: hands.duck.sums(rows, histories.num_items),
         lambda total: hands.most_rows(total, EDGE),
     )
     return hands.do(

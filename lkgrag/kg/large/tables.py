@@ -17,6 +17,7 @@ import torch
 from lkgrag.errors import DataError, RunError
 from lkgrag.kg.base import REVERSE
 from lkgrag.utils.files import read_json
+from lkgrag.utils.parquet import open_parquet
 from lkgrag.utils.parts import count_rows
 
 if TYPE_CHECKING:
@@ -157,7 +158,7 @@ class TableKG:
         """Some columns of a relation's edges, block by block; unknown values are NaN."""
         for path in self.files(relation):
             try:
-                with pq.ParquetFile(path) as file:
+                with open_parquet(path) as file:
                     for batch in file.iter_batches(BLOCK, columns=columns):
                         yield {n: batch[n].to_numpy(zero_copy_only=False) for n in columns}
             except (pa.ArrowException, OSError, ValueError) as error:
