@@ -16,7 +16,7 @@ from lkgrag.config import DataConfig
 from lkgrag.data import Interactions
 from lkgrag.data.interactions import natural_order
 from lkgrag.data.large import Store, make_store, sequences, split_store, splitting
-from lkgrag.data.large.coding import ORDER, sort_keys
+from lkgrag.data.large.coding import ORDER, count_groups, sort_keys
 from lkgrag.data.readers import read_tables
 from lkgrag.data.splits import make_split
 from lkgrag.errors import ConfigError, DataError, LkgragError, RunError
@@ -122,6 +122,19 @@ def test_ids_are_sorted_as_in_memory(ids):
     keys["id"] = keys["id"].map(lambda text: text.encode())
     ordered = keys.sort_values(ORDER.split(", "))["id"].map(bytes.decode).tolist()
     assert ordered == natural_order(ids)
+
+
+def test_distinct_ids_are_found_in_as_many_groups_as_fit(tmp_path):
+    ids = np.array([f"{n:04}" for n in range(3000)] + ["a text of twenty bytes"] * 2000)
+    with small_duck(tmp_path) as duck:
+        duck.put("t", {"short": ids, "long": np.char.add(ids, "x" * 100)})
+        assert count_groups(duck, "t", "short") == 1
+        duck.memory = 100_000
+        few, more = (count_groups(duck, "t", column) for column in ("short", "long"))
+        assert 4 <= few <= 6
+        assert 2 * few <= more <= 3 * few
+        duck.put("none", {"short": ids[:0]})
+        assert count_groups(duck, "none", "short") == 1
 
 
 def test_files_of_other_readers_and_tables_in_parts(tmp_path):

@@ -52,10 +52,10 @@ def many(seed, number=400):
 
 @contextmanager
 def small_duck(folder, arrays=None):
-    """A database whose results take so few bytes that work is divided into many parts."""
+    """A database whose results and tables of groups take so few bytes that work is divided into many parts."""
     with open_duck(EngineConfig(memory="512MB"), beside=Path(folder)) as duck:
         if arrays is not None:
-            duck.arrays = arrays
+            duck.arrays = duck.memory = arrays
         yield duck
 
 

@@ -113,6 +113,18 @@ def test_unknown_values_are_null_in_files():
     assert known(np.array([1.0, np.nan])).to_pylist() == [1.0, None]
 
 
+def test_values_are_summed_by_place(tmp_path):
+    place, value = np.array([3, 0, 3, 3], np.int32), np.array([1, 2**40, -5, 7])
+    with open_duck(SMALL, beside=tmp_path) as duck:
+        duck.put("t", {"place": place, "value": value})
+        sums = duck.sums("select place, value from t", 5)
+        assert sums.dtype == np.int64
+        np.testing.assert_array_equal(sums, [2**40, 0, 0, 3, 0])
+        counts = duck.sums("select place, 1 as value from t", 5)
+        np.testing.assert_array_equal(counts, [1, 0, 0, 3, 0])
+        np.testing.assert_array_equal(duck.sums("select place, value from t limit 0", 2), [0, 0])
+
+
 @pytest.mark.parametrize("arrays", [10**6, 8])
 def test_keys_are_counted_in_order(arrays, monkeypatch, tmp_path):
     monkeypatch.setattr("lkgrag.utils.key_counts.BLOCK", 7)
