@@ -44,18 +44,18 @@ class Fault:
 FAULTS = [
     Fault(
         "paths",
-        "the cap keeps rarer paths before shorter ones",
-        "paths/metapath_search/more_edges.py",
-        "x.metapath, x.degree, length, x.pair]",
-        "x.metapath, length, x.degree, x.pair]",
+        "the cap counts no shorter paths",
+        "paths/metapath_search/finder.py",
+        "BestPaths(np.where(pathless, 0, most - taken), length)",
+        "BestPaths(np.where(pathless, 0, most), length)",
         ("paths",),
     ),
     Fault(
         "paths",
         "an edge of the prediction's own time counts",
-        "paths/metapath_search/more_edges.py",
-        "keep = ~(np.maximum(left.time, right.time) >= time[sample])",
-        "keep = ~(np.maximum(left.time, right.time) > time[sample])",
+        "paths/metapath_search/best_paths.py",
+        "if row < 0 or right.time[b] >= time[sample]:",
+        "if row < 0 or right.time[b] > time[sample]:",
         ("paths",),
     ),
     Fault(
@@ -78,8 +78,8 @@ FAULTS = [
         "paths",
         "one full pair stops the search for longer paths",
         "paths/metapath_search/finder.py",
-        "if full.all():",
-        "if full.any():",
+        "if not len(best):",
+        "if len(best) < pairs - pathless.sum():",
         ("paths",),
     ),
     Fault(

@@ -1,7 +1,7 @@
 """Compiling of inner loops by numba, which is a dependency.
 
-Where numba is not available, NumPy does the frequent loops. The search for shortest paths then runs as plain
-Python: it gives the same paths, but slowly.
+Where numba is not available, NumPy does the frequent loops. The searches for shortest and for longer paths then run as plain
+Python: they give the same paths, but slowly.
 
 numba keeps compiled functions in files, and compiles one anew when its own module has changed. A change of
 a function that it calls in another module does not count, so remove ``__pycache__`` then.

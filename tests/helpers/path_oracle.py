@@ -8,6 +8,7 @@ import torch
 from torch_geometric.data import HeteroData
 
 from lkgrag.paths.adjacency import Adjacency
+from lkgrag.paths.metapath_search.best_paths import BestPaths
 from lkgrag.paths.metapath_search.more_edges import LongPaths
 from lkgrag.paths.metapath_search.tables import PathTables
 from lkgrag.paths.metapath_search.two_edges import ShortPaths
@@ -140,11 +141,6 @@ def long_paths(data, metapath, history, candidates, time=None, most=8, full=None
     if full is None:
         equal = candidates[:, :, None] == history[:, None, :]
         full = equal | (candidates < 0)[:, :, None] | (history < 0)[:, None, :]
-    search = LongPaths(0, metapath, adjacency, backward)
-    parts = search(history, candidates, time, most, full.reshape(-1), len(metapath) + 1)
-    out = {}
-    for part in parts:
-        paths = named(part, history.shape[1], candidates.shape[1])
-        assert not out.keys() & paths.keys(), "a path occurs in two parts"
-        out |= paths
-    return out
+    best = BestPaths(np.where(full.reshape(-1), 0, most), len(metapath) + 1)
+    LongPaths(0, metapath, adjacency, backward)(history, candidates, time, best)
+    return named(best.instances(len(metapath) + 1), history.shape[1], candidates.shape[1])

@@ -22,6 +22,7 @@ from __future__ import annotations
 import os
 from dataclasses import asdict
 from functools import partial
+from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -32,11 +33,12 @@ from lkgrag.config import PathsConfig
 from lkgrag.errors import ConfigError
 from lkgrag.paths.adjacency import Adjacency
 from lkgrag.paths.metapath import ITEM, metapaths
+from lkgrag.paths.metapath_search.best_paths import BestPaths
 from lkgrag.paths.metapath_search.more_edges import (
     LongPaths,
     concatenate,
-    keep_best,
     sort_instances,
+    take,
 )
 from lkgrag.paths.metapath_search.search import BLOCK, MetaPathSearch
 from lkgrag.paths.metapath_search.tables import PathTables, allocate_files
@@ -52,8 +54,6 @@ if TYPE_CHECKING:
 
 #: Largest number of partial paths of a meta-path in a block, unless a single prompt has more.
 PARTIAL = 200_000
-#: Number of instances of different meta-paths from which on they are cut to the cap.
-GATHER = 500_000
 
 
 class PathFinder(MetaPathSearch):
@@ -150,26 +150,23 @@ class PathFinder(MetaPathSearch):
         if not self._long:
             return instances
         pairs = history.size * candidates.shape[1]
-        parts, length = [instances], 0
         # A path that visits no node twice does not end where it began.
         same = candidates[:, :, None] == history[:, None, :]
         padding = (candidates < 0)[:, :, None] | (history < 0)[:, None, :]
         pathless = (same | padding).reshape(-1)
-        full = pathless
-        for finder in self._long:
-            if len(finder.types) > length:
-                # A pair that has enough shorter paths keeps none of the longer ones.
-                length = len(finder.types)
-                parts = [keep_best(concatenate(parts), most)]
-                shorter = (parts[0].nodes >= 0).sum(1) < length
-                full = np.bincount(parts[0].pair[shorter], minlength=pairs) >= most
-                full |= pathless
-            if full.all():
+        for length, group in groupby(self._long, key=lambda finder: len(finder.types)):
+            # A pair that has enough shorter paths keeps none of the longer ones.
+            is_shorter = (instances.nodes >= 0).sum(1) < length
+            shorter = take(instances, np.flatnonzero(is_shorter))
+            taken = np.bincount(shorter.pair, minlength=pairs)
+            best = BestPaths(np.where(pathless, 0, most - taken), length)
+            if not len(best):
                 continue
-            parts += finder(history, candidates, time, most, full, self._width)
-            if sum(len(p.pair) for p in parts) > GATHER:
-                parts = [keep_best(concatenate(parts), most)]
-        return sort_instances(keep_best(concatenate(parts), most))
+            best.offer(take(instances, np.flatnonzero(~is_shorter)))
+            for finder in group:
+                finder(history, candidates, time, best)
+            instances = concatenate([shorter, best.instances(self._width)])
+        return sort_instances(instances)
 
 
 def header_of(found: list[MetaPath], config: PathsConfig, num_items: int) -> dict[str, Any]:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from lkgrag.paths.adjacency import Adjacency, cap, spread
+from lkgrag.paths.adjacency import Adjacency, spread
+from lkgrag.paths.metapath_search.best_paths import BestPaths, Half, join_halves, order_within
 from lkgrag.paths.metapath_search.two_edges import Instances, rarity
 
 if TYPE_CHECKING:
@@ -15,32 +15,6 @@ if TYPE_CHECKING:
     from torch_geometric.typing import EdgeType
 
     from lkgrag.paths.batch import MetaPath
-
-#: Largest number of joined instances in memory; a larger join is cut into parts.
-BUDGET = 500_000
-
-
-@dataclass(frozen=True)
-class _Half:
-    """Partial paths from one end of a block of prompts.
-
-    Attributes:
-        slot: int64 ``[N]``, flat slot of the end in the block's history or candidates.
-        nodes: int64 ``[N, k + 1]``, from the end to the middle.
-        degree: int64 ``[N]``, largest degree of the inner nodes so far.
-        weight: float64 ``[N]``, product of the weights so far.
-        time: float64 ``[N]``, of the latest edge.
-    """
-
-    slot: NDArray[np.int64]
-    nodes: NDArray[np.int64]
-    degree: NDArray[np.int64]
-    weight: NDArray[np.float64]
-    time: NDArray[np.float64]
-
-    def take(self, rows: NDArray) -> _Half:
-        """Select some of the rows."""
-        return _Half(*(getattr(self, name)[rows] for name in self.__dataclass_fields__))
 
 
 class LongPaths:
@@ -70,31 +44,33 @@ class LongPaths:
         self.cost = np.maximum(_count_walks(self._outward), _count_walks(self._inward))
         # Degrees of the inner nodes by place: the number of edges that enter them.
         self._degree = [None, *(a.degree for a in lists[:-1]), None]
+        # Places of both halves at which a path could visit a node twice.
+        middle = len(self._outward)
+        twice = [
+            (i, j)
+            for i in range(middle)
+            for j in range(middle + 1, len(self.types))
+            if self.types[i] == self.types[j]
+        ]
+        self._twice = np.array(twice, np.int64).reshape(-1, 2)
 
     def __call__(
         self,
         history: NDArray[np.int64],
         candidates: NDArray[np.int64],
         time: NDArray[np.float64],
-        most: int,
-        full: NDArray[np.bool_],
-        width: int,
-    ) -> list[Instances]:
-        """Find the instances of a block of prompts, at most the ``most`` best of each pair.
+        best: BestPaths,
+    ) -> None:
+        """Find the instances of a block of prompts, and give the best of them to ``best``.
 
         Args:
             history: int64 ``[S, H]``, -1 padding.
             candidates: int64 ``[S, C]``, -1 padding.
             time: float64 ``[S]``, NaN unknown; every edge must exist before it.
-            most: the cap.
-            full: bool ``[S * C * H]``, pairs that need no more paths, or can have none.
-            width: columns of ``nodes``.
-
-        Returns:
-            Parts, each with at most ``most`` instances of a pair, in no fixed order.
+            best: of the pairs ``(sample * C + candidate) * H + history``.
         """
         num_history, num_candidates = history.shape[1], candidates.shape[1]
-        is_open = ~full.reshape(len(history), num_candidates, num_history)
+        is_open = (best.rows.of >= 0).reshape(len(history), num_candidates, num_history)
         # An item without an open pair needs no walk.
         history = np.where(is_open.any(1), history, -1)
         candidates = np.where(is_open.any(2), candidates, -1)
@@ -107,25 +83,23 @@ class LongPaths:
         right_key = right.slot // num_candidates * size + right.nodes[:, -1]
         order = np.argsort(right_key, kind="stable")
         right, right_key = right.take(order), right_key[order]
-        start = np.searchsorted(right_key, left_key, "left")
-        count = np.searchsorted(right_key, left_key, "right") - start
-        parts = []
-        for rows in _split_rows(count):
-            row, entry = spread(start[rows], count[rows])
-            row = rows[row]
-            pair = right.slot[entry] * num_history + left.slot[row] % num_history
-            keep = ~full[pair]
-            row, entry = row[keep], entry[keep]
-            if len(row):
-                joined = self._join(left.take(row), right.take(entry), time, num_history, width)
-                parts.append(keep_best(joined, most))
-        return parts
+        join_halves(
+            left,
+            right,
+            np.searchsorted(right_key, left_key, "left"),
+            np.searchsorted(right_key, left_key, "right"),
+            time,
+            num_history,
+            self._twice,
+            self.index,
+            best.rows,
+        )
 
-    def _grow(self, items: NDArray[np.int64], lists: list[Adjacency], places: list[int]) -> _Half:
+    def _grow(self, items: NDArray[np.int64], lists: list[Adjacency], places: list[int]) -> Half:
         """Walk from the items of a padded array, without visiting a node twice."""
         flat = items.reshape(-1)
         slot = np.flatnonzero(flat >= 0)
-        half = _Half(
+        half = Half(
             slot,
             flat[slot][:, None],
             np.zeros(len(slot), np.int64),
@@ -139,7 +113,7 @@ class LongPaths:
             # The middle node counts on the history's side only.
             is_counted = step + 1 < len(lists) or lists is self._outward
             degree, weight = self._weigh(places[step + 1], node) if is_counted else (0, 1.0)
-            grown = _Half(
+            grown = Half(
                 half.slot,
                 np.concatenate([half.nodes, node[:, None]], 1),
                 np.maximum(half.degree, degree),
@@ -157,35 +131,6 @@ class LongPaths:
         degree = self._degree[place]
         assert degree is not None
         return degree[node], (1.0 if self.types[place] == "item" else rarity(degree[node]))
-
-    def _join(
-        self,
-        left: _Half,
-        right: _Half,
-        time: NDArray[np.float64],
-        num_history: int,
-        width: int,
-    ) -> Instances:
-        """Join partial paths row by row, and drop those that are too late or visit a node twice."""
-        sample = left.slot // num_history
-        pair = right.slot * num_history + left.slot % num_history
-        nodes = np.concatenate([left.nodes, right.nodes[:, -2::-1]], 1)
-        keep = ~(np.maximum(left.time, right.time) >= time[sample])
-        middle = left.nodes.shape[1] - 1
-        for i in range(middle):
-            for j in range(middle + 1, nodes.shape[1]):
-                if self.types[i] == self.types[j]:
-                    keep &= nodes[:, i] != nodes[:, j]
-        rows = np.flatnonzero(keep)
-        padded = np.full((len(rows), width), -1, np.int64)
-        padded[:, : nodes.shape[1]] = nodes[rows]
-        return Instances(
-            pair[rows],
-            np.full(len(rows), self.index),
-            np.maximum(left.degree, right.degree)[rows],
-            padded,
-            (left.weight * right.weight)[rows],
-        )
 
 
 def _count_walks(lists: list[Adjacency]) -> NDArray[np.int64]:
@@ -206,26 +151,13 @@ def _is_new(nodes: NDArray[np.int64], types: list[str]) -> NDArray[np.bool_]:
     return keep
 
 
-def _split_rows(count: NDArray[np.int64]) -> list[NDArray[np.int64]]:
-    """Split the rows into blocks that join to about :data:`BUDGET` instances each."""
-    rows = np.flatnonzero(count)
-    if not len(rows):
-        return []
-    block = np.cumsum(count[rows]) // BUDGET
-    return np.split(rows, np.flatnonzero(np.diff(block)) + 1)
-
-
-def keep_best(instances: Instances, most: int) -> Instances:
-    """Keep the ``most`` best instances of each pair: shorter, then rarer, then by meta-path and nodes."""
-    x, length = instances, (instances.nodes >= 0).sum(1)
-    order = np.lexsort([*x.nodes.T[::-1], x.metapath, x.degree, length, x.pair])
-    return take(x, order[cap(x.pair[order], most)])
-
-
 def sort_instances(instances: Instances) -> Instances:
     """Sort instances by pair, then meta-path, then nodes."""
     x = instances
-    return take(x, np.lexsort([*x.nodes.T[::-1], x.metapath, x.pair]))
+    # In linear time if there are few runs of rising pairs.
+    order = np.argsort(x.pair, kind="stable")
+    order_within(x.pair, x.metapath, x.nodes, order)
+    return take(x, order)
 
 
 def take(instances: Instances, rows: NDArray[np.int64]) -> Instances:

@@ -18,7 +18,7 @@ from lkgrag.errors import ConfigError
 from lkgrag.evaluation import exist
 from lkgrag.paths import PathFinder
 from lkgrag.paths.metapath_search import finder as search
-from lkgrag.paths.metapath_search import more_edges as long_paths
+from lkgrag.paths.metapath_search.more_edges import LongPaths
 from lkgrag.testing.graph import TOY_ITEMS, toy_kg
 
 
@@ -105,9 +105,7 @@ def test_equals_the_oracle(data, length, most, through_items, seed, tiny_budget)
     config = PathsConfig(max_length=length, max_per_pair=most, through_items=through_items)
     with pytest.MonkeyPatch.context() as patch:
         if tiny_budget:
-            patch.setattr(long_paths, "BUDGET", 3)
             patch.setattr(search, "BLOCK", 2)
-            patch.setattr(search, "GATHER", 5)
             patch.setattr(search, "PARTIAL", 20)
         finder = PathFinder(data, config)
         batch = finder(queries(history, candidates, times))
@@ -175,13 +173,13 @@ def test_longer_paths_are_looked_for_only_where_there_is_room(monkeypatch):
     pairs = [(a, b) for a in range(7) for b in range(7) if a != b] + [(6, 7)]
     data["item", "next", "item"].edge_index = torch.tensor(pairs).T
     grown = []
-    grow = long_paths.LongPaths._grow
+    grow = LongPaths._grow
 
     def counted(self, items, lists, places):
         grown.append((len(self.types), items.copy()))
         return grow(self, items, lists, places)
 
-    monkeypatch.setattr(long_paths.LongPaths, "_grow", counted)
+    monkeypatch.setattr(LongPaths, "_grow", counted)
     finder = PathFinder(data, PathsConfig(max_length=3, max_per_pair=1, through_items=True))
     # All these pairs have a path of one edge, except the pair of item 1 with itself.
     batch = finder(queries([[0, 1]], [[1, 2]]))

@@ -11,7 +11,6 @@ from hypothesis import strategies as st
 
 from lkgrag.config import PathsConfig
 from lkgrag.paths import PathFinder
-from lkgrag.paths.metapath_search import more_edges
 
 NEXT, CO = ("item", "next", "item"), ("item", "co_rated", "item")
 MADE, OF_MAKER = ("item", "made_by", "maker"), ("maker", "rev_made_by", "item")
@@ -25,12 +24,6 @@ def nodes_of(found):
     return sorted(nodes for *_, nodes in found)
 
 
-@pytest.fixture(params=[500_000, 1], ids=["at once", "in parts"])
-def budget(request, monkeypatch):
-    monkeypatch.setattr(more_edges, "BUDGET", request.param)
-
-
-@pytest.mark.usefixtures("budget")
 def test_a_path_over_items_visits_no_item_twice():
     data = graph({NEXT: [(0, 1), (1, 0), (1, 2), (2, 1), (2, 3), (0, 2)]}, SIZES)
     assert nodes_of(long_paths(data, (NEXT, NEXT), [[0]], [[2]])) == [(0, 1, 2)]
@@ -39,7 +32,6 @@ def test_a_path_over_items_visits_no_item_twice():
     assert nodes_of(long_paths(data, (NEXT,) * 4, [[0]], [[3]])) == []
 
 
-@pytest.mark.usefixtures("budget")
 def test_a_path_out_and_back_visits_no_value_twice():
     edges = {
         MADE: [(0, 0), (1, 0), (1, 1)],
@@ -61,12 +53,10 @@ def test_a_path_weighs_the_product_of_its_edges_and_values():
     assert found == {(0, 0, 0, 0, (0, 1, 2, 3)): pytest.approx(0.5 / math.log2(4))}
 
 
-@pytest.mark.usefixtures("budget")
 def test_the_cap_keeps_the_path_with_the_rarer_values():
     # Over item 1 and over item 2; three edges lead to item 1 and one to item 2.
     data = graph({NEXT: [(0, 1), (0, 2), (4, 1), (5, 1), (1, 3), (2, 3)]}, SIZES)
     assert nodes_of(long_paths(data, (NEXT, NEXT), [[0]], [[3]])) == [(0, 1, 3), (0, 2, 3)]
-    # Parts are capped each, and together where they are gathered.
     finder = PathFinder(data, PathsConfig(max_per_pair=1, through_items=True))
     assert finder(queries([[0]], [[3]])).nodes.tolist() == [[0, 2, 3]]
 
