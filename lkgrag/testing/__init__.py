@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from lkgrag.testing.relation import RelationSourceTests
     from lkgrag.testing.retriever import RetrieverTests
     from lkgrag.testing.scorer import PathScorerTests
+    from lkgrag.testing.store import RowReadsTests
     from lkgrag.testing.verbaliser import VerbaliserTests
 
 __all__ = [
@@ -26,6 +27,7 @@ __all__ = [
     "ReadoutTests",
     "RelationSourceTests",
     "RetrieverTests",
+    "RowReadsTests",
     "VerbaliserTests",
     "planted",
     "toy_interactions",
@@ -43,6 +45,7 @@ _SUITES = {
     "ReadoutTests": "readout",
     "RelationSourceTests": "relation",
     "RetrieverTests": "retriever",
+    "RowReadsTests": "store",
     "VerbaliserTests": "verbaliser",
 }
 

@@ -13,17 +13,22 @@ from torch_geometric.data.graph_store import EdgeAttr, EdgeLayout, GraphStore
 
 from lkgrag.errors import ConfigError, DataError
 from lkgrag.kg.base import REVERSE
-from lkgrag.kg.store.library import answer, explained, open_database
+from lkgrag.kg.store.library import LEAST, answer, explained, open_database
 from lkgrag.kg.store.rows import RowReads, Rows
 from lkgrag.kg.store.schema import DEGREE, TIME, WEIGHT, Schema, Table, quoted, read_schema
 from lkgrag.utils.memory import parse_bytes
 
 if TYPE_CHECKING:
+    import ladybug
     from numpy.typing import NDArray
     from torch_geometric.typing import EdgeTensorType, EdgeType
 
 #: Nodes of a type whose degrees are counted at a time.
 COUNTED = 1 << 16
+#: Bytes of the pages that a table takes, and a prepared statement.
+TABLE, STATEMENT = 1 << 20, 2 << 20
+#: Bytes of the pages while the tables are counted. Those that are not used take nothing.
+FIRST = 1 << 30
 
 
 class LadybugStore(GraphStore, RowReads):
@@ -35,7 +40,8 @@ class LadybugStore(GraphStore, RowReads):
 
     Args:
         path: of the database.
-        memory: bytes of the pages that the database keeps, or in words as ``256MB``.
+        memory: bytes of the pages that the database keeps, or in words as ``256MB``; at least 32 MiB, and 1 MiB for each
+            table.
         threads: of a query.
 
     Attributes:
@@ -57,20 +63,52 @@ class LadybugStore(GraphStore, RowReads):
         self.memory = parse_bytes(memory, "memory") if isinstance(memory, str) else memory
         self.threads = threads
         self._lock = RLock()
+        self._connection: ladybug.Connection | None = None
+        self._prepared: set[str] = set()
+        # Statements of a connection, before the tables are counted.
+        self._most = FIRST // STATEMENT
         self._open()
 
     def _open(self) -> None:
-        self._database = open_database(self.path, self.memory, self.threads)
-        # Only here: it belongs to an extra, which is installed.
-        from ladybug import Connection
-
-        with explained(self.path, "cannot be opened"):
-            self._connection = Connection(self._database, num_threads=self.threads)
+        # Each table takes memory, and only the open database tells their number.
+        self._database = open_database(self.path, max(self.memory, FIRST), self.threads)
+        self._connect()
         self.schema: Schema = read_schema(self.path, self._ask)
+        tables = len(self.schema.tables) + len(self.schema.node_tables)
+        pages = max(self.memory, LEAST + tables * TABLE)
+        self._most = (pages - LEAST // 2 - tables * TABLE) // STATEMENT
+        if pages < FIRST:
+            self.close()
+            self._connection = None
+            self._database = open_database(self.path, pages, self.threads)
+            self._connect()
         self.edge_types = self.schema.edge_types
         self._sizes: dict[str, int] = {}
         for node in self.schema.node_tables:
             self.num_nodes(node)
+
+    def _connect(self) -> None:
+        """Open a connection, and close the one before with all statements that it has prepared."""
+        # Only here: it belongs to an extra, which is installed.
+        from ladybug import Connection
+
+        with explained(self.path, "cannot be opened"):
+            if self._connection is not None:
+                self._connection.close()
+            self._connection = Connection(self._database, num_threads=self.threads)
+        self._prepared = set()
+
+    def _answer(self, query: str, parameters: dict[str, Any] | None = None) -> ladybug.QueryResult:
+        """Run a statement. The caller holds the lock.
+
+        A connection keeps each statement that it has prepared, with buffers, as long as it lives.
+        """
+        if query not in self._prepared:
+            if len(self._prepared) >= self._most:
+                self._connect()
+            self._prepared.add(query)
+        assert self._connection is not None
+        return answer(self._connection, query, parameters)
 
     def __getstate__(self) -> dict[str, Any]:
         """The arguments: a copy in another process opens the database again."""
@@ -83,7 +121,8 @@ class LadybugStore(GraphStore, RowReads):
     def close(self) -> None:
         """Close the database."""
         with self._lock:
-            self._connection.close()
+            if self._connection is not None:
+                self._connection.close()
             self._database.close()
 
     def num_nodes(self, node_type: str) -> int:
@@ -133,7 +172,7 @@ class LadybugStore(GraphStore, RowReads):
         near, far = table.edge_type[:: -2 if turned else 2]
         query = _rows_query(table, self.schema, near, far, turned)
         with self._lock, explained(self.path, f"the rows of {table.name} cannot be read"):
-            found = answer(self._connection, query, {"nodes": nodes.tolist()}).get_as_arrow(-1)
+            found = self._answer(query, {"nodes": nodes.tolist()}).get_as_arrow(-1)
         columns = [column.to_numpy() for column in found.columns]
         # A node without edges has a line without another end.
         keep = ~np.isnan(columns[1]) if columns[1].dtype.kind == "f" else slice(None)
@@ -170,7 +209,7 @@ class LadybugStore(GraphStore, RowReads):
         for first in range(0, len(out), COUNTED):
             bounds = {"first": first, "last": first + COUNTED}
             with self._lock, explained(self.path, f"{table.name} cannot be counted"):
-                found = answer(self._connection, query, bounds).get_as_arrow(-1)
+                found = self._answer(query, bounds).get_as_arrow(-1)
             node, count = (column.to_numpy() for column in found.columns)
             out[node] = count
         return out
@@ -181,7 +220,7 @@ class LadybugStore(GraphStore, RowReads):
     def _ask(self, query: str) -> list[list[Any]]:
         """The rows of a small result."""
         with self._lock, explained(self.path, "cannot be read"):
-            rows = answer(self._connection, query).get_all()
+            rows = self._answer(query).get_all()
         return [list(row) for row in rows]
 
     def get_all_edge_attrs(self) -> list[EdgeAttr]:
@@ -202,7 +241,7 @@ class LadybugStore(GraphStore, RowReads):
             "RETURN offset(id(a)), offset(id(b))"
         )
         with self._lock, explained(self.path, f"{table.name} cannot be read"):
-            found = answer(self._connection, query).get_as_arrow(-1)
+            found = self._answer(query).get_as_arrow(-1)
         row, column = (torch.from_numpy(c.to_numpy().astype(np.int64)) for c in found.columns)
         return row, column
 

@@ -246,3 +246,21 @@ def test_names_that_clash_or_are_no_words_get_tables_of_their_own(tmp_path):
     assert len({t.name.lower() for t in store.schema.tables.values()}) == len(counts) == 3
     for edge_type in store.edge_types:
         assert store.get_rows(edge_type, np.array([0, 1]), False) is not None
+
+
+def test_many_relations_are_read_within_little_memory(tmp_path):
+    # Each table and each prepared statement holds pages.
+    data, number = HeteroData(), 40
+    data["item"].num_nodes, data.temporal = 20, False
+    ends = torch.stack([torch.arange(20), torch.arange(20) % 5])
+    for kind in range(number):
+        data[f"v{kind}"].num_nodes = 5
+        data["item", f"has_{kind}", f"v{kind}"].edge_index = ends
+        data[f"v{kind}", f"rev_has_{kind}", "item"].edge_index = ends.flip(0)
+    write_ladybug(data, tmp_path / "graph")
+    store = LadybugStore(tmp_path / "graph", memory="32MB")
+    for _ in range(2):
+        for edge_type in store.edge_types:
+            rows = store.get_rows(edge_type, np.arange(5), edge_type[0] != "item")
+            np.testing.assert_array_equal(np.diff(rows.indptr), np.ones(5))
+    store.close()
