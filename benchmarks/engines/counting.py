@@ -7,7 +7,6 @@ from the slope of those that are.
 from __future__ import annotations
 
 import math
-import resource
 import shutil
 import threading
 import time
@@ -22,7 +21,7 @@ import torch
 
 from benchmarks.common import say
 from benchmarks.engines.events import communities, write_events
-from benchmarks.scale.memory import alone
+from benchmarks.scale.memory import alone, peak_gib
 from benchmarks.scale.synthetic import make
 from lkgrag.config import Config, DataConfig, EngineConfig, KGConfig
 from lkgrag.data.large import make_store, split_store
@@ -104,7 +103,7 @@ def count(folder: str, threads: int) -> dict[str, Any]:
         start, busy = time.perf_counter(), time.process_time()
         result = step()
         # A step that is there already takes no time worth to be kept.
-        now = [time.perf_counter() - start, time.process_time() - busy, _peak(), disk[0] / 2**30]
+        now = [time.perf_counter() - start, time.process_time() - busy, peak_gib(), disk[0] / 2**30]
         seconds.setdefault(name, now)
         write_json(taken, seconds)
         say(
@@ -133,9 +132,9 @@ def count(folder: str, threads: int) -> dict[str, Any]:
         "steps": {name: seconds[name][1] for name in STEPS},
         "cpu_seconds": sum(seconds[name][1] for name in STEPS),
         "seconds": sum(seconds[name][0] for name in STEPS),
-        # Of this process and of those that were stopped before.
+        # Also of the processes that were stopped before.
+        "peak_gib": max(took[2] for took in seconds.values()),
         "disk_gib": max(took[3] for took in seconds.values()),
-        "peak_gib": max(_peak(), *(took[2] for took in seconds.values())),
         "threads": threads,
         "limit": LIMIT,
     }
@@ -143,10 +142,6 @@ def count(folder: str, threads: int) -> dict[str, Any]:
 
 def _make(scale: int, path: str, seed: int) -> dict[str, Any]:
     return {"interactions": write_events(scale, Path(path), seed)}
-
-
-def _peak() -> float:
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
 
 
 @contextmanager

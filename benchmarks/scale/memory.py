@@ -18,8 +18,12 @@ def alone(part: Callable[..., dict[str, Any]], *args: Any) -> dict[str, Any]:
 
 def _metered(part: Callable[..., dict[str, Any]], args: tuple[Any, ...]) -> dict[str, Any]:
     found = part(*args)
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
-    return {**found, "peak_gib": max(peak, found.get("peak_gib", 0.0))}
+    return {**found, "peak_gib": max(peak_gib(), found.get("peak_gib", 0.0))}
+
+
+def peak_gib() -> float:
+    """The most memory that this process had."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
 
 
 def anonymous_mib() -> float:

@@ -36,16 +36,15 @@ class LongPaths:
     ) -> None:
         self.index = index
         self.types = [metapath[0][0], *(e[2] for e in metapath)]
-        self.split = len(metapath) // 2
+        middle = len(metapath) - len(metapath) // 2
         lists = [adjacency[e] for e in metapath]
-        self._outward = lists[: len(metapath) - self.split]
-        self._inward = [backward[e] for e in reversed(metapath[len(metapath) - self.split :])]
+        self._outward = lists[:middle]
+        self._inward = [backward[e] for e in reversed(metapath[middle:])]
         #: Number of partial paths from each item, int64 ``[num_items]``.
         self.cost = np.maximum(_count_walks(self._outward), _count_walks(self._inward))
         # Degrees of the inner nodes by place: the number of edges that enter them.
         self._degree = [None, *(a.degree for a in lists[:-1]), None]
         # Places of both halves at which a path could visit a node twice.
-        middle = len(self._outward)
         twice = [
             (i, j)
             for i in range(middle)
