@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from benchmarks.common import data_roots, say
+from benchmarks.by_data import keep_sets, stored_sets
+from benchmarks.common import ROOT, data_roots, say
 from benchmarks.language.setting import SUSPECT, WITHOUT_TEXT
 from lkgrag.config.loading import load_config
 from lkgrag.evaluation.beyond import LENGTH, Readers, beyond_of
@@ -25,10 +26,13 @@ from lkgrag.serving.ranker import Ranker
 from lkgrag.utils.gains import discounted_gain
 
 if TYPE_CHECKING:
+    import argparse
+
     from numpy.typing import NDArray
 
     from lkgrag.config import Config
 
+NAME, PAGE = "diversity", ROOT / "docs" / "beyond-accuracy.md"
 DATA = ("ml-100k", "amazon-beauty")
 #: Values of ``diversity=``; 0 is the order of the scores.
 VALUES = (0.0, 0.1, 0.2, 0.3, 0.5, 0.7, 0.9)
@@ -158,3 +162,14 @@ def table(sets: dict[str, Any]) -> str:
             cells += [f"{row[key]:.3f}" if key in row else "" for key in COLUMNS]
         lines.append("| " + " | ".join(cells) + " |")
     return "\n".join(lines)
+
+
+def diversity(options: argparse.Namespace) -> int:
+    """Measure, store and show; returns the exit status.
+
+    Args:
+        options: of the command line: ``data``, ``root``, ``seed`` and ``quick``.
+    """
+    data, before = options.data or [*DATA], stored_sets(NAME)
+    results = measure(data, options.root, options.seed, before)
+    return keep_sets(NAME, PAGE, results, table, options)

@@ -6,11 +6,20 @@ the vocabulary is that of the tokenizer at hand.
 
 from __future__ import annotations
 
+import tempfile
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+import torch
+
+from benchmarks.common import save, say
 from lkgrag.config.loading import load_config
+from lkgrag.data.assets.store import fetch_model
+from lkgrag.errors import LkgragError
 from lkgrag.utils.files import read_json
+
+if TYPE_CHECKING:
+    import argparse
 
 #: Shape of the quick form's model, which shows that all of it runs.
 TINY = {
@@ -46,7 +55,6 @@ def write_model(folder: Path, tokenizer: Path, quick: bool, seed: int) -> int:
     Returns:
         The number of weights.
     """
-    import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer, LlamaConfig
 
     words = AutoTokenizer.from_pretrained(str(tokenizer))
@@ -82,8 +90,6 @@ def measure(
         ``training_seconds`` and ``ranking_seconds``, and ``peak_gib`` (the most that tensors took on the GPU,
         loading included; None without one).
     """
-    import torch
-
     from lkgrag.run.pipeline import train
 
     cuda = torch.cuda.is_available()
@@ -115,3 +121,32 @@ def measure(
             "peak_gib": torch.cuda.max_memory_allocated() / 2**30 if cuda else None,
         }
     return out
+
+
+def large(options: argparse.Namespace) -> int:
+    """Measure, store and show; returns the exit status.
+
+    Args:
+        options: of the command line: ``seed`` and ``quick``.
+
+    Raises:
+        LkgragError: there is no GPU, and ``quick`` is not set.
+    """
+    if not torch.cuda.is_available() and not options.quick:
+        raise LkgragError("large needs a GPU; --quick runs a tiny model on the CPU")
+    tokenizer = fetch_model("smollm2-135m")
+    with tempfile.TemporaryDirectory() as folder:
+        result = measure(Path(folder), tokenizer, options.quick, options.seed)
+    result["note"] = (
+        "ml-100k, with the tokenizer of SmolLM2; the time of training includes its first step"
+    )
+    for readout in READOUTS:
+        trained, ranked = seconds_a_prompt(result[readout])
+        gib = result[readout]["peak_gib"]
+        peak = "" if gib is None else f", {gib:.1f} GiB"
+        print(
+            f"{readout}: a prompt takes {trained:.3g} s to train on, {ranked:.3g} s to rank{peak}"
+        )
+    if not options.quick:
+        say(f"wrote {save('large', 'python -m benchmarks.run large', options.seed, result)}")
+    return 0

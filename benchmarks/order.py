@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from benchmarks.common import say
+from benchmarks.by_data import stored_sets
+from benchmarks.common import data_roots, save, say
 from benchmarks.quality.results import path_of
 from benchmarks.quality.rows import files_of, overrides, read_settings
 from benchmarks.quality.table import difference, lines_of, main_line, of_split
@@ -22,6 +23,8 @@ from lkgrag.run.stages import load_dataset
 from lkgrag.utils.files import read_json, read_parquet
 
 if TYPE_CHECKING:
+    import argparse
+
     from lkgrag.data import Interactions
 
 
@@ -95,3 +98,19 @@ def _is_above(x: Interactions, table: pd.DataFrame) -> pd.Series:
     user = pd.Index(x.user_ids).get_indexer(pd.Index(table["user"].astype(str)))
     at = x.indptr[user] + table["position"].to_numpy()
     return pd.Series(place[x.item[at]] > place[x.item[at - 1]], table.index)
+
+
+def order(options: argparse.Namespace) -> int:
+    """Measure, store and show; returns the exit status.
+
+    Args:
+        options: of the command line: ``quick``.
+    """
+    sets = measure(data_roots())
+    for name, result in sets.items():
+        print(f"{name}: ids rise in {result['rising']['pairs']:.1%} of neighbours")
+    if not options.quick:
+        # Data sets that are not at hand keep their stored result.
+        sets = {**stored_sets("order"), **sets}
+        say(f"wrote {save('order', 'python -m benchmarks.run order', 0, {'sets': sets})}")
+    return 0

@@ -24,15 +24,26 @@ from __future__ import annotations
 
 import argparse
 import sys
-import tempfile
+from importlib import import_module
 from pathlib import Path
-from typing import Any
 
-from benchmarks.common import ROOT, data_roots, fell, judge, put, save, say, stored
-
-SCALE = ("graph", "users", "remote")
-ENGINES = ("counting", "crossover", "cluster", "index", "bulk", "store", "nodes")
-SPEED = ("paths", "lru", "wording", "lm", "lm-avx2", "whole", "serving", "job")
+#: Module and function of each suite; a suite with parts tells them by ``PARTS`` or ``parts()`` of its module.
+SUITES = {
+    "cold": ("benchmarks.language.cold_suite", "cold"),
+    "diversity": ("benchmarks.diversity", "diversity"),
+    "engines": ("benchmarks.engines.suite", "engines"),
+    "language": ("benchmarks.language.suite", "language"),
+    "large": ("benchmarks.large", "large"),
+    "order": ("benchmarks.order", "order"),
+    "quality": ("benchmarks.quality.run", "quality"),
+    "requests": ("benchmarks.language.asked", "asked"),
+    "scale": ("benchmarks.scale.suite", "scale"),
+    "scorers": ("benchmarks.scorers", "scorers"),
+    "service": ("benchmarks.service.suite", "service"),
+    "speed": ("benchmarks.speed.suite", "speed"),
+    "tune": ("benchmarks.tune", "tuning"),
+    "update": ("benchmarks.update", "growing"),
+}
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -53,23 +64,10 @@ def main(argv: list[str] | None = None) -> int:
         if part not in parts:
             print(f"--only {part}: there are {', '.join(parts)}", file=sys.stderr)
             return 2
+    # One suite alone is imported: each has libraries of its own.
+    module, function = SUITES[options.suite]
     try:
-        return {
-            "speed": _speed,
-            "scale": _scale,
-            "quality": _quality,
-            "language": _language,
-            "requests": _requests,
-            "cold": _cold,
-            "large": _large,
-            "order": _order,
-            "service": _service,
-            "scorers": _scorers,
-            "tune": _tune,
-            "update": _update,
-            "diversity": _diversity,
-            "engines": _engines,
-        }[options.suite](options)
+        return int(getattr(import_module(module), function)(options))
     except LkgragError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
@@ -77,25 +75,7 @@ def main(argv: list[str] | None = None) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.run", description=__doc__)
-    parser.add_argument(
-        "suite",
-        choices=(
-            "cold",
-            "diversity",
-            "engines",
-            "language",
-            "large",
-            "order",
-            "quality",
-            "requests",
-            "scale",
-            "service",
-            "scorers",
-            "speed",
-            "tune",
-            "update",
-        ),
-    )
+    parser.add_argument("suite", choices=sorted(SUITES))
     parser.add_argument("--list", action="store_true", help="print the parts and stop")
     parser.add_argument("--only", action="append", metavar="PART", help="measure this part only")
     parser.add_argument(
@@ -134,346 +114,10 @@ def _parser() -> argparse.ArgumentParser:
 
 def parts_of(suite: str) -> tuple[str, ...]:
     """The parts of a suite, which ``--only`` takes: of quality and language, their rows."""
-    if suite == "cold":
-        from benchmarks.language.cold_suite import PARTS
-
-        return PARTS
-    if suite == "language":
-        from benchmarks.language.suite import COSTS
-        from benchmarks.language.suite import read_settings as read_language
-
-        return (*read_language()["rows"], COSTS)
-    if suite == "scorers":
-        from benchmarks.scorers import parts
-
-        return parts()
-    if suite != "quality":
-        return {"speed": SPEED, "scale": SCALE, "engines": ENGINES}.get(suite, ())
-    from benchmarks.quality.rows import read_settings
-
-    return tuple(read_settings()["rows"])
-
-
-def _quality(options: argparse.Namespace) -> int:
-    from benchmarks.quality.run import quality
-
-    return quality(options)
-
-
-def _language(options: argparse.Namespace) -> int:
-    from benchmarks.language.suite import language
-
-    return language(options)
-
-
-def _cold(options: argparse.Namespace) -> int:
-    from benchmarks.language.cold_suite import PARTS, measure
-
-    before = stored("cold") or {}
-    # Parts that are not asked for keep their stored result.
-    result = {part: before[part] for part in PARTS if part in before}
-    for part in options.only or PARTS:
-        result[part] = measure(part, data_roots(), options.root, options.seed)
-    if not options.quick:
-        say(f"wrote {save('cold', 'python -m benchmarks.run cold', options.seed, result)}")
-    return 0
-
-
-def _requests(options: argparse.Namespace) -> int:
-    from benchmarks.language.asked import asked
-
-    return asked(options)
-
-
-def _order(options: argparse.Namespace) -> int:
-    from benchmarks.order import measure
-
-    sets = measure(data_roots())
-    for name, result in sets.items():
-        print(f"{name}: ids rise in {result['rising']['pairs']:.1%} of neighbours")
-    if not options.quick:
-        # Data sets that are not at hand keep their stored result.
-        sets = {**(stored("order") or {"sets": {}})["sets"], **sets}
-        say(f"wrote {save('order', 'python -m benchmarks.run order', 0, {'sets': sets})}")
-    return 0
-
-
-def _update(options: argparse.Namespace) -> int:
-    from benchmarks import update
-
-    data, sets = options.data or [*update.DATA], (stored("update") or {"sets": {}})["sets"]
-    for result in update.measure(data, options.root, options.seed, sets):
-        if not options.quick:
-            line = "python -m benchmarks.run update"
-            say(f"wrote {save('update', line, options.seed, {'sets': result})}")
-            put(ROOT / "docs" / "update.md", "update", update.table(result))
-        sets = result
-    print(update.table(sets))
-    return 0
-
-
-def _service(options: argparse.Namespace) -> int:
-    from benchmarks.service import suite as service
-
-    result = service.measure(options.root, options.quick)
-    if not options.quick:
-        line = "python -m benchmarks.run service"
-        say(f"wrote {save('service', line, options.seed, result)}")
-        put(ROOT / "docs" / "serve.md", "service", service.table(result))
-    print(service.table(result))
-    return 0
-
-
-def _scorers(options: argparse.Namespace) -> int:
-    from benchmarks.scorers import scorers
-
-    return scorers(options)
-
-
-def _diversity(options: argparse.Namespace) -> int:
-    from benchmarks import diversity
-
-    data, sets = options.data or [*diversity.DATA], (stored("diversity") or {"sets": {}})["sets"]
-    for result in diversity.measure(data, options.root, options.seed, sets):
-        if not options.quick:
-            line = "python -m benchmarks.run diversity"
-            say(f"wrote {save('diversity', line, options.seed, {'sets': result})}")
-            put(ROOT / "docs" / "beyond-accuracy.md", "diversity", diversity.table(result))
-        sets = result
-    print(diversity.table(sets))
-    return 0
-
-
-def _tune(options: argparse.Namespace) -> int:
-    from benchmarks import tune
-
-    data, sets = options.data or [*tune.DATA], (stored("tune") or {"sets": {}})["sets"]
-    trials = 3 if options.quick else options.trials
-    for result in tune.measure(data, options.root, trials, options.test, sets):
-        if not options.quick:
-            line = f"python -m benchmarks.run tune{' --test' if options.test else ''}"
-            say(f"wrote {save('tune', line, options.seed, {'sets': result})}")
-            put(ROOT / "docs" / "tune.md", "tune", tune.table(result))
-        sets = result
-    print(tune.table(sets))
-    return 0
-
-
-def _large(options: argparse.Namespace) -> int:
-    import torch
-
-    from benchmarks.large import READOUTS, measure, seconds_a_prompt
-    from lkgrag.data.assets.store import fetch_model
-    from lkgrag.errors import LkgragError
-
-    if not torch.cuda.is_available() and not options.quick:
-        raise LkgragError("large needs a GPU; --quick runs a tiny model on the CPU")
-    tokenizer = fetch_model("smollm2-135m")
-    with tempfile.TemporaryDirectory() as folder:
-        result = measure(Path(folder), tokenizer, options.quick, options.seed)
-    result["note"] = (
-        "ml-100k, with the tokenizer of SmolLM2; the time of training includes its first step"
-    )
-    for readout in READOUTS:
-        trained, ranked = seconds_a_prompt(result[readout])
-        gib = result[readout]["peak_gib"]
-        peak = "" if gib is None else f", {gib:.1f} GiB"
-        print(
-            f"{readout}: a prompt takes {trained:.3g} s to train on, {ranked:.3g} s to rank{peak}"
-        )
-    if not options.quick:
-        say(f"wrote {save('large', 'python -m benchmarks.run large', options.seed, result)}")
-    return 0
-
-
-def _speed(options: argparse.Namespace) -> int:
-    parts = options.only or SPEED
-    result: dict[str, Any] = {}
-    if "paths" in parts:
-        from benchmarks.speed import paths
-
-        result["paths"] = paths.measure(data_roots(), options.quick, options.seed)
-    if "lru" in parts:
-        import torch
-
-        from benchmarks.speed import lru
-
-        result["lru"] = lru.measure(data_roots(), options.quick, torch.get_num_threads())
-    if "wording" in parts:
-        result["wording"] = _wording(options.seed)
-    if "lm" in parts:
-        from benchmarks.speed import lm
-
-        result["lm"] = lm.measure(options.quick, options.seed)
-    if "lm-avx2" in parts:
-        from benchmarks.speed import avx2
-
-        result["lm-avx2"] = avx2.measure(options.quick, options.seed)
-    if "whole" in parts:
-        from benchmarks.speed import whole
-
-        if options.run is None:
-            say("whole: give --run FOLDER of a finished run; left out")
-        else:
-            result["whole"] = whole.measure(options.run, options.quick)
-    if "serving" in parts:
-        from benchmarks.speed import serving
-
-        runs = serving.find_rankers(data_roots(), options.rankers, options.quick)
-        result["serving"] = serving.measure(runs, options.quick)
-    if "job" in parts:
-        from benchmarks.speed import job
-
-        result["job"] = job.measure()
-    before = stored("speed")
-    line = f"python -m benchmarks.run speed{' --run RUN' if options.run else ''}"
-    _tell("S", "speed", line, result, options)
-    return _check(result, before) if options.check and before is not None else 0
-
-
-def _scale(options: argparse.Namespace) -> int:
-    from benchmarks.scale import graph, remote, users
-
-    parts = options.only or SCALE
-    result: dict[str, Any] = {}
-    # The quickest first: what fails should fail soon.
-    if "remote" in parts:
-        result["remote"] = remote.measure(1 if options.quick else 10, options.quick, options.seed)
-    if "graph" in parts:
-        scales = [1] if options.quick else [1, 10, 100]
-        result["graph"] = graph.measure(scales, options.quick, options.seed)
-    if "users" in parts:
-        result["users"] = users.measure(
-            [1] if options.quick else [1, 10], options.quick, options.seed
-        )
-    _tell("C", "scale", "python -m benchmarks.run scale", result, options)
-    return 0
-
-
-def _engines(options: argparse.Namespace) -> int:
-    from benchmarks.engines import bulk, cluster, counting, index, nodes, page, picture, store
-    from lkgrag.errors import ConfigError
-
-    parts = options.only or ENGINES
-    if "bulk" in parts and options.run is None:
-        raise ConfigError("the part bulk needs a ranker: name a finished run by --run FOLDER")
-    known = {**counting.SIZES, **index.SIZES, **store.SIZES}
-    for name in options.data or []:
-        if name not in known:
-            raise ConfigError(f"--data {name}: there are {', '.join(known)}")
-    sizes = [name for name in options.data or counting.SIZES if name in counting.SIZES]
-    sizes = ["1M"] if options.quick else sizes
-    items = [name for name in options.data or index.SIZES if name in index.SIZES]
-    items = ["10k"] if options.quick else items
-
-    def keep(part: str, found: Any) -> None:
-        # Beside the other parts as they are stored now: each may be measured by a call of its own.
-        whole = {**(stored("engines") or {}), part: found}
-        values = {
-            "C5": counting.peak_of(whole.get("counting", {})),
-            **bulk.values(whole.get("bulk")),
-            **index.values_of(whole.get("index", {})),
-            **store.values(whole.get("store")),
-        }
-        whole["targets"] = judge("C", values, suite="engines")
-        if not options.quick:
-            line = "python -m benchmarks.run engines"
-            say(f"wrote {save('engines', line, options.seed, whole)}")
-            page.write_page(whole)
-            picture.write_picture()
-
-    if "crossover" in parts:
-        scales = counting.SCALES[:1] if options.quick else counting.SCALES
-        keep("crossover", counting.crossover(options.seed, scales))
-    if "index" in parts:
-        before = {} if options.quick else (stored("engines") or {}).get("index", {})
-        for found in index.measure(items, [*index.INDICES], options.seed, before):
-            keep("index", found)
-    if "counting" in parts:
-        threads = max(1, options.threads)
-        before = {} if options.quick else (stored("engines") or {}).get("counting", {})
-        for found in counting.measure(
-            list(dict.fromkeys(sizes)), options.root, threads, options.seed, before
-        ):
-            keep("counting", found)
-    if "cluster" in parts:
-        of_cluster = [name for name in options.data or ("1M", "10M") if name in counting.SIZES]
-        before = {} if options.quick else (stored("engines") or {}).get("cluster", {})
-        chosen = ["1M"] if options.quick else of_cluster
-        for found in cluster.measure(chosen, options.root, options.seed, before):
-            keep("cluster", found)
-    if "store" in parts:
-        names = [name for name in options.data or store.SIZES if name in store.SIZES]
-        before = {} if options.quick else (stored("engines") or {}).get("store", {})
-        names = ["1x"] if options.quick else names
-        for found in store.measure(names, options.root, options.quick, options.seed, before):
-            keep("store", found)
-    if "bulk" in parts:
-        found = bulk.measure(options.run, options.quick)
-        print(bulk.table(found))
-        keep("bulk", found)
-    if "nodes" in parts:
-        found = nodes.measure(data_roots(), options.seed, options.quick)
-        print(nodes.table(found))
-        keep("nodes", found)
-    return 0
-
-
-def _tell(
-    prefix: str, name: str, line: str, result: dict[str, Any], options: argparse.Namespace
-) -> None:
-    """Compare the values with their targets, print them, and store the result; a part goes into the stored one."""
-    from lkgrag.run.provenance import today
-
-    values = {k: v for part in result.values() for k, v in part.pop("values", {}).items()}
-    before = stored(name)
-    if options.only and before is not None and not options.quick:
-        # Parts that were measured now, beside those that were not.
-        old = {row["name"]: row["value"] for row in before["targets"]}
-        values = {**old, **values}
-        parts = {k: v for k, v in before.items() if isinstance(v, dict) and k in parts_of(name)}
-        result.update({**parts, **result})
-    old_dates = (before or {}).get("measured", {})
-    result["measured"] = {p: old_dates.get(p, today()) for p in parts_of(name) if p in result}
-    for part in options.only or parts_of(name):
-        result["measured"][part] = today()
-    result["targets"] = judge(prefix, {} if options.quick else values)
-    for row in result["targets"]:
-        value = "not measured" if row["value"] is None else f"{row['value']:,.3g}"
-        print(f"{row['name']:<12} {value:>14} of {row['target']:<8g} {'met' if row['met'] else ''}")
-    if not options.quick:
-        say(f"wrote {save(name, line, options.seed, result)}")
-
-
-def _wording(seed: int) -> dict[str, Any]:
-    import numpy as np
-
-    from benchmarks.speed import wording
-    from lkgrag.config.loading import load_config
-    from lkgrag.data.splits import every_training_event
-    from lkgrag.kg import build_kg
-    from lkgrag.run.stages import load_dataset
-    from lkgrag.training.negatives import uniform_queries
-
-    config = load_config({})
-    loaded = load_dataset(config)
-    data = build_kg(loaded.interactions, loaded.split.train_end, config.kg)
-    events = every_training_event(loaded.interactions, loaded.split.train_end)
-    chosen = np.random.default_rng(seed).permutation(len(events))[:256]
-    queries = uniform_queries(loaded.interactions, events[chosen], 20, config.paths.history, seed)
-    return wording.measure(config, data, queries)
-
-
-def _check(now: dict[str, Any], before: dict[str, Any]) -> int:
-    """Compare the ratios to peers with the stored ones; the exit status is 1 where one fell."""
-    status = 0
-    for name, result in now.get("paths", {}).get("sets", {}).items():
-        old = before.get("paths", {}).get("sets", {}).get(name, {}).get("times", {})
-        for peer, ratio in result["times"].items():
-            if ratio is not None and old.get(peer) and fell(ratio, old[peer]):
-                print(f"{name}, times {peer}: {ratio:.1f}, stored {old[peer]:.1f}", file=sys.stderr)
-                status = 1
-    return status
+    module = import_module(SUITES[suite][0])
+    if hasattr(module, "parts"):
+        return tuple(module.parts())
+    return tuple(getattr(module, "PARTS", ()))
 
 
 if __name__ == "__main__":

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from benchmarks.common import data_roots, interval, say
+from benchmarks.by_data import keep_sets, stored_sets
+from benchmarks.common import ROOT, data_roots, interval, say
 from benchmarks.language.setting import SUSPECT
 from lkgrag.config.loading import load_config
 from lkgrag.evaluation.metrics import HEADLINE, gains
@@ -27,8 +28,11 @@ from lkgrag.utils.files import read_json
 from lkgrag.utils.layout import METRICS, RANKS
 
 if TYPE_CHECKING:
+    import argparse
+
     from numpy.typing import NDArray
 
+NAME, PAGE = "tune", ROOT / "docs" / "tune.md"
 DATA = ("ml-100k", "amazon-beauty")
 TRIALS, SEEDS = 50, (0, 1, 2)
 #: What of a study's summary is stored.
@@ -185,3 +189,15 @@ def table(sets: dict[str, Any]) -> str:
         ]
         lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)
+
+
+def tuning(options: argparse.Namespace) -> int:
+    """Go on with the studies, store and show; returns the exit status.
+
+    Args:
+        options: of the command line: ``data``, ``root``, ``trials``, ``test``, ``seed`` and ``quick``.
+    """
+    data, before = options.data or [*DATA], stored_sets(NAME)
+    trials = 3 if options.quick else options.trials
+    results = measure(data, options.root, trials, options.test, before)
+    return keep_sets(NAME, PAGE, results, table, options, " --test" if options.test else "")

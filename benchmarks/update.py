@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from benchmarks.common import data_roots, say
+from benchmarks.by_data import keep_sets, stored_sets
+from benchmarks.common import ROOT, data_roots, say
 from benchmarks.language.setting import SUSPECT
 from lkgrag.config import DataConfig
 from lkgrag.config.loading import load_config
@@ -31,10 +32,13 @@ from lkgrag.utils.gains import discounted_gain
 from lkgrag.utils.layout import METRICS
 
 if TYPE_CHECKING:
+    import argparse
+
     from numpy.typing import NDArray
 
     from lkgrag.config import Config
 
+NAME, PAGE = "update", ROOT / "docs" / "update.md"
 DATA = ("ml-100k", "amazon-beauty")
 #: Shares of all interactions that are new. The last one is measured soon: it tells the most.
 SHARES = (0.05, 0.2, 0.01)
@@ -271,3 +275,14 @@ def _shown(value: dict[str, float] | None) -> str:
     return (
         "–" if value is None else f"{value['mean']:.4f} ± {value['error']:.4f}".replace("0.", ".")
     )
+
+
+def growing(options: argparse.Namespace) -> int:
+    """Measure, store and show; returns the exit status.
+
+    Args:
+        options: of the command line: ``data``, ``root``, ``seed`` and ``quick``.
+    """
+    data, before = options.data or [*DATA], stored_sets(NAME)
+    results = measure(data, options.root, options.seed, before)
+    return keep_sets(NAME, PAGE, results, table, options)

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from benchmarks.common import say
+from benchmarks.common import data_roots, save, say, stored
 from benchmarks.language.setting import configuration, encoder_of, stages_of, text_vectors
 from lkgrag.utils.files import read_json, write_json
 
 if TYPE_CHECKING:
+    import argparse
     from pathlib import Path
 
 #: The parts, in the order of the run.
@@ -97,3 +98,19 @@ def _relations(data: str, roots: dict[str, str], root: Path, seed: int) -> dict[
     scorers = root / f"relations-{data}-{seed}"
     rows = leave_one_out(graphs, examples, queries, stages.config, encode, keep, scorers, rows)
     return {"lists": len(queries), "relations": rows, "sign_test": sign_test(rows)}
+
+
+def cold(options: argparse.Namespace) -> int:
+    """Measure the parts that are asked for and store them; returns the exit status.
+
+    Args:
+        options: of the command line: ``only``, ``root``, ``seed`` and ``quick``.
+    """
+    before = stored("cold") or {}
+    # Parts that are not asked for keep their stored result.
+    result = {part: before[part] for part in PARTS if part in before}
+    for part in options.only or PARTS:
+        result[part] = measure(part, data_roots(), options.root, options.seed)
+    if not options.quick:
+        say(f"wrote {save('cold', 'python -m benchmarks.run cold', options.seed, result)}")
+    return 0

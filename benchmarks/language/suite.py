@@ -56,6 +56,11 @@ def read_settings() -> dict[str, Any]:
     return dict(content)
 
 
+def parts() -> tuple[str, ...]:
+    """What ``--only`` takes: the rows, and what they cost."""
+    return (*read_settings()["rows"], COSTS)
+
+
 def overrides(
     settings: dict[str, Any], data: str, row: str, seed: int, root: Path
 ) -> dict[str, str]:

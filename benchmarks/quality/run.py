@@ -24,6 +24,11 @@ from lkgrag.serving.saved_run import read_metrics
 COMMAND = "python -m benchmarks.run quality"
 
 
+def parts() -> tuple[str, ...]:
+    """What ``--only`` takes: the rows."""
+    return tuple(rows.read_settings()["rows"])
+
+
 def quality(options: argparse.Namespace) -> int:
     """Make the rows and save the results, or check the stored ones; returns the exit status.
 

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from benchmarks.common import data_roots, say
+from benchmarks.common import ROOT, data_roots, put, save, say
 from benchmarks.service.answers import compare, truth
 from benchmarks.service.clients import PATIENCE, Told, body_of, load
 from benchmarks.service.process import served
@@ -29,8 +29,10 @@ from lkgrag.serving.ranker import Ranker
 from lkgrag.utils.layout import RANKER
 
 if TYPE_CHECKING:
+    import argparse
     from collections.abc import Sequence
 
+NAME = "service"
 CLIENTS = (1, 8, 64)
 #: Requests of a client count, of a kill or a swap, and with a language model.
 REQUESTS = {1: 300, 8: 943, 64: 1886}
@@ -195,3 +197,18 @@ def table(result: dict[str, Any]) -> str:
         cells += [f"{row['requests_a_second']:.1f}", "–", f"{row['cpu_ms_a_request']:.0f}", "–"]
         lines.append(f"| 1, language model | {' | '.join(cells)} |")
     return "\n".join(lines)
+
+
+def service(options: argparse.Namespace) -> int:
+    """Measure, store and show; returns the exit status.
+
+    Args:
+        options: of the command line: ``root``, ``seed`` and ``quick``.
+    """
+    result = measure(options.root, options.quick)
+    if not options.quick:
+        command = f"python -m benchmarks.run {NAME}"
+        say(f"wrote {save(NAME, command, options.seed, result)}")
+        put(ROOT / "docs" / "serve.md", NAME, table(result))
+    print(table(result))
+    return 0

@@ -13,8 +13,8 @@ def test_parts_are_measured_once_and_others_keep_their_result(tmp_path, monkeypa
         return {"part": part, "seed": seed}
 
     monkeypatch.setattr(suite, "_new_items", new_items)
-    monkeypatch.setattr(run, "stored", lambda name: {"new-items": {"old": 1}, "date": "x"})
-    monkeypatch.setattr(run, "save", lambda name, line, seed, result: saved.update(result))
+    monkeypatch.setattr(suite, "stored", lambda name: {"new-items": {"old": 1}, "date": "x"})
+    monkeypatch.setattr(suite, "save", lambda name, line, seed, result: saved.update(result))
     for _ in range(2):
         assert run.main(["cold", "--only", "mixed", "--root", str(tmp_path), "--seed", "3"]) == 0
     assert calls == ["mixed"]
