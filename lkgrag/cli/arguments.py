@@ -93,7 +93,7 @@ def parse_mapping(pairs: dict[str, str], key: str) -> dict[str, list[str]]:
     try:
         # This loader makes everything text: 007, no and 1e3 are values of attributes like any other.
         value = yaml.load(text, Loader=yaml.BaseLoader)
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, RecursionError) as error:
         first = str(error).splitlines()[0]
         raise ConfigError(
             f"option '{key}': {text[:SHOWN]!r} is not readable as a mapping ({first}); {advice}"
@@ -114,8 +114,8 @@ def parse_mapping(pairs: dict[str, str], key: str) -> dict[str, list[str]]:
 def parse_list_or_file(pairs: dict[str, str], key: str) -> list[str] | Path:
     """Read the value of an option that takes ``[a,b]``, ``a,b`` or the path of a file.
 
-    What is in brackets is a list. Otherwise it is a file if there is one of this name, or if it has a slash or the
-    ending ``.txt``.
+    What is in brackets is a list. Otherwise it is a file if there is one of this name, or if it has a slash, or ends as
+    such files do, see :data:`ID_FILES`, and has no comma.
 
     Raises:
         ConfigError: as :func:`parse_list`.
@@ -123,10 +123,15 @@ def parse_list_or_file(pairs: dict[str, str], key: str) -> list[str] | Path:
     text = pairs[key].strip()
     if not text.startswith("["):
         path = Path(text).expanduser()
-        looks_like_path = "/" in text or text.endswith(".txt")
+        looks_like_path = "/" in text or ("," not in text and _ends_as_file(text))
         if looks_like_path or (len(text) < LONGEST_PATH and path.is_file()):
             return path
     return parse_list(pairs, key)
+
+
+def _ends_as_file(text: str) -> bool:
+    """Whether a text ends as the name of a file with ids does."""
+    return text.lower().removesuffix(".gz").removesuffix(".zip").endswith(ID_FILES)
 
 
 def parse_users(pairs: dict[str, str]) -> list[str] | Path | None:
@@ -143,8 +148,7 @@ def parse_users(pairs: dict[str, str]) -> list[str] | Path | None:
     text = pairs["users"].strip()
     if text == "all":
         return None
-    name = text.lower().removesuffix(".gz").removesuffix(".zip")
-    if name.endswith(ID_FILES) and not text.startswith("["):
+    if _ends_as_file(text) and not text.startswith("["):
         path = Path(text).expanduser()
         # Ids may end so, too.
         if "," not in text or (len(text) < LONGEST_PATH and path.is_file()):

@@ -22,6 +22,8 @@ SWITCHES |= {"false": False, "no": False, "off": False, "n": False, "0": False}
 NULL, YAML_NULLS, NONE = "null", ("", "~", "Null", "NULL"), "None"
 #: Types in words, as messages have them.
 WORDS = {"int": "a whole number", "float": "a number", "bool": "true or false", "str": "a text"}
+#: Most values of a document once its aliases are written out.
+MOST_NODES = 1_000_000
 #: Kinds of lists and mappings, with an example.
 EXAMPLES = {
     "list[int]": "a list, as [5,10]",
@@ -142,22 +144,51 @@ def compose(stream: Any) -> yaml.Node | None:
     """The root of a YAML document; None if it is empty.
 
     Raises:
-        yaml.YAMLError: it is no YAML, or holds several documents.
+        yaml.YAMLError: it is no YAML, holds several documents, or its aliases make it endless or huge.
     """
     node: yaml.Node | None = yaml.compose(stream, Loader)
+    if node is not None:
+        _count_nodes(node, {})
     return node
+
+
+def _count_nodes(node: yaml.Node, known: dict[int, int]) -> int:
+    """How many nodes there are below a node once its aliases are written out.
+
+    Raises:
+        yaml.YAMLError: too many, or a node lies within itself.
+    """
+    if isinstance(node, yaml.ScalarNode):
+        return 1
+    if id(node) not in known:
+        # Until it is counted: who meets it meanwhile is within it.
+        known[id(node)] = 0
+        pairs = isinstance(node, yaml.MappingNode)
+        below = [x for pair in node.value for x in pair] if pairs else node.value
+        known[id(node)] = 1 + sum(_count_nodes(x, known) for x in below)
+    if not 0 < known[id(node)] <= MOST_NODES:
+        is_endless = not known[id(node)]
+        raise yaml.YAMLError(
+            "an alias stands within its own anchor"
+            if is_endless
+            else f"its aliases make more than {MOST_NODES:,} values"
+        )
+    return known[id(node)]
 
 
 def pairs_of(node: yaml.MappingNode, label: str) -> list[tuple[str, yaml.Node]]:
     """The keys, as texts, and the values of a mapping; ``<<`` is merged.
 
     Raises:
-        ConfigError: a key is no text, or comes twice.
+        ConfigError: a key is no text, or comes twice, or ``<<`` is given no mapping.
     """
     loader = Loader("")
     # A merged key may be overridden, any other key stands once.
     own = [k.value for k, _ in node.value if isinstance(k, yaml.ScalarNode)]
-    loader.flatten_mapping(node)
+    try:
+        loader.flatten_mapping(node)
+    except yaml.YAMLError as error:
+        raise ConfigError(f"{label}: '<<' takes a mapping, or a list of mappings") from error
     out: dict[str, yaml.Node] = {}
     for name, value in node.value:
         if not isinstance(name, yaml.ScalarNode):

@@ -114,8 +114,9 @@ def rename_columns(table: pd.DataFrame, name: str, columns: dict[str, str]) -> p
         if column is None or column == meaning:
             continue
         if column not in table.columns:
-            # Several tables have ids; in some of them the column may already have its usual name.
-            if meaning in table.columns and meaning in ("user", "item"):
+            # Side tables have ids, too; in some of them the column may already have its usual name.
+            is_shared = meaning in ("user", "item") and name != "interactions"
+            if is_shared and meaning in table.columns:
                 continue
             present = [str(c) for c in table.columns]
             raise DataError(

@@ -7,6 +7,8 @@ from typing import Any
 import pandas as pd
 import pyarrow as pa
 
+from lkgrag.errors import LkgragError
+
 #: The Arrow PyCapsule interface (https://arrow.apache.org/docs/format/CDataInterface/PyCapsuleInterface.html).
 STREAM = "__arrow_c_stream__"
 #: Methods that give a table of Arrow, of libraries without that interface.
@@ -24,14 +26,10 @@ def arrow_frame(table: Any) -> pd.DataFrame | None:
     Raises:
         ValueError: the table holds no columns, or its library fails.
     """
-    if hasattr(table, "collect") and hasattr(table, "collect_schema"):
-        table = table.collect()
-    if not hasattr(table, STREAM):
-        export = next((name for name in EXPORTS if hasattr(table, name)), None)
-        if export is None:
-            return None
-        table = getattr(table, export)()
     try:
+        table = _exported(table)
+        if table is None:
+            return None
         with pa.RecordBatchReader.from_stream(table) as stream:
             names = [str(name) for name in stream.schema.names]
             # By place, as two columns may share a name; that is refused later.
@@ -40,11 +38,24 @@ def arrow_frame(table: Any) -> pd.DataFrame | None:
                 for batch in stream
                 if batch.num_rows
             ]
-    except (pa.ArrowException, TypeError) as error:
-        raise ValueError(str(error) or type(error).__name__) from error
+    except Exception as error:
+        if isinstance(error, MemoryError | LkgragError):
+            raise
+        # Each library has errors of its own for a query that fails.
+        raise ValueError(str(error).strip() or type(error).__name__) from error
     if not parts:
         return pd.DataFrame({name: [] for name in names}, dtype=object)
     return parts[0] if len(parts) == 1 else pd.concat(parts, ignore_index=True)
+
+
+def _exported(table: Any) -> Any:
+    """A table with a stream of Arrow; None for what has none."""
+    if hasattr(table, "collect") and hasattr(table, "collect_schema"):
+        table = table.collect()
+    if hasattr(table, STREAM):
+        return table
+    export = next((name for name in EXPORTS if hasattr(table, name)), None)
+    return None if export is None else getattr(table, export)()
 
 
 def arrow_columns(batch: Any) -> dict[str, pd.Series]:
@@ -60,6 +71,9 @@ def arrow_series(batch: Any) -> list[pd.Series]:
 def _series(column: Any) -> pd.Series:
     kind = column.type
     if pa.types.is_dictionary(kind):
+        if not pa.types.is_primitive(kind.value_type):
+            # Not every kind of text can be cast to.
+            return pd.Series(column.to_pylist(), dtype=object)
         column, kind = column.cast(kind.value_type), kind.value_type
     if pa.types.is_integer(kind) and column.null_count:
         # Not by floats, which cannot hold every whole number.

@@ -58,6 +58,8 @@ def encode_all(text: str) -> str:
 
 def encode_breaking(text: str) -> str:
     """An id without what breaks a table with tabs, likewise; most ids stay as they are."""
+    if text == NOTHING:
+        return quote(text, safe="")
     return "".join(quote(c, safe="") if c in BREAKING else c for c in text)
 
 

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 from accelerate.tracking import GeneralTracker
 
+from lkgrag.config.public import without_secrets
 from lkgrag.errors import short
 from lkgrag.run.tracker_checks import OPTION
-from lkgrag.run.tracker_values import numbers, without_secrets
+from lkgrag.run.tracker_values import numbers
 
 if TYPE_CHECKING:
     from pathlib import Path

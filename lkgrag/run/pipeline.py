@@ -223,14 +223,7 @@ def _check_and_load(
 ) -> Dataset:
     """Check the options, trackers and models on this machine, then read the data."""
     check_trackers(config.training.tracker)
-    preflight(
-        config.text,
-        config.retrieval,
-        config.scorer,
-        config.prompt,
-        config.llm,
-        accelerator.device,
-    )
+    preflight(config, accelerator.device)
     check_index(config.serving.index)
     if config.engine.name != "memory":
         check_limits(config.engine, is_needed=config.engine.name == "duckdb")

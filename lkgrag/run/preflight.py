@@ -12,41 +12,31 @@ from lkgrag.llm.readouts.resolver import resolve_readout
 from lkgrag.llm.requirements import refuse_without_memory, warn_of_slow_bf16
 from lkgrag.prompt.builder import check_prompt
 from lkgrag.retrieval.systems import check_systems
-from lkgrag.scorer.resolver import resolve_scorer
+from lkgrag.scorer.resolver import check_search
 from lkgrag.text import EncoderChoice, check_encoder
 
 if TYPE_CHECKING:
     import torch
 
-    from lkgrag.config import LLMConfig, PromptConfig, RetrievalConfig, ScorerConfig, TextConfig
+    from lkgrag.config import Config
 
 
-def preflight(
-    text: TextConfig,
-    retrieval: RetrievalConfig,
-    scorer: ScorerConfig,
-    prompt: PromptConfig,
-    llm: LLMConfig,
-    device: torch.device,
-) -> None:
+def preflight(config: Config, device: torch.device) -> None:
     """Check the names of encoder, systems, scorer, verbaliser, readout and language model, its dtype and memory.
 
     A built-in model is fetched here.
 
     Args:
-        text: options of the items' vectors.
-        retrieval: options of stage one.
-        scorer: options of the scorer.
-        prompt: options of the prompts.
-        llm: options of the language model.
+        config: of the run.
         device: device of this process.
 
     Raises:
         LkgragError: naming the option and what it takes.
     """
-    check_systems(retrieval)
-    resolve_scorer(scorer.name)
-    check_prompt(prompt, resolve_readout(llm.readout).layout, retrieval.k)
+    llm = config.llm
+    check_systems(config.retrieval)
+    check_search(config.scorer, config.paths.search)
+    check_prompt(config.prompt, resolve_readout(llm.readout).layout, config.retrieval.k)
     if llm.name != NO_LLM:
         compute_dtype(llm, device)
         if llm.quantization == "nf4":
@@ -56,6 +46,6 @@ def preflight(
         warn_of_slow_bf16(llm, device)
         # A model that is not available mostly fails on its tokenizer, which is small.
         load_tokenizer(where)
-    encoder = EncoderChoice.of(text, llm)
+    encoder = EncoderChoice.of(config.text, llm)
     if encoder is not None:
         check_encoder(encoder)

@@ -24,7 +24,7 @@ from lkgrag.serving.requests import user_ids
 from lkgrag.serving.saved_run import load_run, read_metrics
 from lkgrag.utils.device import choose_device, set_threads
 from lkgrag.utils.files import user_path, write_json
-from lkgrag.utils.layout import RANKER
+from lkgrag.utils.layout import OF_RUN, RANKER
 from lkgrag.utils.progress import activity, rename_activity, tell
 
 if TYPE_CHECKING:
@@ -84,6 +84,8 @@ def evaluate_run(
     if form is not None:
         # Before the work, not behind it.
         check_folder(check_format(form, out), user_path(out or "", "out"))
+    elif out is not None:
+        _check_file(user_path(out, "out"), folder)
     rename_activity("read the data")
     set_threads(config.threads)
     dataset = load_dataset(config, interactions)
@@ -130,6 +132,23 @@ def evaluate_run(
         for note in write_elsewhere(folder, form, splits, metrics, ids):
             tell(note)
     return metrics
+
+
+def _check_file(path: Path, run: Path) -> None:
+    """Refuse a file for the metrics that is a folder, or one of the run's own.
+
+    Raises:
+        RunError: saying which.
+    """
+    if path.is_dir():
+        raise RunError(
+            f"out={path}: a folder; name a file for the metrics, as {path / 'again.json'}"
+        )
+    place, home = path.resolve(), run.resolve()
+    if place.is_relative_to(home) and place.relative_to(home).parts[0] in OF_RUN:
+        raise RunError(
+            f"out={path}: this is a file of the run itself, whose figures would be lost; choose another name"
+        )
 
 
 def _split_lists(
@@ -181,7 +200,10 @@ def _find_users(
     for user in ids:
         if normal(user) not in index:
             why = interactions.dropped.why_user(user, config.min_user)
-            reason = f"{short(why)}; leave it out" if why else "no such user."
-            hint = "" if why else nearest(user, interactions.user_ids)
+            number = interactions.num_users
+            reason = f"{short(why)}" if why else f"no such user among the {number} of this run."
+            hint = (
+                "; leave it out" if why else f"{nearest(user, interactions.user_ids)} Leave it out"
+            )
             raise DataError(f"users={short(user)}: {reason}{hint}")
     return np.asarray([index[normal(u)] for u in ids], np.int64)

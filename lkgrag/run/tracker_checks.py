@@ -6,9 +6,9 @@ import importlib.util
 import os
 from collections.abc import Callable
 
+from lkgrag.config.public import without_secrets
 from lkgrag.config.schema import tracker_names
 from lkgrag.errors import ConfigError, short
-from lkgrag.run.tracker_values import without_secrets
 
 #: Modules of trackers that are an extra.
 EXTRA = {"wandb": "wandb", "mlflow": "mlflow"}

@@ -6,37 +6,27 @@ import math
 import re
 from typing import TYPE_CHECKING, Any
 
+from lkgrag.config.fields import config_fields
 from lkgrag.config.identity import to_dict
+from lkgrag.config.public import public_config
 from lkgrag.evaluation.protocol import place, systems_of
 
 if TYPE_CHECKING:
     from lkgrag.config import Config
 
-#: Words in the name of an option that holds a secret; other packages choose the names in ``kwargs``.
-_SECRET_NAME = re.compile(
-    r"(?i)token(?!s|iz)|secret|passw|passphrase|api.?key|access.?key|private.?key|credential|(?<![a-z])auth(?!or)|bearer"
-)
-#: Values that are secrets whatever their name: the user of an address, and keys of well-known services.
-_SECRET_VALUE = re.compile(
-    r"(?<=://)[^/@\s]+@|\b(?:hf|ghp|gho|github_pat|glpat|sk|pk|xox[bp])[-_][\w-]{16,}|\bAKIA[0-9A-Z]{16}\b|"
-    r"\beyJ[\w-]{10,}\.[\w-]+\.[\w-]+|(?<=[?&])(?:sig|signature|token|key|password)=[^&\s]+"
-)
-MASK = "***"
 #: Characters that a metric's name may have in MLflow beside letters and digits.
 _NAME = re.compile(r"[^\w./ -]")
 
 
 def flat_options(config: Config) -> dict[str, str | int | float | bool]:
-    """All options as ``section.key`` with plain values, without secrets.
-
-    Folders of this machine are left out: ``out``, ``data.root`` and ``cache.root``.
+    """All options as ``section.key`` with plain values, without secrets and folders of this machine.
 
     Args:
         config: of the run.
     """
     out: dict[str, str | int | float | bool] = {}
-    _flatten("", to_dict(config), out)
-    for key in ("out", "overwrite", "data.root", "cache.root"):
+    _flatten("", to_dict(public_config(config)), out)
+    for key in ("overwrite", *(key for key, f in config_fields() if f.metadata["path"])):
         out.pop(key, None)
     return out
 
@@ -44,25 +34,9 @@ def flat_options(config: Config) -> dict[str, str | int | float | bool]:
 def _flatten(prefix: str, value: Any, out: dict[str, str | int | float | bool]) -> None:
     if isinstance(value, dict) and value:
         for key, inner in value.items():
-            name = f"{prefix}.{key}" if prefix else str(key)
-            if _SECRET_NAME.search(str(key)) and prefix.count("kwargs"):
-                out[metric_name(name)] = MASK
-            else:
-                _flatten(name, inner, out)
+            _flatten(f"{prefix}.{key}" if prefix else str(key), inner, out)
         return
-    is_plain = isinstance(value, str | int | float)
-    out[metric_name(prefix)] = (
-        without_secrets(value)
-        if isinstance(value, str)
-        else value
-        if is_plain
-        else without_secrets(str(value))
-    )
-
-
-def without_secrets(text: str) -> str:
-    """A text in which secrets that can be told by their form are hidden."""
-    return _SECRET_VALUE.sub(lambda m: MASK + ("@" if m[0].endswith("@") else ""), text)
+    out[metric_name(prefix)] = value if isinstance(value, str | int | float) else str(value)
 
 
 def metric_name(name: str) -> str:

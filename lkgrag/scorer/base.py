@@ -131,14 +131,14 @@ def candidate_from_salience(salience: Tensor, paths: PathBatch) -> Tensor:
 
 
 def as_path_scores(out: PathScores | Tensor, paths: PathBatch) -> PathScores:
-    """Accept either form of a scorer's output and check its shapes.
+    """Accept either form of a scorer's output and check its shapes, types and device.
 
     Raises:
-        ValueError: the output has neither form, or a shape differs from the contract. The message names what
-            is expected and what was returned.
+        ValueError: the output has neither form, or a shape, type or device differs from the contract. The message
+            names what is expected and what was returned.
     """
     if isinstance(out, Tensor):
-        _check_values("salience, one value a path,", out, (len(paths),))
+        _check_values("salience, one value a path,", out, (len(paths),), paths)
         out = PathScores(out, candidate_from_salience(out, paths))
     if not (
         isinstance(out, tuple | list) and len(out) == 2 and all(isinstance(x, Tensor) for x in out)
@@ -148,19 +148,27 @@ def as_path_scores(out: PathScores | Tensor, paths: PathBatch) -> PathScores:
             f"got {type(out).__name__}"
         )
     salience, candidate = out
-    _check_values("salience, one value a path,", salience, (len(paths),))
-    _check_values("candidate scores", candidate, tuple(paths.candidate_items.shape))
+    _check_values("salience, one value a path,", salience, (len(paths),), paths)
+    _check_values("candidate scores", candidate, tuple(paths.candidate_items.shape), paths)
     return PathScores(salience, candidate)
 
 
-def _check_values(what: str, value: Tensor, shape: tuple[int, ...]) -> None:
+def _check_values(what: str, value: Tensor, shape: tuple[int, ...], paths: PathBatch) -> None:
     if value.shape != shape:
         raise ValueError(
             f"a scorer's {what} must have shape {list(shape)}, got {list(value.shape)}"
         )
-    if value.dtype == torch.bool or value.is_complex():
+    is_small = value.is_floating_point() and value.element_size() < 2
+    if value.dtype == torch.bool or value.is_complex() or is_small:
         kind = str(value.dtype).removeprefix("torch.")
-        raise ValueError(f"a scorer's {what} must be floats, got {kind}")
+        raise ValueError(f"a scorer's {what} must be floats of 16 bits or more, got {kind}")
+    if value.layout != torch.strided:
+        kind = str(value.layout).removeprefix("torch.")
+        raise ValueError(f"a scorer's {what} must be a dense tensor, got {kind}: call to_dense()")
+    if value.device != paths.sample.device:
+        raise ValueError(
+            f"a scorer's {what} must be on the device of the paths, {paths.sample.device}, got {value.device}"
+        )
 
 
 def score_paths(scorer: PathScorer, data: HeteroData, paths: PathBatch) -> PathScores:

@@ -22,7 +22,7 @@ REMEMBERED = 8
 
 
 class PerGraph(Generic[T]):
-    """Computes a value once for each graph, and keeps it while the edges are the same tensors.
+    """Computes a value once for each graph, and keeps it while the graph's tensors are the same.
 
     Args:
         compute: computes the value from the graph; it must not depend on parameters.
@@ -35,7 +35,7 @@ class PerGraph(Generic[T]):
     def __call__(self, data: HeteroData) -> T:
         """Return the value for a graph."""
         # The key holds the tensors, not their ids, which Python gives to new tensors after old ones are gone.
-        key = [(s.edge_index, s.edge_index._version) for s in data.edge_stores]
+        key = [(tensor, tensor._version) for tensor in tensors_of(data)]
         for other, value in self._values:
             if len(other) == len(key) and all(
                 a is b and m == n for (a, m), (b, n) in zip(other, key, strict=True)
@@ -54,6 +54,11 @@ class PerGraph(Generic[T]):
     def __getstate__(self) -> dict[str, Any]:
         """The state without the values, for the same reason."""
         return {"_compute": self._compute, "_values": []}
+
+
+def tensors_of(data: HeteroData) -> list[Tensor]:
+    """The tensors of a graph that are on edges, such as their ends, weights and times."""
+    return [value for s in data.edge_stores for value in s.values() if isinstance(value, Tensor)]
 
 
 def log_degrees(data: HeteroData, edge_types: list[EdgeType], end: int) -> Tensor:

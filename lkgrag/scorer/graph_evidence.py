@@ -74,6 +74,13 @@ class KindsOf:
         last = self._last
         if last is not None and last[1] == device and last[0] == wanted:
             return last[2]
+        # Training may need them, too, which it could not take from the inference mode.
+        with torch.inference_mode(False):
+            kinds = self._tensors(wanted, device)
+        self._last = (wanted, device, kinds)
+        return kinds
+
+    def _tensors(self, wanted: list[MetaPath], device: torch.device) -> Kinds:
         places = max((len(m) - 1 for m in wanted), default=0)
         member = torch.zeros(len(wanted), len(self._relations))
         ends = torch.zeros(2, len(wanted), dtype=torch.int64)
@@ -86,10 +93,7 @@ class KindsOf:
             for place, edge_type in enumerate(metapath[:-1]):
                 inner[row, place] = self._types[edge_type[2]]
         edges = torch.tensor([len(m) - 1.0 for m in wanted])
-        with torch.inference_mode(False):
-            kinds = Kinds(*(x.to(device) for x in (member, ends[0], ends[1], edges, inner)))
-        self._last = (wanted, device, kinds)
-        return kinds
+        return Kinds(*(x.to(device) for x in (member, ends[0], ends[1], edges, inner)))
 
     def __deepcopy__(self, memo: dict[int, object]) -> KindsOf:
         """Copy without what is kept."""

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from lkgrag.scorer.base import PathScorer, PathScores
-from lkgrag.scorer.features import PerGraph
+from lkgrag.scorer.features import PerGraph, tensors_of
 from lkgrag.scorer.graph_evidence import AgreementPooling, GraphEvidence
 from lkgrag.scorer.graph_nodes import NodeInputs
 from lkgrag.scorer.graph_options import NetworkOptions
@@ -233,7 +233,7 @@ class _Same:
 def _key_of(scorer: GraphNetwork, data: HeteroData) -> tuple[Any, ...] | None:
     """All that vectors of nodes depend on; None where changes cannot be seen, as in inference mode."""
     state = [*scorer.parameters(), *scorer.buffers()]
-    graph = [s.edge_index for s in data.edge_stores]
+    graph = tensors_of(data)
     graph += [s.x for s in data.node_stores if isinstance(s.get("x"), Tensor)]
     if any(t.is_inference() for t in (*state, *graph)):
         return None

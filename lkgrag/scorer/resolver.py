@@ -10,7 +10,7 @@ import torch
 from lkgrag.errors import ConfigError
 from lkgrag.scorer.base import PathScorer
 from lkgrag.utils.failures import guard_custom_code
-from lkgrag.utils.plugins import Call, resolve, source_hash
+from lkgrag.utils.plugins import Call, is_custom, resolve, source_hash
 
 if TYPE_CHECKING:
     from torch_geometric.data import HeteroData
@@ -80,7 +80,39 @@ def build_scorer(config: ScorerConfig, data: HeteroData, metapaths: list[MetaPat
     with guard_custom_code(tell), warnings.catch_warnings():
         # A graph without paths has layers of size 0, which is no fault.
         warnings.filterwarnings("ignore", "Initializing zero-element tensors")
-        return cls(**graph, metapaths=list(metapaths), **kwargs)
+        scorer = cls(**graph, metapaths=list(metapaths), **kwargs)
+    # Attributes that only the base class sets.
+    if not {"_parameters", "metapaths"} <= vars(scorer).keys():
+        raise ConfigError(
+            f"scorer.name={config.name}: {constructor} does not call "
+            "super().__init__(metadata, num_nodes, metapaths); do so first"
+        )
+    return scorer
+
+
+def check_search(config: ScorerConfig, search: str) -> None:
+    """Refuse a scorer of this package that cannot do with paths of a search, before anything is computed.
+
+    Args:
+        config: ``name`` and ``kwargs``.
+        search: ``paths.search``.
+
+    Raises:
+        ConfigError: there is no such scorer, or it needs all meta-paths before the search.
+    """
+    cls = resolve_scorer(config.name)
+    is_open = cls.open_metapaths or config.kwargs.get("counts") is False
+    # Others may say so in their constructors.
+    if search == "shortest" and not is_open and not is_custom(cls):
+        raise _needs_metapaths(config)
+
+
+def _needs_metapaths(config: ScorerConfig) -> ConfigError:
+    return ConfigError(
+        f"scorer.name={config.name} needs all meta-paths before the search, but paths.search=shortest "
+        "finds them during the search: set paths.search=metapaths, or scorer.name to nbfnet, published or "
+        "shortest, or, for a network, scorer.kwargs={counts: false}"
+    )
 
 
 def graph_arguments(cls: type[PathScorer], data: HeteroData) -> dict[str, Any]:
@@ -136,9 +168,5 @@ def new_scorer(config: ScorerConfig, search: str, graph: GraphPaths, seed: int) 
             warnings.filterwarnings("ignore", message="Initializing zero-element tensors")
             scorer = build_scorer(config, graph.data, graph.metapaths)
     if search == "shortest" and not scorer.open_metapaths:
-        raise ConfigError(
-            f"scorer.name={config.name} needs all meta-paths before the search, but paths.search=shortest "
-            "finds them during the search: set paths.search=metapaths, or set scorer.name to published or "
-            "shortest"
-        )
+        raise _needs_metapaths(config)
     return scorer

@@ -13,6 +13,7 @@ from torch.nn.parameter import is_lazy
 from lkgrag.errors import ConfigError
 from lkgrag.scorer.base import check_finite, option_of, score_paths
 from lkgrag.scorer.state import load_scorer, save_scorer
+from lkgrag.utils.failures import guard_custom_code
 
 if TYPE_CHECKING:
     from torch_geometric.data import HeteroData
@@ -58,6 +59,10 @@ def try_out(
                 f"{option_of(scorer)}: '{name}' has no size before the first batch; "
                 "give it a size in the constructor"
             )
+        if tensor.is_meta:
+            raise ConfigError(
+                f"{option_of(scorer)}: '{name}' is on the device meta, so it has no values; build it on the CPU"
+            )
     graph, batch = _contents(data), _versions(paths)
     with torch.random.fork_rng(devices=[]):
         scores = score_paths(scorer, data, paths)
@@ -95,8 +100,16 @@ def _check_repeats(
 def _check_gradients(scorer: PathScorer, scores: PathScores) -> list[str]:
     """Refuse gradients that AdamW does not take; the names of parameters that get none."""
     loss = scores.salience.sum() + scores.candidate.sum()
+
+    def tell(error: BaseException) -> str:
+        return (
+            f"{option_of(scorer)}: the gradient of its scores cannot be computed ({type(error).__name__}: {error}); "
+            "change no tensor in place in forward(), and see to the backward() of own functions"
+        )
+
     if loss.requires_grad:
-        loss.backward()
+        with guard_custom_code(tell):
+            loss.backward()
     for name, parameter in scorer.named_parameters():
         if parameter.grad is not None and parameter.grad.layout != torch.strided:
             raise ConfigError(

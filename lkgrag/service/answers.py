@@ -23,8 +23,17 @@ log = logging.getLogger(__name__)
 
 #: Characters of a line.
 LONGEST = 1500
-#: Parts of a place that pydantic adds to a field's: the members of a union, and where the field is.
-_TAGS = ("str", "int", "float", "bool", "constrained-str", "body", "query")
+#: Parts of a place that pydantic adds to a field's: where the field is, and the members of a union.
+_SOURCES, _TAGS = ("body", "query"), ("str", "int", "float", "bool", "constrained-str")
+#: What a value must be, by the error that says that it is not.
+_TYPES = {
+    "string_type": "a text",
+    "int_type": "a whole number",
+    "float_type": "a number",
+    "bool_type": "true or false",
+    "list_type": "a list",
+    "dict_type": "an object",
+}
 
 
 def refusal(status: int, line: str, headers: Mapping[str, str] | None = None) -> Response:
@@ -95,8 +104,14 @@ def invalid_line(errors: Sequence[Any]) -> str:
     Args:
         errors: as pydantic gives them.
     """
-    first = errors[0]
-    where = _place(first["loc"])
+    places = list(dict.fromkeys(_place(error) for error in errors))
+    # A value that may be a list of something has errors of itself and of its elements: those tell more.
+    places = [p for p in places if not any(o.startswith((f"{p}[", f"{p}.")) for o in places)]
+    where = places[0]
+    # A value that may be of several types has an error of each.
+    here = [error for error in errors if _place(error) == where]
+    of_type = [error for error in here if error["type"] in _TYPES]
+    first = next((error for error in here if error["type"] not in _TYPES), here[0])
     kind, text = first["type"], str(first["msg"]).removeprefix("Value error, ")
     if kind == "json_invalid":
         return f"body: not readable as JSON ({first.get('ctx', {}).get('error', text)})"
@@ -107,21 +122,29 @@ def invalid_line(errors: Sequence[Any]) -> str:
         text = "is missing"
     elif kind in ("model_attributes_type", "model_type", "dict_type") and where == "body":
         text = "must be a JSON object"
+    elif kind in _TYPES:
+        *most, last = dict.fromkeys(_TYPES[error["type"]] for error in of_type)
+        text = f"must be {', '.join(most)}{' or ' if most else ''}{last}"
     elif text:
         text = text[0].lower() + text[1:]
-    # A value that may be of several types has an error of each.
-    places = {_place(error["loc"]) for error in errors}
     more = f" (and {len(places) - 1} more)" if len(places) > 1 else ""
     line = text if where == "body" and kind == "value_error" else f"{where}: {text}"
     return f"{line}{more}"
 
 
-def _place(loc: Sequence[Any]) -> str:
-    """A place as ``requests[3].history[0]``."""
-    out = ""
-    for part in loc:
+def _place(error: Any) -> str:
+    """The place of an error as ``requests[3].history[0]``."""
+    loc = list(error["loc"])
+    if loc and loc[0] in _SOURCES:
+        del loc[0]
+    out, last = "", len(loc) - 1
+    for place, part in enumerate(loc):
+        # Names that a client chose: of an unknown field, and of an attribute.
+        is_name = (place == last and error["type"] == "extra_forbidden") or (
+            place > 0 and loc[place - 1] == "where"
+        )
         if isinstance(part, int):
             out += f"[{part}]"
-        elif not (part in _TAGS or "[" in str(part)):
+        elif is_name or not (part in _TAGS or "[" in str(part)):
             out += f".{str(part)[:60]}" if out else str(part)[:60]
     return out or "body"

@@ -15,7 +15,7 @@ from typing import Annotated, Any
 import anyio.to_thread
 from fastapi import FastAPI, Query
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import PlainTextResponse, Response
 from starlette.types import ASGIApp
 
 from lkgrag import __version__
@@ -23,8 +23,9 @@ from lkgrag.errors import LkgragError
 from lkgrag.kg import MetaPath
 from lkgrag.kg.naming import phrase_metapath
 from lkgrag.service.answers import add_handlers, refusal
+from lkgrag.service.bodies import JsonRoute, add_token
 from lkgrag.service.engine import Answer, Job
-from lkgrag.service.guard import Guard
+from lkgrag.service.guard import OPEN, Guard
 from lkgrag.service.metrics import TYPE
 from lkgrag.service.schemas import (
     BatchBody,
@@ -41,6 +42,7 @@ from lkgrag.service.schemas import (
 from lkgrag.service.served import Served
 from lkgrag.service.state import Service
 from lkgrag.service.warnings import divert_warnings
+from lkgrag.utils.failures import shorten
 
 log = logging.getLogger(__name__)
 
@@ -56,14 +58,23 @@ PAGES = {
 }
 #: Bodies that are checked at once, and the header of the ranker's warnings.
 AT_ONCE, WARNINGS = 4, "X-Lkgrag-Warnings"
-#: Characters of warnings in that header.
-LONGEST = 4000
+#: Warnings in that header, and characters of one and of all; a character beyond ASCII takes six or twelve.
+MOST_TOLD, LONGEST_TOLD, LONGEST = 5, 300, 4000
 REFUSALS: dict[int | str, dict[str, Any]] = {
     400: {"model": Error, "description": "an item, a user, a value or an option is unknown"},
     401: {"model": Error, "description": "the token is missing or wrong"},
+    403: {"model": Error, "description": "a page from elsewhere asks"},
+    404: {"model": Error, "description": "there is no such page"},
+    405: {"model": Error, "description": "the method is not for this page"},
+    408: {"model": Error, "description": "the body did not come in time"},
     413: {"model": Error, "description": "the body is too large"},
     415: {"model": Error, "description": "the body is not said to be JSON"},
-    422: {"model": Error, "description": "a field is missing, unknown, or of a wrong type or size"},
+    421: {"model": Error, "description": "the host is not this machine, and there is no token"},
+    422: {
+        "model": Error,
+        "description": "no JSON, or a field is missing, unknown, given twice, or of a wrong type or size",
+    },
+    431: {"model": Error, "description": "the headers are too large"},
     503: {"model": Error, "description": "busy or stopping; Retry-After says when to come again"},
     504: {"model": Error, "description": "no answer within the time of a request"},
 }
@@ -82,13 +93,17 @@ def build_app(service: Service) -> ASGIApp:
         summary="Recommendations with their explanations",
         docs_url=None,
         redoc_url=None,
+        redirect_slashes=False,
         lifespan=partial(_live, service),
     )
+    app.router.route_class = JsonRoute
     add_handlers(app)
     _add_rankings(app, service)
     _add_catalogue(app, service)
     _add_state(app, service)
     _add_pages(app)
+    if service.token is not None:
+        add_token(app, OPEN)
     paths = [getattr(route, "path", "") for route in app.routes]
     return Guard(app, service, paths, PAGES)
 
@@ -160,10 +175,21 @@ def _add_rankings(app: FastAPI, service: Service) -> None:
 
 
 def _answer(body: bytes, warnings: list[str]) -> Response:
-    # A header is short, in one line and in ASCII.
-    told = json.dumps([str(LkgragError(w))[:300] for w in warnings[:5]])
-    headers = {WARNINGS: told[:LONGEST]} if warnings and len(told) <= LONGEST else {}
+    headers = {WARNINGS: _told(warnings)} if warnings else {}
     return Response(body, 200, headers, "application/json")
+
+
+def _told(warnings: list[str]) -> str:
+    """Warnings for a header, which is short, in one line and in ASCII: a JSON list of texts."""
+    lines = [shorten(str(LkgragError(w)), LONGEST_TOLD) for w in warnings]
+    shown: list[str] = []
+    for line in lines[:MOST_TOLD]:
+        while len(json.dumps([*shown, line])) > LONGEST - LONGEST_TOLD and line:
+            line = line[: len(line) // 2]
+        if line:
+            shown.append(line)
+    left = len(lines) - len(shown)
+    return json.dumps([*shown, *([f"and {left} more"] if left else [])])
 
 
 def _add_catalogue(app: FastAPI, service: Service) -> None:
@@ -178,7 +204,7 @@ def _add_catalogue(app: FastAPI, service: Service) -> None:
         rows = [{"item": catalogue.ids[n], "title": catalogue.titles[n]} for n in indices]
         return _json({"total": total, "items": rows})
 
-    @app.get("/info", responses={200: {"model": Info}, 401: REFUSALS[401]})
+    @app.get("/info", responses={200: {"model": Info}, **REFUSALS})
     async def info() -> Response:
         """What is served, and its limits."""
         return _json(_describe(service, service.holder.current))
@@ -228,20 +254,34 @@ def _add_state(app: FastAPI, service: Service) -> None:
             state["error"] = "a newer ranker cannot be loaded; the log says why"
         return _json(state, 503 if service.is_stopping else 200)
 
-    @app.get("/metrics", responses={200: {"content": {"text/plain": {}}}, 401: REFUSALS[401]})
+    @app.get("/metrics", response_class=PlainTextResponse, responses=_some(401, 404, 405, 421, 431))
     async def metrics() -> Response:
         """Counts, as text of Prometheus."""
         return Response(service.metrics.text(), headers={"Content-Type": TYPE})
 
+    # One at a time: others wait here, and not in a thread that a search could use.
+    turn: list[anyio.CapacityLimiter] = []
+
     @app.post(
-        "/reload", responses={200: {"model": State}, 401: REFUSALS[401], 409: {"model": Error}}
+        "/reload",
+        responses={
+            200: {"model": State},
+            409: {"model": Error, "description": "the newer ranker is broken"},
+            **_some(401, 403, 404, 405, 421, 431, 503),
+        },
     )
     async def reload() -> Response:
         """Load the ranker in the run's folder anew; where it is broken, the old one stays in service."""
-        is_loaded = await anyio.to_thread.run_sync(service.holder.reload)
-        if not is_loaded:
+        if not turn:
+            turn.append(anyio.CapacityLimiter(1))
+        if not await anyio.to_thread.run_sync(service.holder.reload, limiter=turn[0]):
             return refusal(409, f"{service.holder.error}; the old ranker stays in service")
         return _json({"status": "ready", "ranker": service.holder.current.digest, "error": None})
+
+
+def _some(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """Some of the refusals."""
+    return {status: REFUSALS[status] for status in statuses}
 
 
 def _json(value: Any, status: int = 200) -> Response:

@@ -12,13 +12,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from lkgrag.errors import LkgragError
+from lkgrag.errors import DataError, LkgragError
 from lkgrag.service.schemas import RecommendBody
 from lkgrag.service.warnings import collected
+from lkgrag.serving.arguments import check_k
 from lkgrag.serving.asked import ask
 from lkgrag.serving.diversity import check_diversity
 from lkgrag.serving.limits import Limits, limit, tell_short
-from lkgrag.serving.ranking import check_k, rank_in_batches
+from lkgrag.serving.ranking import rank_in_batches
 from lkgrag.serving.requests import Request, limited, request_for, request_of_user, user_ids
 from lkgrag.utils.files import nan_to_none
 
@@ -106,9 +107,18 @@ class Preparer:
     def _request(self, context: Context, body: RecommendBody) -> Request:
         if body.history is not None:
             return request_for(context, body.history, body.candidates, body.ratings)  # type: ignore[arg-type]
-        (user,) = user_ids([body.user])
-        with self._users:
-            return request_of_user(context, user, body.candidates)
+        try:
+            (user,) = user_ids([body.user])
+            with self._users:
+                return request_of_user(context, user, body.candidates)
+        except DataError as error:
+            # The field of a body has another name than the argument of a method.
+            line = str(error)
+            if line.startswith("users"):
+                raise DataError(
+                    f"user{line.removeprefix('users').replace('element 1', 'it', 1)}"
+                ) from error
+            raise
 
 
 class Engine:

@@ -44,6 +44,8 @@ AT_ONCE = ("/healthz", "/readyz", "/metrics")
 LONG = ("/reload",)
 #: Versions of HTTP, and bytes of the headers of a request.
 VERSIONS, MOST_HEADERS = ("1.0", "1.1"), 16_384
+#: The status of requests whose client left before the answer, in the metrics, as web servers have it.
+GONE = 499
 #: The path of requests that no route has, in the metrics.
 OTHER = "other"
 
@@ -98,7 +100,7 @@ class Guard:
         finally:
             metrics.in_flight.dec()
             seconds = time.perf_counter() - start
-            metrics.requests.labels(path, str(status)).inc()
+            metrics.requests.labels(path, str(status or GONE)).inc()
             metrics.seconds.labels(path).observe(seconds)
             log.debug("%s %s %s %.3f s", scope["method"], ascii(scope["path"]), status, seconds)
 
@@ -177,7 +179,8 @@ class Guard:
         if scope["method"] != "POST":
             return None
         origin = headers.get("origin")
-        if origin is not None and urlsplit_host(origin) != host:
+        # A page from elsewhere has no token; and a proxy with TLS may name another host than the page's.
+        if service.token is None and origin is not None and urlsplit_host(origin) != host:
             return refusal(403, f"origin {origin[:80]!r}: pages from elsewhere may not ask")
         if path in LONG or path not in self._paths:
             return None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from copy import copy
 from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, create_model, model_validator
@@ -15,6 +16,7 @@ from lkgrag.service.limits import (
     MOST_VALUES,
     ServiceLimits,
 )
+from lkgrag.serving.arguments import USUAL
 from lkgrag.serving.asked import HEAVIEST
 
 Text = Annotated[str, Field(max_length=LONGEST_NAME)]
@@ -54,7 +56,7 @@ class RecommendBody(_Strict):
         description="rank only items with one of the values of each attribute",
         examples=[{"genre": ["Drama", "Comedy"]}],
     )
-    k: int = Field(10, ge=1, description="items to give")
+    k: int = Field(USUAL, ge=1, description="items to give")
     explain: bool = Field(True, description="word the paths")
     request: Annotated[str, Field(max_length=LONGEST_REQUEST)] | None = Field(
         None, description="what is asked for, in words"
@@ -212,7 +214,8 @@ def bodies(limits: ServiceLimits) -> tuple[type[RecommendBody], type[BatchBody]]
         kind: Any = field.annotation
         items = next(part for part in kind.__args__ if part is not type(None))
         fields[name] = (Annotated[items, Field(max_length=most)] | None, field)
-    k = RecommendBody.model_fields["k"]
+    k = copy(RecommendBody.model_fields["k"])
+    k.default = min(USUAL, limits.k)
     fields["k"] = (Annotated[int, Field(le=limits.k)], k)
     one = create_model("Recommend", __base__=RecommendBody, **fields)
     several: Any = (Annotated[list[one], Field(max_length=limits.batch)], Field(min_length=1))  # type: ignore[valid-type]

@@ -28,8 +28,8 @@ if TYPE_CHECKING:
 
     from lkgrag.service.state import Service
 
-#: Seconds that a connection may be idle, and that the headers of its first request may take.
-IDLE, FIRST = 75, 10
+#: Seconds that a connection may be idle, and that the headers of a request may take.
+IDLE, HEADERS = 75, 10
 #: Connections at once: each takes one of the files that a process may open, of which there are often 1024.
 CONNECTIONS = 800
 BUSY = (
@@ -42,7 +42,9 @@ BACKLOG, GRACE = 1024, 5
 
 
 class Protocol(H11Protocol):
-    """HTTP/1.1 that refuses by one line of JSON, and that does not wait for ever for a first request."""
+    """HTTP/1.1 that refuses by one line of JSON, and that does not wait for ever for a request's headers."""
+
+    _waiting: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Take a connection."""
@@ -50,15 +52,39 @@ class Protocol(H11Protocol):
         if len(self.connections) > CONNECTIONS:
             transport.write(BUSY)
             transport.close()
-        self._waiting = self.loop.call_later(FIRST, self._give_up)
+        self._waiting = self.loop.call_later(HEADERS, self._give_up)
+
+    def data_received(self, data: bytes) -> None:
+        """Take a part of a request; from its first byte on, its headers have so many seconds."""
+        super().data_received(data)
+        if self.conn.their_state is not h11.IDLE:
+            self._stop_waiting()
+        elif self._waiting is None:
+            self._waiting = self.loop.call_later(HEADERS, self._give_up)
+
+    def on_response_complete(self) -> None:
+        """Go on with the next request, whose first bytes may have come with those of the last one."""
+        super().on_response_complete()
+        if (
+            self._waiting is None
+            and self.conn.their_state is h11.IDLE
+            and self.conn.trailing_data[0]
+        ):
+            self._waiting = self.loop.call_later(HEADERS, self._give_up)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Forget a connection."""
-        self._waiting.cancel()
+        self._stop_waiting()
         super().connection_lost(exc)
 
+    def _stop_waiting(self) -> None:
+        if self._waiting is not None:
+            self._waiting.cancel()
+            self._waiting = None
+
     def _give_up(self) -> None:
-        if self.cycle is None and not self.transport.is_closing():
+        self._waiting = None
+        if self.conn.their_state is h11.IDLE and not self.transport.is_closing():
             self.send_400_response("no request came in time")
 
     def send_400_response(self, msg: str) -> None:

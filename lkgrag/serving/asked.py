@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from lkgrag.data.cleaning.texts import normal
+from lkgrag.data.cleaning.texts import as_float, normal
 from lkgrag.errors import ConfigError, short
 from lkgrag.retrieval.ranks import Seen, top_k
 from lkgrag.serving.requests import Asked
@@ -60,9 +60,11 @@ def ask(context: Context, text: str | None, weight: float | None) -> Asked | Non
         raise ConfigError(
             f"weight: must be a number, got {short(repr(weight))} ({type(weight).__name__})"
         )
-    number = 1.0 if weight is None else float(weight)
+    number = 1.0 if weight is None else as_float(weight)
     if not (math.isfinite(number) and 0 <= number <= HEAVIEST):
-        raise ConfigError(f"weight={weight}: must be a number from 0 to {HEAVIEST:,.0f}")
+        raise ConfigError(
+            f"weight={short(str(weight))}: must be a number from 0 to {HEAVIEST:,.0f}"
+        )
     # No encoder or file takes lone surrogates.
     line = " ".join(text.encode("utf-8", "replace").decode().split())
     if not line:

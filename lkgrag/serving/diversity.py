@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from lkgrag.data.cleaning.texts import as_float
 from lkgrag.errors import ConfigError, short
 
 if TYPE_CHECKING:
@@ -32,7 +33,7 @@ def check_diversity(context: Context, diversity: object) -> float:
             f"diversity: must be a number from 0 to 1, got {short(repr(diversity))} "
             f"({type(diversity).__name__})"
         )
-    number = float(diversity)  # type: ignore[arg-type]
+    number = as_float(diversity)
     if not (math.isfinite(number) and 0 <= number <= 1):
         raise ConfigError(f"diversity={short(str(diversity))}: must be a number from 0 to 1")
     if number > 0 and context.item_vectors is None:

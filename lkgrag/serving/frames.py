@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 import pyarrow as pa
 
-from lkgrag.data.cleaning.lists import id_list
+from lkgrag.data.cleaning.lists import id_list, list_of
 from lkgrag.data.cleaning.texts import clean, normal
 from lkgrag.data.frames import check_distinct
 from lkgrag.data.id_files import pick_column, read_ids
@@ -41,6 +41,10 @@ SCHEMA = pa.schema(
 BETWEEN = "; "
 #: Whole numbers of 64 bits.
 LOWEST, HIGHEST = -(2**63), 2**63 - 1
+
+
+#: A list of users, for messages.
+EXAMPLE = '["1", "2"]'
 
 
 @dataclass(frozen=True)
@@ -103,7 +107,10 @@ def asked_users(users: Any) -> AskedUsers:
         texts = read_ids(Path(users), "user", "users")
         return AskedUsers(texts, list(range(len(texts))))
     column, frame = _as_column(users)
-    texts = id_list(users if column is None else column, "users", '["1", "2"]')
+    if column is None:
+        # Once: a generator gives its elements but once.
+        users = list_of(users, "users", EXAMPLE)
+    texts = id_list(users if column is None else column, "users", EXAMPLE)
     if not texts:
         raise DataError("users: the list is empty; give the ids of users, or None for all")
     first: dict[str, int] = {}
@@ -111,7 +118,7 @@ def asked_users(users: Any) -> AskedUsers:
         first.setdefault(normal(text), place)
     places = list(first.values())
     if column is None:
-        column = _whole_numbers(list(users))
+        column = _whole_numbers(users)
     return AskedUsers([texts[place] for place in places], places, column, frame)
 
 
@@ -119,7 +126,7 @@ def _as_column(users: Any) -> tuple[Any, str]:
     """The column of a table, or a column as it is; None for a list. And the kind of table."""
     library = type(users).__module__.partition(".")[0]
     if library == "polars":
-        table = users.collect() if hasattr(users, "collect") else users
+        table = _collected(users)
         if hasattr(table, "columns"):
             table = table[pick_column(table.columns, "user", "users")]
         return table, "polars"
@@ -140,12 +147,24 @@ def _as_column(users: Any) -> tuple[Any, str]:
     return table[pick_column(table.columns, "user", "users")], "pandas"
 
 
+def _collected(table: Any) -> Any:
+    """A table of polars; a lazy one is computed."""
+    if not hasattr(table, "collect"):
+        return table
+    try:
+        return table.collect()
+    except Exception as error:
+        first = short(str(error).strip().partition("\n")[0]) or type(error).__name__
+        raise DataError(f"users: cannot be read as a table ({first})") from error
+
+
 def _other_table(users: Any) -> pd.DataFrame | None:
     """A table of another library that Arrow can read; None for anything else."""
     try:
         return arrow_frame(users)
     except ValueError as error:
-        raise DataError(f"users: cannot be read as a table ({error})") from error
+        first = short(str(error).partition("\n")[0])
+        raise DataError(f"users: cannot be read as a table ({first})") from error
 
 
 def _whole_numbers(users: Sequence[Any]) -> pd.Series | None:

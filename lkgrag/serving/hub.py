@@ -15,13 +15,15 @@ from huggingface_hub import ModelHubMixin, snapshot_download
 from huggingface_hub.errors import HFValidationError
 from huggingface_hub.utils import validate_repo_id
 
+from lkgrag.config.public import public_config
 from lkgrag.data.assets.fetching import is_offline
 from lkgrag.errors import AssetError, ConfigError, short
+from lkgrag.serving.arguments import check_switch
 from lkgrag.serving.card import model_card
 from lkgrag.serving.card_parts import forbids_sharing
 from lkgrag.serving.hub_errors import explained
 from lkgrag.serving.saving import save, seal
-from lkgrag.serving.withheld import WithheldUsers, without_places, without_users
+from lkgrag.serving.withheld import WithheldUsers, without_users
 from lkgrag.utils.files import read_json, write_json
 from lkgrag.utils.layout import ADAPTER, CARD, DATA, KG, META, RANKER, REQUESTS, RETRIEVER
 from lkgrag.utils.sums import find_damage
@@ -105,7 +107,7 @@ def write_shared(model: RankerModel, context: Context, folder: Path, name: str |
     Raises:
         LkgragError: the folder cannot be written, or a file is missing.
     """
-    context = replace(context, config=without_places(context.config))
+    context = replace(context, config=public_config(context.config))
     if context.merged is None:
         save(model, context, folder)
         (folder / CARD).write_text(model_card(context, folder, name=name), encoding="utf-8")
@@ -150,6 +152,13 @@ def push(model: RankerModel, context: Context, repo_id: str, how: Push) -> str:
         LkgragError: a file cannot be written.
     """
     _check_name(repo_id)
+    check_switch("histories", how.histories)
+    for option in ("private", "create_pr"):
+        check_switch(option, getattr(how, option), may_be_none=True)
+    for option in ("token", "branch", "commit_message"):
+        value = getattr(how, option)
+        if not (isinstance(value, str) or (value is None and option != "commit_message")):
+            raise ConfigError(f"{option}: must be a text, got {type(value).__name__}")
     if not how.histories:
         model, context = without_users(model, context)
     elif isinstance(context.users, WithheldUsers):

@@ -228,13 +228,15 @@ class Ranker:
                 the folder; the ranker then ranks for raw histories alone, and cannot be updated.
 
         Raises:
-            ConfigError: without histories: a custom part may hold them.
+            ConfigError: ``histories`` is no truth value; or, without histories, a custom part may hold them.
             LkgragError: the folder cannot be written, or holds something else.
         """
         # Only here: as in from_pretrained.
+        from lkgrag.serving.arguments import check_switch
         from lkgrag.serving.saving import save
         from lkgrag.serving.withheld import without_users
 
+        check_switch("histories", histories)
         place, model, context = user_path(folder, "folder"), self.model, self.context
         if not histories:
             model, context = without_users(model, context)
@@ -379,14 +381,14 @@ class Ranker:
         from lkgrag.serving.limits import limit, tell_short
         from lkgrag.serving.ranking import rank
         from lkgrag.serving.recommendation import Recommendations
-        from lkgrag.serving.requests import limited, request_of_user, user_ids
+        from lkgrag.serving.requests import limited, requests_of_users, user_ids
 
         self.context.users.refuse_unknown()
         asked = ask(self.context, request, weight)
         varied = check_diversity(self.context, diversity)
         requests = [
-            replace(request_of_user(self.context, user, candidates), asked=asked, diversity=varied)
-            for user in user_ids(users)
+            replace(request, asked=asked, diversity=varied)
+            for request in requests_of_users(self.context, user_ids(users), candidates)
         ]
         limits = limit(self.context, exclude, where)
         found = rank(self.model, self.context, limited(requests, limits), k, explain)

@@ -10,9 +10,9 @@ import numpy as np
 import torch
 
 from lkgrag.data.queries import Queries
-from lkgrag.errors import ConfigError, short
 from lkgrag.prompt.order import CandidateOrder
 from lkgrag.ranker.batch import RankerBatch, RankerOutput
+from lkgrag.serving.arguments import check_k, check_switch
 from lkgrag.serving.asked import explain_asked, propose, weigh_asked
 from lkgrag.serving.choice import choose_paths
 from lkgrag.serving.diversity import Reordered, reorder
@@ -65,27 +65,13 @@ def rank_in_batches(
 ) -> Iterator[list[Recommendation]]:
     """Rank as :func:`rank` does, and give the rankings a batch at a time."""
     check_k(context, k)
-    if not isinstance(explain, bool | np.bool_):
-        raise ConfigError(f"explain: must be True or False, got {short(repr(explain))}")
+    check_switch("explain", explain)
     size = BATCH_WITHOUT_LM if model.lm is None else BATCH
     for start in range(0, len(requests), size):
         batch = RankingBatch(model, context, requests[start : start + size], k)
         queries = batch.build_queries()
         ranked = batch.find_paths(queries)
         yield batch.explain(queries, ranked, batch.score(ranked), with_paths=explain)
-
-
-def check_k(context: Context, k: int) -> None:
-    """Check that a ranking can have ``k`` items.
-
-    Raises:
-        ConfigError: ``k`` is no whole number, below 1 or larger than the catalogue.
-    """
-    items = len(context.catalogue)
-    if isinstance(k, bool) or not isinstance(k, int | np.integer):
-        raise ConfigError(f"k: must be a whole number, got {short(repr(k))} ({type(k).__name__})")
-    if not 1 <= k <= items:
-        raise ConfigError(f"k={k}: there are {items} items; choose a number from 1 to {items}")
 
 
 @dataclass(frozen=True)

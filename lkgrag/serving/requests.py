@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from lkgrag.data.cleaning.columns import LARGEST
 from lkgrag.data.cleaning.lists import id_list, list_of
-from lkgrag.data.cleaning.texts import is_missing
+from lkgrag.data.cleaning.texts import as_float, is_missing
 from lkgrag.errors import DataError, short
 
 if TYPE_CHECKING:
@@ -93,9 +94,24 @@ def request_of_user(
     Raises:
         DataError: the user or a candidate is unknown.
     """
-    index = context.users.index(user, context.dropped, context.config.data.min_user)
-    ((_, (items, rating)),) = context.users.rows(index, index + 1)
-    return Request(items, rating, candidate_items(context, candidates), user, index=index)
+    return requests_of_users(context, [user], candidates)[0]
+
+
+def requests_of_users(
+    context: Context, users: Sequence[str], candidates: Sequence[object] | None = None
+) -> list[Request]:
+    """A request for each of several users of the data, with the same candidates.
+
+    Raises:
+        DataError: a user or a candidate is unknown.
+    """
+    named = candidate_items(context, candidates)
+    indices = context.users.indices(users, context.dropped, context.config.data.min_user)
+    out = []
+    for user, index in zip(users, indices, strict=True):
+        ((_, (items, rating)),) = context.users.rows(index, index + 1)
+        out.append(Request(items, rating, named, user, index=index))
+    return out
 
 
 def limited(requests: Sequence[Request], limits: Limits | None) -> list[Request]:
@@ -112,7 +128,9 @@ def limited(requests: Sequence[Request], limits: Limits | None) -> list[Request]
         if candidates is not None:
             candidates = candidates[limits.allowed[candidates]]
             if not len(candidates):
-                raise DataError(f"candidates: {limits.words} leave none of them")
+                raise DataError(
+                    f"candidates: none of them is left by {limits.words}; name others, or allow more"
+                )
         out.append(replace(request, candidates=candidates, allowed=limits.allowed))
     return out
 
@@ -166,8 +184,10 @@ def _numbers(ratings: Sequence[object]) -> NDArray[np.float64]:
             raise DataError(
                 f"ratings: element {place}, {short(repr(value))}, is no number; leave it None if unknown"
             )
-        out.append(math.nan if is_missing(value) else float(value))
+        out.append(math.nan if is_missing(value) else as_float(value))
     rating = np.array(out, np.float64)
-    if np.isinf(rating).any():
-        raise DataError("ratings: a rating is infinite; give finite numbers, or None where unknown")
+    if (np.abs(np.nan_to_num(rating)) > LARGEST).any():
+        raise DataError(
+            "ratings: a rating is infinite, or beyond 32 bits; give finite numbers, or None where unknown"
+        )
     return rating

@@ -18,8 +18,9 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from lkgrag.serving.arguments import check_k
 from lkgrag.serving.diversity import check_diversity
-from lkgrag.serving.ranking import check_k, rank_in_batches
+from lkgrag.serving.ranking import rank_in_batches
 from lkgrag.serving.requests import Request, limited
 from lkgrag.serving.shard_files import (
     FORMAT,

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from lkgrag.data.cleaning.texts import normal
@@ -87,6 +88,12 @@ class UserTable(ABC):
             )
         return index
 
+    def indices(
+        self, users: Sequence[str], dropped: Dropped | None = None, least: int = 1
+    ) -> list[int]:
+        """The user indices of several ids; arguments and errors as of :meth:`index`."""
+        return [self.index(user, dropped, least) for user in users]
+
 
 class Users(UserTable):
     """A Parquet file of users; at most one of its row groups is in memory.
@@ -139,6 +146,29 @@ class Users(UserTable):
                 return before + int(row)
             before += batch.num_rows
         return -1 if user.isascii() else self._find_spelled(normal(user))
+
+    def indices(
+        self, users: Sequence[str], dropped: Dropped | None = None, least: int = 1
+    ) -> list[int]:
+        """See :meth:`UserTable.indices`; the file is read once for all that are spelled as in it."""
+        if len(users) == 1:
+            return super().indices(users, dropped, least)
+        found, wanted = (
+            np.full(len(users), -1, np.int64),
+            pa.array(dict.fromkeys(users), pa.string()),
+        )
+        place, before = {user: n for n, user in enumerate(wanted.to_pylist())}, 0
+        where = np.full(len(wanted), -1, np.int64)
+        for batch in self._file.iter_batches(columns=["user"]):
+            hit = pc.index_in(batch.column(0).cast(pa.string()), value_set=wanted)
+            rows = np.flatnonzero(hit.is_valid().to_numpy(zero_copy_only=False))
+            where[hit.drop_null().to_numpy()] = before + rows
+            before += batch.num_rows
+        found = where[[place[user] for user in users]]
+        return [
+            int(index) if index >= 0 else self.index(user, dropped, least)
+            for user, index in zip(users, found, strict=True)
+        ]
 
     def _find_spelled(self, user: str) -> int:
         """The user index of an id in another spelling of Unicode; -1 if it is unknown."""

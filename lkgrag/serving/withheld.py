@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch_geometric.data import HeteroData
 
-from lkgrag.config.schema import CacheConfig
+from lkgrag.config.public import public_config
 from lkgrag.data.dropped import Dropped
 from lkgrag.errors import ConfigError, DataError
 from lkgrag.kg.names import Names
@@ -30,7 +30,6 @@ if TYPE_CHECKING:
 
     from torch_geometric.typing import EdgeType
 
-    from lkgrag.config import Config
     from lkgrag.paths import GraphPaths
     from lkgrag.scorer import PathScorer
     from lkgrag.serving.context import Context
@@ -96,19 +95,9 @@ def without_users(model: RankerModel, context: Context) -> tuple[RankerModel, Co
         users=WithheldUsers(),
         dropped=Dropped({}, context.dropped.items, context.dropped.titles),
         known=known,
-        config=without_places(context.config),
+        config=public_config(context.config),
     )
     return RankerModel(model.lm, scorer, model.prompter, model.fusion).eval(), shared
-
-
-def without_places(config: Config) -> Config:
-    """The same options without the folders of this machine that serving does not read."""
-    return replace(
-        config,
-        out=None,
-        data=replace(config.data, root=None),
-        cache=replace(config.cache, root=CacheConfig().root),
-    )
 
 
 def forget_users(data: HeteroData) -> HeteroData:

@@ -74,7 +74,13 @@ class TuneOptions:
     @property
     def shown_storage(self) -> str:
         """The storage without the password."""
-        return re.sub(r"(://[^:/@]*):[^@/]*@", r"\1:***@", self.storage)
+        return without_password(self.storage)
+
+
+def without_password(text: str) -> str:
+    """The URL of a storage, or a command with one, without the password."""
+    text = re.sub(r"(://[^:/@\s]*):[^@\s]*@", r"\1:***@", text)
+    return re.sub(r"(?<=[?&])(\w*(?:password|token|key))=[^&\s]+", r"\1=***", text)
 
 
 def read_options(pairs: Mapping[str, str], config: Config) -> TuneOptions:
@@ -115,14 +121,28 @@ def read_options(pairs: Mapping[str, str], config: Config) -> TuneOptions:
 def _storage(text: str | None, out: Path) -> str:
     """The URL of the storage: a file of SQLite where it is a path."""
     if text is None:
-        return f"sqlite:///{out / 'study.db'}"
+        return _file(out / "study.db", "out", str(out))
     if not text.strip():
         raise ConfigError(
             "option 'storage': there is no path; name a file or a URL, or leave it out"
         )
-    if "://" in text:
-        return text
-    return f"sqlite:///{user_path(text, 'storage')}"
+    if "://" not in text:
+        return _file(user_path(text, "storage"), "storage", text)
+    if re.fullmatch(r"sqlite(\+\w+)?:/*(file:)?(:memory:)?(\?.*)?", text) or "mode=memory" in text:
+        raise ConfigError(
+            f"option 'storage': {short(text)!r} is in memory, so the study would be lost; name a file"
+        )
+    return text
+
+
+def _file(path: Path, option: str, text: str) -> str:
+    """The URL of a file of SQLite."""
+    if "?" in str(path):
+        # In a URL, options begin there.
+        raise ConfigError(
+            f"option '{option}': {short(text)!r} has a '?', which no study's file may have; choose another name"
+        )
+    return f"sqlite:///{path}"
 
 
 def _metric(key: str) -> str:

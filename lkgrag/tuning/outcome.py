@@ -154,6 +154,9 @@ class Outcome:
         if best is None:
             return []
         lines = [f"best: trial {best.number}, validation {name} {best.value:.4f}"]
+        failed = sum(t.state is TrialState.FAIL for t in self.trials)
+        if failed:
+            lines.append(f"{failed} of {len(self.trials)} trials failed; trials.csv says why")
         if self.defaults is None:
             lines.append("the defaults have no value, so a gain over them is not known")
         elif best.number == self.defaults.number:

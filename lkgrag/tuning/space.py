@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, Any
 
 from lkgrag.config.fields import show, value_of
@@ -44,10 +44,16 @@ class Parameter:
 
     @property
     def labels(self) -> list[Any]:
-        """What stands for each choice in a study, which keeps numbers, truth values, texts and null only."""
-        return [
-            x if x is None or isinstance(x, bool | int | float) else show(x) for x in self.choices
-        ]
+        """What stands for each choice in a study, which keeps numbers, truth values, texts and null only.
+
+        A study takes ``1``, ``true`` and ``1.0`` for the same, so the second and the third of them are texts.
+        """
+        labels: list[Any] = []
+        for choice in self.choices:
+            is_plain = choice is None or isinstance(choice, bool | int | float)
+            is_like = any(choice == x and type(choice) is not type(x) for x in labels)
+            labels.append(choice if is_plain and not is_like else show(choice))
+        return labels
 
     def contains(self, value: Any) -> bool:
         """Whether a value is among those of the parameter."""
@@ -115,8 +121,15 @@ class Space:
         Raises:
             ConfigError: the space is the user's own, and names such an option.
         """
-        signature = inspect.signature(resolve_scorer(config.scorer.name)).parameters
-        takes_all = any(p.kind is p.VAR_KEYWORD for p in signature.values())
+        cls = resolve_scorer(config.scorer.name)
+        declared = getattr(cls, "options_class", None)
+        if declared is not None:
+            # Networks take keywords of any name, and check them by this class.
+            signature, takes_all = [f.name for f in fields(declared)], False
+        else:
+            given = inspect.signature(cls).parameters
+            signature = [name for name, p in given.items() if p.kind is not p.VAR_KEYWORD]
+            takes_all = len(signature) < len(given)
         left = []
         for parameter in self.parameters:
             _, _, option = parameter.key.partition("scorer.kwargs.")

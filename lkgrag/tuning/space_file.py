@@ -37,6 +37,8 @@ FIXED = {
 }
 #: Most values of a list.
 MOST_CHOICES = 1000
+#: Most steps of a range.
+MOST_STEPS = 10**9
 _FIELDS = dict(config_fields())
 
 
@@ -70,6 +72,12 @@ def read_space(name: str) -> Space:
     _walk(_root(path, label), "", label, found)
     if not found:
         raise ConfigError(f"{label}: it names no option; write one a line, {EXAMPLE}")
+    for key in found:
+        for end in range(len(key)):
+            if key[end] == "." and key[:end] in found:
+                raise ConfigError(
+                    f"{label}: option '{short(key)}' is within '{short(key[:end])}', which stands there, too; leave one"
+                )
     parameters = tuple(_parameter(key, node, label) for key, node in found.items())
     return Space(path.stem, parameters, is_shipped=not is_file)
 
@@ -220,13 +228,20 @@ def _range(key: str, words: dict[str, yaml.Node], where: str, label: str) -> Par
     step = None
     if "step" in words:
         step = _number(key, words["step"], "Any" if kind == "Any" else kind, where, label, "step")
-        step = step if isinstance(low, int) else float(step)
+        if not float(step).is_integer():
+            # Whole ends with values between them.
+            low, high = float(low), float(high)
+        step = int(step) if isinstance(low, int) else float(step)
     if log and step is not None:
         raise ConfigError(f"{where}: log and step exclude one another; leave one out")
     if log and low <= 0:
         raise ConfigError(f"{where}: log needs low above 0, got low={low:g}")
     if step is not None and step <= 0:
         raise ConfigError(f"{where}: step must be above 0, got {step:g}")
+    if step is not None and (high - low) / step > MOST_STEPS:
+        raise ConfigError(
+            f"{where}: steps of {step:g} make more than {MOST_STEPS:,} values; leave step out"
+        )
     if step is not None and not is_whole_number((high - low) / step):
         raise ConfigError(
             f"{where}: steps of {step:g} do not lead from low={low:g} to high={high:g}"

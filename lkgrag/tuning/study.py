@@ -17,6 +17,7 @@ from lkgrag.errors import RunError, short
 from lkgrag.run.preflight import preflight
 from lkgrag.run.provenance import commit, environment, hardware, today
 from lkgrag.run.stages import load_dataset
+from lkgrag.tuning.options import without_password
 from lkgrag.tuning.outcome import Outcome, selecting_users
 from lkgrag.tuning.results import write_results
 from lkgrag.tuning.store import StudyStore
@@ -62,7 +63,7 @@ def tune(pairs: dict[str, str], options: TuneOptions) -> Outcome:
     threads = set_threads(config.threads)
     accelerator = Accelerator(mixed_precision="no")
     device = accelerator.device
-    preflight(config.text, config.retrieval, config.scorer, config.prompt, config.llm, device)
+    preflight(config, device)
     rename_activity("read the data")
     dataset = load_dataset(config).without_test()
     val = dataset.split.val
@@ -109,7 +110,7 @@ def _plain(value: Any) -> Any:
 def _provenance() -> dict[str, Any]:
     versions = {**environment(), "optuna": optuna.__version__}
     return {
-        "command": shlex.join(["python", "-m", "lkgrag.tune", *sys.argv[1:]]),
+        "command": without_password(shlex.join(["python", "-m", "lkgrag.tune", *sys.argv[1:]])),
         "date": today(),
         "hardware": hardware(),
         "versions": versions,

@@ -120,7 +120,7 @@ def run_trial(config: Config, shop: Workshop, cache: StageCache, metric: str) ->
     if len(shop.dataset.split.test):
         raise RunError("trials are carried out without test events, but the data hold some")
     device = shop.accelerator.device
-    preflight(config.text, config.retrieval, config.scorer, config.prompt, config.llm, device)
+    preflight(config, device)
     budget = choose_budget(config, device)
     show = StageDisplay(is_main=False)
     begun = time.perf_counter()

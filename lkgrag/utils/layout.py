@@ -26,6 +26,12 @@ SALIENCE = "salience.parquet"
 #: The graph of a run or of a saved ranker.
 KG = "kg"
 
+#: What a run's folder holds.
+OF_RUN = (
+    CONFIG, METRICS, RANKER, LOG, LOCK, PAGE, EXPLANATIONS, RANKS, CURVE, TRACKING, *TRACKED_STEPS.values(), WANDB,
+    PROMPTS, SALIENCE, KG,
+)  # fmt: skip
+
 # Files of a saved ranker's folder.
 #: The description of the ranker.
 META = "ranker.json"

@@ -67,6 +67,15 @@ def test_own_names_and_those_of_the_options_go_first(caplog):
     assert "timestamp (looks like the time)" in caplog.text
 
 
+@pytest.mark.parametrize("column", ["custmer", "0"])
+def test_a_column_that_is_named_and_not_there_is_refused(column):
+    table = {**EVENTS, "customer": EVENTS["user"]}
+    config = DataConfig(min_user=1, min_item=1, columns={"user": column})
+    with pytest.raises(DataError, match=f"interactions: no column '{column}'") as error:
+        Interactions.from_frames(table, config=config)
+    assert ("Did you mean 'customer'?" in str(error.value)) == (column == "custmer")
+
+
 def test_the_names_of_other_tables(caplog):
     items = {"itemId": ["a", "b"], "name": ["A", "B"], "date": ["x", "y"]}
     users = {"UserID": ["u", "v"], "age": ["1", "2"]}

@@ -128,3 +128,27 @@ def test_two_columns_of_one_name_are_refused():
     table = pa.Table.from_arrays([pa.array(["a"]), pa.array(["b"])], names=["user", "user"])
     with pytest.raises(DataError, match="'user' is there twice"):
         Interactions.from_frames(Stream(table), config=LOOSE)
+
+
+def test_categories_of_polars():
+    polars = pytest.importorskip("polars")
+    for kind in (polars.Categorical, polars.Enum(["ann", "bo"])):
+        events = polars.DataFrame(COLUMNS).with_columns(polars.col("user").cast(kind))
+        check(events, polars.DataFrame(ITEMS))
+    numbers = pd.DataFrame({"x": pd.Categorical([3, 1, 3])})
+    assert arrow_frame(pa.Table.from_pandas(numbers))["x"].tolist() == [3, 1, 3]
+
+
+def test_a_lazy_table_that_fails_is_one_line():
+    polars = pytest.importorskip("polars")
+    with pytest.raises(DataError, match="interactions: cannot be read as a table") as error:
+        Interactions.from_frames(polars.DataFrame(COLUMNS).lazy().select("nope"), config=LOOSE)
+    assert "\n" not in str(error.value)
+
+
+def test_a_relation_whose_query_fails_is_one_line():
+    duckdb = pytest.importorskip("duckdb")
+    relation = duckdb.sql("select 'a' as \"user\", cast('x' || range as int) as item from range(3)")
+    with pytest.raises(DataError, match="interactions: cannot be read as a table") as error:
+        Interactions.from_frames(relation, config=LOOSE)
+    assert "\n" not in str(error.value)

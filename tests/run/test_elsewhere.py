@@ -289,6 +289,26 @@ def test_wrong_calls_are_one_line(odd, tmp_path):
     assert not (tmp_path / "a").exists()
 
 
+def test_the_files_of_a_run_are_not_written_over(run_without_lm, tmp_path):
+    before = (run_without_lm / "metrics.json").read_bytes()
+    for out, words in (
+        (run_without_lm / "metrics.json", "a file of the run itself"),
+        (run_without_lm / "ranker" / ".." / "report.html", "a file of the run itself"),
+        (run_without_lm / "ranker" / "new.json", "a file of the run itself"),
+        (tmp_path, "a folder; name a file for the metrics"),
+    ):
+        with pytest.raises(RunError, match=words):
+            evaluate(run_without_lm, out=out)
+    assert (run_without_lm / "metrics.json").read_bytes() == before
+
+
+def test_an_id_like_the_mark_of_an_empty_list_is_encoded():
+    for writer in run_files.WRITERS.values():
+        names = writer([run_files.NOTHING], [run_files.NOTHING, "b"])
+        assert run_files.NOTHING not in (*names.items, *names.users)
+        assert [unquote(item) for item in names.items] == [run_files.NOTHING, "b"]
+
+
 def test_the_command_knows_every_format():
     assert tuple(run_files.WRITERS) == evaluate.FORMATS
 

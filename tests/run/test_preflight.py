@@ -17,7 +17,7 @@ def check(tmp_path):
     def check(**options):
         config = load_config({"llm.name": str(tmp_path), **options})
         device = torch.device("cpu")
-        preflight(config.text, config.retrieval, config.scorer, config.prompt, config.llm, device)
+        preflight(config, device)
 
     return check
 

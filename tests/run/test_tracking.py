@@ -150,6 +150,9 @@ def test_secrets_and_folders_are_not_logged():
         "near": {"AUTH_TOKEN": "geheim4", "password": {"a": "geheim5"}, "k": 3, "author": 4}
     }
     config.llm.name = "hf_abcdefghijklmnopqrstuvwxyz"
+    config.engine.temp = "/home/me/temp"
+    config.text.encoder = "/home/me/models/small"
+    config.scorer.kwargs["files"] = ["~/here", "../me/there", "C:\\me\\that", "a/b"]
     found = flat_options(config)
     text = repr(found)
     assert "geheim" not in text
@@ -159,6 +162,10 @@ def test_secrets_and_folders_are_not_logged():
     assert found["retrieval.kwargs.near.k"] == 3
     assert found["retrieval.kwargs.near.author"] == 4
     assert found["scorer.kwargs.api_key"] == "***"
+    assert found["scorer.kwargs.files"] == "['here', 'there', 'that', 'a/b']"
+    assert found["text.encoder"] == "small"
+    assert "engine.temp" not in found
+    assert "out" not in found
     assert found["prompt.max_tokens"] == 768
     assert found["training.batch_tokens"] == 0
     assert all(isinstance(v, str | int | float | bool) for v in found.values())

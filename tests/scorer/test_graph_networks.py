@@ -146,6 +146,34 @@ def test_shortest_paths_are_read_off_the_batch(name):
     assert torch.isfinite(scorer(data, paths).salience).all()
 
 
+@pytest.mark.parametrize("name", NETWORKS)
+def test_other_weights_of_the_edges_give_other_vectors(name):
+    data = toy_kg()
+    paths = toy_paths(data=data)
+    scorer = build(name, data, paths)
+    with torch.no_grad():
+        scorer(data, paths)
+        for store in data.edge_stores:
+            if "weight" in store:
+                store.weight = store.weight.flip(0) * 3
+        found = scorer(data, paths)
+        fresh = copy.deepcopy(scorer)(data, paths)
+    assert torch.equal(found.salience, fresh.salience)
+    assert torch.equal(found.candidate, fresh.candidate)
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_a_scorer_that_has_served_can_be_trained(name):
+    data = toy_kg()
+    paths = toy_paths(data=data)
+    scorer = build(name, data, paths)
+    with torch.inference_mode():
+        scorer(data, paths)
+    out = scorer.train()(data, paths)
+    (out.salience.sum() + out.candidate.sum()).backward()
+    assert any(p.grad is not None for p in scorer.parameters())
+
+
 @pytest.mark.parametrize("name", ALL)
 def test_training_lowers_the_loss(name):
     data = toy_kg()

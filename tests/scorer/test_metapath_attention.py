@@ -122,6 +122,10 @@ def test_graph_is_read_once_and_again_when_it_changes(data):
     assert remembered(other) == 3
     store.edge_index = store.edge_index[:, :2]
     assert remembered(other) == 4
+    store.weight.mul_(2)
+    assert remembered(other) == 5
+    store.weight = store.weight[:2]
+    assert remembered(other) == 6
 
 
 def test_degrees_by_hand(data):

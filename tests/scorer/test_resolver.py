@@ -10,6 +10,7 @@ from lkgrag.errors import ConfigError
 from lkgrag.prompt.resolver import resolve_verbaliser
 from lkgrag.scorer import PathScorer, build_scorer, code_of, resolve_scorer
 from lkgrag.scorer.metapath_attention import MetapathAttention
+from lkgrag.scorer.resolver import check_search
 from lkgrag.scorer.shortest import Shortest
 from lkgrag.testing import toy_kg, toy_paths
 
@@ -207,3 +208,18 @@ def test_code_of_an_edited_scorer_differs(tmp_path, monkeypatch):
     assert None not in hashes
     assert hashes[0] != hashes[1]
     assert code_of("metapath_attention") is None
+
+
+def test_a_scorer_that_cannot_do_with_shortest_paths_is_refused_at_once():
+    for name, kwargs in (
+        ("metapath_attention", {}),
+        ("graphsage", {}),
+        ("hgt", {"counts": True}),
+    ):
+        with pytest.raises(ConfigError, match=f"scorer.name={name} needs all meta-paths before"):
+            check_search(ScorerConfig(name=name, kwargs=kwargs), "shortest")
+        check_search(ScorerConfig(name=name, kwargs=kwargs), "metapaths")
+    for name, kwargs in (("nbfnet", {}), ("shortest", {}), ("graphsage", {"counts": False})):
+        check_search(ScorerConfig(name=name, kwargs=kwargs), "shortest")
+    # A class of someone else may say so in its constructor.
+    check_search(ScorerConfig(name=f"{__name__}:Needy"), "shortest")

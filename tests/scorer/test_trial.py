@@ -184,6 +184,55 @@ class TensorState(Tied):
         self.seen = int(state)
 
 
+class Eighth(Plain):
+    def forward(self, data, paths):
+        return super().forward(data, paths).detach().to(torch.float8_e4m3fn)
+
+
+class Sparse(Plain):
+    def forward(self, data, paths):
+        return super().forward(data, paths).to_sparse()
+
+
+class Elsewhere(Plain):
+    def forward(self, data, paths):
+        return torch.zeros(len(paths), device="meta")
+
+
+class WithoutValues(Plain):
+    def __init__(self, metadata, num_nodes, metapaths):
+        super().__init__(metadata, num_nodes, metapaths)
+        self.bias = nn.Parameter(torch.zeros(1, device="meta"))
+
+
+class InPlace(Plain):
+    def forward(self, data, paths):
+        x = super().forward(data, paths).exp()
+        y = x.log()
+        x += 1
+        return y
+
+
+class NoWay(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, x):
+        return x.clone()
+
+    @staticmethod
+    def backward(ctx, gradient):
+        raise KeyError("no way")
+
+
+class FailsBackwards(Plain):
+    def forward(self, data, paths):
+        return NoWay.apply(super().forward(data, paths))
+
+
+class Orphan(Plain):
+    def __init__(self, metadata, num_nodes, metapaths):
+        """Without that of the base class."""
+
+
 def build(cls, data, paths):
     config = ScorerConfig(name=f"{__name__}:{cls.__name__}")
     return build_scorer(config, data, paths.metapaths)
@@ -195,8 +244,14 @@ def build(cls, data, paths):
         (Nothing, "PathScores with two tensors, or a tensor of saliences, got NoneType"),
         (Mapping, "got dict"),
         (Column, r"salience, one value a path, must have shape \[\d+\], got \[\d+, 1\]"),
-        (Truth, "salience, one value a path, must be floats, got bool"),
-        (Complex, "must be floats, got complex64"),
+        (Truth, "salience, one value a path, must be floats of 16 bits or more, got bool"),
+        (Complex, "must be floats of 16 bits or more, got complex64"),
+        (Eighth, "must be floats of 16 bits or more, got float8"),
+        (Sparse, "must be a dense tensor, got sparse_coo"),
+        (Elsewhere, "must be on the device of the paths, cpu, got meta"),
+        (WithoutValues, "'bias' is on the device meta"),
+        (InPlace, r"the gradient of its scores cannot be computed \(RuntimeError"),
+        (FailsBackwards, r"the gradient of its scores cannot be computed \(KeyError: 'no way'"),
         (Masked, "NaN or infinite"),
         (NotANumber, "NaN or infinite"),
         (SparseGradient, "'bias.weight' has a sparse gradient"),
@@ -219,6 +274,12 @@ def test_what_would_fail_later_is_refused(tmp_path, cls, words):
     with pytest.raises(ConfigError, match=words) as error:
         try_out(partial(build, cls, data, paths), data, paths, tmp_path / "file")
     assert str(error.value).startswith(f"scorer.name={__name__}:{cls.__name__}: ")
+
+
+def test_a_constructor_calls_that_of_the_base_class():
+    data = toy_kg()
+    with pytest.raises(ConfigError, match=r"Orphan does not call super\(\).__init__\("):
+        build(Orphan, data, toy_paths(data=data))
 
 
 @pytest.mark.parametrize(

@@ -9,11 +9,13 @@ import pytest
 from helpers.services import LIMITS, client_of, line_of
 
 from lkgrag.service import engine
+from lkgrag.service.app import LONGEST
 from lkgrag.service.holder import Holder
 from lkgrag.service.state import Service
 from lkgrag.utils.files import nan_to_none
 
 pytestmark = pytest.mark.slow
+JSON = {"Content-Type": "application/json"}
 
 
 def plain(ranking):
@@ -72,7 +74,7 @@ def test_a_batch_is_in_order_and_is_made_whole_or_not_at_all(client, ranker):
             [i["score"] for i in expected["items"]], abs=1e-5
         )
     line = refused(client, 400, "/recommend/batch", requests=[*requests, {"user": "nobody"}])
-    assert line.startswith("requests[3]: users=nobody: no such user")
+    assert line.startswith("requests[3]: user=nobody: no such user")
     line = refused(client, 422, "/recommend/batch", requests=[{"user": "u1", "k": 0}])
     assert line.startswith("requests[0].k: ")
 
@@ -91,11 +93,12 @@ def test_warnings_of_the_ranker_come_in_a_header_and_not_on_the_terminal(client,
     [
         (422, {}, "give either user or history"),
         (422, {"user": "u1", "history": []}, "give either user or history"),
-        (400, {"user": "nobody"}, "no such user"),
-        (400, {"user": ""}, "is empty"),
+        (400, {"user": "nobody"}, "user=nobody: no such user"),
+        (400, {"user": ""}, "user: it is empty"),
+        (422, {"user": True}, "user: must be a text or a whole number"),
         (400, {"history": ["no such title"]}, "no item 'no such title'"),
         (422, {"history": "Toy Story"}, "history: "),
-        (422, {"history": [1.5]}, "history[0]: "),
+        (422, {"history": [1.5]}, "history[0]: must be a text or a whole number"),
         (422, {"history": [None]}, "history[0]: "),
         (422, {"history": [True]}, "history[0]: "),
         (422, {"history": [[]]}, "history[0]: "),
@@ -116,14 +119,23 @@ def test_warnings_of_the_ranker_come_in_a_header_and_not_on_the_terminal(client,
         (422, {"history": [], "where": {}}, "needs a value"),
         (422, {"history": [], "where": {"maker": []}}, "needs a value"),
         (422, {"history": [], "where": [1]}, "where: "),
+        (422, {"history": [], "where": {"maker": None}}, "where.maker: must be a text, a whole"),
+        (422, {"history": [], "where": {"maker": ["x"] * 1001}}, "where.maker: list should have at"),
+        (422, {"history": [], "where": {"str": [None]}}, "where.str[0]: must be a text, a whole"),
+        (400, {"history": [], "ratings": [], "candidates": ["i1"], "exclude": ["i1"]},
+         "candidates: none of them is left by exclude"),
+        (400, {"history": ["i1"], "ratings": [1e39]}, "ratings: a rating is infinite, or beyond"),
         (422, {"history": [], "where": {str(n): "x" for n in range(33)}}, "at most 32"),
         (422, {"history": [], "ratings": [1], "user": "u1"}, "either user or history"),
         (400, {"history": [], "ratings": [1]}, "1 ratings for 0 history items"),
         (422, {"user": "u1", "ratings": [1]}, "ratings belong to a history"),
         (400, {"history": [], "lm": True}, "without a language model"),
         (422, {"hystory": []}, "Did you mean 'history'"),
+        (422, {"history": [], "str": 1}, "str: no such field"),
+        (422, {"history": [], "query": 1}, "query: no such field"),
+        (422, {"history": [], "a[b]": 1}, "a[b]: no such field"),
     ],
-)
+)  # fmt: skip
 def test_wrong_bodies_are_refused_by_one_line(client, status, body, part):
     assert part in refused(client, status, **body)
 
@@ -154,6 +166,78 @@ def test_what_is_no_fitting_json_is_refused(client, content):
     response = client.post("/recommend", content=content, headers=headers)
     assert 400 <= response.status_code < 500, response.text
     line_of(response)
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (b'{"history": [], "history": ["i1"]}', "the name 'history' stands there twice"),
+        (b"\xff\xfe", "it is no UTF-8"),
+        (b"\x1f\x8b\x08\x00", "it is compressed"),
+        (b"[" * 19_000, "it is nested too deeply"),
+        (b'{"history": [' + b"9" * 5000 + b"]}", "a number has too many digits"),
+        (b"{", "Expecting property name enclosed in double quotes at character 2"),
+    ],
+)
+def test_json_that_is_none_is_told_why(client, content, words):
+    response = client.post("/recommend", content=content, headers=JSON)
+    assert response.status_code == 422
+    assert f"body: not readable as JSON ({words}" in line_of(response)
+
+
+def test_the_usual_number_of_items_is_within_the_limit(ranker, served):
+    service = Service(Holder(served), replace(LIMITS, k=3))
+    with client_of(service) as client:
+        ranked = client.post("/recommend", json={"history": []}).json()["items"]
+        assert len(ranked) == 3
+        field = client.get("/openapi.json").json()["components"]["schemas"]["Recommend"]
+        assert field["properties"]["k"]["default"] == field["properties"]["k"]["maximum"] == 3
+    service.close()
+
+
+def test_many_and_long_warnings_are_cut_and_counted(client, ranker):
+    unknown = [chr(0x1F600 + n) * 60 for n in range(3)]
+    one = {"history": [], "exclude": [ranker.context.catalogue.ids[0], *unknown]}
+    for number in (1, 3, 5):
+        headers = client.post("/recommend/batch", json={"requests": [one] * number}).headers
+        told = headers["X-Lkgrag-Warnings"]
+        lines = json.loads(told)
+        assert len(told) <= LONGEST
+        left = int(lines[-1].split()[1]) if lines[-1].startswith("and ") else 0
+        assert len(lines) - bool(left) + left == number
+        assert lines[0].startswith("requests[0]: exclude: 3 of 4 items are unknown")
+
+
+def test_the_description_names_all_refusals_and_the_token(client, served):
+    plain = client.get("/openapi.json").json()
+    assert "securitySchemes" not in plain["components"]
+    refused_by = set(plain["paths"]["/recommend"]["post"]["responses"])
+    assert {
+        "400",
+        "401",
+        "403",
+        "404",
+        "405",
+        "408",
+        "413",
+        "415",
+        "421",
+        "422",
+        "431",
+    } < refused_by
+    assert list(plain["paths"]["/metrics"]["get"]["responses"]["200"]["content"]) == ["text/plain"]
+    service = Service(Holder(served), LIMITS, token="a-token-of-this-test")
+    with client_of(service) as guarded:
+        paths = guarded.get("/openapi.json").json()["paths"]
+        assert paths["/recommend"]["post"]["security"] == [{"token": []}]
+        assert paths["/healthz"]["get"]["security"] == []
+        right = {"Authorization": "Bearer a-token-of-this-test"}
+        # A proxy with TLS in front: the page's origin has another name than the host.
+        far = {**right, "Origin": "https://shop.example", "Host": "127.0.0.1:8741"}
+        assert guarded.post("/recommend", json={"history": []}, headers=far).status_code == 200
+        # No redirect would carry the token to a plain address.
+        assert guarded.post("/recommend/", json={}, headers=right).status_code == 404
+    service.close()
 
 
 def test_other_methods_paths_and_types_are_refused(client):

@@ -95,13 +95,35 @@ def test_upgrades_and_pipelines_are_answered_as_plain_requests(service):
 
 
 def test_slow_clients_are_given_up(service, monkeypatch):
-    monkeypatch.setattr(server, "FIRST", 0.5)
+    monkeypatch.setattr(server, "HEADERS", 0.5)
     service.limits = ServiceLimits(seconds=1)
     with running(service) as url:
         assert b"no request came in time" in talk(url, b"GET / HT")
+        # Also the headers of a later request on the same connection.
+        whole = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n"
+        answer = talk(url, whole + b"GET /info HT")
+        assert answer.startswith(b"HTTP/1.1 200")
+        assert b"no request came in time" in answer
         answer = talk(url, HEAD + b"Content-Length: 10\r\n\r\n{")
         assert answer.startswith(b"HTTP/1.1 408")
         assert b"the body did not come within 1 seconds" in answer
+
+
+def test_a_connection_that_is_kept_has_time_between_requests(service, monkeypatch):
+    monkeypatch.setattr(server, "HEADERS", 0.5)
+    whole = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n"
+    with running(service) as url:
+        host, port = url.removeprefix("http://").split(":")
+        with socket.create_connection((host, int(port)), 10) as connection:
+            for part in (whole, whole, whole[:20]):
+                connection.sendall(part)
+                if part is whole:
+                    assert connection.recv(65536).startswith(b"HTTP/1.1 200")
+                    time.sleep(0.8)
+            parts = []
+            while part := connection.recv(65536):
+                parts.append(part)
+    assert b"no request came in time" in b"".join(parts)
 
 
 def test_connections_are_limited_before_files_run_out(service, monkeypatch):

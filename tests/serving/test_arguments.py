@@ -152,6 +152,11 @@ WRONG = [
     {"history": ["i3"], "ratings": [True]},
     {"history": ["i3"], "ratings": [float("inf")]},
     {"history": ["i3"], "ratings": [5, 4]},
+    {"history": ["i3"], "ratings": [1e39]},
+    {"history": ["i3"], "ratings": [10**400]},
+    {"history": ["i3"], "diversity": 10**400},
+    {"history": ["i3"], "request": "thing", "weight": 10**400},
+    {"history": ["i3"], "k": 10**400},
     {"history": ["i3"], "request": 5},
     {"history": ["i3"], "request": ["a"]},
     {"history": ["i3"], "request": "thing", "weight": "2"},
@@ -167,6 +172,21 @@ def test_wrong_types_are_our_errors(served, arguments):
     with pytest.raises(LkgragError) as error:
         served.recommend(**arguments)
     assert "\n" not in str(error.value)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("value", ["no", "yes", 1, None])
+def test_switches_are_no_texts(served, tmp_path, value):
+    with pytest.raises(LkgragError, match="histories: must be True or False"):
+        served.save_pretrained(tmp_path / "out", histories=value)
+    with pytest.raises(LkgragError, match="histories: must be True or False"):
+        served.push_to_hub("a/b", histories=value)
+    assert not (tmp_path / "out").exists()
+    if value is not None:
+        with pytest.raises(LkgragError, match="private: must be True, False or None"):
+            served.push_to_hub("a/b", private=value)
+    with pytest.raises(LkgragError, match="token: must be a text"):
+        served.push_to_hub("a/b", token=5)
 
 
 @pytest.mark.slow

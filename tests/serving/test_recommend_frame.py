@@ -65,6 +65,31 @@ def test_wrong_users_are_one_line(ranker, users):
     assert "\n" not in str(error.value)
 
 
+def test_what_gives_its_elements_once_is_read_once(ranker):
+    users = ranker.users()[:3]
+    expected = ranker.recommend_frame(users, k=2)
+    for once in (iter(users), (u for u in users), map(str, users), dict.fromkeys(users).keys()):
+        assert ranker.recommend_frame(once, k=2).equals(expected)
+    of_all = ranker.recommend_users(users, candidates=(x for x in ["i1", "i2"]), k=2)
+    assert all({i.item for i in one.items} == {"i1", "i2"} for one in of_all)
+
+
+def test_a_lazy_table_that_fails_is_one_line(ranker):
+    polars = pytest.importorskip("polars")
+    lazy = polars.DataFrame({"user": ["u1"]}).lazy().select("q")
+    with pytest.raises(DataError, match="users: cannot be read as a table") as error:
+        ranker.recommend_frame(lazy)
+    assert "\n" not in str(error.value)
+
+
+def test_many_users_are_found_in_one_reading(ranker, monkeypatch):
+    users = ranker.users()
+    table = ranker.context.users
+    alone = [table.index(user) for user in users]
+    monkeypatch.setattr(type(table), "find", None)
+    assert table.indices([*users, users[0]]) == [*alone, alone[0]]
+
+
 def test_a_wrong_kind_is_refused_before_anything_is_ranked(ranker):
     with pytest.raises(ConfigError, match="frame: must be one of"):
         ranker.recommend_frame(["nobody"], frame="dask")

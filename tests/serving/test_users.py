@@ -169,3 +169,12 @@ def test_an_id_is_found_beyond_the_part_that_is_searched_at_once(tmp_path):
         65_536,
         num - 1,
     ]
+
+
+def test_many_ids_are_found_in_any_order(table):
+    wanted = [7, USERS - 1, 7, GROUP, 0]
+    assert table.indices([f"u{n}" for n in wanted]) == wanted
+    assert table.indices([]) == []
+    assert table.indices(["u3"]) == [3]
+    with pytest.raises(DataError, match="users=nobody: no such user"):
+        table.indices(["u1", "nobody", "u2"])

@@ -6,9 +6,18 @@ from pathlib import Path
 import pytest
 
 from lkgrag.config.loading import load_config
+from lkgrag.errors import ConfigError
 from lkgrag.evaluation.metrics import HEADLINE
 from lkgrag.tune import COMMAND
-from lkgrag.tuning.options import CONFIRM, DISK, PRUNERS, SAMPLERS, TRIALS, read_options
+from lkgrag.tuning.options import (
+    CONFIRM,
+    DISK,
+    PRUNERS,
+    SAMPLERS,
+    TRIALS,
+    read_options,
+    without_password,
+)
 
 
 def options(**own):
@@ -51,3 +60,20 @@ def test_passwords_are_not_shown():
     one = replace(options(), storage="postgresql+x://me:p%40ss:w@host:5432/db")
     assert one.shown_storage == "postgresql+x://me:***@host:5432/db"
     assert replace(one, storage="postgresql://host/db").shown_storage == "postgresql://host/db"
+    slash = "python -m lkgrag.tune storage=postgresql://bob:se/cret@localhost/db trials=3"
+    assert without_password(slash) == slash.replace("bob:se/cret", "bob:***")
+
+
+@pytest.mark.parametrize(
+    "storage", ["sqlite://", "sqlite:///", "sqlite:///:memory:", "sqlite:///file::memory:?cache=x"]
+)
+def test_a_storage_in_memory_is_refused(storage):
+    with pytest.raises(ConfigError, match="in memory, so the study would be lost"):
+        options(storage=storage)
+
+
+def test_a_question_mark_would_cut_the_file(tmp_path):
+    with pytest.raises(ConfigError, match=r"option 'storage': .* has a '\?'"):
+        options(storage=f"{tmp_path}/what?/x.db")
+    with pytest.raises(ConfigError, match=r"option 'out': .* has a '\?'"):
+        read_options({}, load_config({"out": f"{tmp_path}/what?"}))

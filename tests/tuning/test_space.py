@@ -137,6 +137,17 @@ BAD = {
     "an option that the scorer lacks": ("scorer.kwargs.dimm: {low: 1, high: 2}",
                                         "takes no 'dimm'. Did you mean 'dim'"),
     "a word in a mapping": ("scorer.kwargs.dim: {low: few, high: 2}", "low must be a number"),
+    "a list within itself": ("scorer.kwargs.a: {choices: [&a [*a]]}", "within its own anchor"),
+    "a mapping within itself": ("scorer: {kwargs: &a {x: *a}}", "within its own anchor"),
+    "a bomb": ("a: &a [x,x,x,x,x,x,x,x,x,x]\nb: &b [*a,*a,*a,*a,*a,*a,*a,*a,*a,*a]\n"
+               "c: &c [*b,*b,*b,*b,*b,*b,*b,*b,*b,*b]\nd: &d [*c,*c,*c,*c,*c,*c,*c,*c,*c,*c]\n"
+               "e: &e [*d,*d,*d,*d,*d,*d,*d,*d,*d,*d]\nf: [*e,*e,*e,*e,*e,*e,*e,*e,*e,*e]",
+               "more than 1,000,000 values"),
+    "a merge of a number": ("<<: 3", "'<<' takes a mapping"),
+    "a merge of a number, deeper": ("retrieval: {<<: 3}", "'<<' takes a mapping"),
+    "endless steps": ("retrieval.lr: {low: 0.1, high: 1, step: 1e-300}", "leave step out"),
+    "an option within another": ("scorer.kwargs.dim: {choices: [1]}\nscorer.kwargs: {choices: [{dim: 2}]}",
+                                 "'scorer.kwargs.dim' is within 'scorer.kwargs'"),
     "deep nesting": ("a: " + "[" * 3000, "not readable as YAML"),
 }  # fmt: skip
 
@@ -181,6 +192,25 @@ def test_a_shipped_space_leaves_out_what_the_scorer_does_not_take():
     assert not any(key.startswith("scorer.kwargs.") for key in keys)
 
 
+@pytest.mark.parametrize("network", ["graphsage", "hgt", "kgat", "lightgcn", "nbfnet", "rgcn"])
+def test_a_shipped_space_has_what_a_network_takes(network):
+    config = load_config({"scorer.name": network})
+    keys = {p.key for p in read_space("default").for_scorer(config).parameters}
+    assert "scorer.kwargs.dim" not in keys
+    assert "scorer.kwargs.dropout" in keys
+
+
+def test_a_fractional_step_makes_a_range_of_decimals(tmp_path):
+    text = "scorer.kwargs.dropout: {low: 0, high: 1, step: 0.25}"
+    (parameter,) = read_space(write(tmp_path, text)).parameters
+    study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
+    found = {parameter.suggest(study.ask()) for _ in range(60)}
+    assert found == {0.0, 0.25, 0.5, 0.75, 1.0}
+    text = "scorer.kwargs.dim: {low: 1, high: 5, step: 2.0}"
+    (parameter,) = read_space(write(tmp_path, text)).parameters
+    assert {repr(parameter.suggest(study.ask())) for _ in range(60)} == {"1", "3", "5"}
+
+
 def test_own_values_are_those_that_lie_in_the_space(tmp_path):
     text = """
 retrieval: {decay: {low: 0.5, high: 0.9, step: 0.1}, k: {choices: [10, 30]}, lr: {low: 1e-3, high: 2e-3}}
@@ -202,6 +232,13 @@ def test_truth_values_and_numbers_are_told_apart():
         study.enqueue_trial({"x": parameter.stored(value)})
     assert parameter.contains(True)
     assert not parameter.contains(2)
+    # What a study keeps of each is read back as what was tried.
+    for value in parameter.choices:
+        trial = study.ask()
+        assert repr(parameter.suggest(trial)) == repr(value)
+        label = study.trials[trial.number].params["x"]
+        assert repr(parameter.choices[parameter.labels.index(label)]) == repr(value)
+    assert len(set(map(repr, Parameter("x", choices=(1, True, 1.0)).labels))) == 3
 
 
 def test_steps_have_no_digits_of_rounding(tmp_path):

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from lkgrag.data.cleaning.texts import EXACT, NotExact, clean, id_text, is_missing
+from lkgrag.data.cleaning.texts import EXACT, NotExact, clean_id, id_text, is_missing
 from lkgrag.errors import DataError
 
 if TYPE_CHECKING:
@@ -31,6 +31,8 @@ EARLIEST = 31_536_000.0
 PLAUSIBLE = 631_152_000.0
 #: Characters of a bad value that a message shows.
 SHOWN = 40
+#: Largest number of 32 bits.
+LARGEST = float(np.finfo(np.float32).max)
 
 
 def where(table: pd.DataFrame | pd.Series, row: int) -> str:
@@ -65,7 +67,7 @@ def ids(column: pd.Series, source: str, name: str) -> pd.Series:
     # Not by pandas: its strings cannot hold all that Python's can.
     for row, value in enumerate(column.tolist()):
         if isinstance(value, str):
-            texts[row] = clean(value).strip()
+            texts[row] = clean_id(value).strip()
             continue
         try:
             texts[row] = "" if empty[row] or is_missing(value) else id_text(value, bits)
@@ -96,28 +98,33 @@ def _whole_numbers(column: pd.Series, most: int) -> list[int] | None:
     if not pd.api.types.is_float_dtype(column.dtype):
         return None
     values = column.to_numpy(np.float64)
-    is_exact = bool(((values % 1 == 0) & (np.abs(values) <= most)).all())
+    is_exact = bool(((np.abs(values) <= most) & (values == np.trunc(values))).all())
     return list(values.astype(np.int64).tolist()) if is_exact else None
 
 
 def numbers(column: pd.Series, source: str, name: str) -> pd.Series:
-    """A column as floats, NaN where it is empty.
+    """A column as floats that 32 bits hold, NaN where it is empty.
 
     Raises:
-        DataError: a value is not a finite number; the message names the line and the value.
+        DataError: a value is not a finite number, or beyond 32 bits; the message names the line and the value.
     """
     values, bad = _floats(column)
+    bad |= np.abs(np.nan_to_num(values)) > LARGEST
     if bad.any():
         row = int(bad.argmax())
+        what = "too large" if np.isfinite(values[row]) else "not a finite number"
         raise DataError(
-            f"{source}: {where(column, row)}, field '{name}': {show(column.iloc[row])} is not a finite "
-            "number; correct it or leave it empty"
+            f"{source}: {where(column, row)}, field '{name}': {show(column.iloc[row])} is {what}; "
+            "correct it or leave it empty"
         )
     return pd.Series(values, index=column.index)
 
 
 def _floats(column: pd.Series) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
     """Values, and which of them are neither empty nor finite numbers."""
+    if pd.api.types.is_bool_dtype(column):
+        # A truth value is no number, as in texts.
+        return np.full(len(column), np.nan), column.notna().to_numpy(bool)
     if pd.api.types.is_numeric_dtype(column) and not pd.api.types.is_complex_dtype(column):
         values = column.to_numpy(np.float64, na_value=np.nan)
         return values, np.isinf(values)

@@ -27,6 +27,19 @@ def clean(text: str) -> str:
     return text if text.isascii() else text.encode("utf-8", "replace").decode("utf-8")
 
 
+def clean_id(text: str) -> str:
+    """An id that can be written as UTF-8; halves of surrogate pairs are spelled out, so that ids stay apart."""
+    return text if text.isascii() else text.encode("utf-8", "backslashreplace").decode("utf-8")
+
+
+def as_float(value: Any) -> float:
+    """A number as a float; infinite if it is beyond all floats."""
+    try:
+        return float(value)
+    except OverflowError:
+        return math.inf if value > 0 else -math.inf
+
+
 def is_missing(value: Any) -> bool:
     """Whether a cell is empty: None, NaN, pandas' NA and NaT, a NaN of ``decimal``."""
     if value is None or value is pd.NA or value is pd.NaT:
@@ -49,7 +62,7 @@ def id_text(value: Any, bits: int = 64) -> str:
         NotExact: it is something else, or a float that may stand for several numbers.
     """
     if isinstance(value, str):
-        return clean(value.value if isinstance(value, enum.Enum) else value).strip()
+        return clean_id(value.value if isinstance(value, enum.Enum) else value).strip()
     if isinstance(value, bool | np.bool_):
         raise NotExact("a bool; give int64 or text")
     if isinstance(value, int | np.integer):

@@ -16,7 +16,7 @@ from typing import Any
 
 import pandas as pd
 
-from lkgrag.data.cleaning.columns import clean
+from lkgrag.data.cleaning.texts import clean
 from lkgrag.data.readers.amazon_files import parse_line
 from lkgrag.data.readers.text import read_lines
 from lkgrag.errors import DataError

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
+from lkgrag.errors import LkgragError
 from lkgrag.retrieval.base import Retriever, ask_evidence, rows_per_block
 from lkgrag.retrieval.custom import load_custom, save_custom
 from lkgrag.retrieval.fusion.corners import CornerWeights
@@ -222,7 +223,11 @@ class FusedRetriever(Retriever):
         Raises:
             LkgragError: a file is missing or broken, or the class of a custom system is not available.
         """
-        meta = read_json(Path(folder) / "retriever.json")
+        path = Path(folder) / "retriever.json"
+        meta = read_json(path)
+        needed = {"systems", "weights", "mask_seen"}
+        if not isinstance(meta, dict) or not needed <= meta.keys():
+            raise LkgragError(f"{path}: it describes no retriever; get the folder again")
         custom = meta.get("own", {})
         systems = {
             name: load_custom(Path(folder) / name, custom[name])

@@ -1,4 +1,5 @@
 import datetime
+import re
 
 import numpy as np
 import pandas as pd
@@ -6,7 +7,7 @@ import pytest
 
 from lkgrag.config import DataConfig
 from lkgrag.data import Interactions
-from lkgrag.data.cleaning.columns import ids, times
+from lkgrag.data.cleaning.columns import ids, numbers, times
 from lkgrag.errors import ConfigError, DataError
 
 SECOND = 1_427_803_200  # 2015-03-31T12:00:00Z
@@ -65,7 +66,9 @@ def test_a_time_in_the_wrong_unit_names_the_right_one(unit, values, words):
 def test_ids_are_texts_and_never_empty():
     assert ids(pd.Series([1.0, 2.0]), "f", "user").tolist() == ["1", "2"]
     assert ids(pd.Series([" a ", 3], dtype=object), "f", "user").tolist() == ["a", "3"]
-    assert ids(pd.Series(["\ud800"], dtype=object), "f", "user").tolist() == ["?"]
+    # Halves of surrogate pairs are spelled out: ids that differ stay apart.
+    halves = pd.Series(["a\ud800", "a\ud801"], dtype=object)
+    assert ids(halves, "f", "user").tolist() == ["a\\ud800", "a\\ud801"]
     for empty in ("", " ", None, float("nan")):
         with pytest.raises(DataError, match="row 2, field 'user'"):
             ids(pd.Series(["a", empty], dtype=object), "f", "user")
@@ -122,3 +125,29 @@ def test_columns_of_one_name_or_of_several_levels_are_refused():
         DataError, match=r"interactions: the columns have 2 levels, as \('x', 'user'\)"
     ):
         Interactions.from_frames(levels, config=config)
+
+
+@pytest.mark.parametrize(
+    ("values", "words"),
+    [
+        ([1.0, 1e39], "'1e+39' is too large"),
+        ([1.0, 10**400], "is not a finite number"),
+        ([1.0, float("inf")], "'inf' is not a finite number"),
+        ([True, False], "'True' is not a finite number"),
+    ],
+)
+@pytest.mark.filterwarnings("error")
+def test_numbers_that_32_bits_do_not_hold(values, words):
+    with pytest.raises(DataError, match=re.escape(words)):
+        numbers(pd.Series(values), "f", "rating")
+
+
+def test_a_truth_value_is_no_time():
+    with pytest.raises(DataError, match="'True' is no number of seconds"):
+        times(pd.Series([True, True]), "f", "time", "s")
+
+
+@pytest.mark.filterwarnings("error")
+def test_infinite_ids_are_refused_without_a_warning():
+    with pytest.raises(DataError, match="no whole number"):
+        ids(pd.Series([1.0, float("inf")]), "f", "user")
