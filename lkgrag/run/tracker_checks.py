@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import re
 from collections.abc import Callable
+from pathlib import Path
 
 from lkgrag.config.public import without_secrets
 from lkgrag.config.schema import tracker_names
@@ -74,7 +76,15 @@ def _check_mlflow() -> None:
     # Only here: a run without it does not wait for it.
     import mlflow
 
-    where = without_secrets(str(mlflow.get_tracking_uri()))
+    address = str(mlflow.get_tracking_uri())
+    where = without_secrets(address)
+    file = re.match(r"sqlite(?:\+\w+)?:///([^?]+)", address)
+    if file and not Path(file[1]).parent.is_dir():
+        # MLflow would try again in silence, for minutes.
+        raise ConfigError(
+            f"{OPTION}=mlflow: the store {where} cannot be used (there is no folder {Path(file[1]).parent}); make it, or "
+            "set MLFLOW_TRACKING_URI to another, as sqlite:///mlflow.db"
+        )
     try:
         mlflow.search_experiments(max_results=1)
     except Exception as error:  # the store may be anything

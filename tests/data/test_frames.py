@@ -73,7 +73,7 @@ def test_a_column_that_is_named_and_not_there_is_refused(column):
     config = DataConfig(min_user=1, min_item=1, columns={"user": column})
     with pytest.raises(DataError, match=f"interactions: no column '{column}'") as error:
         Interactions.from_frames(table, config=config)
-    assert ("Did you mean 'customer'?" in str(error.value)) == (column == "custmer")
+    assert ("Did you mean 'customer'" in str(error.value)) == (column == "custmer")
 
 
 def test_the_names_of_other_tables(caplog):

@@ -266,6 +266,14 @@ def test_nobody_logged_in_and_no_server_are_told_before_the_run(tmp_path):
     assert not (tmp_path / "out").exists()
 
 
+def test_a_database_in_a_folder_that_is_missing_is_told_at_once(tmp_path, monkeypatch):
+    mlflow = pytest.importorskip("mlflow")
+    monkeypatch.setattr(mlflow, "get_tracking_uri", lambda: f"sqlite:///{tmp_path}/nope/x.db")
+    monkeypatch.setattr(mlflow, "search_experiments", None)
+    with pytest.raises(ConfigError, match=r"there is no folder .*nope"):
+        tracker_checks.CHECKS["mlflow"]()
+
+
 @pytest.fixture
 def stores(tmp_path, monkeypatch):
     """W&B offline, and MLflow's store in a folder."""

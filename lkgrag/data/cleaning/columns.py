@@ -109,7 +109,7 @@ def numbers(column: pd.Series, source: str, name: str) -> pd.Series:
         DataError: a value is not a finite number, or beyond 32 bits; the message names the line and the value.
     """
     values, bad = _floats(column)
-    bad |= np.abs(np.nan_to_num(values)) > LARGEST
+    bad = bad | (np.abs(np.nan_to_num(values)) > LARGEST)
     if bad.any():
         row = int(bad.argmax())
         what = "too large" if np.isfinite(values[row]) else "not a finite number"
