@@ -44,6 +44,11 @@ def public_config(config: Config) -> Config:
     return new_config(values)
 
 
+def public_text(text: str) -> str:
+    """A text of an option without secrets; of a file or folder of this machine, the last part."""
+    return PureWindowsPath(text).name if _is_place(text) else without_secrets(text)
+
+
 def without_secrets(text: str) -> str:
     """A text in which secrets that can be told by their form are hidden."""
     return _SECRET_VALUE.sub(lambda m: MASK + ("@" if m[0].endswith("@") else ""), text)
@@ -69,7 +74,7 @@ def _public(value: Any, has_secrets: bool) -> Any:
         value = os.fspath(value)
     if not isinstance(value, str):
         return value
-    return PureWindowsPath(value).name if _is_place(value) else without_secrets(value)
+    return public_text(value)
 
 
 def _is_place(text: str) -> bool:

@@ -11,6 +11,7 @@ from torch import nn
 
 from lkgrag.errors import ModelError, nearest
 from lkgrag.llm.fused_lora import fuse_lora
+from lkgrag.utils.files import read_json, write_json
 from lkgrag.utils.quiet import quiet
 
 if TYPE_CHECKING:
@@ -142,6 +143,18 @@ def save_adapter(model: Any, folder: Path) -> None:
         model.save_pretrained(str(folder), state_dict=weights, save_embedding_layers=False)
     # peft's model card says nothing about this adapter.
     (folder / "README.md").unlink(missing_ok=True)
+
+
+def name_base(folder: Path, name: str) -> None:
+    """Say in an adapter's files whose it is; peft writes the folder that the base model was read from.
+
+    Args:
+        folder: of :func:`save_adapter`.
+        name: of the base model: a name of the Hub, or a folder.
+    """
+    path = folder / "adapter_config.json"
+    if path.exists():
+        write_json(path, {**read_json(path), "base_model_name_or_path": name})
 
 
 def load_adapter(model: Any, folder: Path) -> None:

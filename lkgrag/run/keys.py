@@ -10,11 +10,11 @@ data            options of ``data`` but ``root``, and a hash of the files (:attr
 kg              data, options of ``kg``, code of custom relation sources, and how many interactions of each
                 user train
 vectors         the encoder (name, layer, hash of local files), and the items' texts
-lrurec          data, LRURec's options, those interactions, whether it is validated, epochs, seed
+lrurec          data, LRURec's options and version, those interactions, whether it is validated, epochs, seed
 text            data, the encoder, those interactions, version of the towers, seed
 own             data, options of ``kg``, the encoder, those interactions, the class of a custom retriever, its
                 options and code, seed
-retrieval       data, options of ``kg`` and ``retrieval``, the encoder, code of custom retrievers, seed
+retrieval       data, options of ``kg`` and ``retrieval``, the encoder, version of LRURec, code of custom retrievers, seed
 requests        retrieval, version of the model
 scorer          retrieval, options of ``paths`` and ``scorer``, ``training.negatives``, code of a custom scorer
 out_of_fold     scorer, number of folds
@@ -61,6 +61,8 @@ if TYPE_CHECKING:
 Key = dict[str, Any]
 #: Raised where other systems are fused by default.
 DEFAULT_SYSTEMS = 2
+#: Raised where LRURec learns something else.
+LRUREC = 1
 #: Raised where the text towers learn something else.
 TEXT_TOWERS = 1
 #: Raised where the model of requests computes something else.
@@ -119,6 +121,7 @@ class StageKeys:
             **self.data,
             "train_end": hash_train_end(train_end),
             "lrurec": asdict(LRURecOptions.of(self.config.retrieval)),
+            "lrurec_version": LRUREC,
             "validated": is_validated,
             "most_epochs": epochs,
             "seed": self.config.seed,
@@ -166,6 +169,8 @@ class StageKeys:
             "seed": self.config.seed,
             **custom_code(self.config.retrieval),
         }
+        if self.config.retrieval.systems is None or "lrurec" in self.config.retrieval.systems:
+            key["lrurec_version"] = LRUREC
         if self.config.retrieval.systems is None:
             key["default_systems"] = DEFAULT_SYSTEMS
         return key

@@ -16,6 +16,7 @@ from huggingface_hub import EvalResult, ModelCardData
 
 from lkgrag import __version__
 from lkgrag.config import NO_LLM
+from lkgrag.config.public import public_text
 from lkgrag.config.schema import NO_ENCODER
 from lkgrag.evaluation.metrics import HEADLINE, metric_label
 from lkgrag.evaluation.protocol import place, systems_of
@@ -76,6 +77,8 @@ def select_figures(metrics: Any) -> dict[str, Any] | None:
         figures = ((splits or {}).get("test") or {}).get("all") or {}
         if figures:
             out[system] = {"test": {"all": {m: figures.get(m) for m in SHOWN}}}
+    if isinstance(out.get("llm"), str):
+        out["llm"] = public_text(out["llm"])
     groups = (metrics.get("cold_start") or {}).get("history") or []
     out["cold_start"] = {"history": [{"events": group["events"]} for group in groups]}
     return out

@@ -13,12 +13,13 @@ from lkgrag import __version__
 from lkgrag.config.identity import to_yaml
 from lkgrag.errors import RunError
 from lkgrag.kg import save_kg
-from lkgrag.llm.lora import decoder_layers
+from lkgrag.llm.lora import decoder_layers, name_base
 from lkgrag.ranker.model import RankerModel
 from lkgrag.retrieval.index.choice import build_index
 from lkgrag.retrieval.index.files import write_index
 from lkgrag.retrieval.index.item_index import ItemIndex
 from lkgrag.scorer.state import save_scorer
+from lkgrag.serving.card import BASES
 from lkgrag.serving.context import Context
 from lkgrag.serving.loading import FORMAT, REPAIR, is_of_lm
 from lkgrag.serving.withheld import WithheldUsers
@@ -65,6 +66,8 @@ def save(model: RankerModel, context: Context, folder: Path) -> None:
         save_scorer(part / SCORER, model.scorer)
         if model.lm is not None and model.prompter is not None:
             model.lm.save(part if context.merged else part / ADAPTER)
+            base = context.config.llm.name
+            name_base(part / ADAPTER, BASES.get(base, base))
             write_safetensors(part / TABLES, model.prompter.tables())
         _write_context(context, part)
         meta = {

@@ -14,7 +14,7 @@ from huggingface_hub import constants
 
 from lkgrag import Ranker
 from lkgrag.config.loading import load_config
-from lkgrag.errors import AssetError, ConfigError, LkgragError
+from lkgrag.errors import AssetError, ConfigError, LkgragError, ModelError
 from lkgrag.run.pipeline import train
 from lkgrag.serving.export import export
 from lkgrag.serving.hub import is_hub_name
@@ -265,7 +265,7 @@ def test_what_has_no_histories_cannot_push_them(hub, ranker, tmp_path):
     assert not hub.log
 
 
-def test_language_models_come_with_adapter_or_merged(hub, tmp_path):
+def test_language_models_come_with_adapter_or_merged(hub, tmp_path, monkeypatch):
     run = train(load_config(small_options(tmp_path) | {"evaluation.bootstrap": "100"}))
     whole = Ranker.from_pretrained(run, lm="always")
     history = whole.context.catalogue.ids[:3]
@@ -274,6 +274,11 @@ def test_language_models_come_with_adapter_or_merged(hub, tmp_path):
     files = hub.files("owner/lora")
     assert any(name.startswith("adapter/") for name in files)
     assert b"folder of the machine that trained it" in files["README.md"]
+    assert [name for name, content in files.items() if str(tmp_path).encode() in content] == []
+    # The base model's folder is another one elsewhere: it is looked for by its name.
+    with pytest.raises(ModelError, match=r"llm.name=llm: no such folder"):
+        Ranker.from_pretrained("owner/lora", lm="always")
+    monkeypatch.chdir(tmp_path)
     found = Ranker.from_pretrained("owner/lora", lm="always")
     assert found.recommend(history, k=5).to_dict() == expected
     export(run, str(tmp_path / "merged"), "auto", 4, False)
@@ -282,6 +287,7 @@ def test_language_models_come_with_adapter_or_merged(hub, tmp_path):
     merged.push_to_hub("owner/merged", token=TOKEN)
     files = hub.files("owner/merged")
     assert {"config.json", "model.safetensors", "README.md", "ranker/ranker.json"} <= files.keys()
+    assert [name for name, content in files.items() if str(tmp_path).encode() in content] == []
     assert "ranker/users.parquet" not in files
     shutil.rmtree(tmp_path / "merged")
     shutil.rmtree(tmp_path / "llm")

@@ -17,8 +17,8 @@ from lkgrag.retrieval.itemitem import SHRINKAGE, sequential_counts
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-#: Standard deviation of the embeddings.
-SCALE = 0.1
+#: Standard deviation of the embeddings, and how little entries differ that rounding may have made different.
+SCALE, CLOSE = 0.1, 1e-6
 
 
 def spectral_embeddings(
@@ -42,8 +42,19 @@ def spectral_embeddings(
     if rank < 1 or counts.nnz == 0:
         return out.astype(np.float32)
     root = sparse.diags_array((np.asarray(counts.sum(1)).ravel() + SHRINKAGE) ** -0.5)
-    # A fixed start makes the iteration, and with it the signs, the same every time.
+    # A fixed start makes the iteration the same every time.
     left, values, _ = svds(root @ counts @ root, k=rank, v0=np.ones(num_items))
     order = np.argsort(-values)
-    out[:, :rank] = left[:, order] * np.sqrt(np.maximum(values[order], 0.0))
+    out[:, :rank] = _signed(left[:, order]) * np.sqrt(np.maximum(values[order], 0.0))
     return (out * (SCALE / max(float(out.std()), 1e-12))).astype(np.float32)
+
+
+def _signed(vectors: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Vectors as columns whose largest entry is positive.
+
+    An eigenvector has no sign of its own: that of the iteration depends on the processor. Of entries that are equal but
+    for rounding, the first one decides.
+    """
+    size = np.abs(vectors)
+    first = (size >= (1 - CLOSE) * size.max(0)).argmax(0)
+    return vectors * np.where(np.take_along_axis(vectors, first[None], 0) < 0, -1.0, 1.0)
