@@ -84,7 +84,7 @@ def study(place: Place, trials: int) -> dict[str, Any]:
         trials: in all.
     """
     pairs = place.options()
-    own = {"study": place.data, "trials": str(trials), "space": SPACES[place.data]}
+    own = {"study": place.data, "trials": str(trials), "space": SPACES.get(place.data, "default")}
     tune(pairs, read_options(own, load_config(pairs)))
     summary = read_json(place.study / SUMMARY)
     return {key: summary[key] for key in KEPT}

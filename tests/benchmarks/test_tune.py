@@ -24,6 +24,7 @@ def test_gains_are_averaged_over_seeds_and_paired_by_event():
 def test_the_table_shows_what_was_measured_only():
     gain = {"mean": 0.01, "low": -0.01, "high": 0.03, "p": 0.2}
     validation = {
+        "space": {"name": "scorer"},
         "trials": {"complete": 3, "pruned": 1},
         "seconds": 5400.0,
         "best": {"value": 0.2},
@@ -32,7 +33,7 @@ def test_the_table_shows_what_was_measured_only():
     }
     lines = tune.table({"a": {"validation": validation}}).splitlines()
     assert lines[2].startswith(
-        "| a | 4, 1.5 | 0.1900, 0.2000 | +0.0100 [-0.0100, +0.0300], p = .200 |"
+        "| a | scorer | 4, 1.5 | 0.1900, 0.2000 | +0.0100 [-0.0100, +0.0300], p = .200 |"
     )
     assert lines[2].endswith("| – | – |")
     both = tune.table({"a": {"validation": validation, "test": {"gain": gain}}}).splitlines()
