@@ -77,7 +77,9 @@ def test_a_killed_driver_and_a_killed_worker_change_no_table(tmp_path, monkeypat
         assert "timed out during startup" in capsys.readouterr().err
         tries += 1
         assert tries < 5
-    assert len(living) == 3
+    # On a fast machine the other worker has done the rest before the new one has begun.
+    assert len(living) in (2, 3)
+    assert living[:2].count(dead[0]) == 1
     lost = [r.getMessage() for r in caplog.records if " lost " in r.getMessage()]
     assert len(lost) == 1
     assert "killed, or its machine was lost" in lost[0]
