@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import pandas as pd
@@ -15,6 +17,17 @@ STREAM = "__arrow_c_stream__"
 EXPORTS = ("to_arrow_table", "fetch_arrow_table", "to_arrow")
 
 
+@contextmanager
+def _own_errors() -> Iterator[None]:
+    """Turn what a library raises for a query that fails into a ValueError: each has errors of its own."""
+    try:
+        yield
+    except (ValueError, MemoryError, LkgragError):
+        raise
+    except Exception as error:
+        raise ValueError(str(error).strip() or type(error).__name__) from error
+
+
 def arrow_frame(table: Any) -> pd.DataFrame | None:
     """A table of Arrow, or one that gives itself as such, as a pandas table; None for anything else.
 
@@ -26,7 +39,7 @@ def arrow_frame(table: Any) -> pd.DataFrame | None:
     Raises:
         ValueError: the table holds no columns, or its library fails.
     """
-    try:
+    with _own_errors():
         table = _exported(table)
         if table is None:
             return None
@@ -38,20 +51,26 @@ def arrow_frame(table: Any) -> pd.DataFrame | None:
                 for batch in stream
                 if batch.num_rows
             ]
-    except Exception as error:
-        if isinstance(error, MemoryError | LkgragError):
-            raise
-        # Each library has errors of its own for a query that fails.
-        raise ValueError(str(error).strip() or type(error).__name__) from error
     if not parts:
         return pd.DataFrame({name: [] for name in names}, dtype=object)
     return parts[0] if len(parts) == 1 else pd.concat(parts, ignore_index=True)
 
 
+def collected(table: Any) -> Any:
+    """A table as it is; a lazy one is computed.
+
+    Raises:
+        ValueError: its library fails.
+    """
+    if not (hasattr(table, "collect") and hasattr(table, "collect_schema")):
+        return table
+    with _own_errors():
+        return table.collect()
+
+
 def _exported(table: Any) -> Any:
     """A table with a stream of Arrow; None for what has none."""
-    if hasattr(table, "collect") and hasattr(table, "collect_schema"):
-        table = table.collect()
+    table = collected(table)
     if hasattr(table, STREAM):
         return table
     export = next((name for name in EXPORTS if hasattr(table, name)), None)

@@ -260,7 +260,7 @@ def _add_state(app: FastAPI, service: Service) -> None:
         return Response(service.metrics.text(), headers={"Content-Type": TYPE})
 
     # One at a time: others wait here, and not in a thread that a search could use.
-    turn: list[anyio.CapacityLimiter] = []
+    turn = asyncio.Lock()
 
     @app.post(
         "/reload",
@@ -272,9 +272,9 @@ def _add_state(app: FastAPI, service: Service) -> None:
     )
     async def reload() -> Response:
         """Load the ranker in the run's folder anew; where it is broken, the old one stays in service."""
-        if not turn:
-            turn.append(anyio.CapacityLimiter(1))
-        if not await anyio.to_thread.run_sync(service.holder.reload, limiter=turn[0]):
+        async with turn:
+            is_loaded = await anyio.to_thread.run_sync(service.holder.reload)
+        if not is_loaded:
             return refusal(409, f"{service.holder.error}; the old ranker stays in service")
         return _json({"status": "ready", "ranker": service.holder.current.digest, "error": None})
 

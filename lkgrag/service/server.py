@@ -52,15 +52,15 @@ class Protocol(H11Protocol):
         if len(self.connections) > CONNECTIONS:
             transport.write(BUSY)
             transport.close()
-        self._waiting = self.loop.call_later(HEADERS, self._give_up)
+        self._start_waiting()
 
     def data_received(self, data: bytes) -> None:
         """Take a part of a request; from its first byte on, its headers have so many seconds."""
         super().data_received(data)
         if self.conn.their_state is not h11.IDLE:
             self._stop_waiting()
-        elif self._waiting is None:
-            self._waiting = self.loop.call_later(HEADERS, self._give_up)
+        else:
+            self._start_waiting()
 
     def on_response_complete(self) -> None:
         """Go on with the next request, whose first bytes may have come with those of the last one."""
@@ -70,12 +70,16 @@ class Protocol(H11Protocol):
             and self.conn.their_state is h11.IDLE
             and self.conn.trailing_data[0]
         ):
-            self._waiting = self.loop.call_later(HEADERS, self._give_up)
+            self._start_waiting()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Forget a connection."""
         self._stop_waiting()
         super().connection_lost(exc)
+
+    def _start_waiting(self) -> None:
+        if self._waiting is None:
+            self._waiting = self.loop.call_later(HEADERS, self._give_up)
 
     def _stop_waiting(self) -> None:
         if self._waiting is not None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,7 +15,7 @@ from lkgrag.data.cleaning.lists import id_list, list_of
 from lkgrag.data.cleaning.texts import clean, normal
 from lkgrag.data.frames import check_distinct
 from lkgrag.data.id_files import pick_column, read_ids
-from lkgrag.data.in_memory import arrow_frame
+from lkgrag.data.in_memory import arrow_frame, collected
 from lkgrag.errors import ConfigError, DataError, short
 from lkgrag.utils.text import one_line
 
@@ -126,7 +126,7 @@ def _as_column(users: Any) -> tuple[Any, str]:
     """The column of a table, or a column as it is; None for a list. And the kind of table."""
     library = type(users).__module__.partition(".")[0]
     if library == "polars":
-        table = _collected(users)
+        table = _read(collected, users)
         if hasattr(table, "columns"):
             table = table[pick_column(table.columns, "user", "users")]
         return table, "polars"
@@ -140,30 +140,23 @@ def _as_column(users: Any) -> tuple[Any, str]:
         return pd.Series(users), "pandas"
     if isinstance(users, pd.Series):
         return users, "pandas"
-    table = users if isinstance(users, pd.DataFrame) else _other_table(users)
+    table = users if isinstance(users, pd.DataFrame) else _read(arrow_frame, users)
     if table is None:
         return None, "pandas"
     table = check_distinct(table, "users")
     return table[pick_column(table.columns, "user", "users")], "pandas"
 
 
-def _collected(table: Any) -> Any:
-    """A table of polars; a lazy one is computed."""
-    if not hasattr(table, "collect"):
-        return table
-    try:
-        return table.collect()
-    except Exception as error:
-        first = short(str(error).strip().partition("\n")[0]) or type(error).__name__
-        raise DataError(f"users: cannot be read as a table ({first})") from error
+def _read(reader: Callable[[Any], Any], users: Any) -> Any:
+    """What a reader of tables makes of users.
 
-
-def _other_table(users: Any) -> pd.DataFrame | None:
-    """A table of another library that Arrow can read; None for anything else."""
+    Raises:
+        DataError: the table's library fails.
+    """
     try:
-        return arrow_frame(users)
+        return reader(users)
     except ValueError as error:
-        first = short(str(error).partition("\n")[0])
+        first = short(str(error).strip().partition("\n")[0]) or type(error).__name__
         raise DataError(f"users: cannot be read as a table ({first})") from error
 
 
