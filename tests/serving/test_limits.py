@@ -109,7 +109,7 @@ def test_too_few_items_are_said_and_not_padded(ranker, caplog):
     ids = ranker.context.catalogue.ids
     with pytest.raises(DataError, match="exclude: no item of the 40 is left"):
         ranker.recommend([], exclude=ids)
-    with pytest.raises(DataError, match="candidates: exclude leave none"):
+    with pytest.raises(DataError, match="candidates: none of them is left by exclude"):
         ranker.recommend([], candidates=ids[:1], exclude=ids[:1])
     assert names(ranker.recommend([], candidates=ids[:2], exclude=ids[:1])) == ids[1:2]
 
