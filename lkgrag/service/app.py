@@ -23,7 +23,7 @@ from lkgrag.errors import LkgragError
 from lkgrag.kg import MetaPath
 from lkgrag.kg.naming import phrase_metapath
 from lkgrag.service.answers import add_handlers, refusal
-from lkgrag.service.bodies import JsonRoute, add_token
+from lkgrag.service.bodies import StrictRoute, add_token
 from lkgrag.service.engine import Answer, Job
 from lkgrag.service.guard import OPEN, Guard
 from lkgrag.service.metrics import TYPE
@@ -72,7 +72,7 @@ REFUSALS: dict[int | str, dict[str, Any]] = {
     421: {"model": Error, "description": "the host is not this machine, and there is no token"},
     422: {
         "model": Error,
-        "description": "no JSON, or a field is missing, unknown, given twice, or of a wrong type or size",
+        "description": "no JSON, or a field is missing, unknown, misplaced, given twice, or of a wrong type or size",
     },
     431: {"model": Error, "description": "the headers are too large"},
     503: {"model": Error, "description": "busy or stopping; Retry-After says when to come again"},
@@ -96,7 +96,7 @@ def build_app(service: Service) -> ASGIApp:
         redirect_slashes=False,
         lifespan=partial(_live, service),
     )
-    app.router.route_class = JsonRoute
+    app.router.route_class = StrictRoute
     add_handlers(app)
     _add_rankings(app, service)
     _add_catalogue(app, service)
@@ -267,7 +267,7 @@ def _add_state(app: FastAPI, service: Service) -> None:
         responses={
             200: {"model": State},
             409: {"model": Error, "description": "the newer ranker is broken"},
-            **_some(401, 403, 404, 405, 421, 431, 503),
+            **_some(401, 403, 404, 405, 421, 422, 431, 503),
         },
     )
     async def reload() -> Response:

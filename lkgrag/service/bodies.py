@@ -1,4 +1,4 @@
-"""Bodies of requests as JSON without surprises, and the token in the description of the API."""
+"""Bodies and queries of requests without surprises, and the token in the description of the API."""
 
 from __future__ import annotations
 
@@ -7,20 +7,55 @@ from collections.abc import Callable, Collection, Coroutine
 from typing import Any
 
 from fastapi import FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
+from starlette.datastructures import QueryParams
+
+#: Pages that probes of others ask, with what they like to add.
+PROBED = ("/healthz", "/readyz", "/metrics")
 
 
-class JsonRoute(APIRoute):
-    """A route whose body is strict JSON: a name twice, or what no reader takes, is refused with its reason."""
+class StrictRoute(APIRoute):
+    """A route that reads strictly: what a client sends twice, or where none reads it, is refused with its reason."""
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         """See FastAPI's guide on custom requests."""
         handle = super().get_route_handler()
+        takes_query, in_body = bool(self.dependant.query_params), self.body_field is not None
+        is_checked = self.path not in PROBED
 
-        async def with_strict_body(request: Request) -> Response:
+        async def strict(request: Request) -> Response:
+            if is_checked:
+                check_query(request.query_params, takes_query, in_body)
             return await handle(JsonRequest(request.scope, request.receive))
 
-        return with_strict_body
+        return strict
+
+
+def check_query(query: QueryParams, takes_query: bool, in_body: bool) -> None:
+    """Check what follows the ``?`` of an address.
+
+    Args:
+        query: names and values.
+        takes_query: whether the page reads any; the names are then checked by its model.
+        in_body: whether the page reads a body.
+
+    Raises:
+        RequestValidationError: a name stands there twice, or the page reads none.
+    """
+    names = [name for name, _ in query.multi_items()]
+    for name in names:
+        if not takes_query:
+            reason = "is not read from the address" + (
+                "; send it in the JSON body" if in_body else ""
+            )
+        elif names.count(name) > 1:
+            reason = "stands in the address more than once; leave one"
+        else:
+            continue
+        raise RequestValidationError(
+            [{"type": "value_error", "loc": ("query", name), "msg": reason}]
+        )
 
 
 class JsonRequest(Request):

@@ -281,6 +281,21 @@ def test_a_search_answers_and_checks_its_words(client, ranker):
         line_of(response)
 
 
+def test_fields_in_the_address_are_read_or_refused(client):
+    ranked = client.post("/recommend", params={"k": 3}, json={"history": []})
+    for response, expected in (
+        (ranked, "k: is not read from the address; send it in the JSON body"),
+        (client.post("/reload?now=1"), "now: is not read from the address"),
+        (client.get("/info?verbose=1"), "verbose: is not read from the address"),
+        (client.get("/items?q=a&q=b"), "q: stands in the address more than once; leave one"),
+        (client.get("/items?q=a&k=1&k=1"), "k: stands in the address more than once; leave one"),
+    ):
+        assert (response.status_code, line_of(response)) == (422, expected)
+    # Probes of others add names of their own.
+    for path in ("/healthz", "/readyz", "/metrics"):
+        assert client.get(path, params=[("name[]", "up"), ("name[]", "x")]).status_code == 200
+
+
 def test_every_answer_has_the_headers_that_protect_a_browser(client):
     for path in ("/", "/page.js", "/docs", "/healthz", "/nothing", "/openapi.json"):
         headers = client.get(path).headers
