@@ -131,7 +131,7 @@ def count(config: Config, folder: Path, crew: CrewOptions | None = None) -> Tabl
     from lkgrag.kg.large.making import forget_counts, histories_of, make_graph
     from lkgrag.paths.large import map_paths
     from lkgrag.retrieval.large import write_itemitem
-    from lkgrag.utils.duck import memory_of
+    from lkgrag.utils.duck_limits import memory_of
     from lkgrag.utils.locks import clear, locked
 
     memory_of(config.engine)

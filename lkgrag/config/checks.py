@@ -7,6 +7,7 @@ from dataclasses import Field
 from importlib.metadata import entry_points
 from typing import Any
 
+from lkgrag.config.documents import NONE
 from lkgrag.config.fields import check_sections, config_fields, range_of, value_of
 from lkgrag.config.schema import (
     LM_ENCODER,
@@ -19,7 +20,7 @@ from lkgrag.config.schema import (
     TrainingConfig,
     tracker_names,
 )
-from lkgrag.config.values import NONE, of_python
+from lkgrag.config.values import of_python
 from lkgrag.errors import ConfigError, nearest
 from lkgrag.utils.memory import parse_bytes
 

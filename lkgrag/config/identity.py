@@ -8,8 +8,9 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from lkgrag.config.documents import dump
 from lkgrag.config.schema import DEFAULT_FOLDS, Config, RetrievalConfig
-from lkgrag.config.values import dump, of_python
+from lkgrag.config.values import of_python
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance

@@ -9,10 +9,11 @@ from typing import Any
 import yaml
 
 from lkgrag.config.checks import LONGEST, check
+from lkgrag.config.documents import compose, pairs_of
 from lkgrag.config.fields import config_fields, new_config, value_of
 from lkgrag.config.merging import merge_layers
 from lkgrag.config.schema import Config
-from lkgrag.config.values import compose, inner_kind, of_node, of_python, of_text, pairs_of
+from lkgrag.config.values import inner_kind, of_node, of_python, of_text
 from lkgrag.errors import ConfigError, nearest
 from lkgrag.utils.files import user_path
 

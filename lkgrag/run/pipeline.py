@@ -61,7 +61,7 @@ from lkgrag.serving.request_factor import fit_request_factor
 from lkgrag.serving.saved_run import check_run, read_metrics
 from lkgrag.training.sharding import is_sharded
 from lkgrag.utils.device import set_threads
-from lkgrag.utils.duck import check_limits
+from lkgrag.utils.duck_limits import check_limits
 from lkgrag.utils.files import read_json
 from lkgrag.utils.group import Group
 from lkgrag.utils.layout import EXPLANATIONS

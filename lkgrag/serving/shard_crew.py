@@ -24,8 +24,7 @@ from lkgrag.serving.shards import BulkRequest, plan_shards, warn_of_few
 from lkgrag.utils.files import sweep
 from lkgrag.utils.locks import locked
 from lkgrag.utils.progress import rename_activity
-from lkgrag.utils.ray_cluster import open_cluster
-from lkgrag.utils.ray_team import count_places, put_token, travelling
+from lkgrag.utils.ray_cluster import count_places, open_cluster, put_token, travelling
 
 
 def recommend_by_crew(

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import copy
 import math
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -16,6 +14,7 @@ from torch import Tensor
 from lkgrag.errors import ConfigError
 from lkgrag.ranker.fusion import Fusion, list_cross_entropy
 from lkgrag.scorer.base import PathScorer, option_of, score_paths
+from lkgrag.training.averaging import Average, BestState
 from lkgrag.utils.watching import tell_figure
 
 if TYPE_CHECKING:
@@ -31,8 +30,6 @@ AUXILIARY = 0.5
 HELD_OUT = 0.15
 #: Epochs without a lower held-out loss before training stops.
 PATIENCE = 5
-#: Share of the average that a step keeps. About 1 / (1 - AVERAGING) steps count.
-AVERAGING = 0.99
 #: Lists a batch.
 BATCH = 32
 WEIGHT_DECAY = 0.05
@@ -144,7 +141,7 @@ def pretrain_parts(
     )
     training_lists = np.random.default_rng([seed, 0x5C0]).permutation(training_lists)
     batches, held_out = _collate(lists, training_lists), _collate(lists, held_out_lists)
-    best, average = _BestState(scorer, fusion), _Average([*parameters, *fusion.parameters()])
+    best, average = BestState(scorer, fusion), Average([*parameters, *fusion.parameters()])
     curve: list[dict[str, float]] = []
     idle = {n: p for n, p in scorer.named_parameters() if p.requires_grad}
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
@@ -242,7 +239,7 @@ def _train_epoch(
     fusion: Fusion,
     batches: list[_Batch],
     optimizer: torch.optim.Optimizer,
-    average: _Average,
+    average: Average,
     idle: dict[str, torch.nn.Parameter],
 ) -> float:
     """Train on every batch once; return the mean loss.
@@ -284,55 +281,3 @@ def _evaluate(scorer: PathScorer, fusion: Fusion, batches: list[_Batch]) -> dict
         parts.append(torch.stack([fused, alone, prior]))
     held, held_scorer, held_prior = torch.cat(parts, 1).mean(1).tolist()
     return {"held": held, "held_scorer": held_scorer, "held_prior": held_prior}
-
-
-class _Average:
-    """A running average of the parameters, which is less noisy than the last step."""
-
-    def __init__(self, parameters: list[torch.nn.Parameter]) -> None:
-        self.parameters = parameters
-        self.mean = [p.detach().clone() for p in parameters]
-        self.steps = 0
-
-    @torch.no_grad()
-    def update(self) -> None:
-        """Add the parameters of a step to the average."""
-        self.steps += 1
-        # The first steps form a plain mean, so that the initial parameters soon stop to count.
-        share = max(1.0 / self.steps, 1.0 - AVERAGING)
-        for mean, parameter in zip(self.mean, self.parameters, strict=True):
-            mean.lerp_(parameter, share)
-
-    @contextmanager
-    def applied(self) -> Iterator[None]:
-        """Give the modules the averaged parameters within the block."""
-        current = [p.detach().clone() for p in self.parameters]
-        self._set(self.mean)
-        try:
-            yield
-        finally:
-            self._set(current)
-
-    @torch.no_grad()
-    def _set(self, values: list[Tensor]) -> None:
-        for parameter, value in zip(self.parameters, values, strict=True):
-            parameter.copy_(value)
-
-
-class _BestState:
-    """The parameters of the best epoch so far."""
-
-    def __init__(self, *modules: torch.nn.Module) -> None:
-        self.modules, self.loss, self.epoch = modules, math.inf, 0
-        self.best: list[dict[str, Tensor]] = []
-
-    def offer(self, loss: float, epoch: int) -> None:
-        """Keep the current parameters if this loss is the lowest so far."""
-        if loss < self.loss:
-            self.loss, self.epoch = loss, epoch
-            self.best = [copy.deepcopy(m.state_dict()) for m in self.modules]
-
-    def restore(self) -> None:
-        """Give the modules the best parameters."""
-        for module, state in zip(self.modules, self.best, strict=False):
-            module.load_state_dict(state)

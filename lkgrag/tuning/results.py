@@ -11,9 +11,9 @@ import optuna
 import pandas as pd
 from optuna.trial import TrialState
 
+from lkgrag.config.documents import dump
 from lkgrag.config.fields import config_fields, default_of, show, value_of
 from lkgrag.config.identity import NOT_HASHED
-from lkgrag.config.values import dump
 from lkgrag.evaluation.metrics import metric_label
 from lkgrag.report.study_page import write_study_page
 from lkgrag.report.study_view import StudyView, TrialView

@@ -10,9 +10,10 @@ from typing import Any
 import yaml
 
 from lkgrag.config.checks import check_value
+from lkgrag.config.documents import compose, pairs_of
 from lkgrag.config.fields import config_fields, show
 from lkgrag.config.loading import KINDS, SECTIONS, option_of
-from lkgrag.config.values import compose, inner_kind, of_node, pairs_of
+from lkgrag.config.values import inner_kind, of_node
 from lkgrag.errors import ConfigError, nearest, short
 from lkgrag.tuning.space import Parameter, Space, is_whole_number
 from lkgrag.utils.files import user_path

@@ -8,12 +8,20 @@ import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from lkgrag.errors import ConfigError, DataError, LkgragError, short
-from lkgrag.utils.files import atomic, user_path
+from lkgrag.utils.duck_limits import (
+    DATABASE,
+    LIBRARIES,
+    MISSING,
+    Limits,
+    arrays_of,
+    memory_of,
+    temp_root,
+)
+from lkgrag.utils.files import atomic
 from lkgrag.utils.locks import locked
-from lkgrag.utils.memory import free_memory, parse_bytes
 
 if TYPE_CHECKING:
     import duckdb
@@ -21,92 +29,12 @@ if TYPE_CHECKING:
     import pyarrow as pa
     from numpy.typing import NDArray
 
-#: Least memory that counting needs: libraries, and one block of rows of each operator.
-LEAST = 512 * 10**6
-#: Memory of the libraries, which is there before anything is counted.
-LIBRARIES = 300 * 10**6
-#: Shares of the rest: the database, and the arrays that its results go into. What is left is for values of each item.
-DATABASE, ARRAYS = 0.42, 0.33
-#: Memory where the machine does not tell what is free.
-UNKNOWN = 4 * 10**9
 #: Rows of a batch of results.
 BATCH = 1 << 20
 #: Beginning of the names of temporary folders, and of those that are not locked yet.
 PREFIX, FRESH = ".lkgrag-duckdb-", ".lkgrag-new-duckdb-"
 #: Held while the folder is in use.
 LOCK = ".lock"
-MISSING = 'engine.name=duckdb: DuckDB is not installed: pip install "lkgrag[large]"'
-
-
-class Limits(Protocol):
-    """Options of a database, as ``engine`` has them."""
-
-    @property
-    def memory(self) -> str | None:
-        """Memory that queries and their results may take, in words."""
-
-    @property
-    def temp(self) -> str | None:
-        """Folder for what does not fit into memory."""
-
-
-def is_installed() -> bool:
-    """Whether DuckDB can be imported."""
-    try:
-        # Only here: it belongs to an extra.
-        import duckdb  # noqa: F401
-    except ImportError:
-        return False
-    return True
-
-
-def memory_of(config: Limits) -> int:
-    """Bytes that queries and their results may take together.
-
-    Raises:
-        ConfigError: ``engine.memory`` is no amount, or less than :data:`LEAST`.
-    """
-    if config.memory is None:
-        return max(LEAST, (free_memory() or 2 * UNKNOWN) // 2)
-    memory = parse_bytes(config.memory, "engine.memory")
-    if memory < LEAST:
-        raise ConfigError(
-            f"engine.memory={config.memory}: counting needs at least {LEAST // 10**6}MB; raise it"
-        )
-    return memory
-
-
-def arrays_of(memory: int) -> int:
-    """Bytes of :func:`memory_of` that a result may take outside of the database."""
-    return int((memory - LIBRARIES) * ARRAYS)
-
-
-def check_limits(config: Limits, is_needed: bool) -> None:
-    """Refuse options by which :func:`open_duck` would fail later.
-
-    Args:
-        config: limit and folder.
-        is_needed: whether there must be a database.
-
-    Raises:
-        ConfigError: the limit is too small, there is no such folder, or DuckDB is needed and not installed.
-    """
-    memory_of(config)
-    _temp_root(config, None)
-    if is_needed and not is_installed():
-        raise ConfigError(MISSING)
-
-
-def _temp_root(config: Limits, beside: Path | None) -> Path | None:
-    """The folder of ``engine.temp``, or another one."""
-    if config.temp is None:
-        return beside
-    root = user_path(config.temp, "engine.temp")
-    if not root.is_dir():
-        raise ConfigError(
-            f"engine.temp={config.temp}: no such folder; make it, or name another one"
-        )
-    return root
 
 
 class Duck:
@@ -254,7 +182,7 @@ def open_duck(config: Limits, threads: int = 1, beside: Path | None = None) -> I
         import duckdb  # noqa: F401
     except ImportError:
         raise ConfigError(MISSING) from None
-    root = _temp_root(config, beside)
+    root = temp_root(config, beside)
     try:
         sweep_temporary(root or Path(tempfile.gettempdir()))
         # Under another name first: whoever sweeps there must not find it before it is locked.

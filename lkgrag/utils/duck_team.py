@@ -15,21 +15,13 @@ from typing import Any
 from lkgrag import __version__
 from lkgrag.errors import RunError
 from lkgrag.utils import duck_worker
-from lkgrag.utils.duck import (
-    FRESH,
-    LEAST,
-    PREFIX,
-    Duck,
-    Limits,
-    arrays_of,
-    memory_of,
-    sweep_temporary,
-)
+from lkgrag.utils.duck import FRESH, PREFIX, Duck, sweep_temporary
+from lkgrag.utils.duck_limits import LEAST, Limits, arrays_of, memory_of
 from lkgrag.utils.duck_worker import DuckWorker, Order
 from lkgrag.utils.files import sweep, user_path
 from lkgrag.utils.progress import rename_activity
-from lkgrag.utils.ray_cluster import open_cluster
-from lkgrag.utils.ray_team import Job, Team, count_places, put_token, travelling
+from lkgrag.utils.ray_cluster import count_places, open_cluster, put_token, travelling
+from lkgrag.utils.ray_team import Job, Team
 from lkgrag.utils.ray_worker import VISIBLE
 from lkgrag.utils.steps import Hands, Task
 

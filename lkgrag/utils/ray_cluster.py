@@ -1,10 +1,11 @@
-"""Ray clusters: one of this machine that is ended again, or one that runs already."""
+"""Ray clusters: one of this machine that is ended again, or one that runs already; and what its workers need."""
 
 from __future__ import annotations
 
 import logging
 import os
 import re
+import secrets
 import shutil
 import socket
 import subprocess
@@ -19,6 +20,8 @@ from types import ModuleType
 from typing import Any
 
 from lkgrag.errors import ConfigError, LkgragError, RunError, short
+from lkgrag.utils import ray_worker
+from lkgrag.utils.files import atomic
 from lkgrag.utils.locks import locked
 
 MISSING = 'engine=ray: Ray is not installed: pip install "lkgrag[ray]"'
@@ -208,3 +211,44 @@ def _reach(address: str) -> None:
         )
     if answer is None or answer.returncode:
         raise RunError(f"address={address}: there is no cluster of Ray that answers; {advice}")
+
+
+def count_places(ray: ModuleType, threads: int) -> int:
+    """How many workers a cluster has CPUs for; at least 1.
+
+    Args:
+        ray: the module, connected.
+        threads: of a worker.
+    """
+    return max(1, int(ray.cluster_resources().get("CPU", 0) // threads))
+
+
+@contextmanager
+def put_token(out: Path) -> Iterator[tuple[str, str]]:
+    """A file in the folder of the results, by which a worker knows the folder: its name and its text."""
+    text = secrets.token_hex(16)
+    path = out / f".token-{text[:8]}.tmp"
+    with atomic(path) as tmp:
+        tmp.write_text(text, encoding="utf-8")
+    try:
+        yield path.name, text
+    finally:
+        path.unlink(missing_ok=True)
+
+
+@contextmanager
+def travelling(ray: ModuleType, *modules: ModuleType) -> Iterator[None]:
+    """Send the classes of workers as code within the block, not as names in modules.
+
+    Args:
+        ray: the module.
+        modules: of the classes, beside :mod:`~lkgrag.utils.ray_worker`.
+    """
+    registered = (ray_worker, *modules)
+    for module in registered:
+        ray.cloudpickle.register_pickle_by_value(module)
+    try:
+        yield
+    finally:
+        for module in registered:
+            ray.cloudpickle.unregister_pickle_by_value(module)

@@ -3,19 +3,15 @@
 from __future__ import annotations
 
 import logging
-import secrets
 import time
 from abc import ABC, abstractmethod
 from collections import Counter, deque
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
-from pathlib import Path
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from types import ModuleType
 from typing import Any, Protocol
 
 from lkgrag.errors import RunError, short
-from lkgrag.utils import ray_worker
-from lkgrag.utils.files import atomic
 
 log = logging.getLogger(__name__)
 
@@ -277,47 +273,6 @@ class Team:
             f"no worker has started in {PATIENCE:.0f} seconds: of the cluster's {cpus:g} CPUs {free:g} are free, and a "
             f"worker takes {self.size.threads}; wait for other work on it, or set threads=1"
         )
-
-
-def count_places(ray: ModuleType, threads: int) -> int:
-    """How many workers a cluster has CPUs for; at least 1.
-
-    Args:
-        ray: the module, connected.
-        threads: of a worker.
-    """
-    return max(1, int(ray.cluster_resources().get("CPU", 0) // threads))
-
-
-@contextmanager
-def put_token(out: Path) -> Iterator[tuple[str, str]]:
-    """A file in the folder of the results, by which a worker knows the folder: its name and its text."""
-    text = secrets.token_hex(16)
-    path = out / f".token-{text[:8]}.tmp"
-    with atomic(path) as tmp:
-        tmp.write_text(text, encoding="utf-8")
-    try:
-        yield path.name, text
-    finally:
-        path.unlink(missing_ok=True)
-
-
-@contextmanager
-def travelling(ray: ModuleType, *modules: ModuleType) -> Iterator[None]:
-    """Send the classes of workers as code within the block, not as names in modules.
-
-    Args:
-        ray: the module.
-        modules: of the classes, beside :mod:`~lkgrag.utils.ray_worker`.
-    """
-    registered = (ray_worker, *modules)
-    for module in registered:
-        ray.cloudpickle.register_pickle_by_value(module)
-    try:
-        yield
-    finally:
-        for module in registered:
-            ray.cloudpickle.unregister_pickle_by_value(module)
 
 
 def _is_memory(error: Exception) -> bool:

@@ -13,7 +13,7 @@ from helpers.tables import assert_same, tables_of
 from lkgrag import count
 from lkgrag.config.loading import load_config
 from lkgrag.data.large import Store, making
-from lkgrag.data.readers import formats
+from lkgrag.data.readers.formats import columns
 from lkgrag.kg import TableKG
 from lkgrag.paths import PathFinder
 from lkgrag.utils import duck_team
@@ -24,9 +24,9 @@ ray = pytest.importorskip("ray", reason="needs the extra lkgrag[ray]")
 SMALL = """
 import sys
 from lkgrag.data.large import making
-from lkgrag.data.readers import formats
+from lkgrag.data.readers.formats import columns
 from lkgrag.utils import duck_team
-formats.BATCH, making.PIECE, duck_team.ROWS, duck_team.PARTS = 128, 256, 300, 8
+columns.BATCH, making.PIECE, duck_team.ROWS, duck_team.PARTS = 128, 256, 300, 8
 from lkgrag import count
 sys.exit(count.main())
 """
@@ -52,7 +52,7 @@ def test_a_killed_driver_and_a_killed_worker_change_no_table(tmp_path, monkeypat
         os.kill(job.pid, signal.SIGKILL)
     assert not (out / "graph" / "graph.json").exists()
     # The same command goes on, and a worker is killed while it makes a part of the graph.
-    monkeypatch.setattr(formats, "BATCH", 128)
+    monkeypatch.setattr(columns, "BATCH", 128)
     monkeypatch.setattr(making, "PIECE", 256)
     monkeypatch.setattr(duck_team, "ROWS", 300)
     monkeypatch.setattr(duck_team, "PARTS", 8)

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from lkgrag.config import DataConfig, KGConfig
 from lkgrag.data.large import make_store, making, split_store
-from lkgrag.data.readers import formats
+from lkgrag.data.readers.formats import columns
 from lkgrag.errors import LkgragError
 from lkgrag.kg.large.making import forget_counts, histories_of, make_graph
 from lkgrag.paths.large import map_paths
@@ -57,7 +57,7 @@ def test_tables_do_not_depend_on_how_the_work_is_divided(
             min_item=core,
         )
         kg = KGConfig(temporal=temporal, behaviour_min=least, co_rated_top=2)
-        patch.setattr(formats, "BATCH", 16)
+        patch.setattr(columns, "BATCH", 16)
         with small_duck(folder) as duck:
             refused = count(duck, data, kg, folder / "one")
         patch.setattr(making, "PIECE", 32)
@@ -88,7 +88,7 @@ def test_files_of_every_kind_are_divided_or_read_as_a_whole(tmp_path, monkeypatc
     data, kg = DataConfig(name="shop", root=str(folder), min_rating=2.0), KGConfig()
     with small_duck(tmp_path) as duck:
         assert count(duck, data, kg, tmp_path / "one") is None
-    monkeypatch.setattr(formats, "BATCH", 64)
+    monkeypatch.setattr(columns, "BATCH", 64)
     monkeypatch.setattr(making, "PIECE", 128)
     with many_hands(tmp_path) as hands:
         assert count(hands, data, kg, tmp_path / "many") is None
@@ -100,7 +100,7 @@ def test_a_broken_value_has_the_row_of_the_whole_file(tmp_path, monkeypatch):
     table["rating"] = table["rating"].map(str)
     table.loc[200, "rating"] = "much"
     table.to_parquet(tmp_path / "events.parquet", index=False)
-    monkeypatch.setattr(formats, "BATCH", 64)
+    monkeypatch.setattr(columns, "BATCH", 64)
     monkeypatch.setattr(making, "PIECE", 64)
     data = DataConfig(root=str(tmp_path / "events.parquet"))
     with many_hands(tmp_path) as hands:

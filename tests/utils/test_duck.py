@@ -8,14 +8,8 @@ import pytest
 from lkgrag.config import EngineConfig
 from lkgrag.config.loading import load_config
 from lkgrag.errors import ConfigError, DataError, LkgragError
-from lkgrag.utils.duck import (
-    check_limits,
-    known,
-    memory_of,
-    open_duck,
-    parquet,
-    sweep_temporary,
-)
+from lkgrag.utils.duck import known, open_duck, parquet, sweep_temporary
+from lkgrag.utils.duck_limits import check_limits, memory_of
 from lkgrag.utils.key_counts import count_keys, ranges
 from lkgrag.utils.memory import parse_bytes
 

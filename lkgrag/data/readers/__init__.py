@@ -2,7 +2,7 @@
 
 ``base.py`` has the contract, :class:`Reader`. Each layout stands in a file of its own: ``table.py``,
 ``recbole.py``, ``movielens.py`` and ``amazon.py`` with what belongs to it. What they share: ``text.py`` and
-``packed.py`` (text files, packed or not), ``formats.py`` (CSV, JSON, Parquet, Arrow), ``batches.py`` and ``parts.py``
+``packed.py`` (text files, packed or not), ``formats`` (CSV, JSON, Parquet, Arrow), ``batches.py`` and ``parts.py``
 (interactions in batches and of several files), ``histories.py`` (sequences out of rows with a history).
 ``resolver.py`` lists the readers, ``location.py`` finds the folder and its reader, and ``reading.py`` reads.
 """

@@ -12,7 +12,8 @@ from lkgrag.kg.large.edge_files import read_edges, write_followed, write_met
 from lkgrag.kg.large.histories import Histories
 from lkgrag.kg.sources.co_rated import CoRated
 from lkgrag.kg.sources.followed_by import FollowedBy
-from lkgrag.utils.duck import is_installed, open_duck
+from lkgrag.utils.duck import open_duck
+from lkgrag.utils.duck_limits import is_installed
 from lkgrag.utils.steps import Alone
 
 if TYPE_CHECKING:
