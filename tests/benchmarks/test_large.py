@@ -35,7 +35,7 @@ def test_the_quick_form_says_what_it_found_and_writes_nothing(tmp_path, monkeypa
     cost = {"trained": 8, "training_seconds": 4.0, "ranked": 10, "ranking_seconds": 1.0}
     found = {"candidates": {**cost, "peak_gib": None}, "letters": {**cost, "peak_gib": 5.25}}
     monkeypatch.setattr(large, "measure", lambda *given: dict(found))
-    monkeypatch.setattr("lkgrag.data.assets.store.fetch_model", lambda name: tmp_path)
+    monkeypatch.setattr(large, "fetch_model", lambda name: tmp_path)
     monkeypatch.setattr(common, "RESULTS", tmp_path / "results")
     assert run.main(["large", "--quick"]) == 0
     assert capsys.readouterr().out.splitlines() == [

@@ -239,7 +239,7 @@ def test_many_random_values_are_right_or_refused():
     rng = random.Random(0)
     alphabet = "ab05.,:[]{}'\"~$#&*!|>%@-_ \t\n\\=?eé"
     keys = [key for key, _ in config_fields()]
-    for _ in range(3000):
+    for _ in range(1200):
         text = "".join(rng.choices(alphabet, k=rng.randint(0, 8)))
         key = rng.choice(keys)
         try:

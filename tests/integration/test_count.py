@@ -129,8 +129,8 @@ def test_another_process_is_named(events, tmp_path):
 def test_a_killed_process_leaves_nothing_in_the_way(tmp_path):
     events, out = tmp_path / "events.parquet", tmp_path / "out"
     rng = np.random.default_rng(0)
-    table = many(1, 400_000)
-    table["user"], table["item"] = rng.integers(0, 40_000, 400_000), rng.integers(0, 3_000, 400_000)
+    table = many(1, 120_000)
+    table["user"], table["item"] = rng.integers(0, 12_000, 120_000), rng.integers(0, 2_000, 120_000)
     table.to_parquet(events, index=False)
     words = [f"data.root={events}", f"out={out}", "engine.memory=512MB", "threads=1"]
     command = [sys.executable, "-m", "lkgrag.count", *words]
