@@ -19,7 +19,7 @@ COMMAND = Command(
     options={
         "run": ("FOLDER", "a finished run of lkgrag.train"),
         "users": (
-            "all",
+            "all | ID,ID,... | FILE",
             "users of the data, by id; a file of them (.txt, one a line; .csv, .parquet: a column); or `all`",
         ),
         "out": ("FILE", "also write the metrics there, as JSON; with format the folder"),

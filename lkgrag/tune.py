@@ -16,27 +16,30 @@ COMMAND = Command(
     ),
     options={
         "space": (
-            "default",
+            "default | FILE",
             "what is tuned: a shipped space, or a YAML file of options and their values",
         ),
         "trials": ("50", "trials in all, of all processes and earlier calls together"),
         "study": ("<data>-<space>", "name of the study in its storage"),
-        "storage": ("<out>/study.db", "file of SQLite, or any URL that Optuna takes"),
+        "storage": (
+            "FILE | URL",
+            "file of SQLite, or any URL that Optuna takes (default: study.db in out)",
+        ),
         "timeout": ("none", "seconds after which this process begins no further trial"),
         "metric": (
             "ndcg@10",
             "what is maximised: a key of metrics.json, of the ranker on validation",
         ),
-        "sampler": ("tpe", "what proposes trials: tpe or random"),
+        "sampler": ("tpe", "what proposes trials [tpe | random]"),
         "pruner": (
             "quartile",
             "which trials end early: those in the worst quarter of earlier ones at some point (quartile), in the worse "
-            "half (median), or none",
+            "half (median), or none [quartile | median | none]",
         ),
         "confirm": (
             "auto",
             "whether half of the users choose the best trial and the others confirm its gain: true, false, or auto "
-            "(true if 1,000 or more users validate)",
+            "(true if 1,000 or more users validate) [auto | true | false]",
         ),
         "disk": ("20", "gigabytes of cached stages that losing trials may keep"),
     },

@@ -35,8 +35,13 @@ def complete(words: list[str], prefix: str) -> dict[str, str]:
         Whole words that begin with ``prefix``, each with its meaning.
     """
     found = [word for word in words if not word.startswith("-")]
-    if prefix.startswith("-"):
+    dashes, name = _split_dashes(prefix)
+    if dashes and not name:
         offers = _flags()
+    elif dashes:
+        # Options may have dashes, too.
+        under = complete(words, name) if found and found[0] in COMMANDS else {}
+        offers = _flags() | {f"{dashes}{word}": meaning for word, meaning in under.items()}
     elif not found:
         offers = {name: load_command(name).COMMAND.summary for name in COMMANDS}
         offers["completion"] = COMPLETION
@@ -49,9 +54,15 @@ def complete(words: list[str], prefix: str) -> dict[str, str]:
         key, equals, value = prefix.partition("=")
         if equals:
             return {f"{key}={end}": "" for end in _values(command, key, value)}
-        given = {word.partition("=")[0] for word in found[1:]}
+        given = {word.lstrip("-").partition("=")[0] for word in words}
         offers = {f"{k}=": meaning for k, meaning in _keys(command).items() if k not in given}
     return {word: _line(text) for word, text in offers.items() if word.startswith(prefix)}
+
+
+def _split_dashes(prefix: str) -> tuple[str, str]:
+    """The dashes that a word begins with, and the rest."""
+    name = prefix.lstrip("-")
+    return prefix[: len(prefix) - len(name)], name
 
 
 def _flags() -> dict[str, str]:
@@ -71,7 +82,7 @@ def _values(command: Command, key: str, value: str) -> list[str]:
     """The values of an option that begin with the text after ``=``; in a list, the last element is completed."""
     words, is_file, is_list = _kind(command, key)
     if is_file:
-        return files(value)
+        return [*(word for word in words if word.startswith(value)), *files(value)]
     head = ""
     if is_list:
         head = value[: max(value.rfind(","), value.rfind("[")) + 1]
@@ -83,14 +94,22 @@ def _values(command: Command, key: str, value: str) -> list[str]:
 def _kind(command: Command, key: str) -> tuple[tuple[str, ...], bool, bool]:
     """The words of an option, whether it takes files, and whether it takes several words."""
     if key in command.options:
+        if command.name == "lkgrag.tune" and key == "space":
+            # Only here: the other answers do not wait for PyYAML.
+            from lkgrag.config.loading import spaces
+
+            return tuple(spaces()), True, False
         default, meaning = command.options[key]
         shown = re.search(rf"\[({_WORDS.pattern})\]", meaning)
         text = shown[1] if shown else default
         if text in _SWITCH:
             return _SWITCH, False, False
-        words = tuple(text.split(" | ")) if _WORDS.fullmatch(text) else ()
-        return words, any(word in default for word in _FILES), False
-    if not command.configurable:
+        # Words in capitals stand for others: FILE, ID,ID,...
+        words = tuple(w for w in text.split(" | ") if w.islower()) if " | " in text else ()
+        is_file = any(word in default for word in _FILES)
+        if words or is_file:
+            return words, is_file, False
+    elif not command.configurable:
         return (), False, False
     if key == "config":
         return (), True, False
@@ -117,8 +136,18 @@ def files(text: str) -> list[str]:
     return [
         os.path.join(folder, entry.name) + "/" * entry.is_dir()
         for entry in entries
-        if entry.name.startswith(name) and (name or not entry.name.startswith("."))
+        if entry.name.startswith(name)
+        and (name or not entry.name.startswith("."))
+        and _is_text(entry.name)
     ]
+
+
+def _is_text(name: str) -> bool:
+    """Whether a name can be told to a shell: some file systems have names that are no UTF-8."""
+    try:
+        return bool(name.encode("utf-8"))
+    except UnicodeEncodeError:
+        return False
 
 
 def _line(text: str) -> str:
@@ -137,6 +166,41 @@ class _Finder(CompletionFinder):
         offers = complete(parsed_args.words, cword_prefix)
         self._display_completions = dict(offers)
         return list(offers)
+
+    def quote_completions(
+        self, completions: list[str], cword_prequote: str, last_wordbreak_pos: int | None
+    ) -> list[str]:
+        """Each as the shell is to insert it. Within quotes, bash replaces what stands behind the open one."""
+        if cword_prequote and os.environ.get("_ARGCOMPLETE_SHELL") == "bash":
+            start = before_quote(os.environ["COMP_LINE"][: int(os.environ["COMP_POINT"])])
+            completions = [completion[start:] for completion in completions]
+        quoted: list[str] = super().quote_completions(
+            completions, cword_prequote, last_wordbreak_pos
+        )
+        return quoted
+
+
+def before_quote(line: str) -> int:
+    """How many characters of the last word of a line stand before the quote that is open in it.
+
+    Args:
+        line: up to the cursor, as it was typed.
+    """
+    quote, length, before, is_escaped = "", 0, 0, False
+    for char in line:
+        if is_escaped:
+            length, is_escaped = length + 1, False
+        elif char == "\\" and quote != "'":
+            is_escaped = True
+        elif char == quote:
+            quote = ""
+        elif not quote and char in "'\"":
+            quote, before = char, length
+        elif not quote and char.isspace():
+            length = 0
+        else:
+            length += 1
+    return before
 
 
 def answer() -> None:

@@ -63,8 +63,10 @@ def _answer(program: str, name: str | None, rest: list[str]) -> None:
     Raises:
         ConfigError: there is no such command, or no such shell.
     """
-    if name is None:
-        print(f"lkgrag {__version__}" if "--version" in rest else overview(program), flush=True)
+    if name in (None, "completion") and "--version" in rest and not {"-h", "--help"} & set(rest):
+        print(f"lkgrag {__version__}", flush=True)
+    elif name is None:
+        print(overview(program), flush=True)
     elif name == "completion":
         _complete(program, rest)
     elif "=" in name:

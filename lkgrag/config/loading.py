@@ -34,6 +34,12 @@ def presets() -> list[str]:
     return sorted(f.name[:-5] for f in folder.iterdir() if f.name.endswith(".yaml"))
 
 
+def spaces() -> list[str]:
+    """List the names of the shipped spaces of :mod:`lkgrag.tune`."""
+    folder = resources.files("lkgrag") / "conf" / "spaces"
+    return sorted(f.name[:-5] for f in folder.iterdir() if f.name.endswith(".yaml"))
+
+
 def load_config(overrides: dict[str, str], extra: dict[str, Any] | None = None) -> Config:
     """Merge defaults, preset, file and overrides, in rising precedence, and check every value.
 

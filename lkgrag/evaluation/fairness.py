@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from lkgrag.evaluation.protocol import SplitResult
     from lkgrag.evaluation.user_groups import Grouping
 
+#: Digits after the point in which means of groups differ, or are alike.
+DIGITS = 12
+
 
 def compare_groups(
     result: SplitResult,
@@ -39,8 +42,8 @@ def compare_groups(
 
         - ``groups``: ``group``, ``users`` and ``events`` of the split, and ``systems``, the means;
         - ``left_out``: users of groups that are too small, by group;
-        - ``gaps``: for each system that ranked some events of two groups ``best``, ``worst``, ``gap`` (their
-          difference), ``low`` and ``high`` (of the difference of these two groups, by a bootstrap over users),
+        - ``gaps``: for each system that ranked some events of two groups ``best``, ``worst`` (the same one where
+          all are alike), ``gap`` (their difference), ``low`` and ``high`` (of the difference of these two groups, by a bootstrap over users),
           ``p`` (share of random assignments of users to groups of the same sizes with as large a gap between their
           best and worst, counted with one more), ``deviation`` (standard deviation of the groups' means, each
           group alike) with ``deviation_low`` and ``deviation_high`` of the bootstrap.
@@ -107,6 +110,8 @@ def _gaps(
     ]
     # A resample without any user of a group takes the group's own mean.
     drawn = np.stack([np.where(np.isnan(p), m, p) for p, m in zip(parts, means, strict=True)])
+    # Sums of the same numbers in another order differ in their last digits: groups that are alike have no gap.
+    means, drawn = np.round(means, DIGITS), np.round(drawn, DIGITS)
     spans = _permuted_spans([*members.values()], sums, len(times), seed)
     out = {}
     for number, system in enumerate(systems):
@@ -118,8 +123,7 @@ def _gaps(
         gap = float(means[best, number] - means[worst, number])
         low, high = interval(drawn[best, :, number] - drawn[worst, :, number])
         least, most = interval(drawn[judged, :, number].std(0))
-        # Sums of the same numbers in another order differ in their last digits.
-        as_far = int((spans[:, number] >= gap - 1e-12).sum())
+        as_far = int((spans[:, number] >= gap - 10.0**-DIGITS).sum())
         out[system] = {
             "best": names[best],
             "worst": names[worst],

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+#: Whole numbers below are exact as floats.
+EXACT = 2**53
 #: Users that a group needs; smaller ones are merged, or left out.
 LEAST = 20
 #: Values from which on numbers are cut into thirds.
@@ -124,21 +126,43 @@ def check_attributes(users: pd.DataFrame, chosen: Sequence[str]) -> None:
 
 
 def thirds(name: str, values: NDArray[np.number] | pd.Series) -> dict[str, NDArray[np.bool_]]:
-    """Thirds of the users by a number, named by the least and the greatest in each."""
+    """Thirds of the users by a number, named by the least and the greatest finite one in each.
+
+    An infinite number is in the group at its end.
+    """
     numbers = pd.to_numeric(pd.Series(values), errors="coerce").to_numpy(float)
-    finite = numbers[np.isfinite(numbers)]
-    if not len(finite):
+    finite = np.isfinite(numbers)
+    if not finite.any():
         return {}
-    out = {}
-    edges = np.unique(np.quantile(finite, [0, 1 / 3, 2 / 3, 1]))
+    ends, groups = [], []
+    edges = np.unique(np.quantile(numbers[finite], [0, 1 / 3, 2 / 3, 1]))
     for low, high in pairwise(edges):
-        below = numbers <= high if high == edges[-1] else numbers < high
-        inside = (numbers >= low) & below
-        if inside.any():
-            least, most = numbers[inside].min(), numbers[inside].max()
-            span = f"{least:g}" if least == most else f"{least:g}–{most:g}"
-            out[f"{name} {span}"] = inside
-    return out
+        inside = ~np.isnan(numbers)
+        if low > edges[0]:
+            inside &= numbers >= low
+        if high < edges[-1]:
+            inside &= numbers < high
+        if (inside & finite).any():
+            ends.append((numbers[inside & finite].min(), numbers[inside & finite].max()))
+            groups.append(inside)
+    texts = _texts([end for pair in ends for end in pair])
+    spans = zip(texts[::2], texts[1::2], strict=True)
+    names = [least if least == most else f"{least}–{most}" for least, most in spans]
+    return {f"{name} {span}": inside for span, inside in zip(names, groups, strict=True)}
+
+
+def _texts(numbers: list[float]) -> list[str]:
+    """Numbers in as few digits, from six on, as tell them apart; whole numbers in all of theirs."""
+
+    def text(number: float, digits: int) -> str:
+        is_whole = number == int(number) and abs(number) < EXACT
+        return str(int(number)) if is_whole else f"{number:.{digits}g}"
+
+    for digits in range(6, 18):
+        texts = [text(number, digits) for number in numbers]
+        if len(set(texts)) == len(set(numbers)):
+            break
+    return texts
 
 
 def _by_values(name: str, values: pd.Series) -> Grouping:

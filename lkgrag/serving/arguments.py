@@ -15,6 +15,16 @@ if TYPE_CHECKING:
 USUAL = 10
 
 
+def is_whole_number(value: object) -> bool:
+    """Whether a value is a whole number; a truth value and a span of time of NumPy are none."""
+    return isinstance(value, int | np.integer) and not isinstance(value, bool | np.timedelta64)
+
+
+def is_real_number(value: object) -> bool:
+    """Whether a value is a number on the line of numbers."""
+    return is_whole_number(value) or isinstance(value, float | np.floating)
+
+
 def check_k(context: Context, k: int) -> None:
     """Check that a ranking can have ``k`` items.
 
@@ -24,7 +34,7 @@ def check_k(context: Context, k: int) -> None:
         ConfigError: ``k`` is no whole number, below 1 or larger than the catalogue.
     """
     items = len(context.catalogue)
-    if isinstance(k, bool) or not isinstance(k, int | np.integer):
+    if not is_whole_number(k):
         raise ConfigError(f"k: must be a whole number, got {short(repr(k))} ({type(k).__name__})")
     if not 1 <= k <= max(items, USUAL):
         raise ConfigError(

@@ -10,6 +10,7 @@ import numpy as np
 from lkgrag.data.cleaning.texts import as_float, normal
 from lkgrag.errors import ConfigError, short
 from lkgrag.retrieval.ranks import Seen, top_k
+from lkgrag.serving.arguments import is_real_number
 from lkgrag.serving.requests import Asked
 
 if TYPE_CHECKING:
@@ -55,8 +56,7 @@ def ask(context: Context, text: str | None, weight: float | None) -> Asked | Non
         return None
     if not isinstance(text, str):
         raise ConfigError(f"request: must be text, got {type(text).__name__}")
-    is_number = isinstance(weight, int | float | np.number) and not isinstance(weight, bool)
-    if not (weight is None or is_number):
+    if not (weight is None or is_real_number(weight)):
         raise ConfigError(
             f"weight: must be a number, got {short(repr(weight))} ({type(weight).__name__})"
         )

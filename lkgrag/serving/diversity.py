@@ -10,6 +10,7 @@ import numpy as np
 
 from lkgrag.data.cleaning.texts import as_float
 from lkgrag.errors import ConfigError, short
+from lkgrag.serving.arguments import is_real_number
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -27,8 +28,7 @@ def check_diversity(context: Context, diversity: object) -> float:
     Raises:
         ConfigError: it is no number from 0 to 1, or nothing tells the items apart.
     """
-    is_number = isinstance(diversity, int | float | np.number) and not isinstance(diversity, bool)
-    if not is_number:
+    if not is_real_number(diversity):
         raise ConfigError(
             f"diversity: must be a number from 0 to 1, got {short(repr(diversity))} "
             f"({type(diversity).__name__})"

@@ -43,6 +43,11 @@ class Limits:
     words: str
 
     @property
+    def is_empty(self) -> bool:
+        """Whether every item is allowed, so that nothing that is missing is missing for these limits."""
+        return bool(self.allowed.all())
+
+    @property
     def number(self) -> int:
         """How many items are allowed."""
         return int(self.allowed.sum())
@@ -82,7 +87,7 @@ def limit(context: Context, exclude: Any = None, where: Any = None) -> Limits | 
 
 def tell_short(rankings: list[Recommendation], k: int, limits: Limits | None) -> None:
     """Say in a warning that limits left fewer items than were asked for."""
-    if limits is None:
+    if limits is None or limits.is_empty:
         return
     sizes = [len(ranking.items) for ranking in rankings]
     few = [size for size in sizes if size < k]

@@ -139,7 +139,8 @@ class Recommendations(list[Recommendation]):
         Returns:
             A table of that library with the columns ``user`` (empty for a plain history), ``rank`` (1 is best),
             ``item``, ``title``, ``score``, its parts ``lm``, ``scorer``, ``prior`` and ``request``, and
-            ``explanation``: the worded paths, the most salient first.
+            ``explanation``: the worded paths, the most salient first, behind why variety moved the item and what of
+            the request it is.
 
         Raises:
             ConfigError: there is no such kind of table, or its library is not installed.

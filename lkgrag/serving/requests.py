@@ -179,7 +179,9 @@ def _numbers(ratings: Sequence[object]) -> NDArray[np.float64]:
     for place, value in enumerate(
         list_of(ratings, "ratings", "[5, 3.5]", is_ordered=True), start=1
     ):
-        is_number = isinstance(value, numbers.Real | Decimal) and not isinstance(value, bool)
+        is_number = isinstance(value, numbers.Real | Decimal)
+        # NumPy counts spans of time among whole numbers.
+        is_number &= not isinstance(value, bool | np.timedelta64)
         if not (is_missing(value) or is_number):
             raise DataError(
                 f"ratings: element {place}, {short(repr(value))}, is no number; leave it None if unknown"

@@ -25,6 +25,8 @@ SUMS = "_sha256sums"
 USERS = b"lkgrag.users"
 #: Version of the shards' columns.
 FORMAT = 1
+#: What the manifest leaves out where it is so, as those of older versions do.
+LEFT_OUT = {"diversity": 0.0, "index": "exact"}
 
 
 def shard_name(number: int, count: int) -> str:
@@ -112,7 +114,7 @@ def write_manifest(out: Path, manifest: dict[str, Any]) -> None:
     content = read_json(path)
     stored = content if isinstance(content, dict) else {}
     for key in {**manifest, **stored}:
-        old, new = stored.get(key), manifest.get(key)
+        old, new = (values.get(key, LEFT_OUT.get(key)) for values in (stored, manifest))
         if old != new:
             raise RunError(
                 f"{out} holds rankings made with {key}={_shorten(old)}, not {_shorten(new)}: "

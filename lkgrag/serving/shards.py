@@ -165,7 +165,7 @@ def warn_of_few(request: BulkRequest, few: int) -> None:
         request: of the rankings.
         few: such users.
     """
-    if few and request.limits is not None:
+    if few and request.limits is not None and not request.limits.is_empty:
         text = "%s: %d items are left, and %d users of these shards have fewer than k=%d"
         log.warning(text, request.limits.words, request.limits.number, few, request.k)
 

@@ -12,7 +12,7 @@ import yaml
 from lkgrag.config.checks import check_value
 from lkgrag.config.documents import compose, pairs_of
 from lkgrag.config.fields import config_fields, show
-from lkgrag.config.loading import KINDS, SECTIONS, option_of
+from lkgrag.config.loading import KINDS, SECTIONS, option_of, spaces
 from lkgrag.config.values import inner_kind, of_node
 from lkgrag.errors import ConfigError, nearest, short
 from lkgrag.tuning.space import Parameter, Space, is_whole_number
@@ -41,12 +41,6 @@ MOST_CHOICES = 1000
 #: Most steps of a range.
 MOST_STEPS = 10**9
 _FIELDS = dict(config_fields())
-
-
-def spaces() -> list[str]:
-    """List the names of the shipped spaces."""
-    folder = resources.files("lkgrag") / "conf" / "spaces"
-    return sorted(f.name[:-5] for f in folder.iterdir() if f.name.endswith(".yaml"))
 
 
 def read_space(name: str) -> Space:

@@ -9,15 +9,17 @@ import shlex
 import shutil
 import subprocess
 import time
+from contextlib import suppress
+from pathlib import Path
 
 import pytest
 from helpers.console import write_program
 
 from lkgrag.cli.command import FLAGS
 from lkgrag.cli.commands import COMMANDS, SHELLS, load_command
-from lkgrag.cli.completion import complete, files
+from lkgrag.cli.completion import before_quote, complete, files
 from lkgrag.config.fields import config_fields
-from lkgrag.config.loading import presets
+from lkgrag.config.loading import presets, spaces
 
 
 def test_commands_are_offered_first():
@@ -62,6 +64,9 @@ def test_flags_are_offered_after_a_dash():
         (["recommend"], "explain=t", ["true"]),
         (["recommend"], "seed=", []),
         (["export"], "dtype=fl", ["float32", "float16"]),
+        (["evaluate"], "format=", ["trec", "ranx", "recbole"]),
+        (["count"], "data.ties=", ["hash", "file", "id"]),
+        (["tune"], "pruner=", ["quartile", "median", "none"]),
     ],
 )
 def test_words_of_an_option(words, prefix, ends):
@@ -90,6 +95,43 @@ def test_names_of_files_are_offered(tmp_path, monkeypatch):
     assert files(f"{tmp_path}/") == [f"{tmp_path}/{x}" for x in ("run-1/", "run-2/", "run.csv")]
     assert files(".h") == [".hidden/"]
     assert files("absent/") == []
+
+
+@pytest.mark.parametrize(
+    ("words", "prefix", "offers"),
+    [
+        (["evaluate"], "users=", ["users=all", "users=plain.yaml"]),
+        (["recommend"], "users=pl", ["users=plain.yaml"]),
+        (["count"], "data.root=pl", ["data.root=plain.yaml"]),
+        (["count"], "engine.temp=", ["engine.temp=plain.yaml"]),
+        (["tune"], "space=", [*(f"space={name}" for name in spaces()), "space=plain.yaml"]),
+        (["tune"], "storage=pl", ["storage=plain.yaml"]),
+        (["train"], "--config=pl", ["--config=plain.yaml"]),
+        (["train"], "--see", ["--seed="]),
+        (["train", "--seed=1"], "see", []),
+        (["train"], "--q", ["--quiet"]),
+        ([], "--see", []),
+    ],
+)
+def test_files_words_and_dashes(words, prefix, offers, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "plain.yaml").write_text("")
+    # Some file systems have names that are no UTF-8, which no shell can be told.
+    with suppress(OSError):
+        Path(os.fsdecode(os.fsencode(tmp_path) + b"/plbad\xff.yaml")).write_text("")
+    assert list(complete(words, prefix)) == offers
+
+
+def test_what_stands_before_an_open_quote():
+    for line, before in {
+        'lkgrag train config="my': 7,
+        "lkgrag train config='my": 7,
+        'lkgrag train "config=my': 0,
+        r'lkgrag train a\ b="': 4,
+        """lkgrag train 'a' b"c"d="x""": 4,
+        "lkgrag train 'a b' \"c": 0,
+    }.items():
+        assert before_quote(line) == before, line
 
 
 def test_unknown_commands_get_nothing():
@@ -134,6 +176,10 @@ printf '%s\\n' "${{COMPREPLY[@]}}"
         ("lkgrag train seed=1 --quiet preset=quick,text", ["quick,text-first "]),
         ("lkgrag train data.root=one", [r"one\ two.csv "]),
         ("lkgrag train 'data.root=one", ["data.root=one two.csv"]),
+        # Behind an open quote, bash replaces what stands behind it.
+        ('lkgrag train data.root="one', ["one two.csv"]),
+        ("lkgrag train data.root='one", ["one two.csv"]),
+        ('lkgrag train preset="qu', ["quick"]),
         ("lkgrag completion b", ["bash "]),
     ],
 )

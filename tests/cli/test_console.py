@@ -69,7 +69,8 @@ def test_examples_of_help_follow_the_call(call):
 def test_it_prints_the_version(call):
     text = f"lkgrag {lkgrag.__version__}\n"
     assert call("--version") == (0, text, "")
-    assert call("train", "--version") == (0, text, "")
+    for words in (["train"], ["completion"], ["completion", "bash"]):
+        assert call(*words, "--version") == (0, text, "")
 
 
 @pytest.mark.parametrize(

@@ -11,9 +11,9 @@ from helpers.studies import fake_trial
 
 from benchmarks import tune
 from benchmarks.common import stored
+from lkgrag.config.loading import spaces
 from lkgrag.tuning import work
 from lkgrag.tuning.results import BEST, SUMMARY, TABLE
-from lkgrag.tuning.space_file import spaces
 
 PAGE = Path(__file__).parents[2] / "docs" / "tune.md"
 TEXT = PAGE.read_text(encoding="utf-8")

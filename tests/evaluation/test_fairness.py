@@ -93,6 +93,44 @@ def test_activity_is_cut_into_thirds():
     assert by_activity(np.zeros(0, int)).names == []
 
 
+@pytest.mark.parametrize(
+    ("values", "names"),
+    [
+        # Six digits would be the same for all of them.
+        ([1_700_000_000 + n for n in range(90)],
+         ["1700000000–1700000029", "1700000030–1700000059", "1700000060–1700000089"]),
+        ([19_800_101 + n for n in range(90)], ["19800101–19800130", "19800131–19800160", "19800161–19800190"]),
+        ([1 + n / 1e9 for n in range(90)], ["1–1.000000029", "1.00000003–1.000000059", "1.00000006–1.000000089"]),
+        ([n / 4 for n in range(90)], ["0–7.25", "7.5–14.75", "15–22.25"]),
+        ([f"{n}e20" for n in range(90)], ["0–2.9e+21", "3e+21–5.9e+21", "6e+21–8.9e+21"]),
+    ],
+)  # fmt: skip
+def test_numbers_of_many_digits_keep_their_groups_apart(values, names):
+    found = by_attributes(users(number=values), ["number"])["number"]
+    assert found.names == names
+    assert np.bincount(found.group).tolist() == [30, 30, 30]
+    assert not found.left_out
+
+
+def test_infinite_numbers_are_at_the_ends():
+    values = ["-inf", "-1e400", *map(str, range(90)), "inf", "1e999", None]
+    found = by_attributes(users(number=values), ["number"])["number"]
+    assert found.names == ["0–29", "30–59", "60–89"]
+    assert np.bincount(found.group[:-1]).tolist() == [32, 30, 32]
+    assert found.group[-1] == -1
+
+
+def test_groups_that_are_alike_have_no_gap():
+    """Means of the same numbers that were added in another order differ by rounding alone."""
+    ranks = np.array([3, 7, 10, 6, 3, 10, 6, 7])
+    assert (1 / ranks[:4]).sum() != (1 / ranks[4:]).sum()
+    grouping = Grouping(["a", "b"], np.repeat([0, 1], 4))
+    found = compare_groups(result_of(ranks), {"half": grouping}, 50, 0, "mrr")
+    found = found["by"]["half"]["gaps"]["ranker"]
+    assert (found["gap"], found["deviation"], found["p"]) == (0, 0, 1)
+    assert found["best"] == found["worst"]
+
+
 def test_tastes_are_fifths_and_the_rest():
     # Item 0 is the popular fifth; user n has it in n of 100 places.
     popularity = np.array([99, 5, 4, 3, 2])

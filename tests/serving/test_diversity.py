@@ -125,6 +125,8 @@ def test_variety_goes_with_limits_requests_and_candidates(ranker):
         (None, "diversity: must be a number from 0 to 1, got None"),
         (float("nan"), "diversity=nan: must be a number from 0 to 1"),
         (float("inf"), "diversity=inf: must be a number from 0 to 1"),
+        (np.complex64(0.3 + 5j), "diversity: must be a number from 0 to 1, got .*complex64"),
+        (np.timedelta64(0), "diversity: must be a number from 0 to 1, got .*timedelta64"),
         (1.01, "diversity=1.01: must be a number from 0 to 1"),
         (-0.1, "diversity=-0.1: must be a number from 0 to 1"),
     ],
@@ -159,7 +161,7 @@ def test_the_command_and_its_shards(run_without_lm, ranker, tmp_path, capsys):
     assert table[table["user"] == user]["item"].tolist() == whole(expected)
     with pytest.raises(ConfigError, match="option 'diversity': 'much' is no number from 0 to 1"):
         recommend.body({**words, "diversity": "much", "users": user}, set())
-    with pytest.raises(Exception, match=r"rankings made with diversity=0\.6, not null"):
+    with pytest.raises(Exception, match=r"rankings made with diversity=0\.6, not 0\.0"):
         recommend.body({"run": words["run"], "k": "4", "users": "all", "out": out}, set())
 
 

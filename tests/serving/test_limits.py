@@ -106,6 +106,12 @@ def test_too_few_items_are_said_and_not_padded(ranker, caplog):
     caplog.clear()
     ranker.recommend([], k=number, explain=False, where=where)
     assert caplog.text == ""
+    # Limits that leave everything are not blamed for items that the history leaves out.
+    user = ranker.users()[:1]
+    for nothing in ({"where": {}}, {"exclude": []}, {"where": {}, "exclude": []}):
+        found = ranker.recommend_users(user, k=40, explain=False, **nothing)
+        assert len(found[0].items) < 40
+    assert caplog.text == ""
     ids = ranker.context.catalogue.ids
     with pytest.raises(DataError, match="exclude: no item of the 40 is left"):
         ranker.recommend([], exclude=ids)
@@ -133,6 +139,10 @@ def test_shards_keep_to_the_limits_and_remember_them(ranker, tmp_path, caplog):
     for user, found in zip(users, direct, strict=True):
         assert table["item"][table["user"] == user].tolist() == names(found)
     assert f"fewer than k={k}" in caplog.text
+    caplog.clear()
+    everything = BulkRequest(k=40, explain=False, limits=limit(ranker.context, [], {}))
+    recommend_all(ranker, tmp_path / "everything", everything)
+    assert caplog.text == ""
     with pytest.raises(RunError, match="made with allowed="):
         recommend_all(ranker, tmp_path, BulkRequest(k=k, explain=False))
 

@@ -3,10 +3,10 @@
 import optuna
 import pytest
 
-from lkgrag.config.loading import load_config
+from lkgrag.config.loading import load_config, spaces
 from lkgrag.errors import ConfigError
 from lkgrag.tuning.space import Parameter
-from lkgrag.tuning.space_file import read_space, spaces
+from lkgrag.tuning.space_file import read_space
 
 GOOD = {
     "a range": ("retrieval.lr: {low: 0.001, high: 0.01, log: true}", 0.001, 0.01),

@@ -65,7 +65,8 @@ def id_text(value: Any, bits: int = 64) -> str:
         return clean_id(value.value if isinstance(value, enum.Enum) else value).strip()
     if isinstance(value, bool | np.bool_):
         raise NotExact("a bool; give int64 or text")
-    if isinstance(value, int | np.integer):
+    # NumPy counts spans of time among whole numbers.
+    if isinstance(value, int | np.integer) and not isinstance(value, np.timedelta64):
         return str(int(value))
     if isinstance(value, float | np.floating | Decimal | Fraction):
         return _whole(value, value.dtype.itemsize * 8 if isinstance(value, np.floating) else bits)
