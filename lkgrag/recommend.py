@@ -19,7 +19,6 @@ from lkgrag.cli.arguments import (
 from lkgrag.cli.command import Command, is_stdout_closed, run
 from lkgrag.cli.crew_options import CrewOptions, parse_crew
 from lkgrag.errors import ConfigError
-from lkgrag.utils.layout import RANKER
 from lkgrag.utils.shares import Shares
 
 if TYPE_CHECKING:
@@ -33,7 +32,7 @@ COMMAND = Command(
     name="lkgrag.recommend",
     summary="Rank items for users of a saved run, or for any history, and explain the ranking.",
     options={
-        "run": ("FOLDER", "a finished run of lkgrag.train"),
+        "run": ("FOLDER", "a finished run of lkgrag.train, or a saved ranker"),
         "users": (
             "ID,ID,... | FILE",
             "users of the data, by id; a file of them (.txt, one a line; .csv, .parquet: a column); or `all`",
@@ -134,16 +133,16 @@ def body(pairs: dict[str, str], flags: set[str]) -> None:
         pairs, "accelerate", "python -m lkgrag.recommend", None if is_sharded else no_shards
     )
     # Only here: --help and a wrong option are answered without PyYAML.
-    from lkgrag.serving.saved_run import load_run
+    from lkgrag.serving.saved_run import load_saved
 
-    folder, config = load_run(pairs["run"])
+    folder, config = load_saved(pairs["run"])
     if isinstance(users, Path):
         # Only here: a list of ids does not wait for pandas.
         from lkgrag.data.id_files import read_ids
 
         users = read_ids(users, "user", "users")
     if crew is not None:
-        _rank_by_crew(pairs, folder / RANKER, crew, config.threads)
+        _rank_by_crew(pairs, folder, crew, config.threads)
         return
     # Only here: a wrong run is answered without torch.
     from accelerate import PartialState
@@ -175,13 +174,13 @@ def body(pairs: dict[str, str], flags: set[str]) -> None:
             # One process answers, however many were started.
             return
         rename_activity("load the ranker")
-        ranker = Ranker.from_pretrained(folder / RANKER, state.device, pairs.get("serving.lm"))
+        ranker = Ranker.from_pretrained(folder, state.device, pairs.get("serving.lm"))
         if "serving.index" in pairs:
             ranker = ranker.with_index(pairs["serving.index"])
         rename_activity("rank")
         candidates = parse_list(pairs, "candidates") if "candidates" in pairs else None
         if is_sharded:
-            request = _bulk_request(pairs, ranker.context, folder / RANKER)
+            request = _bulk_request(pairs, ranker.context, folder)
             group, made_from = Group.of(state.device), request.made_from
             refuse_other_versions(group)
             refuse_other_options(group, {**pairs, **made_from, "run": "", "out": ""})

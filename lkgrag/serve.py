@@ -10,7 +10,7 @@ from lkgrag.cli.arguments import check_options, whole_number
 from lkgrag.cli.command import Command, run
 from lkgrag.config.schema import SERVING
 from lkgrag.errors import ConfigError, nearest
-from lkgrag.utils.layout import RANKER
+from lkgrag.utils.files import user_path
 
 #: The variable that holds the token, so that no list of processes shows it, and its least length.
 TOKEN, SHORTEST = "LKGRAG_TOKEN", 16
@@ -24,7 +24,10 @@ COMMAND = Command(
         "people at /. A newer ranker in the run's folder is taken without a lost request."
     ),
     options={
-        "run": ("FOLDER", "a finished run of lkgrag.train, an export, or what lkgrag.update wrote"),
+        "run": (
+            "FOLDER",
+            "a finished run of lkgrag.train, an export, what lkgrag.update wrote, or a saved ranker",
+        ),
         "host": (
             "127.0.0.1",
             "address to listen on; any but this machine's own needs a token (0.0.0.0: all addresses)",
@@ -95,7 +98,7 @@ def body(pairs: dict[str, str], flags: set[str]) -> None:
     # Only here: --help and a wrong option are answered without them, as the run without torch.
     from lkgrag.service.limits import ServiceLimits
     from lkgrag.service.server import bind, listen, resolve, serve
-    from lkgrag.serving.saved_run import load_run
+    from lkgrag.serving.saved_run import load_saved
 
     limits = ServiceLimits(**sizes)
     address, is_loopback = resolve(pairs.get("host", "127.0.0.1"))
@@ -103,7 +106,7 @@ def body(pairs: dict[str, str], flags: set[str]) -> None:
         raise ConfigError(
             f"host={address}: others can reach it, so clients must give a token: set {TOKEN}, or token="
         )
-    folder, config = load_run(pairs["run"])
+    folder, config = load_saved(pairs["run"])
     listener = bind(address, port)
     # Only here: as above.
     from functools import partial
@@ -120,13 +123,15 @@ def body(pairs: dict[str, str], flags: set[str]) -> None:
     rename_activity("load the ranker")
     device = choose_device("cpu" if is_cpu_asked() else None)
     load = partial(load_served, device=device, lm=lm, index=index)
-    holder = Holder(load(folder / RANKER), folder / RANKER, load)
-    service = Service(holder, limits, token, folder.resolve().name, watch)
+    holder = Holder(load(folder), folder, load)
+    # The folder that was named, and not its part that holds the ranker.
+    name = user_path(pairs["run"], "run").resolve().name
+    service = Service(holder, limits, token, name, watch)
     app = build_app(service)
     url = listen(listener)
     how = "with" if holder.current.default else "without"
     console.print(
-        f"{folder}: served on {url} {how} language model; its API: {url}docs; Ctrl-C ends",
+        f"{pairs['run']}: served on {url} {how} language model; its API: {url}docs; Ctrl-C ends",
         soft_wrap=True,
         markup=False,
     )

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 from lkgrag.cli.arguments import check_options, switch
 from lkgrag.cli.command import Command, run
 from lkgrag.errors import ConfigError
-from lkgrag.utils.layout import RANKER
 
 if TYPE_CHECKING:
     from lkgrag.config import DataConfig
@@ -33,7 +32,10 @@ COMMAND = Command(
         "anew, what was learned stays, and new items are ranked by titles, attributes and first interactions."
     ),
     options={
-        "run": ("FOLDER", "a finished run of lkgrag.train, an export, or what this command wrote"),
+        "run": (
+            "FOLDER",
+            "a finished run of lkgrag.train, an export, what this command wrote, or a saved ranker",
+        ),
         "out": ("FOLDER", "where the updated ranker goes (default: in place of the run's own)"),
         **READING,
         "unchosen": ("true", "take items of the table of items that have no interaction, too"),
@@ -54,16 +56,16 @@ def body(pairs: dict[str, str], flags: set[str]) -> None:
         raise ConfigError("option 'data.root' is missing: data.root=<folder of the new files>")
     unchosen = switch(pairs, "unchosen", True)
     # Only here: --help and a wrong option are answered without PyYAML.
-    from lkgrag.serving.saved_run import load_run
+    from lkgrag.serving.saved_run import load_saved
 
-    folder, config = load_run(pairs["run"])
+    folder, config = load_saved(pairs["run"])
     options = _reading(pairs, config.data)
     # Only here: a wrong run is answered without torch.
     from lkgrag.serving.update_files import update_files
     from lkgrag.utils.device import set_threads
 
     set_threads(config.threads)
-    update_files(folder / RANKER, options, pairs.get("out"), unchosen)
+    update_files(folder, options, pairs.get("out"), unchosen)
 
 
 def _reading(pairs: dict[str, str], data: DataConfig) -> DataConfig:

@@ -1,4 +1,4 @@
-"""A run's folder: what serving, export and report read of it."""
+"""The folder of a run, or of a ranker alone: what serving, export and report read of it."""
 
 from __future__ import annotations
 
@@ -50,9 +50,10 @@ def load_run(run: str | os.PathLike[str]) -> tuple[Path, Config]:
             # The advice below would start a run among the ranker's files.
             parent = folder.absolute().parent
             is_in_run = folder.name == RANKER and (parent / CONFIG).is_file()
-            way = f"name the run, run={parent}, or load" if is_in_run else "load"
+            way = f"name the run, run={parent}, or rank" if is_in_run else "rank"
             raise RunError(
-                f"run={run}: a saved ranker, not a run; {way} it by lkgrag.Ranker.from_pretrained"
+                f"run={run}: a saved ranker, not a run; {way} with it by lkgrag.recommend, lkgrag.serve or "
+                "lkgrag.Ranker.from_pretrained"
             )
         raise RunError(
             f"run={run}: the run is not finished; go on with "
@@ -61,8 +62,31 @@ def load_run(run: str | os.PathLike[str]) -> tuple[Path, Config]:
     if damage := find_damage(folder, lambda name: name == CONFIG):
         # No error: people edit data.root there after they have moved the data.
         log.warning("%s since the run ended; its options count as they are now", damage)
+    return folder, _read_config(file, run)
+
+
+def load_saved(run: str | os.PathLike[str]) -> tuple[Path, Config]:
+    """The folder of a saved ranker and its configuration.
+
+    Args:
+        run: a run or an export that holds a ranker, or the ranker's own folder, as
+            :meth:`lkgrag.Ranker.save_pretrained` and downloads from the Hub leave it.
+
+    Raises:
+        RunError: as :func:`load_run`.
+    """
+    folder = user_path(run, "run")
+    with suppress(OSError):
+        restore_folder(folder)
+    if (folder / META).is_file() and not (folder / RANKER).is_dir():
+        return folder, _read_config(folder / CONFIG, run)
+    folder, config = load_run(run)
+    return folder / RANKER, config
+
+
+def _read_config(file: Path, run: str | os.PathLike[str]) -> Config:
     try:
-        return folder, load_config({"config": str(file)})
+        return load_config({"config": str(file)})
     except ConfigError as error:
         raise RunError(f"run={run}: made by another version of lkgrag ({error})") from error
 

@@ -131,7 +131,7 @@ def test_a_saved_ranker_takes_no_other_files_place(small_run, tmp_path):
     # Neither of these is a run that could go on.
     ranker.save_pretrained(tmp_path / "alone")
     with pytest.raises(
-        RunError, match=r"alone: a saved ranker, not a run; load it by lkgrag\.Ranker"
+        RunError, match=r"alone: a saved ranker, not a run; rank with it by lkgrag\.recommend"
     ):
         load_run(str(tmp_path / "alone"))
     run = small_run[0] / "out"

@@ -259,22 +259,21 @@ def test_a_signal_ends_it_after_the_requests_that_are_answered(run_without_lm, n
     assert finished.stderr.count("Traceback") == 0
 
 
-def test_the_interpreter_itself_serves_and_the_watch_takes_an_update(run_without_lm, tmp_path):
-    import shutil
-
+def test_a_saved_ranker_is_served_and_the_watch_takes_an_update(run_without_lm, tmp_path):
     import pandas as pd
 
     from lkgrag import Ranker
 
-    run = shutil.copytree(run_without_lm, tmp_path / "run")
-    process, url = started(run, "watch=1", "token=the-token-of-a-test")
+    saved = tmp_path / "saved"
+    ranker = Ranker.from_pretrained(run_without_lm)
+    ranker.save_pretrained(saved)
+    process, url = started(saved, "watch=1", "token=the-token-of-a-test")
     with pytest.raises(urllib.error.HTTPError, match="401"):
         get(url, "/info")
     before = get(url, "/readyz")
     assert json.loads(before) == {"status": "ready"}
-    ranker = Ranker.from_pretrained(run)
     new = pd.DataFrame({"user": "late", "item": ranker.context.catalogue.ids[:3], "time": 2e9})
-    ranker.update(new).save_pretrained(run / "ranker")
+    ranker.update(new).save_pretrained(saved)
     headers = {"Authorization": "Bearer the-token-of-a-test", "Content-Type": "application/json"}
     request = urllib.request.Request(url + "/recommend", b'{"user": "late"}', headers)
     end = time.monotonic() + 60

@@ -367,6 +367,10 @@ def test_the_command_updates_a_run_and_writes_elsewhere(stale, updated, small_ru
         "lkgrag.recommend", f"run={tmp_path / 'other'}", "users=someone", "k=3", "format=json"
     )
     assert json.loads(ranked.stdout)[0]["user"] == "someone"
+    # A ranker alone is updated in its place, too.
+    alone = shutil.move(tmp_path / "other" / "ranker", tmp_path / "alone")
+    assert run("lkgrag.update", f"run={alone}", args[1]).returncode == 0
+    assert len(Ranker.from_pretrained(alone, lm="never").context.updates) == 2
     refused = run("lkgrag.evaluate", f"run={tmp_path / 'run'}")
     assert refused.returncode == 2
     assert "was updated and has seen what tests it" in refused.stderr

@@ -167,12 +167,23 @@ def test_commands_for_users_are_refused_with_the_reason(run, folder, tmp_path, m
     place = tmp_path / "run"
     place.mkdir()
     (place / "ranker").symlink_to(folder)
+    monkeypatch.chdir(tmp_path)
     for words in (["users=all"], ["users=all", "out=recs/"], ["users=person-001"]):
-        monkeypatch.chdir(tmp_path)
-        monkeypatch.setattr("sys.argv", ["recommend", f"run={place}", *words])
-        assert recommend() == 2
-        assert "shared without its users' histories" in capsys.readouterr().err
+        for named in (place, folder):
+            monkeypatch.setattr("sys.argv", ["recommend", f"run={named}", *words])
+            assert recommend() == 2
+            assert "shared without its users' histories" in capsys.readouterr().err
     assert not list(tmp_path.glob("recs/*.parquet"))
+
+
+def test_the_command_ranks_with_a_saved_ranker(shared, folder, monkeypatch, capsys):
+    history = shared.context.catalogue.ids[:2]
+    words = [f"history=[{','.join(history)}]", "k=3", "format=json"]
+    monkeypatch.setattr("sys.argv", ["recommend", f"run={folder}", *words])
+    assert recommend() == 0
+    (value,) = json.loads(capsys.readouterr().out)
+    expected = shared.recommend(history, k=3)
+    assert [item["item"] for item in value["items"]] == [item.item for item in expected.items]
 
 
 def test_updates_are_refused_with_the_reason(shared):
