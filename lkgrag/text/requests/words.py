@@ -18,9 +18,27 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
+_ENGLISH = """
+a about also am an and any are as at be but by can could d do does for from give have i if in into is it its like ll
+looking m me my no not of on or our please re s show so some something than that the their them these they this those
+to us ve want was we were what which will with would you your
+"""
+#: Words of English sentences that ask for nothing by themselves. A title may consist of them, as "It" does.
+FUNCTION_WORDS = frozenset(_ENGLISH.split())
+
+
 def words_of(text: str) -> list[str]:
     """The different words of a text in lower case, in their order."""
     return list(dict.fromkeys(re.findall(WORD, text.lower())))
+
+
+def asked_words(request: str) -> list[str]:
+    """The words of a request that ask for something: those of :func:`words_of` without function words.
+
+    A request that has no other words keeps them.
+    """
+    words = words_of(request)
+    return [word for word in words if word not in FUNCTION_WORDS] or words
 
 
 @dataclass(frozen=True)
@@ -64,7 +82,7 @@ class RequestWords:
 
         A word counts by its inverse document frequency; a word that no item has, as the rarest possible.
         """
-        words = words_of(request)
+        words = asked_words(request)
         known = [self._place[word] for word in words if word in self._place]
         unknown = 1 + math.log(1 + self.items.shape[1])
         total = float(self._idf[known].sum()) + unknown * (len(words) - len(known))
@@ -80,10 +98,10 @@ class RequestWords:
         Args:
             request: any text.
             item: item index.
-            telling: share of the largest inverse document frequency among the request's words. Words below it, as
-                "a" and "for", are left out.
+            telling: share of the largest inverse document frequency among the request's words. Words below it are left
+                out.
         """
-        known = [word for word in words_of(request) if word in self._place]
+        known = [word for word in asked_words(request) if word in self._place]
         if not known:
             return []
         places = [self._place[word] for word in known]

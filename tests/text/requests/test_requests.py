@@ -62,6 +62,21 @@ def test_the_share_of_a_request_weighs_rare_words_more():
     assert not words.share("").any()
 
 
+def test_function_words_count_only_alone():
+    words = RequestWords.of(["Close Shave, A", "Airplane! comedy", "It", "Of Mice, drama"])
+    for request, share in {
+        "a comedy": [0, 1, 0, 0],
+        "something like a comedy for me, please": [0, 1, 0, 0],
+        "it": [0, 0, 1, 0],
+        "a": [1, 0, 0, 0],
+        # No item has what is asked for: an article is no answer.
+        "a thriller": [0, 0, 0, 0],
+    }.items():
+        np.testing.assert_allclose(words.share(request), share, atol=1e-6, err_msg=request)
+    assert words.matched("a comedy of errors", 3) == []
+    assert words.matched("a comedy of errors", 1) == ["comedy"]
+
+
 def test_the_matched_words_are_those_of_the_request_and_the_item():
     words = RequestWords.of(["red rose", "red tulip", "red", "rose water"])
     assert words.matched("a ROSE that is red", 0) == ["rose", "red"]
