@@ -137,6 +137,7 @@ def body(pairs: dict[str, str], flags: set[str]) -> None:
     )
     with without_lines():
         serve(app, service, listener)
+    console.print(f"{pairs['run']}: no longer served", soft_wrap=True, markup=False)
 
 
 def _number(pairs: dict[str, str], key: str, default: int, most: int) -> int:

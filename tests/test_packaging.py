@@ -36,6 +36,20 @@ def requirements():
     ]
 
 
+@pytest.mark.skipif(
+    Path(lkgrag.__file__).parents[1] != ROOT, reason="lkgrag is installed from elsewhere"
+)
+def test_a_checkout_in_the_current_folder_is_not_taken_for_the_package(tmp_path):
+    """People start Python beside their clone, where the clone looks like a package without code."""
+    (tmp_path / "lkgrag").symlink_to(ROOT)
+    code = "import lkgrag; print(lkgrag.Ranker.__name__)"
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, env=environment, capture_output=True, text=True
+    )
+    assert done.stdout == "Ranker\n", done.stderr
+
+
 def test_every_requirement_has_a_lowest_version_and_a_pin():
     pins = {}
     for line in (ROOT / "constraints.txt").read_text(encoding="utf-8").splitlines():

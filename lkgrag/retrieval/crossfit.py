@@ -186,7 +186,8 @@ def crossfitted_lists(
         others = [fold.of(~inside) for fold in folds]
         if weighed is not None:
             others = [fold.only(weighed) for fold in others]
-        weights = fit_fusion(others, interactions, seed)
+        which = f"half {number + 1} of {HALVES} of the users"
+        weights = fit_fusion(others, interactions, seed, users=which)
         for fold in folds:
             mine = fold.of(inside)
             parts.append(candidate_lists(weights.apply(fold.base), interactions, mine.events, k))

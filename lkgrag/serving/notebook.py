@@ -62,6 +62,8 @@ def _ranking(ranking: Ranking) -> str:
     lines.append(f'<tr style="{_PLAIN}">{_cell("th", "")}{_cell("th", "title")}{head}</tr>')
     lines += [_item(item, columns, item.item == ranking.target) for item in ranking.items]
     lines.append("</table>")
+    if ranking.note:
+        lines.append(f'<div style="{_FADED}">{ranking.note}</div>')
     if ranking.target is not None:
         is_there = any(item.item == ranking.target for item in ranking.items)
         note = "* chosen in truth" if is_there else "the item chosen in truth is not in this list"

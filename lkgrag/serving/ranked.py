@@ -10,6 +10,12 @@ from lkgrag.utils.text import fit, one_line, two_places
 NAME = 80
 
 
+#: The note of a ranking whose paths decide nothing.
+NO_REASON = (
+    "the path scorer has no weight in these scores: the paths show what it found, not what decided"
+)
+
+
 @dataclass(frozen=True)
 class PathExplanation:
     """One path that the model was shown.
@@ -102,3 +108,14 @@ class Ranking:
         """The score's parts that are not 0 for every item; ``lm``, for one, is 0 without a language model."""
         names = ("lm", "scorer", "prior", "request")
         return tuple(n for n in names if any(getattr(item, n) for item in self.items))
+
+    @property
+    def paths_decide(self) -> bool:
+        """Whether the path scorer moves some item; without a weight on validation it does not."""
+        return len(self.items) < 2 or "scorer" in self.parts
+
+    @property
+    def note(self) -> str:
+        """What a reader of the paths must know; empty where they are among the reasons of the scores."""
+        has_paths = any(item.paths for item in self.items)
+        return "" if self.paths_decide or not has_paths else NO_REASON

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, SupportsIndex, overload
 
@@ -79,8 +80,12 @@ class Recommendation(Ranking):
         """What a notebook shows."""
         return Recommendations([self])._repr_html_()
 
+    def __str__(self) -> str:
+        """What :meth:`show` prints, for ``print``."""
+        return Recommendations([self]).__str__()
+
     def show(self, console: Console | None = None, explained: int = 3) -> None:
-        """Print for a terminal of 80 columns.
+        """Print for a terminal of 80 columns. The figure before a path is its salience: more says more for the item.
 
         Args:
             console: where to print; by default to stdout.
@@ -115,6 +120,8 @@ class Recommendation(Ranking):
                     words = fit(path.shown(), LONGEST)
                     salience = two_places(path.salience, "+")
                     print_wrapped(console, 7, Text(f"{salience}  {words}", style="cyan"))
+        if self.note:
+            print_wrapped(console, 2, Text(self.note, style="dim"))
         if self.target is not None:
             there = any(i.item == self.target for i in self.items)
             note = "* chosen in truth" if there else "the item chosen in truth is not in this list"
@@ -149,6 +156,12 @@ class Recommendations(list[Recommendation]):
         from lkgrag.serving.frames import frame_of
 
         return frame_of(self, frame)
+
+    def __str__(self) -> str:
+        """What :meth:`show` prints, for ``print``."""
+        text = io.StringIO()
+        self.show(terminal.PlainConsole(file=text, width=80, color_system=None))
+        return text.getvalue().strip("\n")
 
     def show(self, console: Console | None = None, explained: int = 3) -> None:
         """Print each ranking; see :meth:`Recommendation.show`."""

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import io
 import logging
 import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, redirect_stderr
 from typing import IO, Any, cast
 
 from rich.console import Console
@@ -64,6 +68,18 @@ class PlainConsole(Console):
 console = PlainConsole()
 #: Progress and errors go to stderr.
 err_console = PlainConsole(stderr=True)
+
+
+@contextmanager
+def swallow_stderr() -> Iterator[None]:
+    """Swallow what libraries write to stderr within the block; what :data:`err_console` shows still gets there."""
+    before = err_console._file
+    err_console._file = before or sys.stderr
+    try:
+        with redirect_stderr(io.StringIO()):
+            yield
+    finally:
+        err_console._file = before
 
 
 #: Set by ``--quiet``: only results and errors are shown, no stages and no progress.

@@ -16,9 +16,11 @@ from contextlib import contextmanager
 from typing import TypeVar
 
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.text import Text
 
 from lkgrag.utils import console
 from lkgrag.utils.activity import Activity, format_duration
+from lkgrag.utils.text import print_wrapped
 
 T = TypeVar("T")
 log = logging.getLogger(__name__)
@@ -103,7 +105,12 @@ def is_progress_shown() -> bool:
 
 def tell(text: str) -> None:
     """Print a line on stderr, below the title of a stage; a process that does not speak prints nothing."""
-    if is_told():
+    if not is_told():
+        return
+    if console.err_console.is_terminal:
+        # A terminal alone would break a long line within a word.
+        print_wrapped(console.err_console, 2, Text(text))
+    else:
         console.err_console.print(f"  {text}", soft_wrap=True, markup=False)
 
 

@@ -137,6 +137,21 @@ def test_a_history_is_built_and_its_ranking_is_drawn(opened):
     until(page, "document.querySelector('#status').textContent.includes('someone new')")
 
 
+def test_bars_of_better_items_reach_further_to_the_right(opened):
+    """The retriever's scores are all below 0: longer bars for worse items would say the opposite."""
+    page = opened()
+    page.wait_for_selector(".item")
+    rows = page.evaluate(
+        """[...document.querySelectorAll('.item')].map(item =>
+        [...item.querySelectorAll('.bars rect:not(.axis)')].map(bar =>
+        [+bar.getAttribute('x'), +bar.getAttribute('width')]))"""
+    )
+    reach = [sum(width if x >= 0 else -width for x, width in row) for row in rows]
+    assert len(reach) == 10
+    assert reach[0] > 0 > reach[-1]
+    assert max(reach) == reach[0]
+
+
 def test_users_and_words_are_asked_for(opened):
     page = opened()
     page.wait_for_selector(".item")

@@ -257,6 +257,7 @@ def test_a_signal_ends_it_after_the_requests_that_are_answered(run_without_lm, n
         get(url, "/healthz")
     finished = process.finish()
     assert finished.stderr.count("Traceback") == 0
+    assert finished.stdout.endswith(f"{run_without_lm}: no longer served\n")
 
 
 def test_a_saved_ranker_is_served_and_the_watch_takes_an_update(run_without_lm, tmp_path):

@@ -6,7 +6,14 @@ from rich.console import Console
 
 from lkgrag.errors import DataError
 from lkgrag.serving.catalogue import Catalogue
-from lkgrag.serving.recommendation import PathExplanation, RankedItem, Recommendation
+from lkgrag.serving.notebook import html_of
+from lkgrag.serving.ranked import NO_REASON
+from lkgrag.serving.recommendation import (
+    PathExplanation,
+    RankedItem,
+    Recommendation,
+    Recommendations,
+)
 
 
 def shown(title, words="seen next by 3 viewers of it"):
@@ -43,6 +50,38 @@ def test_a_part_that_no_item_has_has_no_column():
     assert first.split()[-3:] == ["0.50", "0.00", "-1.50"]
     assert second.split()[-3:] == ["0.50", "0.50", "-1.50"]
     assert Recommendation([], []).parts == ()
+
+
+def test_paths_that_decide_nothing_are_told():
+    path = PathExplanation("seen next by 3 viewers of it", 1.5, [], [])
+
+    def ranking(*scorer, paths=(path,)):
+        items = [
+            RankedItem(n, str(n), "T", -1.0, 0.0, part, -2.0, list(paths))
+            for n, part in enumerate(scorer, start=1)
+        ]
+        return Recommendation(items, [("3", "H")])
+
+    told = ranking(0.0, 0.0)
+    assert not told.paths_decide
+    assert NO_REASON in " ".join(str(told).split())
+    assert NO_REASON in html_of([told])
+    # With a weight, without paths, and of one item whose part is the list's mean, there is nothing to tell.
+    for other in (ranking(0.5, 0.0), ranking(0.0, 0.0, paths=()), ranking(0.0)):
+        assert other.note == ""
+        assert NO_REASON not in " ".join(str(other).split())
+
+
+def test_printing_shows_the_ranking():
+    items = [RankedItem(1, "7", "A title [bold]", -1.25, 0.5, 0.25, -2.0, [])]
+    found = Recommendation(items, [("3", "H")], "u", "7")
+    text = str(found)
+    assert text.splitlines()[0] == "user u"
+    assert "A title [bold]" in text
+    assert "\x1b" not in text
+    assert max(map(cell_len, text.splitlines())) <= 80
+    assert str(Recommendations([found, found])).count("A title") == 2
+    assert str(Recommendations([])) == ""
 
 
 def test_a_long_name_does_not_hide_the_rest_of_a_path():

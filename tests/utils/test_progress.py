@@ -1,4 +1,5 @@
 import io
+import sys
 import threading
 import time
 
@@ -146,6 +147,33 @@ def test_a_spinner_is_drawn_on_a_terminal(terminal):
     with spinner("fetch"):
         time.sleep(0.2)
     assert "fetch" in screen.getvalue()
+
+
+def test_a_long_line_breaks_between_words_on_a_terminal(terminal):
+    screen = terminal()
+    words = [f"word{n:02d}" for n in range(40)]
+    progress.tell(" ".join(words))
+    lines = screen.getvalue().splitlines()
+    assert len(lines) > 2
+    assert all(line.startswith("  word") and len(line) <= 100 for line in lines)
+    assert " ".join(lines).split() == words
+
+
+def test_progress_goes_on_while_a_library_is_kept_off_stderr(terminal, fast):
+    """Converting weights takes tens of seconds, and the library's own bar cannot be switched off."""
+    screen = terminal()
+    with spinner("convert"), console.swallow_stderr():
+        print("the library's bar", file=sys.stderr)
+        time.sleep(0.4)
+    assert screen.getvalue().count("convert") > 2
+    assert "library" not in screen.getvalue()
+    with activity("silent"), console.swallow_stderr():
+        print("the library's bar", file=sys.stderr)
+        time.sleep(0.3)
+    assert "  silent: 0 s" in screen.getvalue()
+    assert "library" not in screen.getvalue()
+    print("after", file=sys.stderr)
+    assert "after" in screen.getvalue()
 
 
 @pytest.fixture

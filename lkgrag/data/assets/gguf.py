@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
-import io
 from pathlib import Path
 
 from lkgrag.errors import AssetError
+from lkgrag.utils.console import swallow_stderr
 from lkgrag.utils.quiet import quiet
 
 
@@ -33,7 +32,7 @@ def convert_gguf(gguf: Path, folder: Path) -> None:
     where = {"pretrained_model_name_or_path": str(gguf.parent), "gguf_file": gguf.name}
     try:
         # The progress bar of this conversion cannot be switched off.
-        with quiet(), contextlib.redirect_stderr(io.StringIO()):
+        with quiet(), swallow_stderr():
             tokenizer = AutoTokenizer.from_pretrained(**where)
             quantised = AutoModelForCausalLM.from_pretrained(**where, dtype=torch.float32)
     except (OSError, ValueError, ImportError, RuntimeError) as error:

@@ -16,7 +16,7 @@ from lkgrag.retrieval.fusion.retriever import FusedRetriever
 from lkgrag.retrieval.fusion.weights import fit_weights
 from lkgrag.retrieval.graph import GraphRetriever
 from lkgrag.retrieval.ranks import histories_of
-from lkgrag.utils.progress import activity
+from lkgrag.utils.progress import activity, rename_activity
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -82,7 +82,11 @@ class Weights:
 
 @activity("weigh the systems")
 def fit_fusion(
-    folds: Sequence[Fold], interactions: Interactions, seed: int, left_out: str | None = None
+    folds: Sequence[Fold],
+    interactions: Interactions,
+    seed: int,
+    left_out: str | None = None,
+    users: str = "",
 ) -> Weights:
     """Fit one set of weights on the held-back events of all folds.
 
@@ -93,10 +97,13 @@ def fit_fusion(
         interactions: the sequences.
         seed: of the sample.
         left_out: a system whose worth is asked: weights without it are fitted, too, on the same events.
+        users: whose events these are, for lines of progress.
 
     Returns:
         The fitted weights; those of the first fold's systems where there is no event.
     """
+    if users:
+        rename_activity(f"weigh the systems for {users}")
     base, graph = folds[0].base, _graph(folds[0].base)
     total = sum(len(fold.events) for fold in folds)
     if not total:

@@ -254,16 +254,19 @@ function showRanking() {
     const list = make("ol");
     if (isTwo) { const head = make("h2", "", heads[side]); head.id = `head-${side}`; list.setAttribute("aria-labelledby", head.id); column.append(head); }
     else list.setAttribute("aria-label", "Items, best first");
-    const most = Math.max(1e-9, ...answer.items.flatMap((item) => Object.keys(PARTS).map((part) => Math.abs(item[part] ?? 0))));
-    list.append(...answer.items.map((item) => row(item, side, colours, most, isTwo ? ranks[1 - side] : null)));
+    const scale = scaleOf(answer.items);
+    list.append(...answer.items.map((item) => row(item, side, colours, scale, isTwo ? ranks[1 - side] : null)));
     column.append(list);
+    if (answer.items.length > 1 && !answer.items.some((item) => item.scorer) && answer.items.some((item) => item.paths.length)) {
+      column.append(make("p", "soft", "The path scorer has no weight in these scores: the paths show what it found, not what decided."));
+    }
     return column;
   }));
   if (focused) document.querySelector(`[data-key="${CSS.escape(focused)}"]`)?.focus();
   picture(colours);
 }
 
-function row(item, side, colours, most, other) {
+function row(item, side, colours, scale, other) {
   const isChosen = item.item === state.chosen && side === state.side;
   const out = make("li", `item${isChosen ? " lit" : ""}`, make("span", "rank", String(item.rank)));
   const button = make("button", "choose", isolated(nameOf(item)));
@@ -273,7 +276,7 @@ function row(item, side, colours, most, other) {
   button.setAttribute("aria-pressed", String(isChosen));
   button.addEventListener("click", () => choose(item.item, side));
   out.append(button, other ? movement(item, other) : adder(item));
-  const more = make("div", "more", parts(item), bars(item, most));
+  const more = make("div", "more", parts(item), bars(item, scale));
   const why = make("ul", "why");
   why.setAttribute("aria-label", `Why ${nameOf(item)}`);
   if (item.moved) why.append(make("li", "", `${item.moved > 0 ? "up" : "down"} ${Math.abs(item.moved)} for variety`));
@@ -322,15 +325,22 @@ function parts(item) {
   return out;
 }
 
-/** The parts of a score from the middle: to the left what lowers it, to the right what raises it. */
-function bars(item, most) {
+/** The mean of each part over a list, and the largest distance from it: a retriever's scores are all below 0, so only their distances tell. */
+function scaleOf(items) {
+  const mean = Object.fromEntries(Object.keys(PARTS).map((part) => [part, items.reduce((sum, item) => sum + (item[part] ?? 0), 0) / Math.max(1, items.length)]));
+  const ahead = (item, part) => (item[part] ?? 0) - mean[part];
+  return { ahead, most: Math.max(1e-9, ...items.flatMap((item) => Object.keys(PARTS).map((part) => Math.abs(ahead(item, part))))) };
+}
+
+/** The parts of a score beside their means over the list: to the left of the middle what is below, to the right what is above. */
+function bars(item, { ahead, most }) {
   const svg = shape("svg", { class: "bars", viewBox: "-100 0 200 8", preserveAspectRatio: "none", "aria-hidden": "true" });
   let left = 0, right = 0;
-  const total = Math.max(1, ...[-1, 1].map((sign) => there(item).reduce((sum, part) => sum + Math.max(0, sign * item[part]), 0) / most));
+  const total = Math.max(1, ...[-1, 1].map((sign) => there(item).reduce((sum, part) => sum + Math.max(0, sign * ahead(item, part)), 0) / most));
   for (const part of there(item)) {
-    const width = (Math.abs(item[part]) / most / total) * 100;
-    const x = item[part] < 0 ? -(left += width) : right;
-    if (item[part] >= 0) right += width;
+    const value = ahead(item, part), width = (Math.abs(value) / most / total) * 100;
+    const x = value < 0 ? -(left += width) : right;
+    if (value >= 0) right += width;
     svg.append(shape("rect", { class: part, x: x.toFixed(2), y: 1.5, width: width.toFixed(2), height: 5 }));
   }
   svg.append(shape("rect", { class: "axis", x: -0.35, y: 0, width: 0.7, height: 8 }));
