@@ -1,6 +1,7 @@
 """What is published: metadata, README on a package index, the image, the workflows of a forge."""
 
 import importlib.util
+import os
 import re
 import shutil
 import subprocess

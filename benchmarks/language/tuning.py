@@ -21,6 +21,7 @@ from torch.nn import functional as F
 from lkgrag.text import EncoderChoice, load_encoder
 from lkgrag.utils.files import atomic, read_safetensors, write_safetensors
 from lkgrag.utils.progress import bar
+from lkgrag.utils.repeatable import summed_in_order
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -186,7 +187,8 @@ def tune(
             torch.manual_seed(int(rng.integers(2**62)))
             loss = _loss(upper, lower, log_share, *pairs.draw(rng))
             optimizer.zero_grad(set_to_none=True)
-            loss.backward()
+            with summed_in_order(loss.device):
+                loss.backward()
             optimizer.step()
             schedule.step()
             update(step + 1, STEPS)

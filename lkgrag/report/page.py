@@ -13,7 +13,7 @@ from markupsafe import Markup
 
 from lkgrag import __version__
 from lkgrag.evaluation.metrics import HEADLINE, metric_label, metric_place
-from lkgrag.evaluation.protocol import place, systems_of
+from lkgrag.evaluation.protocol import RANDOM, place, systems_of
 from lkgrag.evaluation.summary import (
     coverage_sentence,
     formula,
@@ -263,6 +263,8 @@ def _group_tables(run: RunData) -> list[dict[str, Any]]:
 
 
 def _best(rows: dict[str, list[float | None]]) -> list[float | None]:
-    """The greatest of each column; None where all are alike."""
+    """The greatest of each column; None where all are alike, or where a random order has it, too."""
     columns = [{v for v in c if v is not None} for c in zip(*rows.values(), strict=True)]
-    return [max(c) if len(c) > 1 else None for c in columns]
+    chance = rows.get(RANDOM, [None] * len(columns))
+    best = [max(c) if len(c) > 1 else None for c in columns]
+    return [None if value == random else value for value, random in zip(best, chance, strict=True)]

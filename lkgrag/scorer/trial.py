@@ -14,6 +14,7 @@ from lkgrag.errors import ConfigError
 from lkgrag.scorer.base import check_finite, option_of, score_paths
 from lkgrag.scorer.state import load_scorer, save_scorer
 from lkgrag.utils.failures import guard_custom_code
+from lkgrag.utils.repeatable import summed_in_order
 
 if TYPE_CHECKING:
     from torch_geometric.data import HeteroData
@@ -108,7 +109,7 @@ def _check_gradients(scorer: PathScorer, scores: PathScores) -> list[str]:
         )
 
     if loss.requires_grad:
-        with guard_custom_code(tell):
+        with guard_custom_code(tell), summed_in_order(loss.device):
             loss.backward()
     for name, parameter in scorer.named_parameters():
         if parameter.grad is not None and parameter.grad.layout != torch.strided:

@@ -25,6 +25,7 @@ from lkgrag.training.sharding import (
     trainable_parameters,
 )
 from lkgrag.training.stopping import HELD_OUT, EarlyStopping
+from lkgrag.utils.repeatable import summed_in_order
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
@@ -209,7 +210,8 @@ class Trainer:
             context = nullcontext if is_final else accelerator.no_sync
             with context(model):
                 loss, values = self._forward(model, index, batch, epoch)
-                accelerator.backward(loss)
+                with summed_in_order(accelerator.device):
+                    accelerator.backward(loss)
                 sums += values
         if self._is_sharded:
             average_gradients(trainable_parameters(model))

@@ -15,6 +15,7 @@ from lkgrag.errors import ConfigError
 from lkgrag.ranker.fusion import Fusion, list_cross_entropy
 from lkgrag.scorer.base import PathScorer, option_of, score_paths
 from lkgrag.training.averaging import Average, BestState
+from lkgrag.utils.repeatable import summed_in_order
 from lkgrag.utils.watching import tell_figure
 
 if TYPE_CHECKING:
@@ -252,7 +253,8 @@ def _train_epoch(
         fused, alone = _losses(scorer, fusion, batch)
         loss = fused.mean() + AUXILIARY * alone.mean()
         optimizer.zero_grad()
-        loss.backward()
+        with summed_in_order(loss.device):
+            loss.backward()
         for name in [n for n, p in idle.items() if p.grad is not None and bool(p.grad.any())]:
             del idle[name]
         torch.nn.utils.clip_grad_norm_(scorer.parameters(), 1.0)

@@ -25,7 +25,7 @@ def fit(text: str, columns: int) -> str:
     """Cut text to a number of columns; characters of some scripts take two columns of a terminal."""
     if cell_len(text) <= columns:
         return text
-    return set_cell_size(text, columns - 1).rstrip() + "…"
+    return set_cell_size(text, columns - 1).rstrip(" ,;:(") + "…"
 
 
 def two_places(value: float, sign: str = "") -> str:

@@ -27,6 +27,7 @@ from lkgrag.retrieval.lrurec.state import Progress, read, store, unpack
 from lkgrag.retrieval.ranks import Seen, ndcg, pessimistic_ranks
 from lkgrag.utils.group import ALONE, Group
 from lkgrag.utils.progress import bar
+from lkgrag.utils.repeatable import summed_in_order
 from lkgrag.utils.watching import tell_figure
 
 if TYPE_CHECKING:
@@ -155,7 +156,8 @@ class Training:
         loss = self._loss(self.model.encode(inputs)[valid], labels[valid])
         if group.size > 1:
             loss = loss * share
-        loss.backward()
+        with summed_in_order(loss.device):
+            loss.backward()
         total = loss.detach()
         if group.size > 1:
             self.model.cut(None)

@@ -17,6 +17,7 @@ from torch.nn import functional as F
 
 from lkgrag.retrieval.text.network import LATEST, Features, TextTowers
 from lkgrag.utils.progress import bar
+from lkgrag.utils.repeatable import summed_in_order
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -138,7 +139,8 @@ def _train(
                 pool = Pool.draw(target, share, rng)
                 loss = _loss(towers, features, popularity, latest, target, pool)
                 optimizer.zero_grad(set_to_none=True)
-                loss.backward()
+                with summed_in_order(loss.device):
+                    loss.backward()
                 optimizer.step()
                 schedule.step()
                 total += loss.detach() * len(part)
