@@ -144,8 +144,8 @@ class GraphEvidence(nn.Module):
         """
         kinds = self.kinds_of(paths.metapaths, paths.sample.device)
         items = nodes[ITEM]
-        chosen = self._drop(items[paths.history_items.clamp(min=0)])
-        candidate = self._drop(items[paths.candidate_items.clamp(min=0)])
+        chosen = self._drop(F.embedding(paths.history_items.clamp(min=0), items))
+        candidate = self._drop(F.embedding(paths.candidate_items.clamp(min=0), items))
         seen = chosen + rating_deviation(paths)[0][..., None] * self.rating
         user, context = self._pool_history(seen, candidate, paths)
         agreement = self._agreement(chosen, candidate, kinds.member @ self.relation, paths)

@@ -93,5 +93,5 @@ class KGATConv(nn.Module):
             index: int64 ``[2, E]``, sources and targets.
             kind: int64 ``[E]``, relation of each edge.
         """
-        heard = self.attention(z, index, edge_attr=self.relation[kind])
+        heard = self.attention(z, index, edge_attr=F.embedding(kind, self.relation))
         return F.leaky_relu(self.sum(z[1] + heard)) + F.leaky_relu(self.product(z[1] * heard))

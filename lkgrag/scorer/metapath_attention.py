@@ -224,7 +224,7 @@ class MetapathAttention(PathScorer):
         if torch.is_grad_enabled():
             # The items of a batch overlap, so that all are encoded once.
             items = torch.tanh(self.item(profile))
-            return items[index[0]], items[index[1]]
+            return F.embedding(index[0], items), F.embedding(index[1], items)
         return torch.tanh(self.item(profile[index[0]])), torch.tanh(self.item(profile[index[1]]))
 
     def _encode_user(self, chosen: Tensor, deviation: Tensor, paths: PathBatch) -> Tensor:

@@ -136,7 +136,7 @@ class NBFNet(PathScorer):
         kinds = self.kinds_of(paths.metapaths, paths.sample.device)
         rating = rating_deviation(paths)
         items = torch.tanh(self.item(self._profile(data)))
-        candidate = self._drop(items[paths.candidate_items.clamp(min=0)])
+        candidate = self._drop(F.embedding(paths.candidate_items.clamp(min=0), items))
         user = self._drop(self._encode_user(items, rating[0], paths))
         energy = self._products(user, kinds.member * (kinds.edges + 1)[:, None], paths)
         degrees = self._degrees(data)
@@ -174,5 +174,6 @@ class NBFNet(PathScorer):
         age = paths.history_age.clamp(min=0)
         weight = (-self.recency * age).exp() * is_filled
         weight = weight / weight.sum(1, keepdim=True).clamp(min=1e-9)
-        seen = items[paths.history_items.clamp(min=0)] + deviation[..., None] * self.rating
+        chosen = F.embedding(paths.history_items.clamp(min=0), items)
+        seen = chosen + deviation[..., None] * self.rating
         return torch.tanh(self.user((weight[..., None] * seen).sum(1)))

@@ -14,7 +14,8 @@ def summed_in_order(device: torch.device) -> Iterator[None]:
 
     On a CPU with several threads, PyTorch adds the gradients of an indexed tensor, as ``items[index]``, in the order in
     which the threads come to them (``index_put_`` with ``accumulate``). So each run of a training had other last
-    digits, and after some epochs other figures. With the flag for deterministic algorithms one thread adds them. On a GPU the
+    digits, and after some epochs other figures. With the flag for deterministic algorithms one thread adds them; where it is many,
+    ``torch.nn.functional.embedding`` does the same with all threads. On a GPU the
     flag would choose other algorithms, and refuse some, so nothing is changed there.
 
     Args:

@@ -133,6 +133,21 @@ def test_the_same_command_gives_the_same_figures(run, tmp_path):
     same(comparable(again), comparable(first))
 
 
+def test_two_threads_give_the_same_bits_every_time(run, tmp_path):
+    """Sums whose order depends on the threads would give other weights, and sooner or later other ranks."""
+    _, options = run
+    found = []
+    for name in ("one", "two"):
+        folder = tmp_path / name
+        here = {"out": str(folder / "out"), "cache.root": str(folder / "cache"), "threads": "2"}
+        train(load_config({**options, **here, "llm.name": "none"}))
+        files = [*(folder / "out" / "ranker").rglob("*.safetensors"), folder / "out/ranks.parquet"]
+        found.append({str(f.relative_to(folder)): f.read_bytes() for f in files})
+    assert sorted(found[0]) == sorted(found[1])
+    assert any("text" in file for file in found[0])
+    assert [file for file in found[0] if found[0][file] != found[1][file]] == []
+
+
 def test_a_launchers_mixed_precision_changes_nothing(run, tmp_path):
     root, options = run
     options = {**options, "out": str(tmp_path / "out"), "evaluation.faithfulness": "0"}

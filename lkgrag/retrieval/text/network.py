@@ -133,7 +133,7 @@ class TextTowers(nn.Module):
         """
         is_filled = latest >= 0
         weight = self.age.expand(latest.shape).masked_fill(~is_filled, -1e9).softmax(1) * is_filled
-        pooled = torch.einsum("bk,bkd->bd", weight, items[latest.clamp(min=0)])
+        pooled = torch.einsum("bk,bkd->bd", weight, F.embedding(latest.clamp(min=0), items))
         return F.normalize(self.user(pooled), dim=1)
 
 
