@@ -16,7 +16,7 @@ COMMAND = Command(
     ),
     options={
         "space": (
-            "default | FILE",
+            "default",
             "what is tuned: a shipped space, or a YAML file of options and their values",
         ),
         "trials": ("50", "trials in all, of all processes and earlier calls together"),

@@ -37,6 +37,7 @@ def requirements():
     ]
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(
     Path(lkgrag.__file__).parents[1] != ROOT, reason="lkgrag is installed from elsewhere"
 )
