@@ -30,13 +30,16 @@ Layer = dict[str, Any]
 
 def presets() -> list[str]:
     """List the names of the shipped presets."""
-    folder = resources.files("lkgrag") / "conf"
-    return sorted(f.name[:-5] for f in folder.iterdir() if f.name.endswith(".yaml"))
+    return _yaml_names()
 
 
 def spaces() -> list[str]:
     """List the names of the shipped spaces of :mod:`lkgrag.tune`."""
-    folder = resources.files("lkgrag") / "conf" / "spaces"
+    return _yaml_names("spaces")
+
+
+def _yaml_names(*parts: str) -> list[str]:
+    folder = resources.files("lkgrag").joinpath("conf", *parts)
     return sorted(f.name[:-5] for f in folder.iterdir() if f.name.endswith(".yaml"))
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
+from lkgrag.data.cleaning.texts import EXACT
 from lkgrag.errors import ConfigError, nearest, short
 
 if TYPE_CHECKING:
@@ -16,8 +17,6 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-#: Whole numbers below are exact as floats.
-EXACT = 2**53
 #: Users that a group needs; smaller ones are merged, or left out.
 LEAST = 20
 #: Values from which on numbers are cut into thirds.
@@ -155,7 +154,7 @@ def _texts(numbers: list[float]) -> list[str]:
     """Numbers in as few digits, from six on, as tell them apart; whole numbers in all of theirs."""
 
     def text(number: float, digits: int) -> str:
-        is_whole = number == int(number) and abs(number) < EXACT
+        is_whole = number == int(number) and abs(number) < EXACT[64]
         return str(int(number)) if is_whole else f"{number:.{digits}g}"
 
     for digits in range(6, 18):

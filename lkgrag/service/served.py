@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 
 from lkgrag.errors import ConfigError, LkgragError, RunError
 from lkgrag.service.search import TitleIndex
-from lkgrag.serving.loading import find_ranker
 from lkgrag.serving.ranker import Ranker
+from lkgrag.serving.saved_run import find_ranker
 from lkgrag.utils.layout import META
 from lkgrag.utils.sums import DONE
 

@@ -29,12 +29,12 @@ from lkgrag.serving.catalogue import Catalogue
 from lkgrag.serving.context import Context
 from lkgrag.serving.known import KnownData
 from lkgrag.serving.lm_choice import choose_serving
+from lkgrag.serving.saved_run import find_ranker
 from lkgrag.serving.users import Users
 from lkgrag.serving.withheld import WithheldUsers
 from lkgrag.text.requests import RequestModel
 from lkgrag.utils.device import choose_device
 from lkgrag.utils.files import read_json, read_safetensors
-from lkgrag.utils.folders import restore_folder
 from lkgrag.utils.layout import (
     ADAPTER,
     CARD,
@@ -47,7 +47,6 @@ from lkgrag.utils.layout import (
     KG,
     META,
     METRICS,
-    RANKER,
     REQUESTS,
     RETRIEVER,
     SCORER,
@@ -178,20 +177,6 @@ def _read_figures(folder: Path) -> dict[str, Any] | None:
 
             return select_figures(read_json(folder.parent / METRICS))
     return None
-
-
-def find_ranker(folder: Path) -> Path:
-    """The folder of a saved ranker, or that of a run or an export that holds one.
-
-    A ranker that was about to be replaced when its process was killed is put back.
-    """
-    for place in (folder, folder / RANKER):
-        # A folder that cannot be written is read as it is.
-        with suppress(OSError):
-            restore_folder(place)
-        if (place / META).is_file():
-            return place
-    return folder
 
 
 def check_files(folder: Path) -> None:

@@ -75,11 +75,9 @@ def load_saved(run: str | os.PathLike[str]) -> tuple[Path, Config]:
     Raises:
         RunError: as :func:`load_run`.
     """
-    folder = user_path(run, "run")
-    with suppress(OSError):
-        restore_folder(folder)
-    if (folder / META).is_file() and not (folder / RANKER).is_dir():
-        return folder, _read_config(folder / CONFIG, run)
+    place = user_path(run, "run")
+    if find_ranker(place) == place and (place / META).is_file():
+        return place, _read_config(place / CONFIG, run)
     folder, config = load_run(run)
     return folder / RANKER, config
 
@@ -89,6 +87,20 @@ def _read_config(file: Path, run: str | os.PathLike[str]) -> Config:
         return load_config({"config": str(file)})
     except ConfigError as error:
         raise RunError(f"run={run}: made by another version of lkgrag ({error})") from error
+
+
+def find_ranker(folder: Path) -> Path:
+    """The folder of a saved ranker, or that of a run or an export that holds one.
+
+    A ranker that was about to be replaced when its process was killed is put back.
+    """
+    for place in (folder, folder / RANKER):
+        # A folder that cannot be written is read as it is.
+        with suppress(OSError):
+            restore_folder(place)
+        if (place / META).is_file():
+            return place
+    return folder
 
 
 def check_run(folder: Path, *names: str) -> None:

@@ -23,7 +23,7 @@ from lkgrag.kg import Training, build_kg, relation_sources
 from lkgrag.retrieval import EASERetriever, GraphRetriever, ItemItemRetriever, PopularityRetriever
 from lkgrag.retrieval.graph import relation_factors
 from lkgrag.scorer import REGISTERED, PathScorer
-from lkgrag.serving.loading import find_ranker
+from lkgrag.serving.saved_run import find_ranker
 from lkgrag.serving.update_files import update_files
 from lkgrag.serving.updating import extend_scorer
 from lkgrag.utils.folders import exchange, replaced_folder, restore_folder
